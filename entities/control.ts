@@ -1,0 +1,61 @@
+import { defineEntity, p, type InferEntity } from "@mikro-orm/postgresql";
+import { tenantColumns } from "./columns.ts";
+
+/** A tenant. Its id decides its shard. */
+export const Organization = defineEntity({
+  name: "Organization",
+  tableName: "organizations",
+  schema: "control",
+  properties: {
+    id: p.uuid().primary(),
+    name: p.string(),
+    domain: p.string().nullable(),
+    plan: p.string().default("trial"),
+    dataRegion: p.string().default("default"),
+    trialEndsAt: p.datetime(3).nullable(),
+    settings: p.json<Record<string, unknown>>().default("{}"),
+    version: p.integer().version().default(1),
+    createdAt: p.datetime(3),
+    updatedAt: p.datetime(3).onUpdate(() => new Date()),
+  },
+});
+export type Organization = InferEntity<typeof Organization>;
+
+export const User = defineEntity({
+  name: "User",
+  tableName: "users",
+  schema: "control",
+  properties: {
+    ...tenantColumns,
+    name: p.string(),
+    /** Lowercased; one user a platform. */
+    email: p.string(),
+    role: p.string(),
+    /** PHC string of argon2id. */
+    passwordHash: p.string(),
+    isActive: p.boolean().default(true),
+    lastLoginAt: p.datetime(3).nullable(),
+  },
+});
+export type User = InferEntity<typeof User>;
+
+/** A family of refresh tokens, of which only the newest works. */
+export const Session = defineEntity({
+  name: "Session",
+  tableName: "sessions",
+  schema: "control",
+  properties: {
+    ...tenantColumns,
+    userId: p.uuid(),
+    /** SHA-256 of the only refresh token that works. */
+    refreshHash: p.string(),
+    userAgent: p.string().nullable(),
+    ip: p.string().nullable(),
+    lastUsedAt: p.datetime(3),
+    expiresAt: p.datetime(3),
+    revokedAt: p.datetime(3).nullable(),
+    /** logout | reuse | revoked | deactivated | role_changed */
+    revokedBecause: p.string().nullable(),
+  },
+});
+export type Session = InferEntity<typeof Session>;

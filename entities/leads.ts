@@ -1,0 +1,103 @@
+import { defineEntity, p, type InferEntity } from "@mikro-orm/postgresql";
+import { tenantColumns } from "./columns.ts";
+
+export interface ScoreReason {
+  factor: string;
+  points: number;
+  detail: string;
+}
+/** One test of a record's field; `value` is a list for `in`, a boolean for `isnull`. */
+export interface Condition {
+  field: string;
+  op: "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "in" | "like" | "isnull";
+  value: string | number | boolean | (string | number)[];
+}
+
+export const Lead = defineEntity({
+  name: "Lead",
+  tableName: "leads",
+  properties: {
+    ...tenantColumns,
+    externalId: p.string().nullable(),
+    firstName: p.string().nullable(),
+    lastName: p.string().nullable(),
+    /** Lowercased. */
+    email: p.string().nullable(),
+    /** E.164. */
+    phone: p.string().nullable(),
+    companyName: p.string().nullable(),
+    title: p.string().nullable(),
+    source: p.string().nullable(),
+    status: p.string().default("new"),
+    score: p.integer().default(0),
+    scoreReasons: p.json<ScoreReason[]>(),
+    /** Version of the organization's scoring rules the score was made with; 0 are the defaults. */
+    scoringVersion: p.integer().default(0),
+    assignedTo: p.uuid().nullable(),
+    tags: p.array<string>(),
+    customFields: p.json<Record<string, unknown>>(),
+    consent: p.json<Record<string, unknown>>(),
+    lastActivityAt: p.datetime(3).nullable(),
+    convertedAt: p.datetime(3).nullable(),
+    deletedAt: p.datetime(3).nullable(),
+    importId: p.uuid().nullable(),
+  },
+});
+export type Lead = InferEntity<typeof Lead>;
+
+export interface PoolMember {
+  userId: string;
+  /** Share of the leads under `weighted`; 1 otherwise. */
+  weight: number;
+}
+/** Users who share incoming leads. `position` counts the leads given out; it decides whose turn is next. */
+export const AssignmentPool = defineEntity({
+  name: "AssignmentPool",
+  tableName: "assignment_pools",
+  properties: {
+    ...tenantColumns,
+    name: p.string(),
+    strategy: p.string().$type<"round_robin" | "weighted" | "least_loaded">(),
+    members: p.json<PoolMember[]>(),
+    /** All must hold for a captured lead to be given to this pool; none: every lead. */
+    criteria: p.json<Condition[]>(),
+    /** Pools are tried in this order, lowest first. */
+    priority: p.integer().default(100),
+    isActive: p.boolean().default(true),
+    position: p.integer().default(0),
+  },
+});
+export type AssignmentPool = InferEntity<typeof AssignmentPool>;
+
+export interface ScoringRule {
+  factor: string;
+  /** -100 to 100. */
+  points: number;
+  conditions: Condition[];
+  detail: string;
+}
+/** An organization's own scoring rules; without a row the defaults hold. */
+export const ScoringRules = defineEntity({
+  name: "ScoringRules",
+  tableName: "scoring_rules",
+  properties: {
+    ...tenantColumns,
+    rules: p.json<ScoringRule[]>(),
+    /** Version of the rules every lead has been rescored with. */
+    rescoredVersion: p.integer().default(0),
+  },
+});
+export type ScoringRules = InferEntity<typeof ScoringRules>;
+
+export const CustomField = defineEntity({
+  name: "CustomField",
+  tableName: "custom_fields",
+  properties: {
+    ...tenantColumns,
+    entity: p.string(),
+    key: p.string(),
+    type: p.string().$type<"text" | "number" | "boolean" | "date">(),
+    label: p.string(),
+  },
+});
+export type CustomField = InferEntity<typeof CustomField>;

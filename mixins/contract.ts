@@ -1,0 +1,93 @@
+import type { CallingOptions, Context } from "moleculer";
+import type { z } from "zod";
+import type { UnitOfWork } from "./database/unit-of-work.ts";
+import type { Actor } from "./actor.ts";
+import type { Meta } from "./meta.ts";
+
+export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+/** `leads:create`; `authenticated` needs any valid token; `public` needs none. */
+export type Permission = `${string}:${string}` | "authenticated" | "public";
+
+/** Everything the rest of the system knows about one action. */
+export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
+  /** One line for the API docs. */
+  summary: string;
+  /** A strict object: path parameters, query or body fields, and `expectedVersion` if it honours If-Match. */
+  params: P;
+  /** What a caller gets; `z.null()` for 204. */
+  returns: R;
+  permission: Permission;
+  /** Method and path under /api/v1, parameters as `:id`. Without it the action is internal. */
+  rest?: `${HttpMethod} /${string}`;
+  /** Status of success; default 200, 201 for a POST that creates is said here. */
+  status?: 200 | 201 | 202 | 204;
+  /** `multipart`: the file arrives as `ctx.stream`; `download`: the result is a readable stream. Default `json`. */
+  transfer?: "json" | "multipart" | "download";
+  /** Media type of a download. */
+  contentType?: string;
+}
+
+export interface Contract<
+  N extends string = string,
+  A extends Record<string, ActionSpec> = Record<string, ActionSpec>,
+  E extends Record<string, z.ZodType> = Record<string, z.ZodType>,
+> {
+  name: N;
+  actions: A;
+  /** Payload of each event type the service records. */
+  events: E;
+}
+
+/** Gives `spec` its precise type; there is nothing to learn from it at run time. */
+export const action = <P extends z.ZodType, R extends z.ZodType>(
+  spec: ActionSpec<P, R>,
+): ActionSpec<P, R> => spec;
+
+export const defineContract = <
+  const N extends string,
+  A extends Record<string, ActionSpec>,
+  E extends Record<string, z.ZodType>,
+>(
+  name: N,
+  spec: { actions: A; events: E },
+): Contract<N, A, E> => ({ name, ...spec });
+
+type UnionToIntersection<U> = (U extends unknown ? (x: U) => void : never) extends (x: infer I) => void
+  ? I
+  : never;
+/** `leads.create` → its spec, for every action of a union of contracts. */
+export type ActionsOf<C> = Flatten<
+  C extends Contract<infer N, infer A> ? { [K in keyof A & string as `${N}.${K}`]: A[K] } : never
+>;
+export type EventsOf<C> = Flatten<C extends Contract<string, infer _A, infer E> ? E : never>;
+type Flatten<T> = UnionToIntersection<T> extends infer O ? { [K in keyof O]: O[K] } : never;
+
+export type ParamsIn<S> = S extends ActionSpec<infer P> ? z.input<P> : never;
+export type ParamsOut<S> = S extends ActionSpec<infer P> ? z.output<P> : never;
+export type ResultOf<S> = S extends ActionSpec<z.ZodType, infer R> ? z.input<R> : never;
+
+/** What the pipeline of mixins/service.ts gives a handler. */
+export interface Locals {
+  actor: Actor;
+  /** The transaction of this action; opened by its first statement, committed after the handler. */
+  tx: UnitOfWork;
+}
+
+/** Moleculer's context with calls typed by the contracts `Actions`. */
+export type TypedContext<Actions, P = unknown> = Omit<
+  Context<P, Meta, Locals>,
+  "call" | "mcall" | "emit" | "broadcast" | "locals"
+> & {
+  locals: Locals;
+  call<N extends keyof Actions & string>(
+    name: N,
+    params: ParamsIn<Actions[N]>,
+    options?: CallingOptions,
+  ): Promise<ResultOf<Actions[N]>>;
+};
+
+/** The handlers a contract asks for, one each action. */
+export type Handlers<C, Actions> = C extends Contract<string, infer A>
+  ? { [K in keyof A]: (ctx: TypedContext<Actions, ParamsOut<A[K]>>) => Promise<HandlerResult<A[K]>> }
+  : never;
+type HandlerResult<S> = S extends { transfer: "download" } ? NodeJS.ReadableStream : ResultOf<S>;

@@ -1,0 +1,19 @@
+/** One SQL statement. `name` makes it a prepared statement of its connection: only for texts that repeat. */
+export interface Statement {
+  name?: string;
+  text: string;
+  values?: readonly unknown[];
+}
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+export const isUuid = (text: string): boolean => uuidPattern.test(text);
+
+/**
+ * PostgreSQL's text of a timestamptz(3) as ISO 8601 with milliseconds, without a Date on the way:
+ * parsing Dates costs a third of a list's time.
+ */
+export function isoTimestamp(text: string): string {
+  if (!text.endsWith("+00") || text.length > 26) return new Date(text).toISOString();
+  const fraction = text.length > 22 ? text.slice(20, -3).padEnd(3, "0") : "000";
+  return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
+}

@@ -1,0 +1,178 @@
+import { hostname } from "node:os";
+import { z } from "zod";
+
+const url = (...protocols: string[]) =>
+  z.string().refine(
+    (value) => {
+      try {
+        return protocols.includes(new URL(value).protocol);
+      } catch {
+        return false;
+      }
+    },
+    { message: `must be a URL starting with ${protocols.map((p) => `${p}//`).join(" or ")}` },
+  );
+const list = <T extends z.ZodType<unknown, string>>(item: T) =>
+  z
+    .string()
+    .transform((text) =>
+      text
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    )
+    .pipe(z.array(item).min(1));
+const port = z.coerce.number().int().min(0).max(65535);
+const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+const masterKey = z.string().refine((text) => Buffer.from(text, "base64").length === 32, {
+  message: "must be 32 bytes in base64 (openssl rand -base64 32)",
+});
+
+/** One setting: how it is validated, its default and what it means. `.env.example` is printed from this table. */
+interface Variable<S extends z.ZodType = z.ZodType> {
+  schema: S;
+  example: string;
+  doc: string;
+}
+const variable = <S extends z.ZodType>(schema: S, example: string, doc: string): Variable<S> => ({
+  schema,
+  example,
+  doc,
+});
+
+export const variables = {
+  HOST: variable(
+    z.string().optional(),
+    "127.0.0.1",
+    "Address the gateway listens on. Default 127.0.0.1 embedded, 0.0.0.0 with DATABASE_URL.",
+  ),
+  PORT: variable(port.default(3000), "3000", "Port of REST, WebSocket and docs. 0 takes a free one."),
+  METRICS_PORT: variable(
+    port.default(9464),
+    "9464",
+    "Port of /metrics and /health/* of every process. 0 takes a free one.",
+  ),
+  DATA_DIR: variable(
+    z.string().default("./.data"),
+    "./.data",
+    "Folder of the embedded PostgreSQL and its keys.",
+  ),
+  DATABASE_URL: variable(
+    url("postgres:", "postgresql:").optional(),
+    "",
+    "PostgreSQL that holds the control tables and the first shard; its user owns the schema. Unset: an embedded server.",
+  ),
+  DATABASE_SHARDS: variable(
+    list(url("postgres:", "postgresql:")).optional(),
+    "",
+    "Further shard databases, comma separated. Order matters: append only.",
+  ),
+  DATABASE_POOL_SIZE: variable(
+    z.coerce.number().int().min(1).max(200).default(8),
+    "8",
+    "Connections of one process to each database.",
+  ),
+  LOGICAL_SHARDS: variable(
+    z.coerce.number().int().min(1).max(256).default(16),
+    "16",
+    "Logical shards; fixed when the control database is first made.",
+  ),
+  NATS_URL: variable(
+    url("nats:", "tls:").optional(),
+    "",
+    "NATS server that joins the nodes of a cluster. Unset: one process.",
+  ),
+  NAMESPACE: variable(
+    z
+      .string()
+      .regex(/^[a-z0-9-]*$/, "may hold a-z, 0-9 and -")
+      .default(""),
+    "",
+    "Separates clusters that share one NATS server.",
+  ),
+  MASTER_KEY: variable(
+    list(masterKey).optional(),
+    "",
+    "32 random bytes in base64, newest first (openssl rand -base64 32). Made and kept in DATA_DIR when embedded.",
+  ),
+  SERVICES: variable(
+    list(z.string()).optional(),
+    "",
+    "Roles (gateway, core, worker, cron) or services this process hosts. Unset: all.",
+  ),
+  NODE_ID: variable(
+    z
+      .string()
+      .regex(/^[\w.-]+$/, "may hold letters, digits, . _ and -")
+      .optional(),
+    "",
+    "Unique name of this process in the cluster. Default: host name and process id.",
+  ),
+  REGISTRATION: variable(
+    z.enum(["open", "closed"]).default("open"),
+    "open",
+    "Whether strangers may register an organization.",
+  ),
+  TRUST_PROXY: variable(
+    flag.default(false),
+    "false",
+    "Whether a proxy in front sets X-Forwarded-For; its last entry is then the client's address.",
+  ),
+  RATE_LIMIT_PER_MINUTE: variable(
+    z.coerce.number().int().min(1).default(100),
+    "100",
+    "Requests a user may make in a minute, in one gateway process.",
+  ),
+  SEED_DEMO: variable(
+    flag.optional(),
+    "true",
+    "Make the demo organization at start. Default true embedded, false with DATABASE_URL.",
+  ),
+  CHECK_RESULTS: variable(
+    z.enum(["always", "sampled", "never"]).default("sampled"),
+    "sampled",
+    "Validate what actions answer against their contract: every call, one in 100, or none.",
+  ),
+  LOG_LEVEL: variable(
+    z.enum(["fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
+    "info",
+    "Lowest level written to the log (JSON lines on standard output).",
+  ),
+} satisfies Record<string, Variable>;
+
+export type Env = { [K in keyof typeof variables]: z.output<(typeof variables)[K]["schema"]> } & {
+  HOST: string;
+  NODE_ID: string;
+  SEED_DEMO: boolean;
+};
+
+/**
+ * Validates the environment. Empty strings count as unset.
+ * @throws Error whose message names each bad variable, one a line
+ */
+export function readEnv(source: Record<string, string | undefined>): Env {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, { schema }] of Object.entries(variables)) {
+    const parsed = schema.safeParse(source[name] === "" ? undefined : source[name]);
+    if (parsed.success) values[name] = parsed.data;
+    else
+      problems.push(
+        ...parsed.error.issues.map((issue) => `${name}=${source[name] ?? ""}: ${issue.message}`),
+      );
+  }
+  if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && problems.length === 0)
+    problems.push("MASTER_KEY must be set when DATABASE_URL is (openssl rand -base64 32)");
+  if (problems.length > 0) throw new Error(`Bad settings:\n  ${problems.join("\n  ")}`);
+  const isEmbedded = values.DATABASE_URL === undefined;
+  values.HOST ??= isEmbedded ? "127.0.0.1" : "0.0.0.0";
+  values.SEED_DEMO ??= isEmbedded;
+  values.NODE_ID ??= `${hostname()}-${process.pid}`;
+  return values as Env;
+}
+
+/** The text of `.env.example`. */
+export function envExample(): string {
+  const lines = Object.entries(variables).map(([name, { doc, example }]) => `# ${doc}\n${name}=${example}\n`);
+  return ["# Every setting of Sangam. Printed by `npm run env:example`; nothing here is required.\n", ...lines].join("\n");
+}

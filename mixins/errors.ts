@@ -1,0 +1,46 @@
+import { Errors } from "moleculer";
+
+/** One problem of a request: the path of the field ("items.3.email"), a stable code, a sentence. */
+export interface FieldError {
+  path: string;
+  code: string;
+  message: string;
+}
+
+/**
+ * An error a client may see. `code` is the HTTP status, `type` is stable and public (`LEAD_NOT_FOUND`).
+ * Another node receives it as a plain Error with the same fields: branch on `type`, never on the class.
+ */
+export function appError(code: number, type: string, message: string, data?: Record<string, unknown>) {
+  return new Errors.MoleculerError(message, code, type, data);
+}
+
+export const badRequest = (type: string, message: string) => appError(400, type, message);
+export const unauthorized = (type: string, message: string) => appError(401, type, message);
+export const forbidden = (permission: string) =>
+  appError(403, "FORBIDDEN", `This needs the permission ${permission}.`);
+export const conflict = (type: string, message: string) => appError(409, type, message);
+export const invalid = (errors: FieldError[]) =>
+  appError(422, "VALIDATION_FAILED", "The request is not valid; see errors.", { errors });
+export const invalidField = (path: string, code: string, message: string) =>
+  invalid([{ path, code, message }]);
+export const versionMismatch = (current: number) =>
+  appError(412, "VERSION_MISMATCH", `The resource has changed; its version is now ${current}.`, {
+    version: current,
+  });
+
+/** The public `type` of any error, also of one that crossed the network; undefined for a foreign error. */
+export function errorType(error: unknown): string | undefined {
+  return error instanceof Error && "type" in error && typeof error.type === "string" ? error.type : undefined;
+}
+/** SQLSTATE of a PostgreSQL error, also when MikroORM wrapped it. */
+export function sqlState(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" && /^[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
+}
+/** Name of the constraint a PostgreSQL error is about. */
+export function violatedConstraint(error: unknown): string | undefined {
+  return error instanceof Error && "constraint" in error && typeof error.constraint === "string"
+    ? error.constraint
+    : undefined;
+}

@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { can, seesOnlyOwn, systemRole, type Actor } from "./actor.ts";
+import type { SequencedEvent } from "./feed.ts";
+
+/** What a decision about an event needs of it. */
+export type FilteredEvent = Pick<SequencedEvent, "type" | "audience"> & { entity: { kind: string } };
+
+const readPermissions = new Map([
+  ["lead", "leads:read"],
+  ["contact", "contacts:read"],
+  ["company", "companies:read"],
+  ["deal", "deals:read"],
+  ["import", "imports:read"],
+]);
+/** Roles that see kinds of which nothing is said above: users, settings, pools. */
+const overseers: readonly string[] = ["admin", "manager", systemRole];
+
+const typePattern = /^(?:\*|[a-z][a-z_]*(?:\.[a-z][a-z_]*)*(?:\.\*)?)$/;
+const checkedTypes = z
+  .array(z.string().regex(typePattern, "must be a type such as lead.created, or lead.* for all of its kind"))
+  .min(1)
+  .max(50);
+/** Event types to take, as text (`lead.created,deal.*`); becomes a list of patterns. */
+export const typesText = z
+  .string()
+  .max(1000)
+  .transform((list) => list.split(",").map((pattern) => pattern.trim()))
+  .pipe(checkedTypes);
+/** As `typesText`, or as a list. */
+export const typesInput = z.union([typesText, checkedTypes]);
+
+/**
+ * The test of whether an event is for this actor: its role may read the kind of record, a role that sees
+ * only its own is in the audience, and the type is one asked for.
+ * @param types patterns; undefined takes all
+ */
+export function feedFilter(actor: Actor, types?: readonly string[]): (event: FilteredEvent) => boolean {
+  const isRestricted = seesOnlyOwn(actor);
+  const isWanted = typeTest(types);
+  return ({ type, entity, audience }) =>
+    mayReadKind(actor, entity.kind)
+    && (!isRestricted || audience === null || (actor.userId !== null && audience.includes(actor.userId)))
+    && isWanted(type);
+}
+
+function mayReadKind(actor: Actor, kind: string): boolean {
+  const permission = readPermissions.get(kind);
+  return permission === undefined ? overseers.includes(actor.role) : can(actor, permission);
+}
+
+function typeTest(types: readonly string[] | undefined): (type: string) => boolean {
+  if (types === undefined || types.includes("*")) return () => true;
+  const whole = new Set(types.filter((pattern) => !pattern.endsWith(".*")));
+  const prefixes = types.filter((pattern) => pattern.endsWith(".*")).map((pattern) => pattern.slice(0, -1));
+  return (type) => whole.has(type) || prefixes.some((prefix) => type.startsWith(prefix));
+}

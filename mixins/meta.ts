@@ -1,0 +1,13 @@
+/** What travels with a call. Only the gateway and system jobs set it. */
+export interface Meta {
+  organizationId?: string;
+  userId?: string;
+  sessionId?: string;
+  role?: string;
+  requestId?: string;
+  traceparent?: string;
+  /** Key and fingerprint of the request; taken by the first command and not passed on. */
+  idempotency?: { key: string; fingerprint: string };
+  /** Set by a callee that answered from the record of an earlier call. */
+  replayed?: boolean;
+}

@@ -1,0 +1,69 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { registry } from "./metrics.ts";
+
+/** Serves /metrics (Prometheus) and /health/startup|live|ready of a process, with or without a gateway in it. */
+export class OpsServer {
+  readonly port: number;
+  readonly #server: Server;
+  #check: (() => Promise<void>) | undefined;
+
+  private constructor(server: Server) {
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+    server.on("request", (request, response) => {
+      void this.#answer(request.url ?? "/").then(
+        ({ status, type, body }) => response.writeHead(status, { "content-type": type }).end(body),
+        (error: Error) => response.writeHead(500).end(error.message),
+      );
+    });
+  }
+
+  /** @throws Error naming the variable when the port is taken */
+  static async listen(port: number, host: string): Promise<OpsServer> {
+    const server = createServer();
+    await new Promise<void>((done, fail) => {
+      server.once("error", (error: NodeJS.ErrnoException) =>
+        fail(
+          error.code === "EADDRINUSE"
+            ? new Error(`METRICS_PORT ${port} is in use; choose another, or 0 for any free one.`)
+            : error,
+        ),
+      );
+      server.listen(port, host, done);
+    });
+    return new OpsServer(server);
+  }
+
+  /** From now on the process is started; `check` throws while it cannot serve. */
+  ready(check: () => Promise<void>): void {
+    this.#check = check;
+  }
+
+  async #answer(url: string): Promise<{ status: number; type: string; body: string }> {
+    const json = (status: number, body: unknown) => ({ status, type: "application/json", body: JSON.stringify(body) });
+    switch (url) {
+      case "/metrics":
+        return { status: 200, type: registry.contentType, body: await registry.metrics() };
+      case "/health/live":
+        return json(200, { status: "ok" });
+      case "/health/startup":
+        return this.#check ? json(200, { status: "ok" }) : json(503, { status: "starting" });
+      case "/health/ready":
+        try {
+          if (!this.#check) return json(503, { status: "starting" });
+          await this.#check();
+          return json(200, { status: "ok" });
+        } catch (error) {
+          return json(503, { status: "unavailable", detail: (error as Error).message });
+        }
+      default:
+        return json(404, { status: "not found" });
+    }
+  }
+
+  close(): Promise<void> {
+    this.#server.closeAllConnections();
+    return new Promise((done) => this.#server.close(() => done()));
+  }
+}

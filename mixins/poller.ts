@@ -1,0 +1,72 @@
+/**
+ * Repeats a round of background work: after `everyMs`, at once when kicked, and at once again while a round
+ * says there is more. Rounds of one poller never overlap. A failed round is reported and tried again after
+ * `everyMs`, so a round must be safe to repeat.
+ */
+export class Poller {
+  readonly #options: {
+    name: string;
+    everyMs: number;
+    run: () => Promise<boolean>;
+    onError: (error: Error) => void;
+  };
+  #timer: NodeJS.Timeout | undefined;
+  #round: Promise<void> | undefined;
+  #isStarted = false;
+  #isKicked = false;
+
+  /**
+   * @param options.run one round; true: there is more work, go on at once
+   * @param options.onError hears of each failed round; its message begins with the poller's name
+   */
+  constructor(options: {
+    name: string;
+    everyMs: number;
+    run: () => Promise<boolean>;
+    onError: (error: Error) => void;
+  }) {
+    this.#options = options;
+  }
+
+  start(): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    this.#wait(0);
+  }
+
+  /** Asks for a round now; during a round, for another right after it. */
+  kick(): void {
+    this.#isKicked = true;
+    if (this.#isStarted && !this.#round) this.#wait(0);
+  }
+
+  /** Ends the repetition, and resolves when the running round is over. */
+  async stop(): Promise<void> {
+    this.#isStarted = false;
+    clearTimeout(this.#timer);
+    await this.#round;
+  }
+
+  #wait(delayMs: number): void {
+    clearTimeout(this.#timer);
+    // a start after a stop may find the old round still running: that round goes on from there
+    this.#timer = setTimeout(() => {
+      this.#round ??= this.#runRound().then((hasMore) => {
+        this.#round = undefined;
+        if (this.#isStarted) this.#wait(hasMore || this.#isKicked ? 0 : this.#options.everyMs);
+      });
+    }, delayMs);
+  }
+
+  async #runRound(): Promise<boolean> {
+    this.#isKicked = false;
+    try {
+      return await this.#options.run();
+    } catch (error) {
+      this.#options.onError(
+        new Error(`${this.#options.name}: ${(error as Error).message}`, { cause: error }),
+      );
+      return false;
+    }
+  }
+}

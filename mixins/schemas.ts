@@ -1,0 +1,46 @@
+import { z } from "zod";
+
+/** Text a person typed: trimmed, 1 to `most` characters, no control characters but tab and newline. */
+export const text = (most: number) =>
+  z
+    .string()
+    .trim()
+    .min(1)
+    .max(most)
+    .refine((value) => !hasControlCharacters(value), {
+      error: "may not contain control characters",
+      params: { code: "invalid_characters" },
+    });
+
+// NUL cannot be stored; the others only hide things from readers
+const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
+const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);
+
+export const id = z.uuid();
+export const timestamp = z.iso.datetime({ precision: 3 });
+/** A time a caller gives, any ISO 8601 offset; becomes UTC with milliseconds. */
+export const timeInput = z.iso
+  .datetime({ offset: true })
+  .transform((value) => new Date(value).toISOString());
+/** Lowercased; at most 254 characters (RFC 5321). */
+export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
+export const money = z.strictObject({
+  /** Decimal with at most two places; never a float. */
+  amount: z.string().regex(/^-?\d{1,16}(\.\d{1,2})?$/),
+  currency: z.string().regex(/^[A-Z]{3}$/),
+});
+/** For PATCH and DELETE: the version the caller saw; the gateway fills it from If-Match. */
+export const expectedVersion = z.number().int().positive().optional();
+export const byId = z.strictObject({ id });
+export const byIdVersioned = z.strictObject({ id, expectedVersion });
+
+/** The envelope of every list. */
+export const pageOf = <T extends z.ZodType>(item: T) =>
+  z.strictObject({
+    data: z.array(item),
+    page: z.strictObject({
+      nextCursor: z.string().nullable(),
+      hasMore: z.boolean(),
+      total: z.number().int().optional(),
+    }),
+  });

@@ -1,0 +1,48 @@
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { feedFilter, type FilteredEvent } from "../../mixins/feed-filter.ts";
+import { publicEvent, readFeed, readFeedHead, type SequencedEvent } from "../../mixins/feed.ts";
+import type { Ctx, Result } from "../contracts.ts";
+
+const pageSize = 500;
+/** A caller who may see little must not make one request read a whole feed; `next` lets it go on. */
+const mostLookedAt = 5_000;
+
+/** Answers the part of the feed after `since` that the caller may see and asked for. */
+export async function list(ctx: Ctx<"events.list">): Promise<Result<"events.list">> {
+  const { actor, tx } = ctx.locals;
+  const { since, limit, types } = ctx.params;
+  const head = await readFeedHead(tx);
+  if (since >= head) return { data: [], head, next: head };
+  const isVisible = feedFilter(actor, types);
+  const { found, next, oldest } = await look(tx, { since, head, limit, isVisible });
+  // seq has no holes, so the event after `since` is missing only where retention has dropped it
+  return { data: found.map(publicEvent), head, next, ...(oldest === since + 1 ? {} : { gap: true }) };
+}
+
+async function look(
+  tx: UnitOfWork,
+  { since, head, limit, isVisible }: LookOptions,
+): Promise<{ found: SequencedEvent[]; next: number; oldest: number | undefined }> {
+  const found: SequencedEvent[] = [];
+  let next = since;
+  let oldest: number | undefined;
+  for (let looked = 0; looked < mostLookedAt; looked += pageSize) {
+    const page = await readFeed(tx, next, pageSize);
+    oldest ??= page[0]?.seq;
+    for (const event of page) {
+      // what came after `head` was read belongs to the next answer
+      if (event.seq > head) return { found, next: head, oldest };
+      next = event.seq;
+      if (isVisible(event) && found.push(event) === limit) return { found, next, oldest };
+    }
+    if (page.length < pageSize) return { found, next: head, oldest };
+  }
+  return { found, next, oldest };
+}
+
+interface LookOptions {
+  since: number;
+  head: number;
+  limit: number;
+  isVisible: (event: FilteredEvent) => boolean;
+}

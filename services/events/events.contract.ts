@@ -1,0 +1,42 @@
+import { z } from "zod";
+import { action, defineContract } from "../../mixins/contract.ts";
+import { typesText } from "../../mixins/feed-filter.ts";
+import { id, timestamp } from "../../mixins/schemas.ts";
+
+export const feedEvent = z.strictObject({
+  /** Place in the organization's feed: 1, 2, 3 … without holes. */
+  seq: z.number().int(),
+  id,
+  type: z.string(),
+  entity: z.strictObject({ kind: z.string(), id, version: z.number().int() }),
+  actorId: id.nullable(),
+  occurredAt: timestamp,
+  data: z.unknown(),
+});
+export type FeedEvent = z.output<typeof feedEvent>;
+
+export const eventsContract = defineContract("events", {
+  actions: {
+    list: action({
+      summary: "The feed after `since`; what the caller may not see is left out, so seq may jump",
+      params: z.strictObject({
+        since: z.coerce.number().int().min(0).default(0),
+        limit: z.coerce.number().int().min(1).max(1000).default(200),
+        /** Comma separated; `lead.*` takes every event of leads. */
+        types: typesText.optional(),
+      }),
+      returns: z.strictObject({
+        data: z.array(feedEvent),
+        /** The newest seq of the feed. */
+        head: z.number().int(),
+        /** seq up to which this answer has looked; ask again from here. */
+        next: z.number().int(),
+        /** Set when events after `since` are no longer kept. */
+        gap: z.boolean().optional(),
+      }),
+      permission: "events:read",
+      rest: "GET /events",
+    }),
+  },
+  events: {},
+});

@@ -1,0 +1,41 @@
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { sequencedEvent, type EventRow, type SequencedEvent } from "../../mixins/feed.ts";
+
+export interface PlacedEvent {
+  organizationId: string;
+  event: SequencedEvent;
+}
+
+/** Gives at most `most` events of a shard their places; answers them by organization and seq. */
+export async function placeEvents(tx: UnitOfWork, most: number): Promise<PlacedEvent[]> {
+  const rows = await tx.query<EventRow>({
+    name: "sequence_events",
+    text: "SELECT * FROM sequence_events($1)",
+    values: [most],
+  });
+  return rows.map((row) => ({ organizationId: row.organization_id, event: sequencedEvent(row) }));
+}
+
+/** How many events of a shard have no place yet; counts no further than `most`. */
+export async function countUnplaced(tx: UnitOfWork, most: number): Promise<number> {
+  const [row] = await tx.query<{ unplaced: number }>({
+    name: "count_unplaced",
+    text: `SELECT count(*)::int AS unplaced
+      FROM (SELECT FROM events WHERE seq IS NULL ORDER BY position LIMIT $1) unplaced`,
+    values: [most],
+  });
+  return row?.unplaced ?? 0;
+}
+
+/** Forgets at most `most` idempotency keys older than 24 hours; answers how many it forgot. */
+export function deleteOldKeys(tx: UnitOfWork, most: number): Promise<number> {
+  return tx.execute({
+    name: "delete_old_keys",
+    text: `DELETE FROM idempotency_keys k USING (
+        SELECT organization_id, key FROM idempotency_keys
+        WHERE created_at <= now() - interval '24 hours'
+        ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
+      ) old WHERE k.organization_id = old.organization_id AND k.key = old.key`,
+    values: [most],
+  });
+}

@@ -1,0 +1,40 @@
+import type { Context, Service } from "moleculer";
+import type { Poller } from "../../mixins/poller.ts";
+import { createService, type Runtime } from "../../mixins/service.ts";
+import type { HandlersOf } from "../contracts.ts";
+import { list } from "./events.actions.ts";
+import { eventsContract } from "./events.contract.ts";
+import { Sequencer } from "./sequencer.ts";
+import { upkeepPollers } from "./upkeep.ts";
+
+const handlers: HandlersOf<typeof eventsContract> = { list };
+
+/** The feed of each organization: gives events their places, announces them, answers from them. */
+export default function eventsService(runtime: Runtime) {
+  let sequencer: Sequencer;
+  let upkeep: Poller[];
+  return createService(eventsContract, handlers, runtime, {
+    events: {
+      // one node of the group hears a hint, whichever: the nodes take turns by a lock, see Sequencer
+      "events.appended"(ctx: Context<{ organizationId: string }>) {
+        sequencer.kick(ctx.params.organizationId);
+      },
+    },
+    created(this: Service) {
+      const { broker, logger } = this;
+      const onError = (error: Error) => logger.warn(error.message);
+      sequencer = new Sequencer(runtime.database, {
+        announce: (hint) => void broker.broadcast("feed.advanced", hint),
+        onError,
+      });
+      upkeep = upkeepPollers(runtime.database, onError);
+    },
+    started() {
+      sequencer.start();
+      for (const poller of upkeep) poller.start();
+    },
+    async stopped() {
+      await Promise.all([sequencer, ...upkeep].map((part) => part.stop()));
+    },
+  });
+}

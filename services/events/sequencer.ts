@@ -1,0 +1,62 @@
+import type { Database } from "../../mixins/database/database.ts";
+import type { Shard } from "../../mixins/database/unit-of-work.ts";
+import type { FeedAdvanced } from "../../mixins/feed.ts";
+import { eventsSequenced } from "../../mixins/metrics.ts";
+import { Poller } from "../../mixins/poller.ts";
+import { placeEvents } from "./events.repository.ts";
+import { announcements } from "./events.rules.ts";
+
+const batchSize = 500;
+/** How late an event's place may be when the hint of its commit was lost. */
+const pollEveryMs = 500;
+
+/**
+ * Gives the events of every shard their places and announces them. Any number of nodes may do so at once: they
+ * take turns by a lock in the database, so a node that was hinted of a commit has seen it when its round ends.
+ *
+ * Die before a round's COMMIT: nothing happened. Die after it: the announcement is lost, which costs latency.
+ */
+export class Sequencer {
+  readonly #database: Database;
+  readonly #announce: (hint: FeedAdvanced) => void;
+  readonly #pollers: Map<Shard, Poller>;
+
+  constructor(
+    database: Database,
+    options: { announce: (hint: FeedAdvanced) => void; onError: (error: Error) => void },
+  ) {
+    this.#database = database;
+    this.#announce = options.announce;
+    this.#pollers = new Map(
+      database.shards.map((shard) => [
+        shard,
+        new Poller({
+          name: `sequencer of ${shard.name}`,
+          everyMs: pollEveryMs,
+          run: () => this.#placeBatch(shard),
+          onError: options.onError,
+        }),
+      ]),
+    );
+  }
+
+  start(): void {
+    for (const poller of this.#pollers.values()) poller.start();
+  }
+
+  /** Says that a commit appended events of this organization. */
+  kick(organizationId: string): void {
+    this.#pollers.get(this.#database.shardOf(organizationId))?.kick();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#pollers.values()].map((poller) => poller.stop()));
+  }
+
+  async #placeBatch(shard: Shard): Promise<boolean> {
+    const placed = await this.#database.transaction({ platform: shard }, (tx) => placeEvents(tx, batchSize));
+    eventsSequenced.inc(placed.length);
+    for (const hint of announcements(placed)) this.#announce(hint);
+    return placed.length === batchSize;
+  }
+}

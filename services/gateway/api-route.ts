@@ -1,0 +1,152 @@
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Context, ServiceBroker } from "moleculer";
+import { requirePermission } from "../../mixins/actor.ts";
+import type { Claims } from "../../mixins/access-token.ts";
+import type { Meta } from "../../mixins/meta.ts";
+import { unauthorized } from "../../mixins/errors.ts";
+import { sendProblem } from "./problem.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import { idempotencyOf, paramsOf, routeByAction, routes, type RequestParts, type Route } from "./routes.ts";
+import { receiveUpload } from "./upload.ts";
+
+/** A request on its way through moleculer-web. */
+export interface GatewayRequest extends IncomingMessage {
+  originalUrl: string;
+  requestId: string;
+  /** Address of the client, past a trusted proxy. */
+  clientAddress: string;
+  /** SHA-256 of the body; only of requests with an Idempotency-Key. */
+  bodyHash?: string;
+  $alias?: { action: string | null; path: string };
+  $params: RequestParts | Record<string, unknown>;
+  $ctx: Context<unknown, Meta & { $location?: string; $statusCode?: number }>;
+}
+
+const maxBodyBytes = 1024 * 1024;
+
+/** Makes moleculer-web's route of every contract action that has one, under a base path. */
+export function apiRoute(parts: {
+  authenticate(token: string): Promise<Claims>;
+  rateLimit: RateLimit;
+  logger: ServiceBroker["logger"];
+}): (path: string) => object {
+  return (path) => ({
+    path,
+    name: path,
+    mappingPolicy: "restrict",
+    mergeParams: false,
+    logging: false,
+    etag: false,
+    authentication: false,
+    authorization: false,
+    callOptions: { timeout: 30_000 },
+    bodyParsers: { json: { limit: maxBodyBytes, strict: false, verify: hashBody } },
+    aliases: Object.fromEntries(
+      routes.map((route) => [
+        `${route.method} ${route.path}`,
+        route.spec.transfer === "multipart" ? uploadHandler(route, path) : route.action,
+      ]),
+    ),
+
+    async onBeforeCall(ctx: GatewayRequest["$ctx"], _route: unknown, request: GatewayRequest, response: ServerResponse) {
+      const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
+      await identify(ctx, route, request, response);
+      if (route.spec.transfer !== "multipart") request.$params = paramsOf(route, request, request.$params as RequestParts);
+      const idempotency = idempotencyOf(request);
+      if (idempotency) ctx.meta.idempotency = idempotency;
+    },
+
+    onAfterCall(ctx: GatewayRequest["$ctx"], _route: unknown, request: GatewayRequest, response: ServerResponse, result: unknown) {
+      const route = routeByAction.get(request.$alias?.action ?? "") as Route;
+      writeHead(ctx, route, path, response, result);
+      return result;
+    },
+
+    onError(request: GatewayRequest, response: ServerResponse, error: unknown) {
+      sendProblem(request, response, error, request.requestId, parts.logger);
+    },
+  });
+
+  /** Who calls, and whether they may call so often. */
+  async function identify(
+    ctx: GatewayRequest["$ctx"],
+    route: Route,
+    request: GatewayRequest,
+    response: ServerResponse,
+  ): Promise<void> {
+    ctx.meta.requestId = request.requestId;
+    const traceparent = request.headers.traceparent;
+    if (typeof traceparent === "string") ctx.meta.traceparent = traceparent;
+    if (route.spec.permission === "public") {
+      await parts.rateLimit.take(request.clientAddress, response);
+      return;
+    }
+    const [scheme, token] = request.headers.authorization?.split(" ") ?? [];
+    if (scheme?.toLowerCase() !== "bearer" || !token)
+      throw unauthorized("UNAUTHENTICATED", "Sign in first: send Authorization: Bearer <access token>.");
+    const claims = await parts.authenticate(token);
+    ctx.meta.organizationId = claims.organizationId;
+    ctx.meta.userId = claims.userId;
+    ctx.meta.sessionId = claims.sessionId;
+    ctx.meta.role = claims.role;
+    await parts.rateLimit.take(claims.userId, response);
+    // the action asks again; asked here, a refused upload is not read first
+    requirePermission(claims, route.spec.permission);
+  }
+}
+
+/** Status, ETag and Location of a success. */
+function writeHead(
+  ctx: GatewayRequest["$ctx"],
+  { spec, path: routePath }: Route,
+  base: string,
+  response: ServerResponse,
+  result: unknown,
+): void {
+  if (spec.status !== undefined) response.statusCode = spec.status;
+  const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
+  if (typeof version === "number" && typeof id === "string") response.setHeader("ETag", `"${version}"`);
+  if (spec.status === 201) ctx.meta.$location = typeof id === "string" ? `${base}${routePath}/${id}` : `${base}/auth/me`;
+  if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
+  if (spec.contentType !== undefined) response.setHeader("Content-Type", spec.contentType);
+  response.setHeader("X-Content-Type-Options", "nosniff");
+  response.setHeader("Cache-Control", "no-store");
+}
+
+function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
+  if (request.headers["idempotency-key"] !== undefined)
+    request.bodyHash = createHash("sha256").update(body).digest("base64url");
+}
+
+const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
+/** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
+function multipartRoute(request: GatewayRequest, base: string): Route {
+  return multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
+}
+
+/** Spools the form, then calls the action with the file as stream. */
+function uploadHandler(route: Route, base: string) {
+  return function (
+    this: { sendResponse(request: GatewayRequest, response: ServerResponse, data: unknown, action: object): void },
+    request: GatewayRequest,
+    response: ServerResponse,
+    next: (error: unknown) => void,
+  ): void {
+    const run = async () => {
+      const upload = await receiveUpload(request);
+      try {
+        const ctx = request.$ctx;
+        const { idempotency } = ctx.meta;
+        if (idempotency) ctx.meta.idempotency = { ...idempotency, fingerprint: `${idempotency.fingerprint}.${upload.hash}` };
+        const params = { ...upload.fields, fileName: upload.fileName };
+        const result = await ctx.call(route.action, params, { stream: upload.open(), timeout: 300_000 });
+        writeHead(ctx, route, base, response, result);
+        this.sendResponse(request, response, result, {});
+      } finally {
+        await upload.discard();
+      }
+    };
+    run().catch(next);
+  };
+}

@@ -1,0 +1,92 @@
+import { randomUUID } from "node:crypto";
+import type { Server, ServerResponse } from "node:http";
+import type { Context, Service, ServiceSchema } from "moleculer";
+import ApiGateway from "moleculer-web";
+import { AccessTokens } from "../../mixins/access-token.ts";
+import { httpDuration, secondsSince } from "../../mixins/metrics.ts";
+import type { Runtime } from "../../mixins/service.ts";
+import { apiRoute, type GatewayRequest } from "./api-route.ts";
+import { docsRoute } from "./docs.ts";
+import { healthRoute } from "./health.ts";
+import { sendProblem } from "./problem.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
+
+/** Longer than the 60 s proxies keep idle connections, so that it is never us who closes one in use. */
+const keepAliveTimeoutMs = 65_000;
+
+/** REST and WebSocket in front of every action that has a route: see docs/architecture.md. */
+export default (runtime: Runtime): ServiceSchema => {
+  const { env } = runtime;
+  let tokens: AccessTokens;
+  let realtime: Realtime;
+  const settings = {
+    port: env.PORT,
+    ip: env.HOST,
+    path: "",
+    routes: null,
+    // moleculer-web writes several log lines a request at these; ours is one, and only for what failed
+    logRequest: null,
+    logRequestParams: null,
+    logResponse: null,
+    logRouteRegistration: null,
+    etag: false,
+    requestTimeout: 120_000,
+    qsOptions: { depth: 3, parameterLimit: 100, arrayLimit: 200 },
+    rootCallOptions: (options: { requestID?: string }, request: GatewayRequest, response: ServerResponse) =>
+      beginRequest(options, request, response, env.TRUST_PROXY),
+    onError(this: Service, request: GatewayRequest, response: ServerResponse, error: unknown) {
+      sendProblem(request, response, error, request.requestId, this.logger);
+    },
+  };
+  return {
+    name: "gateway",
+    mixins: [ApiGateway as unknown as ServiceSchema],
+    settings: settings as ServiceSchema["settings"],
+    events: {
+      "session.revoked"(ctx: Context<{ sessionId: string }>) {
+        tokens.revokeSession(ctx.params.sessionId);
+        realtime.onSessionRevoked(ctx.params);
+      },
+      "feed.advanced"(ctx: Context<FeedAdvanced>) {
+        realtime.onFeedAdvanced(ctx.params);
+      },
+    },
+    created(this: Service) {
+      const { broker, logger } = this;
+      const { server } = this as unknown as { server: Server };
+      server.keepAliveTimeout = keepAliveTimeoutMs;
+      const addRoute = (route: object) => (this as unknown as { addRoute(route: object): void }).addRoute(route);
+      tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
+      const authenticate = (token: string) => tokens.verify(token);
+      const api = apiRoute({ authenticate, rateLimit: new RateLimit(env.RATE_LIMIT_PER_MINUTE), logger });
+      for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
+      addRoute(healthRoute(runtime, broker));
+      addRoute(docsRoute(runtime.version));
+      realtime = new Realtime({ httpServer: server, database: runtime.database, authenticate, logger });
+    },
+    async stopped() {
+      await realtime.close();
+    },
+  } as ServiceSchema;
+};
+
+/** Gives every request an id, its own or a new one, and the client's address; times it. */
+function beginRequest(
+  options: { requestID?: string },
+  request: GatewayRequest,
+  response: ServerResponse,
+  trustProxy: boolean,
+): void {
+  const given = request.headers["x-request-id"];
+  request.requestId = typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+  options.requestID = request.requestId;
+  const forwarded = trustProxy ? String(request.headers["x-forwarded-for"] ?? "").split(",").at(-1)?.trim() : "";
+  request.clientAddress = forwarded || (request.socket.remoteAddress ?? "");
+  const start = performance.now();
+  response.once("close", () => {
+    httpDuration
+      .labels(request.method ?? "", request.$alias?.path ?? "none", String(response.statusCode))
+      .observe(secondsSince(start));
+  });
+}

@@ -1,0 +1,60 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServiceBroker } from "moleculer";
+import type { Runtime } from "../../mixins/service.ts";
+
+/** Longest a check may take before the part counts as down. */
+const checkTimeoutMs = 2000;
+
+/** `GET /health` and its kin, on the public port. 503 only when this node cannot serve. */
+export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
+  const startedAt = Date.now();
+  const report = async (response: ServerResponse) => {
+    const checks: Record<string, { status: "up" | "down"; detail?: string }> = {
+      database: await check(() => runtime.database.ping()),
+    };
+    if (runtime.env.NATS_URL !== undefined)
+      checks.nats = await check(() => {
+        if (broker.transit?.connected !== true) throw new Error("not connected");
+        return Promise.resolve();
+      });
+    const isUp = Object.values(checks).every(({ status }) => status === "up");
+    const uptime = Math.round((Date.now() - startedAt) / 1000);
+    send(response, isUp ? 200 : 503, { status: isUp ? "ok" : "unavailable", instance: broker.nodeID, uptime, version: runtime.version, checks });
+  };
+  const full = (_request: IncomingMessage, response: ServerResponse, next: (error: Error) => void) =>
+    void report(response).catch(next);
+  const alive = (_request: IncomingMessage, response: ServerResponse) => send(response, 200, { status: "ok" });
+  return {
+    path: "/",
+    name: "health",
+    aliases: {
+      "GET /health": full,
+      "GET /api/health": full,
+      "GET /health/ready": full,
+      "GET /health/live": alive,
+      "GET /health/startup": alive,
+    },
+    mappingPolicy: "restrict",
+    bodyParsers: false,
+  };
+}
+
+async function check(ask: () => Promise<void>): Promise<{ status: "up" | "down"; detail?: string }> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`no answer within ${checkTimeoutMs} ms`)), checkTimeoutMs);
+  });
+  try {
+    await Promise.race([ask(), late]);
+    return { status: "up" };
+  } catch (error) {
+    return { status: "down", detail: (error as Error).message };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function send(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" });
+  response.end(JSON.stringify(body));
+}

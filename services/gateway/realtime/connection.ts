@@ -1,0 +1,136 @@
+import type { DefaultEventsMap, Socket } from "socket.io";
+import type { Claims } from "../../../mixins/access-token.ts";
+import { requirePermission, type Actor } from "../../../mixins/actor.ts";
+import { conflict, unauthorized } from "../../../mixins/errors.ts";
+import { feedFilter } from "../../../mixins/feed-filter.ts";
+import type { Feeds } from "./feeds.ts";
+import { Outbox } from "./outbox.ts";
+import type { Answer, EndReason, ServerMessages, SubscribeRequest } from "./realtime.messages.ts";
+import { slowSockets } from "./realtime.metrics.ts";
+import { Subscription } from "./subscription.ts";
+
+export type ClientSocket = Socket<DefaultEventsMap, ServerMessages, DefaultEventsMap, { claims: Claims }>;
+
+/** How long a socket may go on with an expired token, for the client to send its next one. */
+const graceMs = 30_000;
+
+/** An authenticated socket: who it is, and what it follows. */
+export class Connection {
+  readonly #socket: ClientSocket;
+  readonly #feeds: Feeds;
+  readonly #onError: (error: Error) => void;
+  readonly #outbox: Outbox;
+  #claims: Claims;
+  #subscription: Subscription | undefined;
+  #types: readonly string[] | undefined;
+  /** Counts subscribe and unsubscribe: what was begun for an earlier one is dropped. */
+  #turn = 0;
+  #isClosed = false;
+
+  constructor(socket: ClientSocket, feeds: Feeds, onError: (error: Error) => void) {
+    this.#socket = socket;
+    this.#feeds = feeds;
+    this.#onError = onError;
+    this.#claims = socket.data.claims;
+    this.#outbox = new Outbox(socket.conn);
+  }
+
+  get sessionId(): string {
+    return this.#claims.sessionId;
+  }
+
+  /**
+   * Begins to send the feed. `answer` goes out before the first event.
+   * @throws 403 FORBIDDEN; 409 SUBSCRIPTION_REPLACED when the client has sent another message like it meanwhile
+   */
+  async subscribe({ since, types }: SubscribeRequest, answer: (answer: Answer) => void): Promise<void> {
+    const turn = this.#unsubscribe();
+    requirePermission(this.#actor, "events:read");
+    const { organizationId } = this.#claims;
+    const feed = await this.#feeds.acquire(organizationId);
+    let subscription: Subscription;
+    try {
+      const { after, oldest } = await feed.locate(since);
+      if (this.#isClosed || turn !== this.#turn)
+        throw conflict("SUBSCRIPTION_REPLACED", "Another message has replaced this subscription.");
+      this.#types = types;
+      const isVisible = feedFilter(this.#actor, types);
+      const onSlow = () => this.#dropSlow();
+      subscription = new Subscription({ feed, outbox: this.#outbox, isVisible, after, onSlow });
+      this.#subscription = subscription;
+      answer({ ok: true, head: feed.cursor, ...(oldest === undefined ? {} : { gap: true }) });
+      if (oldest !== undefined && since !== undefined) this.#socket.emit("gap", { since, oldest });
+    } catch (error) {
+      this.#feeds.release(organizationId);
+      throw error;
+    }
+    // what cannot be read now is read after the client's reconnect, from where it was
+    subscription.start().catch((error: Error) => {
+      this.#onError(error);
+      this.#cut();
+    });
+  }
+
+  unsubscribe(): void {
+    this.#unsubscribe();
+  }
+
+  /** Goes on under another token of the same user, with that token's rights. @throws 401 for anybody else's */
+  renew(claims: Claims): void {
+    if (claims.userId !== this.#claims.userId || claims.organizationId !== this.#claims.organizationId)
+      throw unauthorized("TOKEN_INVALID", "The token is another user's; open a new connection for it.");
+    this.#claims = claims;
+    if (this.#subscription) this.#subscription.isVisible = feedFilter(this.#actor, this.#types);
+  }
+
+  /** @param now milliseconds since 1970 */
+  isExpired(now: number): boolean {
+    return now > this.#claims.expiresAt * 1000 + graceMs;
+  }
+
+  /** Ends the socket for good: a client does not reconnect by itself after this. */
+  end(reason: EndReason): void {
+    this.close();
+    this.#socket.emit("session.revoked", { reason });
+    this.#socket.disconnect(true);
+  }
+
+  /** Stops sending; the socket is gone, or about to be. */
+  close(): void {
+    this.#isClosed = true;
+    this.#unsubscribe();
+    this.#outbox.close();
+  }
+
+  /** Frees a socket whose peer does not answer: ws would keep it for another 30 s, waiting. */
+  terminate(): void {
+    const transport = this.#socket.conn.transport as unknown as { socket?: { terminate?(): void } };
+    transport.socket?.terminate?.();
+  }
+
+  get #actor(): Actor {
+    const { organizationId, userId, role } = this.#claims;
+    return { organizationId, userId, role };
+  }
+
+  #unsubscribe(): number {
+    if (this.#subscription) {
+      this.#subscription.close();
+      this.#subscription = undefined;
+      this.#feeds.release(this.#claims.organizationId);
+    }
+    return ++this.#turn;
+  }
+
+  #dropSlow(): void {
+    slowSockets.inc();
+    this.#cut();
+  }
+
+  /** Ends the transport without a word, so that the client reconnects and resumes by `since`. */
+  #cut(): void {
+    this.close();
+    this.#socket.conn.close(true);
+    this.terminate();
+  }
+}

@@ -1,0 +1,150 @@
+import { publicEvent, type FeedAdvanced, type SequencedEvent } from "../../../mixins/feed.ts";
+
+/** Where a feed reads what no hint brought: PostgreSQL. */
+export interface FeedSource {
+  /** The newest seq. */
+  head(): Promise<number>;
+  /** Events after `after` in order; fewer than `most` only at the feed's end. */
+  read(after: number, most: number): Promise<SequencedEvent[]>;
+}
+
+/** An event as it goes to readers, encoded once for all of them. */
+export interface FeedItem {
+  event: SequencedEvent;
+  /** A Socket.IO packet: type 2 (EVENT) of the main namespace, see the Socket.IO protocol, revision 5. */
+  message: string;
+}
+
+/** Somebody who follows the feed. */
+export interface FeedReader {
+  /** Everything up to here was pushed to it. */
+  readonly sentSeq: number;
+  /** Takes the events after `sentSeq` of these, which come in order and leave nothing out. */
+  push(items: readonly FeedItem[]): void;
+}
+
+export const pageSize = 500;
+/** Newest events kept in memory: who reconnects after a moment is served without the database. */
+const recentSize = 256;
+
+/**
+ * The feed of one organization in this process, one contiguous line: everything up to `cursor` has gone to
+ * every live reader. Hints only make it move; what they leave out is read from the source, in order.
+ */
+export class OrganizationFeed {
+  readonly #source: FeedSource;
+  readonly #onError: (error: Error) => void;
+  readonly #live = new Set<FeedReader>();
+  #recent: FeedItem[] = [];
+  #cursor = 0;
+  /** There are events up to here, as far as is known. */
+  #target = 0;
+  #isOpen = false;
+  #reading: Promise<void> | undefined;
+
+  constructor(source: FeedSource, onError: (error: Error) => void) {
+    this.#source = source;
+    this.#onError = onError;
+  }
+
+  get cursor(): number {
+    return this.#cursor;
+  }
+
+  /** Finds the feed's end, and takes its newest events into memory. */
+  async open(): Promise<void> {
+    const head = await this.#source.head();
+    const recent = await this.#source.read(Math.max(0, head - recentSize), recentSize);
+    this.#recent = recent.map(feedItem);
+    this.#cursor = recent.at(-1)?.seq ?? head;
+    this.#isOpen = true;
+    this.reach(this.#target);
+  }
+
+  /** Hears a hint: passes its events on if they are next, else reads what is missing. */
+  advance({ from, head, events }: FeedAdvanced): void {
+    if (this.#isOpen && events && from <= this.#cursor + 1) this.#deliver(events);
+    else this.reach(head);
+  }
+
+  /** Makes sure that the events up to `head` are delivered, in a while. */
+  reach(head: number): void {
+    this.#target = Math.max(this.#target, head);
+    this.#catchUp().catch(this.#onError);
+  }
+
+  /**
+   * Where a reader who has seen everything up to `since` goes on: after the returned seq. `oldest` is set when
+   * events in between are no longer kept. Without `since` it goes on from the feed's end.
+   */
+  async locate(since: number | undefined): Promise<{ after: number; oldest?: number }> {
+    if (since === undefined) return { after: this.#cursor };
+    if (since > this.#cursor) {
+      this.#target = Math.max(this.#target, await this.#source.head());
+      await this.#catchUp();
+    }
+    const end = this.#cursor;
+    if (since >= end) return { after: end };
+    if (this.#isInMemory(since + 1)) return { after: since };
+    const [first] = await this.#source.read(since, 1);
+    const oldest = first?.seq ?? end + 1;
+    return oldest === since + 1 ? { after: since } : { after: oldest - 1, oldest };
+  }
+
+  /** The events after `after`, for a reader that is behind. Empty when there are none up to the present cursor. */
+  async read(after: number): Promise<FeedItem[]> {
+    return (await this.#source.read(after, pageSize)).map(feedItem);
+  }
+
+  /** Lets a reader follow live, after pushing the little it lacks; false while it lacks more than is in memory. */
+  join(reader: FeedReader): boolean {
+    const isBehind = reader.sentSeq < this.#cursor;
+    if (isBehind && !this.#isInMemory(reader.sentSeq + 1)) return false;
+    // added first: a reader that is too slow for the push leaves during it
+    this.#live.add(reader);
+    if (isBehind) reader.push(this.#recent);
+    return true;
+  }
+
+  leave(reader: FeedReader): void {
+    this.#live.delete(reader);
+  }
+
+  #isInMemory(seq: number): boolean {
+    const [first] = this.#recent;
+    return first !== undefined && first.event.seq <= seq;
+  }
+
+  #deliver(events: readonly SequencedEvent[]): void {
+    const items = events.filter((event) => event.seq > this.#cursor).map(feedItem);
+    const last = items.at(-1);
+    if (!last) return;
+    this.#cursor = last.event.seq;
+    this.#recent.push(...items);
+    if (this.#recent.length > recentSize) this.#recent = this.#recent.slice(-recentSize);
+    for (const reader of this.#live) reader.push(items);
+  }
+
+  /** Reads up to the target, one read at a time. */
+  #catchUp(): Promise<void> {
+    if (!this.#isOpen || this.#cursor >= this.#target) return Promise.resolve();
+    return (this.#reading ??= this.#readOn());
+  }
+
+  async #readOn(): Promise<void> {
+    try {
+      while (this.#cursor < this.#target) {
+        const events = await this.#source.read(this.#cursor, pageSize);
+        // a hint of events that are not there is forgotten; the next look at the heads sets it right
+        if (events.length === 0) this.#target = this.#cursor;
+        this.#deliver(events);
+      }
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+}
+
+function feedItem(event: SequencedEvent): FeedItem {
+  return { event, message: `2["event",${JSON.stringify(publicEvent(event))}]` };
+}

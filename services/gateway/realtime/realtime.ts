@@ -1,0 +1,225 @@
+import type { Server as HttpServer } from "node:http";
+import { Server, type DefaultEventsMap } from "socket.io";
+import type { z } from "zod";
+import type { Claims } from "../../../mixins/access-token.ts";
+import type { Database } from "../../../mixins/database/database.ts";
+import { appError, errorType, unauthorized } from "../../../mixins/errors.ts";
+import type { FeedAdvanced } from "../../../mixins/feed.ts";
+import { Poller } from "../../../mixins/poller.ts";
+import { Connection, type ClientSocket } from "./connection.ts";
+import { Feeds } from "./feeds.ts";
+import { clientMessages, problemOf, type Answer, type ServerMessages } from "./realtime.messages.ts";
+import { openSockets } from "./realtime.metrics.ts";
+
+export type { FeedAdvanced };
+
+/** Sockets of one process. At 20 KiB each they take 400 MB. */
+const mostSockets = 20_000;
+/** Sockets of one user in one process: browser tabs, phones, integrations. */
+const mostSocketsOfUser = 50;
+/** Messages a client may send in a second. */
+const mostMessagesPerSecond = 20;
+/** How late a lost hint (feed advanced, session revoked) may take effect. */
+const checkEveryMs = 2_000;
+/** Time for clients to answer the closing handshake when the server stops. */
+const farewellMs = 500;
+
+/**
+ * Socket.IO on the gateway's HTTP server: who may connect, what they may send, and when they must go.
+ * Hints from the broker make it fast; what is true is read from PostgreSQL every two seconds besides.
+ */
+export class Realtime {
+  readonly #io: Server<DefaultEventsMap, ServerMessages, DefaultEventsMap, { claims: Claims }>;
+  readonly #database: Database;
+  readonly #authenticate: (token: string) => Promise<Claims>;
+  readonly #logger: { warn(message: string): void };
+  readonly #feeds: Feeds;
+  readonly #connections = new Set<Connection>();
+  readonly #socketsOfUser = new Map<string, number>();
+  readonly #pollers: Poller[];
+  readonly #expiry: NodeJS.Timeout;
+  #sockets = 0;
+  #isClosing = false;
+
+  /** @param options.authenticate answers what a token says; its error's `type` becomes the connect_error */
+  constructor(options: {
+    httpServer: HttpServer;
+    database: Database;
+    authenticate: (token: string) => Promise<Claims>;
+    logger: { warn(message: string): void };
+  }) {
+    this.#database = options.database;
+    this.#authenticate = options.authenticate;
+    this.#logger = options.logger;
+    const onError = (error: Error) => this.#logger.warn(`realtime: ${error.message}`);
+    this.#feeds = new Feeds(this.#database, onError);
+    this.#io = new Server(options.httpServer, {
+      transports: ["websocket", "polling"],
+      perMessageDeflate: false,
+      serveClient: false,
+      maxHttpBufferSize: 100_000,
+      pingInterval: 25_000,
+      connectTimeout: 10_000,
+      allowRequest: (_request, decide) =>
+        this.#isClosing ? decide("This server is stopping", false) : decide(null, true),
+    });
+    this.#io.use((socket, next) => {
+      this.#admit(socket).then(
+        () => next(),
+        (error: unknown) => next(new Error(this.#codeOf(error))),
+      );
+    });
+    this.#io.on("connection", (socket) => this.#connect(socket, onError));
+    this.#pollers = [
+      new Poller({ name: "feed heads", everyMs: checkEveryMs, run: () => this.#checkFeeds(), onError }),
+      new Poller({
+        name: "ended sessions",
+        everyMs: checkEveryMs,
+        run: () => this.#checkSessions(),
+        onError,
+      }),
+    ];
+    for (const poller of this.#pollers) poller.start();
+    this.#expiry = setInterval(() => this.#endExpired(), 1_000).unref();
+  }
+
+  /** Hears that the feed of an organization has grown. */
+  onFeedAdvanced(hint: FeedAdvanced): void {
+    this.#feeds.advance(hint);
+  }
+
+  /** Ends the sockets of a session. */
+  onSessionRevoked({ sessionId }: { sessionId: string }): void {
+    for (const connection of this.#connections)
+      if (connection.sessionId === sessionId) connection.end("revoked");
+  }
+
+  /** Lets go of every client, which then reconnects elsewhere by itself. The HTTP server stays open. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    clearInterval(this.#expiry);
+    const connections = [...this.#connections];
+    for (const connection of connections) connection.close();
+    this.#io.engine.close();
+    setTimeout(() => {
+      for (const connection of connections) connection.terminate();
+    }, farewellMs).unref();
+    await Promise.all(this.#pollers.map((poller) => poller.stop()));
+  }
+
+  /** @throws 401 as `authenticate` does, 429 TOO_MANY_CONNECTIONS, 503 SERVER_FULL */
+  async #admit(socket: ClientSocket): Promise<void> {
+    const { token } = socket.handshake.auth;
+    if (typeof token !== "string" || token === "")
+      throw unauthorized("UNAUTHENTICATED", "Connect with auth: { token }.");
+    const claims = await this.#authenticate(token);
+    if (this.#sockets >= mostSockets) throw appError(503, "SERVER_FULL", "This server has no place left.");
+    const { userId } = claims;
+    const ofUser = this.#socketsOfUser.get(userId) ?? 0;
+    if (ofUser >= mostSocketsOfUser)
+      throw appError(429, "TOO_MANY_CONNECTIONS", "Close another connection first.");
+    socket.data.claims = claims;
+    // the transport may close before the socket is ever connected, so its place is tied to the transport
+    this.#count(userId, 1);
+    if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(userId, -1));
+    else this.#count(userId, -1);
+  }
+
+  #count(userId: string, change: 1 | -1): void {
+    this.#sockets += change;
+    openSockets.inc(change);
+    const ofUser = (this.#socketsOfUser.get(userId) ?? 0) + change;
+    if (ofUser === 0) this.#socketsOfUser.delete(userId);
+    else this.#socketsOfUser.set(userId, ofUser);
+  }
+
+  #connect(socket: ClientSocket, onError: (error: Error) => void): void {
+    const connection = new Connection(socket, this.#feeds, onError);
+    this.#connections.add(connection);
+    socket.on("disconnect", () => {
+      this.#connections.delete(connection);
+      connection.close();
+    });
+    const isTooMany = messageLimit();
+    const listen = <S extends z.ZodType>(
+      name: string,
+      schema: S,
+      act: (message: z.output<S>, answer: (answer: Answer) => void) => Promise<void> | void,
+    ) => {
+      socket.on(name, (...sent: unknown[]) => {
+        const ack = sent.at(-1);
+        const answer = (reply: Answer) => {
+          if (typeof ack === "function") (ack as (reply: Answer) => void)(reply);
+        };
+        if (isTooMany()) return answer({ ok: false, code: "RATE_LIMITED", message: "Send fewer messages." });
+        const [message] = sent;
+        const parsed = schema.safeParse(typeof message === "function" ? {} : (message ?? {}));
+        if (!parsed.success)
+          return answer({ ok: false, code: "VALIDATION_FAILED", message: problemOf(parsed.error) });
+        void (async () => act(parsed.data, answer))().catch((error: unknown) =>
+          answer({ ok: false, code: this.#codeOf(error), message: messageOf(error) }),
+        );
+      });
+    };
+    listen("subscribe", clientMessages.subscribe, (request, answer) => connection.subscribe(request, answer));
+    listen("unsubscribe", clientMessages.unsubscribe, (_request, answer) => {
+      connection.unsubscribe();
+      answer({ ok: true });
+    });
+    listen("authenticate", clientMessages.authenticate, async ({ token }, answer) => {
+      connection.renew(await this.#authenticate(token));
+      answer({ ok: true });
+    });
+  }
+
+  async #checkFeeds(): Promise<false> {
+    await this.#feeds.checkHeads();
+    return false;
+  }
+
+  /** Ends sockets whose session was revoked, in case nobody told. */
+  async #checkSessions(): Promise<false> {
+    const sessionIds = [...new Set([...this.#connections].map((connection) => connection.sessionId))];
+    if (sessionIds.length === 0) return false;
+    const { control } = this.#database;
+    const revoked = await this.#database.transaction({ platform: control }, (tx) =>
+      tx.query<{ id: string }>({
+        name: "revoked_sessions",
+        text: "SELECT id FROM control.sessions WHERE id = ANY ($1) AND revoked_at IS NOT NULL",
+        values: [sessionIds],
+      }),
+    );
+    const ids = new Set(revoked.map(({ id }) => id));
+    for (const connection of this.#connections) if (ids.has(connection.sessionId)) connection.end("revoked");
+    return false;
+  }
+
+  #endExpired(): void {
+    const now = Date.now();
+    for (const connection of this.#connections) if (connection.isExpired(now)) connection.end("expired");
+  }
+
+  /** The public code of an error; what has none is a defect, and is logged. */
+  #codeOf(error: unknown): string {
+    const code = errorType(error);
+    if (code === undefined) this.#logger.warn(`realtime: ${String(error)}`);
+    return code ?? "INTERNAL_ERROR";
+  }
+}
+
+const messageOf = (error: unknown): string =>
+  errorType(error) === undefined ? "The server failed; try again." : (error as Error).message;
+
+/** Answers whether one more message is one too many of this second. */
+function messageLimit(): () => boolean {
+  let second = 0;
+  let messages = 0;
+  return () => {
+    const now = Math.floor(performance.now() / 1000);
+    if (now !== second) {
+      second = now;
+      messages = 0;
+    }
+    return ++messages > mostMessagesPerSecond;
+  };
+}

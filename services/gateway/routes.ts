@@ -1,0 +1,125 @@
+import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { z } from "zod";
+import type { ActionSpec } from "../../mixins/contract.ts";
+import { appError, badRequest, invalid } from "../../mixins/errors.ts";
+import { isUuid } from "../../mixins/database/statement.ts";
+import { contracts } from "../contracts.ts";
+
+/** One REST route, as a contract declares it. */
+export interface Route {
+  action: string;
+  method: string;
+  /** Under /api/v1, parameters as `:id`. */
+  path: string;
+  spec: ActionSpec;
+  pathParams: string[];
+  /** Whether the action honours If-Match. */
+  isVersioned: boolean;
+  /** Whether the action asks for the client's address and user agent. */
+  wantsClient: boolean;
+}
+
+const hasParam = (spec: ActionSpec, name: string): boolean =>
+  spec.params instanceof z.ZodObject && name in spec.params.shape;
+
+export const routes: Route[] = contracts.flatMap((contract) =>
+  Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
+    if (spec.rest === undefined) return [];
+    const [method, path] = spec.rest.split(" ") as [string, string];
+    return [
+      {
+        action: `${contract.name}.${name}`,
+        method,
+        path,
+        spec,
+        pathParams: [...path.matchAll(/:(\w+)/g)].map((match) => match[1] as string),
+        isVersioned: hasParam(spec, "expectedVersion"),
+        wantsClient: hasParam(spec, "ip"),
+      },
+    ];
+  }),
+);
+/** Parameters that come from the connection and its headers; a client that sends them by name is refused. */
+export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip"];
+export const routeByAction = new Map(routes.map((route) => [route.action, route]));
+
+/** Parts of a request, as moleculer-web leaves them with `mergeParams: false`. */
+export interface RequestParts {
+  params: Record<string, string>;
+  query: Record<string, unknown>;
+  body: unknown;
+}
+
+/**
+ * The one flat object of an action's parameters: path, then body (or, for a GET or DELETE, query), and If-Match.
+ * @throws 400, 404 for a path that cannot name anything, 415, 422 for a body that repeats the path
+ */
+export function paramsOf(
+  route: Route,
+  request: IncomingMessage & { clientAddress: string },
+  { params, query, body }: RequestParts,
+): Record<string, unknown> {
+  for (const name of route.pathParams)
+    if (name === "id" && !isUuid(params[name] ?? "")) throw appError(404, "NOT_FOUND", "There is no such resource.");
+  const given = route.method === "GET" || route.method === "DELETE" ? query : bodyOf(route, request, query, body);
+  const repeated = Object.keys(given).filter((name) => name in params || filledByGateway.includes(name));
+  if (repeated.length > 0)
+    throw invalid(
+      repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
+    );
+  const filled: Record<string, unknown> = { ...given, ...params };
+  if (route.isVersioned) {
+    const version = versionOf(request.headers["if-match"]);
+    if (version !== undefined) filled.expectedVersion = version;
+  }
+  if (route.wantsClient) {
+    filled.ip = request.clientAddress;
+    filled.userAgent = request.headers["user-agent"]?.slice(0, 500);
+  }
+  return filled;
+}
+
+function bodyOf(
+  route: Route,
+  request: IncomingMessage,
+  query: Record<string, unknown>,
+  body: unknown,
+): Record<string, unknown> {
+  if (route.spec.transfer === "multipart") return {};
+  const [unknown] = Object.keys(query);
+  if (unknown !== undefined) throw badRequest("UNKNOWN_PARAMETER", `There is no query parameter ${unknown}.`);
+  const type = request.headers["content-type"];
+  const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  if (!hasBody) return {};
+  if (type === undefined || !/^application\/([\w.-]+\+)?json\b/i.test(type))
+    throw appError(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json.");
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw badRequest("MALFORMED_JSON", "The body must be a JSON object.");
+  return body as Record<string, unknown>;
+}
+
+/** The version an If-Match header names; `*` and none name no version. */
+function versionOf(header: string | undefined): number | undefined {
+  if (header === undefined || header.trim() === "*") return undefined;
+  const match = /^(?:W\/)?"?(\d{1,9})"?$/.exec(header.trim());
+  if (!match) throw badRequest("INVALID_IF_MATCH", 'If-Match must be an ETag of ours, such as "3".');
+  return Number(match[1]);
+}
+
+/**
+ * Key and fingerprint of a request that may be repeated safely.
+ * @param bodyHash SHA-256 of the body as it came
+ * @throws 400 for a key that is not 1 to 255 visible ASCII characters
+ */
+export function idempotencyOf(
+  request: IncomingMessage & { originalUrl?: string; bodyHash?: string },
+): { key: string; fingerprint: string } | undefined {
+  const key = request.headers["idempotency-key"];
+  if (key === undefined || request.method === "GET") return undefined;
+  if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key))
+    throw badRequest("INVALID_IDEMPOTENCY_KEY", "Idempotency-Key must be 1 to 255 visible ASCII characters.");
+  const target = `${request.method} ${request.originalUrl?.replace("/api/latest", "/api/v1")}`;
+  const fingerprint = createHash("sha256").update(`${target}\n${request.bodyHash ?? ""}`).digest("base64url");
+  return { key, fingerprint };
+}

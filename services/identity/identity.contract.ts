@@ -1,0 +1,211 @@
+import { z } from "zod";
+import { roles } from "../../mixins/actor.ts";
+import { action, defineContract } from "../../mixins/contract.ts";
+import { listParams, type Listing } from "../../mixins/listing.ts";
+import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+
+const user = z.strictObject({
+  id,
+  name: z.string(),
+  email: z.string(),
+  role: z.enum(roles),
+  isActive: z.boolean(),
+  lastLoginAt: timestamp.nullable(),
+  createdAt: timestamp,
+  updatedAt: timestamp,
+  version: z.number().int(),
+});
+export type UserView = z.output<typeof user>;
+const organization = z.strictObject({
+  id,
+  name: z.string(),
+  domain: z.string().nullable(),
+  plan: z.string(),
+  dataRegion: z.string(),
+  trialEndsAt: timestamp.nullable(),
+  createdAt: timestamp,
+  updatedAt: timestamp,
+  version: z.number().int(),
+});
+export type OrganizationView = z.output<typeof organization>;
+const signedIn = z.strictObject({
+  user,
+  organization,
+  accessToken: z.string(),
+  refreshToken: z.string(),
+  /** Seconds until the access token ends. */
+  expiresIn: z.number().int(),
+});
+export type SignedIn = z.output<typeof signedIn>;
+const session = z.strictObject({
+  id,
+  userAgent: z.string().nullable(),
+  ip: z.string().nullable(),
+  isCurrent: z.boolean(),
+  lastUsedAt: timestamp,
+  expiresAt: timestamp,
+  createdAt: timestamp,
+});
+export type SessionView = z.output<typeof session>;
+
+/** Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. */
+export const sessionRevoked = "session.revoked";
+export interface SessionRevoked {
+  sessionId: string;
+  organizationId: string;
+  userId: string;
+}
+
+/** 10 to 200 characters; no rule about their kinds (NIST SP 800-63B). */
+const newPassword = z.string().min(10).max(200);
+const client = {
+  /** Filled by the gateway from the connection. */
+  userAgent: z.string().max(500).optional(),
+  ip: z.string().max(64).optional(),
+};
+
+export const userListing: Listing = {
+  table: "control.users",
+  fields: {
+    id: "uuid",
+    name: "text",
+    email: "text",
+    role: "text",
+    isActive: "boolean",
+    lastLoginAt: "timestamp",
+    createdAt: "timestamp",
+    updatedAt: "timestamp",
+    version: "integer",
+  },
+  filterable: ["name", "email", "role", "isActive", "createdAt"],
+  sortable: ["createdAt", "name", "email"],
+  defaultSort: "createdAt",
+};
+
+export const identityContract = defineContract("identity", {
+  actions: {
+    register: action({
+      summary: "Makes an organization and its first admin",
+      params: z.strictObject({
+        organizationName: text(200),
+        name: text(200),
+        email,
+        password: newPassword,
+        ...client,
+      }),
+      returns: signedIn,
+      permission: "public",
+      rest: "POST /auth/register",
+      status: 201,
+    }),
+    login: action({
+      summary: "Signs in with email and password",
+      params: z.strictObject({
+        email,
+        password: z.string().max(200),
+        totp: z.string().max(10).optional(),
+        ...client,
+      }),
+      returns: signedIn,
+      permission: "public",
+      rest: "POST /auth/login",
+    }),
+    refresh: action({
+      summary: "Trades a refresh token for new tokens; an old one used again ends the session",
+      params: z.strictObject({ refreshToken: z.string().min(1).max(500), ...client }),
+      returns: signedIn,
+      permission: "public",
+      rest: "POST /auth/refresh",
+    }),
+    logout: action({
+      summary: "Ends the session of the access token",
+      params: z.strictObject({}),
+      returns: z.null(),
+      permission: "authenticated",
+      rest: "POST /auth/logout",
+      status: 204,
+    }),
+    me: action({
+      summary: "The signed-in user, the organization and what the role permits",
+      params: z.strictObject({}),
+      returns: z.strictObject({ user, organization, permissions: z.array(z.string()) }),
+      permission: "authenticated",
+      rest: "GET /auth/me",
+    }),
+    listSessions: action({
+      summary: "The user's sessions that have not ended",
+      params: z.strictObject({}),
+      returns: z.strictObject({ data: z.array(session) }),
+      permission: "authenticated",
+      rest: "GET /auth/sessions",
+    }),
+    revokeSession: action({
+      summary: "Ends a session of the user",
+      params: byId,
+      returns: z.null(),
+      permission: "authenticated",
+      rest: "DELETE /auth/sessions/:id",
+      status: 204,
+    }),
+    listUsers: action({
+      summary: "Lists the organization's users",
+      params: listParams(userListing),
+      returns: pageOf(user.partial().extend({ id })),
+      permission: "users:read",
+      rest: "GET /users",
+    }),
+    createUser: action({
+      summary: "Adds a user with a first password",
+      params: z.strictObject({ name: text(200), email, role: z.enum(roles), password: newPassword }),
+      returns: user,
+      permission: "users:create",
+      rest: "POST /users",
+      status: 201,
+    }),
+    getUser: action({
+      summary: "One user",
+      params: byId,
+      returns: user,
+      permission: "users:read",
+      rest: "GET /users/:id",
+    }),
+    updateUser: action({
+      summary: "Changes a user's name or role, or deactivates them, which ends their sessions",
+      params: z
+        .strictObject({ name: text(200), role: z.enum(roles), isActive: z.boolean() })
+        .partial()
+        .extend({ id, expectedVersion }),
+      returns: user,
+      permission: "users:update",
+      rest: "PATCH /users/:id",
+    }),
+    getOrganization: action({
+      summary: "The organization of the token",
+      params: z.strictObject({}),
+      returns: organization,
+      permission: "organization:read",
+      rest: "GET /organization",
+    }),
+    updateOrganization: action({
+      summary: "Renames the organization",
+      params: z.strictObject({ name: text(200), expectedVersion }),
+      returns: organization,
+      permission: "organization:update",
+      rest: "PATCH /organization",
+    }),
+    activeUserIds: action({
+      summary: "Which of these are active users of the organization",
+      params: z.strictObject({ ids: z.array(id).max(1000) }),
+      returns: z.array(id),
+      permission: "authenticated",
+    }),
+    verificationKeys: action({
+      summary: "Public keys that verify access tokens (RFC 7517)",
+      params: z.strictObject({}),
+      returns: z.strictObject({ keys: z.array(z.record(z.string(), z.unknown())) }),
+      permission: "public",
+      rest: "GET /auth/jwks",
+    }),
+  },
+  events: {},
+});

@@ -1,0 +1,24 @@
+import { appError, conflict, invalidField, unauthorized } from "../../mixins/errors.ts";
+
+/** The same for an unknown email, a wrong password and an inactive user: it must not tell which. */
+export const invalidCredentials = () =>
+  unauthorized("INVALID_CREDENTIALS", "Email or password is wrong, or the user is not active.");
+export const registrationClosed = () =>
+  appError(403, "REGISTRATION_CLOSED", "New organizations cannot register here; ask the operator.");
+export const emailTaken = () => conflict("EMAIL_TAKEN", "A user with this email exists.");
+export const passwordTooCommon = () =>
+  invalidField("password", "too_common", "This password is among the first to be guessed; choose another.");
+export const invalidRefreshToken = () =>
+  unauthorized("INVALID_REFRESH_TOKEN", "The refresh token is not valid; sign in again.");
+export const refreshTokenReused = () =>
+  unauthorized(
+    "REFRESH_TOKEN_REUSED",
+    "This refresh token was used before, so its session has been ended; sign in again.",
+  );
+export const notAUser = () => unauthorized("UNAUTHENTICATED", "Only a signed-in user can do this.");
+export const userNotFound = () => appError(404, "USER_NOT_FOUND", "There is no such user.");
+export const sessionNotFound = () => appError(404, "SESSION_NOT_FOUND", "There is no such session.");
+export const organizationNotFound = () =>
+  appError(404, "ORGANIZATION_NOT_FOUND", "There is no such organization.");
+export const lastAdmin = () =>
+  conflict("LAST_ADMIN", "The organization would have no active admin; make another user admin first.");

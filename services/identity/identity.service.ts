@@ -1,0 +1,35 @@
+import { createService, type Runtime } from "../../mixins/service.ts";
+import type { HandlersOf } from "../contracts.ts";
+import { identityContract } from "./identity.contract.ts";
+import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
+import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
+import { TokenIssuer, publicKeys } from "./token-issuer.ts";
+import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
+
+/** Organizations, their users, and the sessions and tokens they sign in with. */
+export default (runtime: Runtime) => {
+  const issuer = new TokenIssuer(runtime);
+  return createService(identityContract, identityHandlers({ runtime, issuer }), runtime, {
+    home: "control",
+    started: () => issuer.start(),
+  });
+};
+
+const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContract> => ({
+  register: (ctx) => register(parts, ctx),
+  login: (ctx) => login(parts, ctx),
+  refresh: (ctx) => refresh(parts, ctx),
+  logout,
+  me,
+  listSessions,
+  revokeSession,
+  listUsers,
+  createUser,
+  getUser: getUserById,
+  updateUser,
+  getOrganization: getOwnOrganization,
+  updateOrganization,
+  activeUserIds,
+  verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
+});

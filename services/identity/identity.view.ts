@@ -1,0 +1,53 @@
+import type { Role } from "../../mixins/actor.ts";
+import type { Organization, User } from "../../entities/control.ts";
+import type { OrganizationView, UserView } from "./identity.contract.ts";
+
+const iso = (time: Date | null | undefined): string | null => time?.toISOString() ?? null;
+
+export const userView = (user: User): UserView => ({
+  id: user.id,
+  name: user.name,
+  email: user.email,
+  role: user.role as Role,
+  isActive: user.isActive,
+  lastLoginAt: iso(user.lastLoginAt),
+  createdAt: user.createdAt.toISOString(),
+  updatedAt: user.updatedAt.toISOString(),
+  version: user.version,
+});
+
+/** A row of control.users as a list reads it; columns nobody asked for are absent. */
+export interface UserRow {
+  id: string;
+  name?: string;
+  email?: string;
+  role?: Role;
+  is_active?: boolean;
+  last_login_at?: string | null;
+  created_at?: string;
+  updated_at?: string;
+  version?: number;
+}
+export const userRowView = (row: UserRow): Partial<UserView> & { id: string } => ({
+  id: row.id,
+  name: row.name,
+  email: row.email,
+  role: row.role,
+  isActive: row.is_active,
+  lastLoginAt: row.last_login_at,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+  version: row.version,
+});
+
+export const organizationView = (organization: Organization): OrganizationView => ({
+  id: organization.id,
+  name: organization.name,
+  domain: organization.domain ?? null,
+  plan: organization.plan,
+  dataRegion: organization.dataRegion,
+  trialEndsAt: iso(organization.trialEndsAt),
+  createdAt: organization.createdAt.toISOString(),
+  updatedAt: organization.updatedAt.toISOString(),
+  version: organization.version,
+});

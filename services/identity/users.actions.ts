@@ -1,0 +1,67 @@
+import { User } from "../../entities/control.ts";
+import { versionMismatch } from "../../mixins/errors.ts";
+import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
+import type { Ctx, Result } from "../contracts.ts";
+import { userListing, type UserView } from "./identity.contract.ts";
+import { lastAdmin, passwordTooCommon } from "./identity.errors.ts";
+import { flushUser, getUser, hasOtherAdmin, lockAdmins } from "./identity.repository.ts";
+import { isEasilyGuessed, removesAdmin, whySessionsEnd } from "./identity.rules.ts";
+import { userRowView, userView, type UserRow } from "./identity.view.ts";
+import { hashPassword } from "./passwords.ts";
+import { announceEnd } from "./sessions.actions.ts";
+import { endSessionsOf } from "./sessions.repository.ts";
+
+/** A page of the organization's users. */
+export async function listUsers(ctx: Ctx<"identity.listUsers">): Promise<Result<"identity.listUsers">> {
+  const { tx } = ctx.locals;
+  const rows = await tx.query<UserRow>(pageStatement(userListing, ctx.params));
+  const counted = ctx.params.count
+    ? await tx.query<{ total: number }>(countStatement(userListing, ctx.params))
+    : [];
+  const view = (row: UserRow) => pickFields(userRowView(row), ctx.params.fields);
+  return toPage(rows, ctx.params, view, counted[0]?.total);
+}
+
+/** Adds a user with a first password. */
+export async function createUser(ctx: Ctx<"identity.createUser">): Promise<UserView> {
+  const { name, email, role, password } = ctx.params;
+  if (isEasilyGuessed(password, [name, email])) throw passwordTooCommon();
+  const passwordHash = await hashPassword(password);
+  const { tx } = ctx.locals;
+  const { organizationId } = tx;
+  const user = tx.em.create(User, { organizationId, name, email, role, passwordHash });
+  await flushUser(tx);
+  return userView(user);
+}
+
+/** One user of the organization. */
+export async function getUserById(ctx: Ctx<"identity.getUser">): Promise<UserView> {
+  return userView(await getUser(ctx.locals.tx, ctx.params.id));
+}
+
+/** Changes a user; another role or deactivation ends their sessions, whose tokens carry the old rights. */
+export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserView> {
+  const { tx } = ctx.locals;
+  const { id, name, role, isActive, expectedVersion } = ctx.params;
+  if (role !== undefined || isActive !== undefined) await lockAdmins(tx);
+  const user = await getUser(tx, id, { lock: true });
+  if (expectedVersion !== undefined && expectedVersion !== user.version) throw versionMismatch(user.version);
+  const before = { role: user.role, isActive: user.isActive };
+  const after = { role: role ?? user.role, isActive: isActive ?? user.isActive };
+  if (removesAdmin(before, after) && !(await hasOtherAdmin(tx, id))) throw lastAdmin();
+  tx.em.assign(user, { ...after, name: name ?? user.name });
+  await tx.em.flush();
+  const endReason = whySessionsEnd(before, after);
+  if (endReason) announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, endReason));
+  return userView(user);
+}
+
+/** Which of the ids are active users of the organization. */
+export async function activeUserIds(ctx: Ctx<"identity.activeUserIds">): Promise<string[]> {
+  const rows = await ctx.locals.tx.query<{ id: string }>({
+    name: "active_user_ids",
+    text: "SELECT id FROM control.users WHERE id = ANY ($1::uuid[]) AND is_active",
+    values: [ctx.params.ids],
+  });
+  return rows.map((row) => row.id);
+}

@@ -1,0 +1,237 @@
+import type { Logger } from "moleculer";
+import { systemMeta } from "../../mixins/actor.ts";
+import type { ParamsIn } from "../../mixins/contract.ts";
+import type { Meta } from "../../mixins/meta.ts";
+import type { Database } from "../../mixins/database/database.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { errorType } from "../../mixins/errors.ts";
+import { record, type ActionName, type Actions, type Events, type Result } from "../contracts.ts";
+import { cut, groups, textBytes, type NumberedRow } from "./batches.rules.ts";
+import { csvRecords, unreadableFile } from "./csv-records.ts";
+import { detectFormat } from "./csv.rules.ts";
+import { isFenced, isPassing } from "./failure.rules.ts";
+import { learn, type FieldTypes } from "./field-types.rules.ts";
+import {
+  defineFields,
+  findFieldTypes,
+  findImport,
+  finishImport,
+  readChunk,
+  releaseLease,
+  renewLease,
+  type ImportRecord,
+} from "./imports.repository.ts";
+import { importView } from "./imports.view.ts";
+import { customCells, toImportRow } from "./mapping.rules.ts";
+import { chunkBytes } from "./upload.ts";
+
+/** What a run needs of its node. */
+export interface RunParts {
+  database: Database;
+  call<N extends ActionName>(name: N, params: ParamsIn<Actions[N]>, meta: Meta): Promise<Result<N>>;
+  onEvents(organizationId: string): void;
+  logger: Logger;
+}
+
+/** Rows looked at before the types of their custom fields are decided, and what they may hold in memory. */
+const lookahead = { rows: 1000, bytes: 4 * 1024 * 1024 };
+/** A batch is one message to the leads service; NATS carries 1 MiB at most. */
+const batch = { rows: 500, bytes: 800_000 };
+const rollbackBatch = 500;
+const renewEveryMs = 10_000;
+const retryAfterSeconds = 5;
+const progressEvery = { rows: 5000, ms: 2000 };
+
+/**
+ * One node's work on one import, from its claim to its end or to the loss of the claim. The checkpoint in
+ * `imports` moves in the transaction that writes the rows, so a run may be cut anywhere and goes on elsewhere;
+ * the epoch of the claim keeps a run that was only thought dead from writing.
+ */
+export class ImportRun {
+  readonly #claim: ImportRecord;
+  readonly #parts: RunParts;
+  readonly #meta: Meta;
+  #isStopping = false;
+  #lastProgress = { processed: 0, at: performance.now() };
+
+  constructor(claim: ImportRecord, parts: RunParts) {
+    this.#claim = claim;
+    this.#parts = parts;
+    this.#meta = { ...systemMeta(claim.organization_id), ...(claim.created_by ? { userId: claim.created_by } : {}) };
+  }
+
+  /** Ends the run after the batch in hand; another node goes on at once. */
+  stop(): void {
+    this.#isStopping = true;
+  }
+
+  /** Works until the import has ended, is taken over or `stop` is called. @throws what will pass: to be tried again */
+  async run(): Promise<void> {
+    const renewal = setInterval(() => void this.#renew(), renewEveryMs);
+    try {
+      const isOver = await (this.#claim.status === "rolling_back" ? this.#rollBack() : this.#importRows());
+      if (!isOver) await this.#release(0);
+    } catch (error) {
+      if (isFenced(error)) return;
+      if (errorType(error) === unreadableFile) await this.#finish("failed", (error as Error).message);
+      else if (isPassing(error)) {
+        await this.#release(retryAfterSeconds);
+        throw error;
+      } else {
+        this.#parts.logger.error(`import ${this.#claim.id} failed`, error);
+        await this.#finish("failed", "An internal error stopped the import. What was imported before can be rolled back.");
+      }
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  /** @returns false when it stopped before the end */
+  async #importRows(): Promise<boolean> {
+    const { mapping: targets, processed, is_dry_run: isDryRun } = this.#claim;
+    const columns = targets.map(([column]) => column);
+    const head = await this.#chunk(0);
+    const { delimiter } = detectFormat(head ?? Buffer.alloc(0), (head?.length ?? 0) < chunkBytes, columns);
+    const nameBytes = textBytes(columns);
+    // what a row weighs as JSON: its cells and the names of its columns twice, as fields and as record
+    const messageBytes = (cells: readonly string[]) => 2 * (textBytes(cells) + nameBytes) + 12 * cells.length;
+    const types = await this.#inOrganization(findFieldTypes);
+    let done = processed;
+    this.#lastProgress.processed = processed;
+    for await (const group of groups(csvRecords(this.#chunks(), delimiter), processed, lookahead)) {
+      await this.#learnTypes(group, types, isDryRun);
+      for (const rows of cut(group, batch, messageBytes)) {
+        if (this.#isStopping) return false;
+        await this.#send(rows, done, types);
+        done += rows.length;
+        await this.#announceProgress(done);
+      }
+    }
+    if (this.#isStopping) return false;
+    await this.#finish("completed");
+    return true;
+  }
+
+  async #send(rows: NumberedRow[], processedBefore: number, types: FieldTypes): Promise<void> {
+    const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun, mapping } = this.#claim;
+    await this.#parts.call(
+      "leads.importBatch",
+      {
+        importId,
+        epoch,
+        processedBefore,
+        onDuplicate,
+        isDryRun,
+        rows: rows.map(({ rowNumber, cells }) => toImportRow(cells, rowNumber, mapping, types)),
+      },
+      { ...this.#meta },
+    );
+  }
+
+  /** Brings `types` up to these rows, and defines what is new before any row that uses it is written. */
+  async #learnTypes(rows: NumberedRow[], types: FieldTypes, isDryRun: boolean): Promise<void> {
+    const { mapping } = this.#claim;
+    const cells = function* () {
+      for (const row of rows) yield* customCells(row.cells, mapping);
+    };
+    const changed = learn(types, cells());
+    if (changed.size === 0) return;
+    let defined = changed;
+    if (!isDryRun) {
+      const labels = new Map(mapping.map(([column, target]) => [target, column]));
+      const fields = [...changed].map(([key, type]) => ({ key, type, label: labels.get(`customFields.${key}`) ?? key }));
+      defined = await this.#inOrganization((tx) => defineFields(tx, fields));
+    }
+    for (const [key, type] of defined) types.set(key, type);
+  }
+
+  /** @returns false when it stopped before the end */
+  async #rollBack(): Promise<boolean> {
+    const { id: importId, epoch } = this.#claim;
+    let kept = 0;
+    for (;;) {
+      if (this.#isStopping) return false;
+      const step = await this.#parts.call(
+        "leads.rollbackImport",
+        { importId, epoch, limit: rollbackBatch },
+        { ...this.#meta },
+      );
+      kept += step.kept;
+      if (step.remaining === 0) break;
+    }
+    await this.#finish("rolled_back", null, kept);
+    return true;
+  }
+
+  async #finish(status: "completed" | "failed" | "rolled_back", failure: string | null = null, kept = 0): Promise<void> {
+    await this.#announce((tx) => finishImport(tx, this.#claim, { status, failure }), (view) =>
+      status === "rolled_back"
+        ? { type: "import.rolled_back", data: { import: view, kept } }
+        : { type: `import.${status}`, data: { import: view } },
+    );
+  }
+
+  async #announceProgress(done: number): Promise<void> {
+    const { processed, at } = this.#lastProgress;
+    if (done - processed < progressEvery.rows && performance.now() - at < progressEvery.ms) return;
+    this.#lastProgress = { processed: done, at: performance.now() };
+    await this.#announce(
+      (tx) => findImport(tx, this.#claim.id),
+      (view) => ({ type: "import.progressed", data: { import: view } }),
+    );
+  }
+
+  /** Records an event of the import as `change` leaves it, in one transaction; nothing when it gives none. */
+  async #announce(
+    change: (tx: UnitOfWork) => Promise<ImportRecord | null>,
+    event: (view: ReturnType<typeof importView>) => ImportEvent,
+  ): Promise<void> {
+    const isAnnounced = await this.#inOrganization(async (tx) => {
+      const row = await change(tx);
+      if (!row) return false;
+      record(tx, {
+        ...event(importView(row)),
+        entity: { kind: "import", id: row.id, version: row.version },
+        actorId: row.created_by,
+        audience: null,
+      });
+      return true;
+    });
+    if (isAnnounced) this.#parts.onEvents(this.#claim.organization_id);
+  }
+
+  #inOrganization<T>(work: (tx: UnitOfWork) => Promise<T>): Promise<T> {
+    return this.#parts.database.transaction({ organizationId: this.#claim.organization_id }, work);
+  }
+
+  #chunk(position: number): Promise<Buffer | undefined> {
+    return this.#inOrganization((tx) => readChunk(tx, this.#claim.id, position));
+  }
+
+  async *#chunks(): AsyncGenerator<Buffer> {
+    for (let position = 0; ; position++) {
+      const bytes = await this.#chunk(position);
+      if (bytes === undefined) return;
+      yield bytes;
+    }
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      if (!(await this.#inOrganization((tx) => renewLease(tx, this.#claim)))) this.#isStopping = true;
+    } catch (error) {
+      // the lease runs out if this goes on, and the epoch fences this run
+      this.#parts.logger.warn(`import ${this.#claim.id}: its lease was not renewed`, error);
+    }
+  }
+
+  async #release(seconds: number): Promise<void> {
+    await this.#inOrganization((tx) => releaseLease(tx, this.#claim, seconds)).catch((error: unknown) =>
+      this.#parts.logger.warn(`import ${this.#claim.id}: its lease runs out by itself`, error),
+    );
+  }
+}
+
+type ImportEvent = {
+  [T in Extract<keyof Events, `import.${string}`>]: { type: T; data: Parameters<typeof record<T>>[1]["data"] };
+}[Extract<keyof Events, `import.${string}`>];

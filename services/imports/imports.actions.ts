@@ -1,0 +1,112 @@
+import { Readable } from "node:stream";
+import { stringify } from "csv-stringify/sync";
+import type { Database } from "../../mixins/database/database.ts";
+import type { Ctx, Result } from "../contracts.ts";
+import { inertCell } from "./csv.rules.ts";
+import {
+  dryRunNotRolledBack,
+  importAlreadyRolledBack,
+  importNotFinished,
+  importNotFound,
+  uploadExpired,
+} from "./imports.errors.ts";
+import {
+  findImport,
+  findRejectedRows,
+  startRollback,
+  submitUpload,
+  type ImportRecord,
+  type RejectedRow,
+} from "./imports.repository.ts";
+import { importView } from "./imports.view.ts";
+import { discardUpload, storeUpload } from "./upload.ts";
+
+/** What the actions share with the rest of the service. */
+export interface ImportParts {
+  database: Database;
+  /** Asks this node's pollers to look for work. */
+  kick(): void;
+}
+
+/** Stores the file, then hands it to the pollers in the transaction that records the Idempotency-Key. */
+export async function create(ctx: Ctx<"imports.create">, parts: ImportParts): Promise<Result<"imports.create">> {
+  const { actor, tx } = ctx.locals;
+  const { organizationId } = actor;
+  const { fileName, mapping, onDuplicate, dryRun } = ctx.params;
+  const id = await storeUpload(parts.database, ctx.stream, {
+    organizationId,
+    createdBy: actor.userId,
+    fileName,
+    mapping,
+    onDuplicate,
+    isDryRun: dryRun,
+  });
+  try {
+    if (!(await submitUpload(tx, id))) throw uploadExpired();
+  } catch (error) {
+    // a repeated Idempotency-Key is found here: the first upload stands, this one goes
+    await tx.rollback();
+    await discardUpload(parts.database, organizationId, id);
+    throw error;
+  }
+  tx.afterCommit(parts.kick);
+  return { id, status: "pending" };
+}
+
+/** Answers how far an import is. */
+export async function get(ctx: Ctx<"imports.get">): Promise<Result<"imports.get">> {
+  return importView(await getImport(ctx));
+}
+
+const rejectedRowsPerRead = 500;
+
+/** Streams the rejected rows as CSV: row (the first after the heading is 1), reason, and the columns of the file. */
+export async function errors(ctx: Ctx<"imports.errors">, { database }: ImportParts): Promise<Readable> {
+  const { id, organization_id: organizationId, mapping } = await getImport(ctx);
+  const columns = mapping.map(([column]) => column);
+  const line = (cells: string[]) => stringify([cells.map(inertCell)]);
+  return Readable.from(
+    (async function* () {
+      yield line(["row", "reason", ...columns]);
+      for (let after = 0; ; ) {
+        const rows = await database.transaction({ organizationId }, (tx) =>
+          findRejectedRows(tx, id, after, rejectedRowsPerRead),
+        );
+        if (rows.length > 0) yield rows.map((row) => line(rejectedCells(row, columns))).join("");
+        if (rows.length < rejectedRowsPerRead) return;
+        after = rows.at(-1)?.row_number ?? after;
+      }
+    })(),
+    { objectMode: false },
+  );
+}
+
+/** A row with too many cells keeps them: it is shown as it stood in the file. */
+function rejectedCells({ row_number, reason, record }: RejectedRow, columns: string[]): string[] {
+  const surplus = Object.keys(record).filter((column) => !columns.includes(column));
+  const present = columns.filter((column) => record[column] !== undefined);
+  return [String(row_number), reason, ...[...present, ...surplus].map((column) => record[column] ?? "")];
+}
+
+/** Starts turning an ended import back. */
+export async function rollback(
+  ctx: Ctx<"imports.rollback">,
+  { kick }: ImportParts,
+): Promise<Result<"imports.rollback">> {
+  const { tx } = ctx.locals;
+  const found = await startRollback(tx, ctx.params.id);
+  if (!found) throw whyNotRolledBack(await getImport(ctx));
+  tx.afterCommit(kick);
+  return { id: found.id, status: found.status };
+}
+
+function whyNotRolledBack({ status, is_dry_run }: ImportRecord): Error {
+  if (status === "pending" || status === "running") return importNotFinished();
+  return is_dry_run ? dryRunNotRolledBack() : importAlreadyRolledBack();
+}
+
+async function getImport(ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">): Promise<ImportRecord> {
+  const found = await findImport(ctx.locals.tx, ctx.params.id);
+  if (!found) throw importNotFound();
+  return found;
+}

@@ -1,0 +1,98 @@
+import { z } from "zod";
+import { action, defineContract } from "../../mixins/contract.ts";
+import { byId, id, text, timestamp } from "../../mixins/schemas.ts";
+
+export const leadImport = z.strictObject({
+  id,
+  fileName: z.string(),
+  status: z.enum(["pending", "running", "completed", "failed", "rolling_back", "rolled_back"]),
+  isDryRun: z.boolean(),
+  onDuplicate: z.enum(["skip", "update", "create"]),
+  /** Every column of the file, in its order: as given, or as guessed by its name. */
+  mapping: z.record(z.string(), z.string().nullable()),
+  /** Rows dealt with: the sum of the four counts that follow. */
+  processed: z.number().int(),
+  created: z.number().int(),
+  updated: z.number().int(),
+  skipped: z.number().int(),
+  failed: z.number().int(),
+  /** Rows of the file; null until it has been read to its end. */
+  total: z.number().int().nullable(),
+  /** Why status is failed. */
+  failure: z.string().nullable(),
+  startedAt: timestamp.nullable(),
+  finishedAt: timestamp.nullable(),
+  createdAt: timestamp,
+  version: z.number().int(),
+});
+export type ImportView = z.output<typeof leadImport>;
+
+/** Form fields arrive as text; JSON values are written as JSON, and an empty field counts as none. */
+const json = <T extends z.ZodType>(schema: T) =>
+  z
+    .string()
+    .max(100_000)
+    .transform((value, issues) => {
+      try {
+        return JSON.parse(value || "{}") as unknown;
+      } catch {
+        issues.addIssue({ code: "custom", message: "must be JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(schema);
+const mapping = z.record(text(200), text(200).nullable());
+
+export const importsContract = defineContract("imports", {
+  actions: {
+    create: action({
+      summary: "Takes a CSV file of leads and imports it in the background",
+      params: z.strictObject({
+        fileName: text(255).default("upload.csv"),
+        /** CSV column → lead field, `customFields.<key>`, or null to leave it out. Unmapped columns are guessed by name. */
+        mapping: z.union([mapping, json(mapping)]).default({}),
+        dryRun: z.union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")]).default(false),
+        onDuplicate: z.enum(["skip", "update", "create"]).default("skip"),
+      }),
+      returns: z.strictObject({ id, status: z.string() }),
+      permission: "imports:create",
+      rest: "POST /leads/import",
+      status: 202,
+      transfer: "multipart",
+    }),
+    get: action({
+      summary: "How far an import is",
+      params: byId,
+      returns: leadImport,
+      permission: "imports:read",
+      rest: "GET /imports/:id",
+    }),
+    errors: action({
+      summary: "The rejected rows as CSV: row (the first after the heading is 1), reason and the columns of the file",
+      params: byId,
+      returns: z.unknown(),
+      permission: "imports:read",
+      rest: "GET /imports/:id/errors",
+      transfer: "download",
+      contentType: "text/csv; charset=utf-8",
+    }),
+    rollback: action({
+      summary: "Undoes an import: leads it made are deleted, leads it changed get their fields back, unless somebody worked on them since",
+      params: byId,
+      returns: z.strictObject({ id, status: z.string() }),
+      permission: "imports:delete",
+      rest: "POST /imports/:id/rollback",
+      status: 202,
+    }),
+  },
+  events: {
+    "import.progressed": z.strictObject({ import: leadImport }),
+    "import.completed": z.strictObject({ import: leadImport }),
+    "import.failed": z.strictObject({ import: leadImport }),
+    "import.rolled_back": z.strictObject({
+      import: leadImport,
+      /** Leads left as they are, because somebody worked on them after the import. */
+      kept: z.number().int(),
+    }),
+  },
+});

@@ -1,0 +1,40 @@
+import { appError, badRequest, conflict, invalid, type FieldError } from "../../mixins/errors.ts";
+
+export const importNotFound = () => appError(404, "IMPORT_NOT_FOUND", "There is no such import.");
+export const importNotFinished = () =>
+  conflict("IMPORT_NOT_FINISHED", "The import is still running; roll it back once it has ended.");
+export const importAlreadyRolledBack = () =>
+  conflict("IMPORT_ALREADY_ROLLED_BACK", "The import was rolled back before, or is being rolled back.");
+export const dryRunNotRolledBack = () =>
+  conflict("IMPORT_IS_DRY_RUN", "A dry run changes nothing, so there is nothing to roll back.");
+
+export const fileMissing = () => badRequest("FILE_REQUIRED", "Send the CSV file in the field `file`.");
+export const uploadBrokeOff = () =>
+  badRequest("UPLOAD_BROKE_OFF", "The upload broke off before the file's end; nothing was stored. Send it again.");
+export const uploadExpired = () =>
+  appError(408, "UPLOAD_EXPIRED", "The upload took longer than an hour; nothing was stored.");
+/** @param megabytes the limit */
+export const fileTooLarge = (megabytes: number) =>
+  appError(413, "FILE_TOO_LARGE", `The file is larger than ${megabytes} MB; split it.`);
+/** @param kind what the file seems to be, with its article */
+export const fileUnsupported = (kind: string) =>
+  appError(415, "UNSUPPORTED_FILE", `This is ${kind}, not CSV text. Export the sheet as CSV (UTF-8) and send that.`);
+export const fileEmpty = () => appError(422, "FILE_EMPTY", "The file is empty; it needs a heading and rows.");
+export const fileNotUtf8 = (byte: number, line: number) =>
+  appError(
+    422,
+    "NOT_UTF8",
+    `The file is not UTF-8: the byte at position ${byte}, in line ${line}, belongs to no character. Save it as CSV UTF-8.`,
+    { byte, line },
+  );
+export const headingUnusable = (type: string, message: string) => appError(422, type, message);
+export const mappingNamesUnknownColumn = (unknown: readonly string[], columns: readonly string[]) =>
+  appError(
+    422,
+    "MAPPING_UNKNOWN_COLUMN",
+    `The mapping names columns that the file does not have: ${quoted(unknown)}. Its columns are ${quoted(columns)}.`,
+    { columns: unknown },
+  );
+export const mappingInvalid = (errors: FieldError[]) => invalid(errors);
+
+const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(", ");

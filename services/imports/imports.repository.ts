@@ -1,0 +1,218 @@
+import { v7 as uuidv7 } from "uuid";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import type { FieldType, FieldTypes } from "./field-types.rules.ts";
+import type { ColumnTargets } from "./mapping.rules.ts";
+
+/** A row of `imports`. */
+export interface ImportRecord {
+  id: string;
+  organization_id: string;
+  version: number;
+  created_at: string;
+  created_by: string | null;
+  file_name: string;
+  /** In the order of the file's columns. */
+  mapping: ColumnTargets;
+  on_duplicate: "skip" | "update" | "create";
+  is_dry_run: boolean;
+  status: "uploading" | "pending" | "running" | "completed" | "failed" | "rolling_back" | "rolled_back";
+  failure: string | null;
+  processed: number;
+  created: number;
+  updated: number;
+  skipped: number;
+  failed: number;
+  total: number | null;
+  epoch: number;
+  started_at: string | null;
+  finished_at: string | null;
+}
+
+const columns = `id, organization_id, version, created_at, created_by, file_name, mapping, on_duplicate, is_dry_run,
+  status, failure, processed, created, updated, skipped, failed, total, epoch, started_at, finished_at`;
+/** How long a node may be silent before another takes its import over. */
+const lease = "interval '30 seconds'";
+
+/** What an upload says of itself. */
+export interface NewImport {
+  id: string;
+  createdBy: string | null;
+  fileName: string;
+  mapping: ColumnTargets;
+  onDuplicate: string;
+  isDryRun: boolean;
+}
+
+export const insertUpload = (tx: UnitOfWork, upload: NewImport): Promise<number> =>
+  tx.execute({
+    text: `INSERT INTO imports (id, organization_id, created_at, updated_at, created_by, file_name, mapping,
+        on_duplicate, is_dry_run, status)
+      VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, 'uploading')`,
+    values: [
+      upload.id,
+      tx.organizationId,
+      tx.now,
+      upload.createdBy,
+      upload.fileName,
+      JSON.stringify(upload.mapping),
+      upload.onDuplicate,
+      upload.isDryRun,
+    ],
+  });
+
+export const deferChunk = (tx: UnitOfWork, importId: string, position: number, bytes: Buffer): void =>
+  tx.defer({
+    name: "insert_import_chunk",
+    text: "INSERT INTO import_chunks (organization_id, import_id, position, bytes) VALUES ($1, $2, $3, $4)",
+    values: [tx.organizationId, importId, position, bytes],
+  });
+
+export const deleteImport = (tx: UnitOfWork, importId: string): Promise<number> =>
+  tx.execute({ text: "DELETE FROM imports WHERE id = $1 AND status = 'uploading'", values: [importId] });
+
+/** Hands a stored upload to the pollers; null when it is no more. */
+export async function submitUpload(tx: UnitOfWork, importId: string): Promise<ImportRecord | null> {
+  const rows = await tx.query<ImportRecord>({
+    text: `UPDATE imports SET status = 'pending', updated_at = $2 WHERE id = $1 AND status = 'uploading'
+      RETURNING ${columns}`,
+    values: [importId, tx.now],
+  });
+  return rows[0] ?? null;
+}
+
+/** Uploads that died are invisible, as if they had not begun. */
+export async function findImport(tx: UnitOfWork, importId: string): Promise<ImportRecord | null> {
+  const rows = await tx.query<ImportRecord>({
+    name: "find_import",
+    text: `SELECT ${columns} FROM imports WHERE id = $1 AND status <> 'uploading'`,
+    values: [importId],
+  });
+  return rows[0] ?? null;
+}
+
+/** Turns an ended import back; null when it has not ended, changed nothing or was turned back before. */
+export async function startRollback(tx: UnitOfWork, importId: string): Promise<ImportRecord | null> {
+  const rows = await tx.query<ImportRecord>({
+    text: `UPDATE imports SET status = 'rolling_back', lease_until = NULL, version = version + 1, updated_at = $2
+      WHERE id = $1 AND status IN ('completed', 'failed') AND NOT is_dry_run RETURNING ${columns}`,
+    values: [importId, tx.now],
+  });
+  return rows[0] ?? null;
+}
+
+/** One rejected row. */
+export interface RejectedRow {
+  row_number: number;
+  reason: string;
+  record: Record<string, string>;
+}
+/** Rejected rows of an import after row `after`, in order. */
+export const findRejectedRows = (tx: UnitOfWork, importId: string, after: number, limit: number) =>
+  tx.query<RejectedRow & Record<string, unknown>>({
+    text: `SELECT row_number, reason, record FROM import_errors
+      WHERE import_id = $1 AND row_number > $2 ORDER BY row_number LIMIT $3`,
+    values: [importId, after, limit],
+  });
+
+export async function readChunk(tx: UnitOfWork, importId: string, position: number): Promise<Buffer | undefined> {
+  const rows = await tx.query<{ bytes: Buffer }>({
+    name: "read_import_chunk",
+    text: "SELECT bytes FROM import_chunks WHERE import_id = $1 AND position = $2",
+    values: [importId, position],
+  });
+  return rows[0]?.bytes;
+}
+
+/**
+ * Takes the oldest import that waits for a node, or whose node has been silent for its lease.
+ * In: a platform transaction. Atomic: two nodes never take the same one, and the new epoch fences the former.
+ */
+export async function claimImport(tx: UnitOfWork): Promise<ImportRecord | null> {
+  const rows = await tx.query<ImportRecord>({
+    name: "claim_import",
+    text: `UPDATE imports SET epoch = epoch + 1, lease_until = now() + ${lease}, version = version + 1,
+        status = CASE status WHEN 'pending' THEN 'running' ELSE status END,
+        started_at = coalesce(started_at, now()), updated_at = now()
+      WHERE (organization_id, id) = (
+        SELECT organization_id, id FROM imports
+        WHERE status = 'pending'
+          OR (status IN ('running', 'rolling_back') AND (lease_until IS NULL OR lease_until < now()))
+        ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+      RETURNING ${columns}`,
+    values: [],
+  });
+  return rows[0] ?? null;
+}
+
+/** In: a platform transaction. Forgets uploads that never came to their end. */
+export const deleteDeadUploads = (tx: UnitOfWork): Promise<number> =>
+  tx.execute({
+    name: "delete_dead_uploads",
+    text: "DELETE FROM imports WHERE status = 'uploading' AND created_at < now() - interval '1 hour'",
+    values: [],
+  });
+
+/** Holds the claim for another lease; false when somebody else has it. */
+export async function renewLease(tx: UnitOfWork, { id, epoch }: ImportRecord): Promise<boolean> {
+  const text = `UPDATE imports SET lease_until = now() + ${lease}
+    WHERE id = $1 AND epoch = $2 AND status IN ('running', 'rolling_back')`;
+  return (await tx.execute({ text, values: [id, epoch] })) === 1;
+}
+
+/** Gives the claim back, for any node to take after `seconds`. */
+export const releaseLease = (tx: UnitOfWork, { id, epoch }: ImportRecord, seconds: number): Promise<number> =>
+  tx.execute({
+    text: `UPDATE imports SET lease_until = now() - interval '1 millisecond' + make_interval(secs => $3)
+      WHERE id = $1 AND epoch = $2 AND status IN ('running', 'rolling_back')`,
+    values: [id, epoch, seconds],
+  });
+
+/** Ends the run that holds the claim, and drops the file; null when somebody else has the claim. */
+export async function finishImport(
+  tx: UnitOfWork,
+  { id, epoch }: ImportRecord,
+  end: { status: "completed" | "failed" | "rolled_back"; failure: string | null },
+): Promise<ImportRecord | null> {
+  const rows = await tx.query<ImportRecord>({
+    text: `UPDATE imports SET status = $3, failure = coalesce($4, failure), lease_until = NULL,
+        total = CASE $3 WHEN 'completed' THEN processed ELSE total END,
+        finished_at = $5, version = version + 1, updated_at = $5
+      WHERE id = $1 AND epoch = $2 AND status IN ('running', 'rolling_back') RETURNING ${columns}`,
+    values: [id, epoch, end.status, end.failure, tx.now],
+  });
+  if (rows[0]) await tx.execute({ text: "DELETE FROM import_chunks WHERE import_id = $1", values: [id] });
+  return rows[0] ?? null;
+}
+
+/** Types of the custom fields of leads. */
+export async function findFieldTypes(tx: UnitOfWork): Promise<FieldTypes> {
+  const rows = await tx.query<{ key: string; type: FieldType }>({
+    text: "SELECT key, type FROM custom_fields WHERE entity = 'lead'",
+  });
+  return new Map(rows.map(({ key, type }) => [key, type]));
+}
+
+/** Defines custom fields of leads; one that stands with another type becomes text. */
+export async function defineFields(
+  tx: UnitOfWork,
+  fields: readonly { key: string; type: FieldType; label: string }[],
+): Promise<FieldTypes> {
+  // in one order, so that two imports that define the same fields cannot wait for each other
+  const sorted = fields.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  await tx.execute({
+    text: `INSERT INTO custom_fields AS f (id, organization_id, entity, key, type, label, created_at, updated_at)
+      SELECT id, $1, 'lead', key, type, label, $2, $2
+      FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS new (id, key, type, label)
+      ON CONFLICT (organization_id, entity, key) DO UPDATE
+        SET type = 'text', version = f.version + 1, updated_at = excluded.updated_at WHERE f.type <> excluded.type`,
+    values: [
+      tx.organizationId,
+      tx.now,
+      sorted.map(() => uuidv7()),
+      sorted.map(({ key }) => key),
+      sorted.map(({ type }) => type),
+      sorted.map(({ label }) => label),
+    ],
+  });
+  return findFieldTypes(tx);
+}

@@ -1,0 +1,23 @@
+import type { ImportView } from "./imports.contract.ts";
+import type { ImportRecord } from "./imports.repository.ts";
+
+/** An import as its organization sees it. */
+export const importView = (row: ImportRecord): ImportView => ({
+  id: row.id,
+  fileName: row.file_name,
+  status: row.status as ImportView["status"],
+  isDryRun: row.is_dry_run,
+  onDuplicate: row.on_duplicate,
+  mapping: Object.fromEntries(row.mapping),
+  processed: row.processed,
+  created: row.created,
+  updated: row.updated,
+  skipped: row.skipped,
+  failed: row.failed,
+  total: row.total,
+  failure: row.failure,
+  startedAt: row.started_at,
+  finishedAt: row.finished_at,
+  createdAt: row.created_at,
+  version: row.version,
+});

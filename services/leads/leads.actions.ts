@@ -1,0 +1,175 @@
+import { v7 as uuidv7 } from "uuid";
+import { canSee, seesOnlyOwn } from "../../mixins/actor.ts";
+import { invalid, versionMismatch } from "../../mixins/errors.ts";
+import { countStatement, pageStatement, pickFields, toPage, type Values } from "../../mixins/listing.ts";
+import { leadsCreated } from "../../mixins/metrics.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import type { Actor } from "../../mixins/actor.ts";
+import { record, type Ctx, type Result } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import type { LeadRow } from "./lead-row.ts";
+import { leadListing, type LeadView } from "./leads.contract.ts";
+import { leadNotFound, poolEmpty, unknownPool } from "./leads.errors.ts";
+import { leadEvent } from "./leads.events.ts";
+import {
+  claimExternalIds,
+  findByExternalId,
+  getLead,
+  insertFreeLeads,
+  lockAnyLead,
+  lockLead,
+  updateLeads,
+} from "./leads.repository.ts";
+import {
+  changeLead,
+  composeLead,
+  firstAssignee,
+  givenFields,
+  normalise,
+  requireMayAssign,
+  type LeadChange,
+} from "./leads.rules.ts";
+import { leadView } from "./leads.view.ts";
+import { assignByPools, membersOf, takeTurns } from "./pools.assignment.ts";
+
+/** Which leads a list shows this actor. */
+export const visibleTo =
+  (actor: Actor) =>
+  (values: Values): string[] =>
+    seesOnlyOwn(actor)
+      ? ["deleted_at IS NULL", `assigned_to = ${values.add(actor.userId)}`]
+      : ["deleted_at IS NULL"];
+
+/** Lists leads by keyset; the count, if asked for, travels in the same round trip. */
+export async function list(ctx: Ctx<"leads.list">): Promise<Result<"leads.list">> {
+  const { actor, tx } = ctx.locals;
+  const { params } = ctx;
+  const where = visibleTo(actor);
+  const [rows, counts] = await Promise.all([
+    tx.query<LeadRow>(pageStatement(leadListing, params, where)),
+    params.count ? tx.query<{ total: number }>(countStatement(leadListing, params, where)) : undefined,
+  ]);
+  return toPage(rows, params, (row) => pickFields(leadView(row), params.fields), counts?.[0]?.total);
+}
+
+/** One lead. */
+export async function get(ctx: Ctx<"leads.get">): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  return leadView(await getLead(tx, actor, ctx.params.id));
+}
+
+/** Changes fields of a lead and rescores it. What changes nothing makes no version and no event. */
+export async function update(ctx: Ctx<"leads.update">, desk: Desk): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  const { input, problems } = normalise(givenFields(ctx.params));
+  if (problems.length > 0) throw invalid(problems);
+  if (input.assignedTo !== undefined) requireMayAssign(actor, input.assignedTo);
+  const { scoring } = await desk.settings.of(tx.organizationId);
+  await desk.users.require(ctx, input.assignedTo);
+  const before = await lockLead(tx, actor, ctx.params.id);
+  requireVersion(before, ctx.params.expectedVersion);
+  const change = changeLead(before, input, scoring, tx.now.toISOString());
+  if (change) storeChange(tx, actor, before, change);
+  return leadView(change?.row ?? before);
+}
+
+/** Deletes a lead so that it can be restored. */
+export async function remove(ctx: Ctx<"leads.remove">): Promise<null> {
+  const { actor, tx } = ctx.locals;
+  const before = await lockLead(tx, actor, ctx.params.id);
+  requireVersion(before, ctx.params.expectedVersion);
+  const now = tx.now.toISOString();
+  const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
+  updateLeads(tx, [row]);
+  record(tx, leadEvent("lead.deleted", row, actor.userId));
+  return null;
+}
+
+/** Brings a deleted lead back as it was, but for an external id that another lead has taken since. */
+export async function restore(ctx: Ctx<"leads.restore">): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  const before = await lockAnyLead(tx, actor, ctx.params.id);
+  if (before.deleted_at === null) return leadView(before);
+  const row = { ...before, deleted_at: null, updated_at: tx.now.toISOString(), version: before.version + 1 };
+  updateLeads(tx, [row]);
+  record(tx, leadEvent("lead.restored", row, actor.userId));
+  return leadView(row);
+}
+
+/** Creates the lead with this external id, or changes it; of two at once the second changes what the first made. */
+export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  const { input, problems } = normalise({ ...givenFields(ctx.params), externalId: ctx.params.externalId });
+  if (problems.length > 0) throw invalid(problems);
+  const settings = await desk.settings.of(tx.organizationId);
+  const assignedTo = firstAssignee(actor, input.assignedTo);
+  await desk.users.require(ctx, assignedTo);
+  const now = tx.now.toISOString();
+  const fresh = composeLead(
+    { ...input, assignedTo },
+    { id: uuidv7(), organizationId: tx.organizationId, now },
+    settings.scoring,
+  );
+  const active = await desk.users.among(ctx, membersOf(settings.pools));
+
+  let before = await findByExternalId(tx, ctx.params.externalId);
+  if (!before && ctx.params.expectedVersion === undefined) {
+    await assignByPools(tx, settings.pools, [fresh], active);
+    if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
+      record(tx, leadEvent("lead.created", fresh, actor.userId));
+      tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));
+      return leadView(fresh);
+    }
+    before = await findByExternalId(tx, ctx.params.externalId);
+  }
+  if (!before || !canSee(actor, { assignedTo: before.assigned_to })) throw leadNotFound();
+  requireVersion(before, ctx.params.expectedVersion);
+  const change = changeLead(before, input, settings.scoring, now);
+  if (change) storeChange(tx, actor, before, change);
+  return leadView(change?.row ?? before);
+}
+
+/** Gives a lead to a user, or takes the next turn of a pool for it. */
+export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  const { id, userId, poolId } = ctx.params;
+  requireMayAssign(actor, userId ?? null);
+  const { scoring, pools } = await desk.settings.of(tx.organizationId);
+  await desk.users.require(ctx, userId);
+  const members = membersOf(pools.filter((pool) => pool.id === poolId));
+  const active = await desk.users.among(ctx, members);
+  // leads are locked before pools, here as in imports
+  const before = await lockLead(tx, actor, id);
+  const assignedTo = userId ?? (await nextOfPool(tx, poolId as string, active));
+  const change = changeLead(before, { assignedTo }, scoring, tx.now.toISOString());
+  if (change) storeChange(tx, actor, before, change);
+  return leadView(change?.row ?? before);
+}
+
+/** @throws 422 without such an active pool, 409 POOL_EMPTY */
+async function nextOfPool(tx: UnitOfWork, poolId: string, active: ReadonlySet<string>): Promise<string> {
+  const turns = await takeTurns(tx, poolId, 1, active);
+  if (!turns) throw unknownPool();
+  const [user] = turns;
+  if (user === undefined) throw poolEmpty();
+  return user;
+}
+
+function requireVersion(row: LeadRow, expected: number | undefined): void {
+  if (expected !== undefined && expected !== row.version) throw versionMismatch(row.version);
+}
+
+/** Writes a change of a locked lead with its events: `lead.assigned` for the assignee, `lead.updated` for the rest. */
+export function storeChange(
+  tx: UnitOfWork,
+  actor: Actor,
+  before: LeadRow,
+  { row, changes }: LeadChange,
+): void {
+  if (row.external_id !== before.external_id) claimExternalIds(tx, [row]);
+  updateLeads(tx, [row]);
+  const more = { changes, formerAssignee: before.assigned_to };
+  if (row.assigned_to !== before.assigned_to) record(tx, leadEvent("lead.assigned", row, actor.userId, more));
+  if (changes.some((field) => field !== "assignedTo"))
+    record(tx, leadEvent("lead.updated", row, actor.userId, more));
+}

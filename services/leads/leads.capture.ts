@@ -1,0 +1,116 @@
+import { v7 as uuidv7 } from "uuid";
+import { appError, errorType, invalid, type FieldError } from "../../mixins/errors.ts";
+import { leadsCreated } from "../../mixins/metrics.ts";
+import { fieldErrors } from "../../mixins/service.ts";
+import { record, type Ctx, type Result } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import type { LeadRow } from "./lead-row.ts";
+import { newLead, type LeadInput, type LeadView } from "./leads.contract.ts";
+import { externalIdTaken, mayNotAssign, unknownAssignee } from "./leads.errors.ts";
+import { leadEvent, recordMany } from "./leads.events.ts";
+import { insertFreeLeads, insertLead } from "./leads.repository.ts";
+import { composeLead, firstAssignee, normalise } from "./leads.rules.ts";
+import { leadView } from "./leads.view.ts";
+import { assignByPools, membersOf } from "./pools.assignment.ts";
+
+/**
+ * Captures a lead. The hot path: with the settings at hand and no pool that wants the lead, everything travels
+ * with COMMIT in one round trip, so a clash of external ids shows there (409 EXTERNAL_ID_TAKEN).
+ */
+export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  const { input, problems } = normalise(ctx.params);
+  if (problems.length > 0) throw invalid(problems);
+  const settings = await desk.settings.of(tx.organizationId);
+  const assignedTo = firstAssignee(actor, input.assignedTo);
+  await desk.users.require(ctx, assignedTo);
+  const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
+  await assignByPools(tx, settings.pools, [row], await desk.users.among(ctx, membersOf(settings.pools)));
+  insertLead(tx, row);
+  record(tx, leadEvent("lead.created", row, actor.userId));
+  tx.afterCommit(() => leadsCreated.inc({ origin: "api" }));
+  return leadView(row);
+}
+
+/** Captures many leads in one transaction; each item is judged by itself, in order. */
+export async function bulkCreate(
+  ctx: Ctx<"leads.bulkCreate">,
+  desk: Desk,
+): Promise<Result<"leads.bulkCreate">> {
+  const { actor, tx } = ctx.locals;
+  const settings = await desk.settings.of(tx.organizationId);
+  const judged = ctx.params.items.map(judgeItem);
+  const active = await desk.users.among(
+    ctx,
+    new Set([...namedAssignees(judged), ...membersOf(settings.pools)]),
+  );
+  const outcomes = judged.map((item): LeadRow | Refusal => {
+    if ("error" in item) return item;
+    try {
+      const assignedTo = firstAssignee(actor, item.assignedTo);
+      if (assignedTo !== null && assignedTo !== actor.userId && !active.has(assignedTo))
+        return refusal(unknownAssignee());
+      return composeLead({ ...item, assignedTo }, newIdentity(tx), settings.scoring);
+    } catch (error) {
+      if (errorType(error) === undefined) throw error;
+      return refusal(error as ReturnType<typeof mayNotAssign>);
+    }
+  });
+  refuseRepeatedExternalIds(outcomes);
+  const rows = outcomes.filter(isRow);
+  await assignByPools(tx, settings.pools, rows, active);
+  const inserted = await insertFreeLeads(tx, rows);
+  const created = rows.filter((row) => inserted.has(row.id));
+  recordMany(
+    tx,
+    created.map((row) => leadEvent("lead.created", row, actor.userId)),
+  );
+  tx.afterCommit(() => leadsCreated.inc({ origin: "bulk" }, created.length));
+  return {
+    results: outcomes.map((outcome, index) => {
+      if (!isRow(outcome)) return { index, ...outcome };
+      if (inserted.has(outcome.id)) return { index, status: 201, id: outcome.id };
+      return { index, ...refusal(externalIdTaken()) };
+    }),
+  };
+}
+
+const newIdentity = ({ organizationId, now }: { organizationId: string; now: Date }) => ({
+  id: uuidv7(),
+  organizationId,
+  now: now.toISOString(),
+});
+
+/** Why an item of a batch was not taken, as the API says it. */
+interface Refusal {
+  status: number;
+  error: { code: string; detail: string; errors?: FieldError[] };
+}
+
+const isRow = (outcome: LeadRow | Refusal): outcome is LeadRow => "version" in outcome;
+
+function refusal({ code, type, message, data }: ReturnType<typeof appError>): Refusal {
+  const errors = (data as { errors?: FieldError[] } | undefined)?.errors;
+  return { status: code, error: { code: type, detail: message, ...(errors && { errors }) } };
+}
+
+/** An item as valid input, or why it is none. */
+function judgeItem(item: unknown): LeadInput | Refusal {
+  const parsed = newLead.safeParse(item);
+  if (!parsed.success) return refusal(invalid(fieldErrors(parsed.error)));
+  const { input, problems } = normalise(parsed.data);
+  return problems.length > 0 ? refusal(invalid(problems)) : input;
+}
+
+const namedAssignees = (items: (LeadInput | Refusal)[]): string[] =>
+  items.flatMap((item) => ("assignedTo" in item && item.assignedTo ? [item.assignedTo] : []));
+
+/** Of the items of one batch with the same external id the first stands. */
+function refuseRepeatedExternalIds(outcomes: (LeadRow | Refusal)[]): void {
+  const seen = new Set<string>();
+  for (const [index, outcome] of outcomes.entries()) {
+    if (!isRow(outcome) || outcome.external_id === null) continue;
+    if (seen.has(outcome.external_id)) outcomes[index] = refusal(externalIdTaken());
+    seen.add(outcome.external_id);
+  }
+}

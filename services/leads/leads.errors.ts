@@ -1,0 +1,29 @@
+import { appError, conflict, invalidField } from "../../mixins/errors.ts";
+
+export const leadNotFound = () => appError(404, "LEAD_NOT_FOUND", "There is no such lead.");
+export const externalIdTaken = () =>
+  conflict(
+    "EXTERNAL_ID_TAKEN",
+    "Another lead has this externalId; change that one with PUT /leads/by-external-id.",
+  );
+export const leadAlreadyConverted = () =>
+  conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
+export const mayNotAssign = () =>
+  appError(403, "FORBIDDEN", "Your role may assign leads only to yourself; ask a manager.");
+export const unknownAssignee = () =>
+  invalidField("assignedTo", "not_found", "is not an active user of the organization");
+export const invalidPhone = () => ({
+  path: "phone",
+  code: "invalid_phone",
+  message: "is not a phone number; write it with + and the country code",
+});
+export const importFenced = () =>
+  conflict("IMPORT_FENCED", "The import has moved on: another run owns it, or these rows were written.");
+
+export const poolNotFound = () => appError(404, "POOL_NOT_FOUND", "There is no such assignment pool.");
+export const unknownPool = () => invalidField("poolId", "not_found", "is not an assignment pool");
+export const poolEmpty = () => conflict("POOL_EMPTY", "No member of the pool is an active user.");
+export const poolNameTaken = () => conflict("POOL_NAME_TAKEN", "Another assignment pool has this name.");
+export const unknownPipeline = () => invalidField("pipelineId", "not_found", "is not a pipeline");
+export const pipelineWithoutStage = () =>
+  invalidField("pipelineId", "no_open_stage", "has no open stage for a new deal");

@@ -1,0 +1,78 @@
+import { seesOnlyOwn } from "../../mixins/actor.ts";
+import { badRequest } from "../../mixins/errors.ts";
+import type { Ctx, Result } from "../contracts.ts";
+import { leadColumns, type LeadRow } from "./lead-row.ts";
+import { getLead } from "./leads.repository.ts";
+import { leadView } from "./leads.view.ts";
+
+/** What happened to a lead, newest first. The cursor is the position of an event in the order of writing. */
+export async function timeline(ctx: Ctx<"leads.timeline">): Promise<Result<"leads.timeline">> {
+  const { actor, tx } = ctx.locals;
+  const { id, limit, cursor } = ctx.params;
+  const [, rows] = await Promise.all([
+    getLead(tx, actor, id),
+    tx.query<EventRow>({
+      text: `SELECT id, type, actor_id, occurred_at, entity_version, data, position FROM events
+        WHERE entity_id = $1 AND entity_kind = 'lead' AND position < $2 ORDER BY position DESC LIMIT $3`,
+      values: [id, cursor === undefined ? lastPosition : decodeCursor(cursor), limit + 1],
+    }),
+  ]);
+  const hasMore = rows.length > limit;
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    data: page.map((row) => ({
+      id: row.id,
+      type: row.type,
+      actorId: row.actor_id,
+      occurredAt: row.occurred_at,
+      entityVersion: row.entity_version,
+      data: row.data,
+    })),
+    page: { nextCursor: hasMore && last ? encodeCursor(last.position) : null, hasMore },
+  };
+}
+
+type EventRow = {
+  id: string;
+  type: string;
+  actor_id: string | null;
+  occurred_at: string;
+  entity_version: number;
+  data: unknown;
+  /** A bigint, as text. */
+  position: string;
+};
+
+/** Greatest bigint. */
+const lastPosition = "9223372036854775807";
+const encodeCursor = (position: string): string => Buffer.from(position).toString("base64url");
+function decodeCursor(cursor: string): string {
+  const position = Buffer.from(cursor, "base64url").toString("utf8");
+  if (!/^\d{1,18}$/.test(position))
+    throw badRequest("INVALID_CURSOR", "The cursor is not one of this timeline.");
+  return position;
+}
+
+/** Most leads that are told to be duplicates of one. */
+const mostDuplicates = 100;
+
+/** Other leads with the same email or phone, oldest first; at most 100. */
+export async function duplicates(ctx: Ctx<"leads.duplicates">): Promise<Result<"leads.duplicates">> {
+  const { actor, tx } = ctx.locals;
+  const lead = await getLead(tx, actor, ctx.params.id);
+  if (lead.email === null && lead.phone === null) return { data: [] };
+  const rows = await tx.query<LeadRow>({
+    text: `SELECT ${leadColumns.join(", ")} FROM leads
+      WHERE id IN (SELECT id FROM leads WHERE email = $2 UNION SELECT id FROM leads WHERE phone = $3)
+        AND id <> $1 AND deleted_at IS NULL AND ($4::uuid IS NULL OR assigned_to = $4)
+      ORDER BY created_at, id LIMIT ${mostDuplicates}`,
+    values: [lead.id, lead.email, lead.phone, seesOnlyOwn(actor) ? actor.userId : null],
+  });
+  return {
+    data: rows.map((row) => ({
+      lead: leadView(row),
+      matchedBy: (["email", "phone"] as const).filter((key) => row[key] !== null && row[key] === lead[key]),
+    })),
+  };
+}

@@ -1,0 +1,132 @@
+import type { Actor } from "../../mixins/actor.ts";
+import { canSee } from "../../mixins/actor.ts";
+import type { Statement } from "../../mixins/database/statement.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { externalIdTaken, leadNotFound } from "./leads.errors.ts";
+import { leadColumns, mutableColumns, type LeadRow } from "./lead-row.ts";
+
+const columns = leadColumns.join(", ");
+
+/** A lead that is not deleted and that the actor may see. @throws 404 */
+export async function getLead(tx: UnitOfWork, actor: Actor, id: string): Promise<LeadRow> {
+  const [row] = await tx.query<LeadRow>({
+    name: "get_lead",
+    text: `SELECT ${columns} FROM leads WHERE id = $1 AND deleted_at IS NULL`,
+    values: [id],
+  });
+  return requireVisible(actor, row);
+}
+
+/** As getLead, and nobody else changes it until the end of this transaction. */
+export async function lockLead(tx: UnitOfWork, actor: Actor, id: string): Promise<LeadRow> {
+  const [row] = await tx.query<LeadRow>({
+    name: "lock_lead",
+    text: `SELECT ${columns} FROM leads WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
+    values: [id],
+  });
+  return requireVisible(actor, row);
+}
+
+/** As lockLead, deleted or not. */
+export async function lockAnyLead(tx: UnitOfWork, actor: Actor, id: string): Promise<LeadRow> {
+  const [row] = await tx.query<LeadRow>({
+    text: `SELECT ${columns} FROM leads WHERE id = $1 FOR NO KEY UPDATE`,
+    values: [id],
+  });
+  return requireVisible(actor, row);
+}
+
+function requireVisible(actor: Actor, row: LeadRow | undefined): LeadRow {
+  if (!row || !canSee(actor, { assignedTo: row.assigned_to })) throw leadNotFound();
+  return row;
+}
+
+/** Locks the lead with an external id; undefined when there is none. */
+export async function findByExternalId(tx: UnitOfWork, externalId: string): Promise<LeadRow | undefined> {
+  const [row] = await tx.query<LeadRow>({
+    name: "lock_lead_by_external_id",
+    text: `SELECT ${columns} FROM leads WHERE external_id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
+    values: [externalId],
+  });
+  return row;
+}
+
+/** Locks these leads, deleted or not, in the order of their ids: two who lock many never wait for each other in a circle. */
+export function lockLeads(tx: UnitOfWork, ids: readonly string[]): Promise<LeadRow[]> {
+  return tx.query<LeadRow>({
+    text: `SELECT ${columns} FROM leads WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`,
+    values: [ids],
+  });
+}
+
+/** Leads that share an external id, an email or a phone with these keys; `lock` holds them until the end. */
+export function findMatches(
+  tx: UnitOfWork,
+  keys: { externalIds: string[]; emails: string[]; phones: string[] },
+  { lock }: { lock: boolean },
+): Promise<LeadRow[]> {
+  return tx.query<LeadRow>({
+    // one index scan a key; a plain OR over the three may become a scan of all leads
+    text: `SELECT ${columns} FROM leads WHERE id IN (
+        SELECT id FROM leads WHERE external_id = ANY ($1) AND deleted_at IS NULL
+        UNION SELECT id FROM leads WHERE email = ANY ($2) AND deleted_at IS NULL
+        UNION SELECT id FROM leads WHERE phone = ANY ($3) AND deleted_at IS NULL
+      ) ORDER BY id ${lock ? "FOR NO KEY UPDATE" : ""}`,
+    values: [keys.externalIds, keys.emails, keys.phones],
+  });
+}
+
+const insertText = `INSERT INTO leads (${columns}) SELECT ${columns} FROM json_populate_recordset(NULL::leads, $1)`;
+
+/** Inserts a lead at commit; a clash of external ids is a 409. */
+export function insertLead(tx: UnitOfWork, row: LeadRow): void {
+  claimExternalIds(tx, [row]);
+  tx.defer({ name: "insert_leads", text: insertText, values: [JSON.stringify([row])] });
+}
+
+/** Inserts leads now, in one statement; answers the ids of those whose external id was free. */
+export async function insertFreeLeads(
+  tx: UnitOfWork,
+  rows: readonly LeadRow[],
+): Promise<ReadonlySet<string>> {
+  if (rows.length === 0) return new Set();
+  const released = releaseStatement(rows);
+  const [, inserted] = await Promise.all([
+    // sent first: the two share a round trip, and PostgreSQL runs them in this order
+    released && tx.execute(released),
+    tx.query<{ id: string }>({
+      name: "insert_free_leads",
+      text: `${insertText} ON CONFLICT DO NOTHING RETURNING id`,
+      values: [JSON.stringify(rows)],
+    }),
+  ]);
+  return new Set(inserted.map((row) => row.id));
+}
+
+/** Writes all mutable columns of locked leads, at commit. */
+export function updateLeads(tx: UnitOfWork, rows: readonly LeadRow[]): void {
+  if (rows.length === 0) return;
+  tx.defer({ name: "update_leads", text: updateText, values: [JSON.stringify(rows)] });
+}
+const updateText = `UPDATE leads SET (${mutableColumns.join(", ")}) = ROW (${mutableColumns
+  .map((column) => `changed.${column}`)
+  .join(", ")})
+  FROM json_populate_recordset(NULL::leads, $1) AS changed WHERE leads.id = changed.id`;
+
+/** Takes the external ids of these leads over from deleted ones, and makes a clash with a living one a 409. */
+export function claimExternalIds(tx: UnitOfWork, rows: readonly LeadRow[]): void {
+  tx.onViolation("leads_external_id", externalIdTaken);
+  const released = releaseStatement(rows);
+  if (released) tx.defer(released);
+}
+
+/** A deleted lead gives its external id up to the first who wants it: what is deleted must not block a new import. */
+function releaseStatement(rows: readonly LeadRow[]): Statement | undefined {
+  const wanted = rows.map((row) => row.external_id).filter((externalId) => externalId !== null);
+  if (wanted.length === 0) return undefined;
+  return {
+    name: "release_external_ids",
+    text: "UPDATE leads SET external_id = NULL WHERE external_id = ANY ($1) AND deleted_at IS NOT NULL",
+    values: [wanted],
+  };
+}

@@ -1,0 +1,59 @@
+import type { Ctx, Result } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import { findChanges, forgetChanges, type ImportChange } from "./import.repository.ts";
+import type { LeadRow } from "./lead-row.ts";
+import { importFenced } from "./leads.errors.ts";
+import { leadEvent, recordMany } from "./leads.events.ts";
+import { claimExternalIds, lockLeads, updateLeads } from "./leads.repository.ts";
+import { rescored, type Scoring } from "./leads.rules.ts";
+
+/**
+ * Undoes some changes of an import, in one transaction that also forgets them: run again, it goes on with the rest.
+ * A lead somebody has worked on since stays as it is.
+ */
+export async function rollbackImport(
+  ctx: Ctx<"leads.rollbackImport">,
+  desk: Desk,
+): Promise<Result<"leads.rollbackImport">> {
+  const { actor, tx } = ctx.locals;
+  const { scoring } = await desk.settings.of(tx.organizationId);
+  const found = await findChanges(tx, ctx.params);
+  if (!found) throw importFenced();
+  const { changes, total } = found;
+  const stored = new Map(
+    (
+      await lockLeads(
+        tx,
+        changes.map(({ lead_id }) => lead_id),
+      )
+    ).map((row) => [row.id, row]),
+  );
+  const now = tx.now.toISOString();
+  const undone = changes.flatMap((change) => {
+    const row = stored.get(change.lead_id);
+    return row?.version === change.version ? [{ row: undo(row, change, scoring, now), former: row }] : [];
+  });
+  const rows = undone.map(({ row }) => row);
+  claimExternalIds(
+    tx,
+    rows.filter((row) => row.deleted_at === null),
+  );
+  updateLeads(tx, rows);
+  recordMany(
+    tx,
+    undone.map(({ row, former }) =>
+      leadEvent(row.deleted_at === null ? "lead.updated" : "lead.deleted", row, actor.userId, {
+        formerAssignee: former.assigned_to,
+      }),
+    ),
+  );
+  forgetChanges(tx, ctx.params.importId, changes);
+  return { undone: undone.length, kept: changes.length - undone.length, remaining: total - changes.length };
+}
+
+/** A lead the import made is deleted; one it changed gets its fields back and today's score for them. */
+function undo(row: LeadRow, { before }: ImportChange, scoring: Scoring, now: string): LeadRow {
+  const next = { version: row.version + 1, updated_at: now };
+  if (before === null) return { ...row, ...next, deleted_at: now };
+  return rescored({ ...before, ...next, import_id: row.import_id }, scoring);
+}

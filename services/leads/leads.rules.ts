@@ -1,0 +1,133 @@
+import { isDeepStrictEqual } from "node:util";
+import type { ScoringRule } from "../../entities/leads.ts";
+import { seesOnlyOwn, type Actor } from "../../mixins/actor.ts";
+import type { FieldError } from "../../mixins/errors.ts";
+import { columnOf } from "../../mixins/listing.ts";
+import type { LeadInput } from "./leads.contract.ts";
+import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
+import type { LeadRow } from "./lead-row.ts";
+import { distinctTags, mergeKeys, normalisePhone } from "./normalise.ts";
+import { factsOf } from "./scoring.facts.ts";
+import { scoreOf } from "./scoring.rules.ts";
+
+/** The rules in effect and their version; 0 are the defaults. */
+export interface Scoring {
+  rules: readonly ScoringRule[];
+  version: number;
+}
+
+/** The input with its phone in E.164 and each tag once, or what is wrong with it. */
+export function normalise<T extends LeadInput>(input: T): { input: T; problems: FieldError[] } {
+  const normal = { ...input };
+  if (input.tags !== undefined) normal.tags = distinctTags(input.tags);
+  if (typeof input.phone !== "string") return { input: normal, problems: [] };
+  normal.phone = normalisePhone(input.phone);
+  return { input: normal, problems: normal.phone === null ? [invalidPhone()] : [] };
+}
+
+/** The row of a lead to be, complete but for what a pool may still decide: the assignee. */
+export function composeLead(
+  input: LeadInput,
+  {
+    id,
+    organizationId,
+    now,
+    importId = null,
+  }: { id: string; organizationId: string; now: string; importId?: string | null },
+  scoring: Scoring,
+): LeadRow {
+  const row: LeadRow = {
+    id,
+    organization_id: organizationId,
+    external_id: input.externalId ?? null,
+    first_name: input.firstName ?? null,
+    last_name: input.lastName ?? null,
+    email: input.email ?? null,
+    phone: input.phone ?? null,
+    company_name: input.companyName ?? null,
+    title: input.title ?? null,
+    source: input.source ?? null,
+    status: input.status ?? "new",
+    score: 0,
+    score_reasons: [],
+    scoring_version: scoring.version,
+    assigned_to: input.assignedTo ?? null,
+    tags: input.tags ?? [],
+    custom_fields: mergeKeys({}, input.customFields ?? {}),
+    consent: mergeKeys({}, input.consent ?? {}),
+    last_activity_at: null,
+    converted_at: null,
+    deleted_at: null,
+    import_id: importId,
+    created_at: now,
+    updated_at: now,
+    version: 1,
+  };
+  return rescored(row, scoring);
+}
+
+/** The same lead with the score these rules give it. */
+export function rescored(row: LeadRow, scoring: Scoring): LeadRow {
+  const { score, reasons } = scoreOf(scoring.rules, factsOf(row));
+  return { ...row, score, score_reasons: reasons, scoring_version: scoring.version };
+}
+
+/** A lead after a change, and the names of the fields that differ. */
+export interface LeadChange {
+  row: LeadRow;
+  changes: string[];
+}
+
+/**
+ * What an input makes of a lead; null when nothing differs. Custom fields and consent merge key by key.
+ * @throws 409 LEAD_ALREADY_CONVERTED when it would give a converted lead another status
+ */
+export function changeLead(
+  before: LeadRow,
+  input: LeadInput,
+  scoring: Scoring,
+  now: string,
+): LeadChange | null {
+  if (before.status === "converted" && input.status !== undefined) throw leadAlreadyConverted();
+  const wanted: Record<string, unknown> = {};
+  const changes: string[] = [];
+  for (const [field, value] of Object.entries(input)) {
+    if (value === undefined) continue;
+    const column = columnOf(field) as keyof LeadRow;
+    const next =
+      field === "customFields" || field === "consent"
+        ? mergeKeys(before[column] as Record<string, unknown>, value as Record<string, unknown>)
+        : value;
+    if (isDeepStrictEqual(next, before[column])) continue;
+    wanted[column] = next;
+    changes.push(field);
+  }
+  if (changes.length === 0) return null;
+  const row = rescored({ ...before, ...wanted, version: before.version + 1, updated_at: now }, scoring);
+  if (row.score !== before.score) changes.push("score");
+  return { row, changes };
+}
+
+/**
+ * Whom a new lead belongs to before any pool is asked. Who sees only their own leads owns what they capture:
+ * else it would vanish from their eyes.
+ * @throws 403 when such an actor names somebody else
+ */
+export function firstAssignee(actor: Actor, assignedTo: string | null | undefined): string | null {
+  if (!seesOnlyOwn(actor)) return assignedTo ?? null;
+  if (assignedTo !== undefined) requireMayAssign(actor, assignedTo);
+  return actor.userId;
+}
+
+/** Who sees only their own leads may take one, but neither give it to another nor drop it. @throws 403 */
+export function requireMayAssign(actor: Actor, assignedTo: string | null): void {
+  if (seesOnlyOwn(actor) && assignedTo !== actor.userId) throw mayNotAssign();
+}
+
+/** The input by which an action's parameters change a lead: only the fields that were given. */
+export function givenFields<T extends LeadInput & { id?: string; expectedVersion?: number | undefined }>(
+  params: T,
+): LeadInput {
+  const { id: _id, expectedVersion: _expectedVersion, ...input } = params;
+  return input;
+}

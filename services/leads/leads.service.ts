@@ -1,0 +1,66 @@
+import type { Context, ServiceSchema } from "moleculer";
+import { createService, type Runtime } from "../../mixins/service.ts";
+import type { HandlersOf } from "../contracts.ts";
+import { ActiveUsers, type Desk } from "./desk.ts";
+import * as leads from "./leads.actions.ts";
+import * as capture from "./leads.capture.ts";
+import { leadsContract } from "./leads.contract.ts";
+import { convert } from "./leads.convert.ts";
+import { exportLeads } from "./leads.export.ts";
+import * as history from "./leads.history.ts";
+import { importBatch } from "./leads.import.ts";
+import { rollbackImport } from "./leads.rollback.ts";
+import * as pools from "./pools.actions.ts";
+import { Rescorer } from "./rescorer.ts";
+import * as scoring from "./scoring.actions.ts";
+import { SettingsCache, settingsChanged } from "./settings.ts";
+
+/** Captures, scores, routes and converts leads. */
+export default function leadsService(runtime: Runtime): ServiceSchema {
+  const { database, onEvents } = runtime;
+  let report: (error: Error) => void = () => undefined;
+  const desk: Desk = {
+    database,
+    settings: new SettingsCache(database),
+    users: new ActiveUsers(),
+    rescorer: new Rescorer(database, { onEvents, onError: (error) => report(error) }),
+  };
+  const handlers: HandlersOf<typeof leadsContract> = {
+    create: (ctx) => capture.create(ctx, desk),
+    bulkCreate: (ctx) => capture.bulkCreate(ctx, desk),
+    list: leads.list,
+    get: leads.get,
+    update: (ctx) => leads.update(ctx, desk),
+    upsert: (ctx) => leads.upsert(ctx, desk),
+    remove: leads.remove,
+    restore: leads.restore,
+    assign: (ctx) => leads.assign(ctx, desk),
+    convert,
+    timeline: history.timeline,
+    duplicates: history.duplicates,
+    export: (ctx) => exportLeads(ctx, desk),
+    score: (ctx) => scoring.score(ctx, desk),
+    getScoringRules: scoring.getScoringRules,
+    setScoringRules: (ctx) => scoring.setScoringRules(ctx, desk),
+    listPools: pools.listPools,
+    getPool: pools.getPool,
+    createPool: (ctx) => pools.createPool(ctx, desk),
+    updatePool: (ctx) => pools.updatePool(ctx, desk),
+    removePool: (ctx) => pools.removePool(ctx, desk),
+    importBatch: (ctx) => importBatch(ctx, desk),
+    rollbackImport: (ctx) => rollbackImport(ctx, desk),
+  };
+  return createService(leadsContract, handlers, runtime, {
+    events: {
+      [settingsChanged](ctx: Context<{ organizationId: string }>) {
+        desk.settings.forget(ctx.params.organizationId);
+      },
+    },
+    started() {
+      report = (error) => this.logger.error(error);
+      desk.rescorer.start();
+      return Promise.resolve();
+    },
+    stopped: () => desk.rescorer.stop(),
+  });
+}

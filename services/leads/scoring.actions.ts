@@ -1,0 +1,84 @@
+import { isDeepStrictEqual } from "node:util";
+import { v7 as uuidv7 } from "uuid";
+import type { ScoringRule } from "../../entities/leads.ts";
+import { invalid, versionMismatch, type FieldError } from "../../mixins/errors.ts";
+import { record, type Ctx, type Result } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import { composeLead, normalise } from "./leads.rules.ts";
+import { defaultRules } from "./scoring.defaults.ts";
+import { conversionProbability, type ClosedLeads } from "./scoring.rules.ts";
+import { announceSettings } from "./settings.ts";
+
+/** Scores leads without storing them, with the chance that each converts. */
+export async function score(ctx: Ctx<"leads.score">, desk: Desk): Promise<Result<"leads.score">> {
+  const { tx } = ctx.locals;
+  const { scoring } = await desk.settings.of(tx.organizationId);
+  const judged = ctx.params.leads.map((lead) => normalise(lead));
+  const problems = judged.flatMap(({ problems: found }, index): FieldError[] =>
+    found.map((problem) => ({ ...problem, path: `leads.${index}.${problem.path}` })),
+  );
+  if (problems.length > 0) throw invalid(problems);
+  const history = await tx.query<ClosedLeads & { [column: string]: unknown }>({
+    name: "closed_leads_by_score",
+    text: `SELECT score, count(*)::int AS closed, count(*) FILTER (WHERE status = 'converted')::int AS converted
+      FROM leads WHERE status IN ('converted', 'unqualified') AND deleted_at IS NULL GROUP BY score`,
+  });
+  const nobody = { id: "", organizationId: tx.organizationId, now: tx.now.toISOString() };
+  return {
+    scores: judged.map(({ input }) => {
+      const row = composeLead(input, nobody, scoring);
+      return {
+        score: row.score,
+        probability: conversionProbability(row.score, history),
+        reasons: row.score_reasons,
+      };
+    }),
+  };
+}
+
+type RulesRow = { rules: ScoringRule[]; version: number };
+
+/** The organization's rules, or the defaults as version 0. */
+export async function getScoringRules(
+  ctx: Ctx<"leads.getScoringRules">,
+): Promise<Result<"leads.getScoringRules">> {
+  const [own] = await ctx.locals.tx.query<RulesRow>({ text: "SELECT rules, version FROM scoring_rules" });
+  return own ? { ...own, isDefault: false } : { rules: [...defaultRules], version: 0, isDefault: true };
+}
+
+/** Replaces the rules; leads are rescored in the background, which survives the end of this process. */
+export async function setScoringRules(
+  ctx: Ctx<"leads.setScoringRules">,
+  desk: Desk,
+): Promise<Result<"leads.setScoringRules">> {
+  const { actor, tx } = ctx.locals;
+  const { rules, expectedVersion } = ctx.params;
+  // a lock of the organization's rules, for the first version has no row to lock yet
+  const [, [own]] = await Promise.all([
+    tx.execute({
+      text: "SELECT pg_advisory_xact_lock(hashtextextended('scoring rules ' || $1, 0))",
+      values: [tx.organizationId],
+    }),
+    tx.query<RulesRow>({ text: "SELECT rules, version FROM scoring_rules" }),
+  ]);
+  const current = own?.version ?? 0;
+  if (expectedVersion !== undefined && expectedVersion !== current) throw versionMismatch(current);
+  if (own && isDeepStrictEqual(own.rules, rules)) return { ...own, isDefault: false };
+  const version = current + 1;
+  tx.defer({
+    text: `INSERT INTO scoring_rules (organization_id, id, rules, version, created_at, updated_at)
+      VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (organization_id)
+      DO UPDATE SET rules = excluded.rules, version = excluded.version, updated_at = excluded.updated_at`,
+    values: [tx.organizationId, uuidv7(), JSON.stringify(rules), version, tx.now.toISOString()],
+  });
+  record(tx, {
+    type: "scoring.rules_changed",
+    entity: { kind: "scoring", id: tx.organizationId, version },
+    actorId: actor.userId,
+    audience: null,
+    data: { version },
+  });
+  announceSettings(ctx, desk.settings);
+  tx.afterCommit(() => desk.rescorer.kick());
+  return { rules, version, isDefault: false };
+}

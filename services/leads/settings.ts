@@ -1,0 +1,73 @@
+import { LRUCache } from "lru-cache";
+import type { PoolMember, Condition, ScoringRule } from "../../entities/leads.ts";
+import type { Database } from "../../mixins/database/database.ts";
+import type { Ctx } from "../contracts.ts";
+import type { Scoring } from "./leads.rules.ts";
+import type { CapturePool } from "./pools.rules.ts";
+import { defaultRules } from "./scoring.defaults.ts";
+
+/** What capturing and scoring leads of an organization depends on. */
+export interface LeadSettings {
+  scoring: Scoring;
+  /** Active pools, in the order they are tried. */
+  pools: readonly CapturePool[];
+}
+
+/** Broadcast {organizationId} after a change of settings: every node forgets its copy. */
+export const settingsChanged = "leads.settings_changed";
+
+const ttlMs = 30_000;
+const most = 10_000;
+
+/**
+ * This process's copy of each organization's settings, so that capturing a lead reads nothing. A lost broadcast
+ * costs at most 30 s of old settings; leads scored meanwhile are found by the rescorer's last pass.
+ */
+export class SettingsCache {
+  readonly #database: Database;
+  readonly #loaded = new LRUCache<string, Promise<LeadSettings>>({ max: most, ttl: ttlMs });
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Never called while the caller's transaction holds a connection: loading takes another. */
+  of(organizationId: string): Promise<LeadSettings> {
+    const known = this.#loaded.get(organizationId);
+    if (known) return known;
+    const loading = this.#load(organizationId);
+    this.#loaded.set(organizationId, loading);
+    loading.catch(() => this.#loaded.delete(organizationId));
+    return loading;
+  }
+
+  forget(organizationId: string): void {
+    this.#loaded.delete(organizationId);
+  }
+
+  #load(organizationId: string): Promise<LeadSettings> {
+    return this.#database.transaction({ organizationId }, async (tx) => {
+      const [[own], pools] = await Promise.all([
+        tx.query<{ rules: ScoringRule[]; version: number }>({
+          text: "SELECT rules, version FROM scoring_rules",
+        }),
+        tx.query<{ id: string; members: PoolMember[]; criteria: Condition[] }>({
+          text: "SELECT id, members, criteria FROM assignment_pools WHERE is_active ORDER BY priority, id",
+        }),
+      ]);
+      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools };
+    });
+  }
+}
+
+/** After the commit, makes every node forget the settings of the caller's organization. */
+export function announceSettings(
+  ctx: Pick<Ctx<"leads.get">, "broker" | "locals">,
+  cache: SettingsCache,
+): void {
+  const { organizationId } = ctx.locals.actor;
+  ctx.locals.tx.afterCommit(() => {
+    cache.forget(organizationId);
+    void ctx.broker.broadcast(settingsChanged, { organizationId });
+  });
+}

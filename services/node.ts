@@ -1,0 +1,88 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ServiceBroker, type ServiceSchema } from "moleculer";
+import { Database } from "../mixins/database/database.ts";
+import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
+import type { Env } from "../mixins/env.ts";
+import { FeedHints } from "../mixins/feed-hints.ts";
+import { OpsServer } from "../mixins/ops-server.ts";
+import { SealedBox } from "../mixins/sealed-box.ts";
+import type { Runtime } from "../mixins/service.ts";
+import { brokerOptions } from "../moleculer.config.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { chooseServices } from "./roles.ts";
+
+export type { Runtime };
+/** A service file exports by default what makes its schema. */
+export type ServiceFactory = (runtime: Runtime) => ServiceSchema;
+
+/** A running process of Sangam. */
+export interface Node {
+  broker: ServiceBroker;
+  runtime: Runtime;
+  services: string[];
+  /** Port of /metrics and /health. */
+  metricsPort: number;
+  /** Drains and stops everything, in order: broker, database, embedded PostgreSQL. */
+  stop(): Promise<void>;
+}
+
+/** Starts what `env` configures: the database (embedded if none is named), a broker and the chosen services. */
+export async function startNode(env: Env): Promise<Node> {
+  const services = chooseServices(env.SERVICES);
+  const closers: (() => Promise<void>)[] = [];
+  const closeAll = async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
+    const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
+    closers.push(() => ops.close());
+    let urls = [env.DATABASE_URL ?? "", ...(env.DATABASE_SHARDS ?? [])];
+    if (env.DATABASE_URL === undefined) {
+      const log = broker.getLogger("postgres");
+      const server = await startEmbeddedPostgres(env.DATA_DIR, (line) => log.debug(line));
+      closers.push(() => server.stop());
+      await server.createDatabase("sangam");
+      urls = [server.url("sangam"), ...(env.DATABASE_SHARDS ?? [])];
+    }
+    const databaseLog = broker.getLogger("database");
+    const database = await Database.open(urls, {
+      logicalShards: env.LOGICAL_SHARDS,
+      poolSize: env.DATABASE_POOL_SIZE,
+      onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
+    });
+    closers.push(() => database.close());
+    const hints = new FeedHints((organizationId) => void broker.emit("events.appended", { organizationId }));
+    const runtime: Runtime = {
+      env,
+      version: packageJson.version,
+      database,
+      sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
+      checkResults: env.CHECK_RESULTS,
+      onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
+    };
+    for (const name of services) {
+      const module = (await import(`./${name}/${name}.service.ts`)) as { default: ServiceFactory };
+      broker.createService(module.default(runtime));
+    }
+    await broker.start();
+    ops.ready(async () => {
+      await database.ping();
+      if (env.NATS_URL !== undefined && broker.transit?.connected !== true) throw new Error("NATS is not connected");
+    });
+    return { broker, runtime, services, metricsPort: ops.port, stop: () => broker.stop() };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** The key of an embedded installation, made at its first start. */
+function embeddedMasterKey(folder: string): string[] {
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, "master.key");
+  if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString("base64"), { mode: 0o600 });
+  return [readFileSync(file, "utf8").trim()];
+}

@@ -1,0 +1,18 @@
+import { existsSync } from "node:fs";
+import { ServiceBroker } from "moleculer";
+import { readEnv } from "../mixins/env.ts";
+import { brokerOptions } from "../moleculer.config.ts";
+
+// What `npm run repl` runs: a node without services that joins the cluster and gives the operator Moleculer's REPL.
+try {
+  if (existsSync(".env")) process.loadEnvFile(".env");
+  const env = readEnv({ ...process.env, NODE_ID: `repl-${process.pid}` });
+  if (env.NATS_URL === undefined)
+    throw new Error("NATS_URL is unset: an embedded Sangam is one process; start it with `npm start -- --repl`.");
+  const broker = new ServiceBroker({ ...brokerOptions(env), logLevel: "warn", logger: true });
+  await broker.start();
+  broker.repl();
+} catch (error) {
+  console.error(`The REPL did not start. ${(error as Error).message}`);
+  process.exitCode = 1;
+}

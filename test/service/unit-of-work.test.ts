@@ -1,0 +1,124 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { Database } from "../../mixins/database/database.ts";
+import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { Company } from "../../entities/sales.ts";
+import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
+
+const organizationId = "01900000-0000-7000-8000-000000000001";
+let url: string;
+let database: Database;
+
+beforeAll(async () => {
+  url = await createDatabase();
+  database = await Database.open([url], { logicalShards: 16, poolSize: 4, onError: () => undefined });
+});
+afterAll(async () => {
+  await database.close();
+  await dropDatabase(url);
+});
+beforeEach(() => inspect(url, "TRUNCATE companies CASCADE; TRUNCATE events; TRUNCATE idempotency_keys"));
+
+const begin = (idempotency?: { key: string; fingerprint: string }) =>
+  new UnitOfWork(database.control, { organizationId }, idempotency);
+const insertCompany = (name: string) => ({
+  text: `INSERT INTO companies (id, organization_id, name, created_at, updated_at)
+         VALUES (gen_random_uuid(), $1, $2, now(), now())`,
+  values: [organizationId, name],
+});
+const names = async () => (await inspect<{ name: string }>(url, "SELECT name FROM companies ORDER BY name")).map((row) => row.name);
+const event = { type: "t", entity: { kind: "company", id: organizationId, version: 1 }, actorId: null, audience: null, data: {} };
+
+test("entities, statements and deferred writes commit together", async () => {
+  const tx = begin();
+  tx.em.create(Company, { organizationId, name: "entity" }, { partial: true });
+  await tx.query(insertCompany("statement"));
+  tx.defer(insertCompany("deferred"));
+  tx.record(event);
+  expect(await names()).toEqual([]);
+  await tx.commit();
+  expect(await names()).toEqual(["deferred", "entity", "statement"]);
+  expect(await inspect(url, "SELECT type FROM events")).toEqual([{ type: "t" }]);
+});
+
+test("a deferred write that fails undoes everything and says why", async () => {
+  const tx = begin();
+  tx.defer(insertCompany("first"));
+  tx.defer({ text: "INSERT INTO companies (id) VALUES ($1)", values: ["not a uuid"] });
+  tx.record(event);
+  await expect(tx.commit()).rejects.toThrow(/uuid/);
+  expect(await names()).toEqual([]);
+});
+
+test("a statement error that was swallowed cannot be committed over", async () => {
+  const tx = begin();
+  await tx.query(insertCompany("lost"));
+  await tx.query({ text: "SELECT 1 / 0" }).catch(() => undefined);
+  await expect(tx.commit()).rejects.toThrow(/aborted/);
+  expect(await names()).toEqual([]);
+});
+
+test("hooks run after the commit, and never after a rollback", async () => {
+  const calls: string[] = [];
+  const kept = begin();
+  kept.defer(insertCompany("kept"));
+  kept.afterCommit(() => calls.push("kept"));
+  await kept.commit();
+  const dropped = begin();
+  await dropped.query(insertCompany("dropped"));
+  dropped.afterCommit(() => calls.push("dropped"));
+  await dropped.rollback();
+  expect(calls).toEqual(["kept"]);
+});
+
+test.each([["read first", true], ["write only", false]])(
+  "an idempotency key lets a command happen once (%s)",
+  async (_name, readsFirst) => {
+    const attempt = async () => {
+      const tx = begin({ key: "k", fingerprint: "f" });
+      try {
+        if (readsFirst) await tx.query({ text: "SELECT 1" });
+        tx.defer(insertCompany("once"));
+        await tx.commit({ answer: 1 });
+      } finally {
+        await tx.rollback();
+      }
+    };
+    await attempt();
+    await expect(attempt()).rejects.toMatchObject({ type: "IDEMPOTENCY_KEY_USED" });
+    expect(await names()).toEqual(["once"]);
+    expect(await inspect(url, "SELECT response FROM idempotency_keys")).toEqual([{ response: { answer: 1 } }]);
+    await inspect(url, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'");
+    await attempt();
+    expect(await names()).toEqual(["once", "once"]);
+  },
+);
+
+test("a key whose command still runs is refused, and free again when that command fails", async () => {
+  const first = begin({ key: "k", fingerprint: "f" });
+  await first.query({ text: "SELECT 1" });
+  const second = begin({ key: "k", fingerprint: "f" });
+  second.defer(insertCompany("second"));
+  await expect(second.commit({})).rejects.toMatchObject({ code: 409, type: "IDEMPOTENCY_KEY_IN_USE" });
+  await first.rollback();
+  const third = begin({ key: "k", fingerprint: "f" });
+  third.defer(insertCompany("third"));
+  await third.commit({});
+  expect(await names()).toEqual(["third"]);
+});
+
+test("NUL in a text is a validation error, not a crash", async () => {
+  const tx = begin();
+  tx.defer(insertCompany("a\0b"));
+  await expect(tx.commit()).rejects.toMatchObject({ code: 422, type: "VALIDATION_FAILED" });
+});
+
+test("connections go back to the pool, also after failures", async () => {
+  for (let round = 0; round < 20; round++) {
+    const tx = begin();
+    await tx.query({ text: "SELECT 1 / 0" }).catch(() => undefined);
+    await tx.rollback();
+  }
+  await Promise.all(Array.from({ length: 20 }, () => database.transaction({ organizationId }, (tx) => tx.query({ text: "SELECT 1" }))));
+  expect(database.control.pool.totalCount).toBeLessThanOrEqual(4);
+  expect(database.control.pool.waitingCount).toBe(0);
+});

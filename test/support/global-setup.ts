@@ -1,0 +1,25 @@
+import { chmodSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
+import { migrate } from "../../mixins/database/migrate.ts";
+import { requireProgram } from "./programs.ts";
+import { testServer } from "./test-server.ts";
+
+/**
+ * One PostgreSQL for the whole run, with a migrated template that each test node's databases are copied from.
+ * Jest runs this once for each project that asks; the first one starts it.
+ */
+export default async function setup(): Promise<void> {
+  if (testServer.running) return;
+  requireProgram("nats-server");
+  const folder = mkdtempSync(join(tmpdir(), "sangam-test-"));
+  chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
+  const server = await startEmbeddedPostgres(folder, (line) => {
+    if (process.env.TEST_POSTGRES_LOG) console.error(line);
+  });
+  await server.createDatabase("sangam_template");
+  await migrate(server.url("sangam_template"), { control: true });
+  testServer.running = { server, folder };
+  process.env.TEST_POSTGRES_URL = server.url("postgres");
+}

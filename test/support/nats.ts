@@ -1,0 +1,57 @@
+import { spawn } from "node:child_process";
+import { createServer, connect } from "node:net";
+import type { AddressInfo } from "node:net";
+import { eventually } from "./node.ts";
+
+/** A NATS server of the test's own. */
+export interface NatsServer {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** Starts `nats-server` from the PATH on a free loopback port; resolves when it accepts connections. */
+export async function startNats(): Promise<NatsServer> {
+  const port = await freePort();
+  const server = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
+  const ended = new Promise<void>((done, fail) => {
+    server.once("exit", () => done());
+    server.once("error", (error) => fail(new Error(`nats-server must be on the PATH: ${error.message}`)));
+  });
+  await Promise.race([
+    ended.then(() => Promise.reject(new Error("nats-server ended at once"))),
+    accepts(port),
+  ]);
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    async stop() {
+      server.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+/** Resolves when somebody listens on the port. */
+const accepts = (port: number) =>
+  eventually(
+    () =>
+      new Promise<boolean>((done) => {
+        const probe = connect(port, "127.0.0.1");
+        const answer = (isOpen: boolean) => {
+          probe.destroy();
+          done(isOpen);
+        };
+        probe.once("connect", () => answer(true));
+        probe.once("error", () => answer(false));
+      }),
+  );
+
+function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const probe = createServer();
+    probe.once("error", fail);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => done(port));
+    });
+  });
+}

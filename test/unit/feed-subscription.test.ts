@@ -1,0 +1,299 @@
+import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import type { SequencedEvent } from "../../mixins/feed.ts";
+import { OrganizationFeed, type FeedSource } from "../../services/gateway/realtime/organization-feed.ts";
+import { Outbox } from "../../services/gateway/realtime/outbox.ts";
+import { Subscription } from "../../services/gateway/realtime/subscription.ts";
+
+const fail = (error: Error) => {
+  throw error;
+};
+const turn = () => new Promise<void>((done) => setImmediate(done));
+
+/** A feed in memory. A read answers what was there when it began, some turns later. */
+class MemorySource implements FeedSource {
+  readonly events: SequencedEvent[] = [];
+  reads = 0;
+  slowness = () => 1;
+
+  append(count: number): SequencedEvent[] {
+    const added = Array.from({ length: count }, () => {
+      const seq = (this.events.at(-1)?.seq ?? 0) + 1;
+      const event = {
+        ...{ seq, id: `id-${seq}`, type: "lead.created", entity: { kind: "lead", id: "l", version: seq } },
+        ...{ actorId: null, occurredAt: "2026-01-01T00:00:00.000Z", data: {}, audience: null },
+      };
+      this.events.push(event);
+      return event;
+    });
+    return added;
+  }
+
+  async head() {
+    return this.#later(this.events.at(-1)?.seq ?? 0);
+  }
+
+  async read(after: number, most: number) {
+    this.reads++;
+    return this.#later(this.events.filter(({ seq }) => seq > after).slice(0, most));
+  }
+
+  async #later<T>(answer: T): Promise<T> {
+    for (let turns = this.slowness(); turns > 0; turns--) await turn();
+    return answer;
+  }
+}
+
+function hintOf(events: SequencedEvent[], withEvents = true) {
+  const [first] = events;
+  const hint = { organizationId: "o", from: first?.seq ?? 0, head: events.at(-1)?.seq ?? 0 };
+  return withEvents ? { ...hint, events } : hint;
+}
+
+/** A socket that takes everything at once, and the seqs it was sent. */
+function follow(feed: OrganizationFeed, after: number) {
+  const seqs: number[] = [];
+  const outbox = new Outbox({
+    send(message, _options, onSent) {
+      seqs.push((JSON.parse(message.slice(1)) as [string, { seq: number }])[1].seq);
+      setImmediate(onSent);
+    },
+  });
+  const subscription = new Subscription({
+    feed,
+    outbox,
+    isVisible: () => true,
+    after,
+    onSlow: () => undefined,
+  });
+  return { seqs, subscription, live: subscription.start() };
+}
+
+async function openFeed(source: MemorySource) {
+  const feed = new OrganizationFeed(source, fail);
+  await feed.open();
+  return feed;
+}
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+const idle = async () => {
+  for (let turns = 0; turns < 200; turns++) await turn();
+};
+async function settle(isSettled: () => boolean) {
+  for (let turns = 0; turns < 10_000 && !isSettled(); turns++) await turn();
+}
+
+describe("a live reader", () => {
+  test("gets the events of a hint without a read", async () => {
+    const source = new MemorySource();
+    source.append(3);
+    const feed = await openFeed(source);
+    const reader = follow(feed, 3);
+    const { reads } = source;
+    feed.advance(hintOf(source.append(2)));
+    expect(reader.seqs).toEqual([4, 5]);
+    expect(source.reads).toBe(reads);
+  });
+
+  test("gets what a lost hint would have brought, before the next", async () => {
+    const source = new MemorySource();
+    const feed = await openFeed(source);
+    const reader = follow(feed, 0);
+    source.append(2);
+    feed.advance(hintOf(source.append(2)));
+    await settle(() => reader.seqs.length === 4);
+    expect(reader.seqs).toEqual([1, 2, 3, 4]);
+  });
+
+  test("gets nothing twice when hints are doubled, late or overlapping", async () => {
+    const source = new MemorySource();
+    const feed = await openFeed(source);
+    const reader = follow(feed, 0);
+    const first = source.append(2);
+    const second = source.append(2);
+    feed.advance(hintOf(second));
+    feed.advance(hintOf(first));
+    feed.advance(hintOf(first));
+    feed.advance(hintOf([...first, ...second]));
+    await idle();
+    expect(reader.seqs).toEqual([1, 2, 3, 4]);
+  });
+
+  test("is served by the look at the heads when every hint was lost", async () => {
+    const source = new MemorySource();
+    const feed = await openFeed(source);
+    const reader = follow(feed, 0);
+    source.append(1_200);
+    feed.reach(1_200);
+    await settle(() => reader.seqs.length === 1_200);
+    expect(reader.seqs).toEqual(range(1, 1_200));
+  });
+
+  test("goes on after a read has failed", async () => {
+    const source = new MemorySource();
+    const errors: Error[] = [];
+    const feed = new OrganizationFeed(source, (error) => errors.push(error));
+    await feed.open();
+    const reader = follow(feed, 0);
+    const { read } = source;
+    source.read = () => Promise.reject(new Error("no database"));
+    source.append(2);
+    feed.reach(2);
+    await settle(() => errors.length > 0);
+    source.read = read;
+    feed.advance(hintOf(source.append(1)));
+    await settle(() => reader.seqs.length === 3);
+    expect(reader.seqs).toEqual([1, 2, 3]);
+  });
+});
+
+describe("a reader who comes back", () => {
+  test("after a moment is served from memory", async () => {
+    const source = new MemorySource();
+    source.append(1_000);
+    const feed = await openFeed(source);
+    const { reads } = source;
+    const reader = follow(feed, 800);
+    expect(reader.seqs).toEqual(range(801, 1_000));
+    expect(source.reads).toBe(reads);
+  });
+
+  test("after long is served page by page", async () => {
+    const source = new MemorySource();
+    source.append(2_500);
+    const feed = await openFeed(source);
+    const reader = follow(feed, 100);
+    await reader.live;
+    expect(reader.seqs).toEqual(range(101, 2_500));
+  });
+
+  test("gets no page while it has not drained the one before", async () => {
+    const source = new MemorySource();
+    source.append(2_500);
+    const feed = await openFeed(source);
+    const sent: (() => void)[] = [];
+    let messages = 0;
+    const outbox = new Outbox({
+      send(_message, _options, onSent) {
+        messages++;
+        sent.push(onSent);
+      },
+    });
+    const subscription = new Subscription({
+      feed,
+      outbox,
+      isVisible: () => true,
+      after: 0,
+      onSlow: () => undefined,
+    });
+    const live = subscription.start();
+    await idle();
+    expect(messages).toBe(500);
+    let isLive = false;
+    void live.then(() => (isLive = true));
+    for (let turns = 0; turns < 10_000 && !isLive; turns++) {
+      for (const onSent of sent.splice(0)) onSent();
+      await turn();
+    }
+    expect(messages).toBe(2_500);
+  });
+
+  test("learns what retention has dropped, and goes on from the oldest kept", async () => {
+    const source = new MemorySource();
+    source.append(1_000);
+    source.events.splice(0, 600);
+    const feed = await openFeed(source);
+    expect(await feed.locate(0)).toEqual({ after: 600, oldest: 601 });
+    expect(await feed.locate(599)).toEqual({ after: 600, oldest: 601 });
+    expect(await feed.locate(600)).toEqual({ after: 600 });
+    expect(await feed.locate(700)).toEqual({ after: 700 });
+    source.events.splice(0);
+    expect(await (await openFeed(source)).locate(0)).toEqual({ after: 0 });
+  });
+
+  test("with more than the feed holds goes on from its end", async () => {
+    const source = new MemorySource();
+    source.append(5);
+    const feed = await openFeed(source);
+    source.append(5);
+    expect(await feed.locate(8)).toEqual({ after: 8 });
+    expect(await feed.locate(1_000)).toEqual({ after: 10 });
+  });
+});
+
+test("a reader that leaves gets nothing more", async () => {
+  const source = new MemorySource();
+  const feed = await openFeed(source);
+  const reader = follow(feed, 0);
+  reader.subscription.close();
+  feed.advance(hintOf(source.append(1)));
+  expect(reader.seqs).toEqual([]);
+});
+
+test("a reader that never drains is told to go, with about a megabyte waiting", async () => {
+  const source = new MemorySource();
+  const feed = await openFeed(source);
+  let waiting = 0;
+  let slow = 0;
+  const outbox = new Outbox({ send: (message) => (waiting += message.length) });
+  const subscription: Subscription = new Subscription({
+    ...{ feed, outbox, isVisible: () => true, after: 0 },
+    onSlow() {
+      slow++;
+      subscription.close();
+    },
+  });
+  await subscription.start();
+  for (let batch = 0; batch < 400; batch++) feed.advance(hintOf(source.append(50)));
+  expect(slow).toBe(1);
+  expect(waiting).toBeLessThan(1_100_000);
+});
+
+test("whenever they subscribe and whichever hints are lost, readers get every event once and in order", async () => {
+  const step = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        append: fc.integer({ min: 1, max: 60 }),
+        hint: fc.constantFrom("full", "bare", "lost", "twice"),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ subscribe: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+    { weight: 2, arbitrary: fc.record({ turns: fc.integer({ min: 1, max: 6 }) }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 0, max: 1_500 }),
+      fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 7 }),
+      fc.array(step, { maxLength: 40 }),
+      async (history, slowness, steps) => {
+        const source = new MemorySource();
+        let asked = 0;
+        source.slowness = () => slowness[asked++ % slowness.length] ?? 0;
+        source.append(history);
+        const feed = await openFeed(source);
+        const readers: { since: number; seqs: number[] }[] = [];
+        for (const one of steps) {
+          if ("append" in one) {
+            const events = source.append(one.append);
+            if (one.hint !== "lost") feed.advance(hintOf(events, one.hint !== "bare"));
+            if (one.hint === "twice") feed.advance(hintOf(events));
+          } else if ("subscribe" in one) {
+            const since = Math.floor(one.subscribe * (source.events.length + 1));
+            void feed.locate(since).then(({ after }) => {
+              readers.push({ since, seqs: follow(feed, after).seqs });
+            });
+          } else for (let turns = 0; turns < one.turns; turns++) await turn();
+        }
+        const head = source.events.length;
+        feed.reach(head);
+        const isDone = () =>
+          readers.every(({ since, seqs }) => seqs.length >= head - since) && feed.cursor === head;
+        const expected = steps.filter((one) => "subscribe" in one).length;
+        await settle(() => readers.length === expected && isDone());
+        for (let turns = 0; turns < 8; turns++) await turn();
+        for (const { since, seqs } of readers) expect(seqs).toEqual(range(since + 1, head));
+      },
+    ),
+    { numRuns: 150 },
+  );
+}, 60_000);

@@ -1,0 +1,100 @@
+import { describe, expect, test } from "@jest/globals";
+import { isEasilyGuessed, removesAdmin, whySessionsEnd } from "../../services/identity/identity.rules.ts";
+import { hashPassword, isPassword } from "../../services/identity/passwords.ts";
+import { newRefreshToken, readRefreshToken } from "../../services/identity/refresh-token.ts";
+import { commonPasswords } from "../../services/identity/common-passwords.ts";
+
+const admin = { role: "admin", isActive: true };
+const gone = { role: "admin", isActive: false };
+const viewer = { role: "viewer", isActive: true };
+
+test.each([
+  ["password123", true],
+  ["PassWord123", true],
+  ["asha@example.com", true],
+  ["ASHA@EXAMPLE.COM", true],
+  ["asha.raghunathan", true],
+  ["Asha Raghunathan", true],
+  ["asharaghunathan", true],
+  ["correct mule battery", false],
+  ["password123 and more", false],
+])("of the password %s it is %s that it is easily guessed", (password, expected) => {
+  const names = ["Asha Raghunathan", "asha@example.com", "asha.raghunathan@example.com"];
+  expect(isEasilyGuessed(password, names)).toBe(expected);
+});
+
+test("every common password is as long as the API asks for, and they are many", () => {
+  expect(
+    [...commonPasswords].filter((password) => password.length < 10 || password !== password.toLowerCase()),
+  ).toEqual([]);
+  expect(commonPasswords.size).toBeGreaterThan(99);
+});
+
+test.each([
+  ["deactivating an admin", admin, gone, true],
+  ["demoting an admin", admin, viewer, true],
+  ["renaming an admin", admin, admin, false],
+  ["demoting an inactive admin", gone, { role: "viewer", isActive: false }, false],
+  ["promoting a viewer", viewer, admin, false],
+])("%s: takes an active admin away? %s %s %s", (_case, before, after, expected) => {
+  expect(removesAdmin(before, after)).toBe(expected);
+});
+
+test.each([
+  ["deactivation", admin, gone, "deactivated"],
+  ["another role", viewer, admin, "role_changed"],
+  ["another role and deactivation", viewer, gone, "deactivated"],
+  ["no change", viewer, viewer, null],
+  ["reactivation", gone, admin, null],
+])("%s ends sessions: %j %j %s", (_case, before, after, expected) => {
+  expect(whySessionsEnd(before, after)).toBe(expected);
+});
+
+describe("a refresh token", () => {
+  const sessionId = "0198c0de-0000-7000-8000-000000000001";
+
+  test("names its session and is stored as a hash only", () => {
+    const { token, hash } = newRefreshToken(sessionId);
+    expect(readRefreshToken(token)).toEqual({ sessionId, hash });
+    expect(hash).not.toContain(token.slice(-10));
+    expect(newRefreshToken(sessionId).token).not.toBe(token);
+  });
+
+  test.each([
+    "",
+    ".",
+    "garbage",
+    sessionId,
+    `${sessionId}.short`,
+    `x.${"a".repeat(43)}`,
+    `${sessionId}.${"a".repeat(43)}.b`,
+  ])("is not read from %j", (text) => {
+    expect(readRefreshToken(text)).toBeNull();
+  });
+});
+
+describe("a password", () => {
+  test("is hashed with argon2id, 19 MiB, two passes", async () => {
+    expect(await hashPassword("correct mule battery")).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  });
+
+  test("is the one hashed, however its characters are composed, and no other", async () => {
+    const hashed = await hashPassword("caf\u00e9 au lait");
+    expect(await isPassword("cafe\u0301 au lait", hashed)).toBe(true);
+    expect(await isPassword("cafe au lait", hashed)).toBe(false);
+  });
+
+  test("without a hash is wrong, and takes as long to tell", async () => {
+    const hashed = await hashPassword("correct mule battery");
+    const fastest = async (hash: string | undefined) => {
+      const times = [];
+      for (let round = 0; round < 5; round++) {
+        const start = performance.now();
+        expect(await isPassword("wrong", hash)).toBe(false);
+        times.push(performance.now() - start);
+      }
+      return Math.min(...times);
+    };
+    expect(await fastest(undefined)).toBeGreaterThan(0.5 * (await fastest(hashed)));
+  });
+});

@@ -1,0 +1,135 @@
+import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import { condition, listParams, pageStatement, toPage, Values, type Listing } from "../../mixins/listing.ts";
+import { isoTimestamp } from "../../mixins/database/statement.ts";
+import { logicalShard } from "../../mixins/database/shard-map.ts";
+
+const listing: Listing = {
+  table: "things",
+  fields: { id: "uuid", name: "text", score: "integer", tags: "text[]", createdAt: "timestamp", ownerId: "uuid" },
+  filterable: ["name", "score", "tags", "createdAt", "ownerId"],
+  sortable: ["createdAt", "score"],
+  defaultSort: "-createdAt",
+  searchColumn: "search",
+  customFields: true,
+};
+const parse = (params: object) => listParams(listing).parse(params);
+const uuid = "01900000-0000-7000-8000-000000000001";
+
+describe("list parameters", () => {
+  test("have defaults", () => {
+    expect(parse({})).toMatchObject({ limit: 50, sort: "-createdAt", count: false });
+  });
+  test.each([
+    [{ limit: "0" }, "limit"],
+    [{ limit: "201" }, "limit"],
+    [{ sort: "name" }, "sort"],
+    [{ fields: "name,secret" }, "fields.1"],
+    [{ filter: { secret: "1" } }, "filter.secret"],
+    [{ filter: { name: { regex: "x" } } }, "filter.name"],
+    [{ nosuch: 1 }, ""],
+  ])("refuse %j", (params, path) => {
+    const { error } = listParams(listing).safeParse(params);
+    expect(error?.issues[0]?.path.join(".")).toContain(path);
+  });
+});
+
+describe("a filter", () => {
+  const sql = (field: string, op: string, value: unknown) => {
+    const values = new Values();
+    return [condition(listing, { field, op: op as "eq", value }, values), values.list];
+  };
+  test.each([
+    ["name", "eq", "x", "name = $1", ["x"]],
+    ["name", "ne", "x", "name IS DISTINCT FROM $1", ["x"]],
+    ["score", "gte", "50", "score >= $1", [50]],
+    ["score", "in", "1,2", "score = ANY ($1::integer[])", [[1, 2]]],
+    ["name", "like", "50%_\\", "name ILIKE $1", ["%50\\%\\_\\\\%"]],
+    ["name", "like", "a*", "name ILIKE $1", ["a%"]],
+    ["name", "isnull", "true", "name IS NULL", []],
+    ["name", "isnull", "false", "name IS NOT NULL", []],
+    ["tags", "eq", "vip", "tags && $1::text[]", [["vip"]]],
+    ["createdAt", "gt", "2026-01-01", "created_at > $1", ["2026-01-01T00:00:00.000Z"]],
+    ["customFields.city", "eq", "Pune", "(custom_fields ->> $1) = $2", ["city", "Pune"]],
+  ])("%s %s %j becomes SQL with values apart", (field, op, value, text, values) => {
+    expect(sql(field, op, value)).toEqual([text, values]);
+  });
+  test.each([
+    ["score", "eq", "1; DROP TABLE things"],
+    ["score", "eq", "99999999999"],
+    ["ownerId", "eq", "1"],
+    ["createdAt", "lt", "yesterday"],
+    ["score", "like", "1"],
+    ["name", "isnull", "perhaps"],
+    ["name", "eq", "a\0"],
+  ])("%s %s %j is a 400", (field, op, value) => {
+    expect(() => sql(field, op, value)).toThrow(expect.objectContaining({ code: 400, type: "INVALID_FILTER" }));
+  });
+  test("never lets a value into the SQL text", () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 1 }), (value) => {
+        fc.pre(!value.includes("\0"));
+        expect(sql("name", "eq", value)).toEqual(["name = $1", [value]]);
+      }),
+    );
+  });
+});
+
+describe("a cursor", () => {
+  test("continues after the last row, in the order it was made for", () => {
+    const params = parse({ limit: 1, sort: "-score" });
+    const page = toPage([{ id: uuid, score: 7 }, { id: uuid, score: 6 }], params, (row) => row);
+    expect(page).toMatchObject({ data: [{ score: 7 }], page: { hasMore: true } });
+    const next = pageStatement(listing, parse({ sort: "-score", cursor: page.page.nextCursor }));
+    expect(next.text).toContain("score < $2 OR (score = $2 AND id < $1)");
+    expect(next.values).toEqual([uuid, 7, 51]);
+  });
+  test("of another order, or garbage, is a 400", () => {
+    const cursorFor = (parts: unknown) => Buffer.from(JSON.stringify(parts)).toString("base64url");
+    for (const cursor of [
+      "garbage",
+      cursorFor(["-score", 1, uuid]),
+      cursorFor(["-createdAt", "never", uuid]),
+      cursorFor(["-createdAt", {}, uuid]),
+      cursorFor(["-createdAt", "2026-01-01", "1"]),
+      cursorFor({}),
+    ])
+      expect(() => pageStatement(listing, parse({ cursor }))).toThrow(
+        expect.objectContaining({ code: 400, type: "INVALID_CURSOR" }),
+      );
+  });
+  test("is never more than a 400, whatever it holds", () => {
+    fc.assert(
+      fc.property(fc.json(), (json) => {
+        try {
+          pageStatement(listing, parse({ cursor: Buffer.from(json).toString("base64url").slice(0, 1000) }));
+        } catch (error) {
+          expect(error).toMatchObject({ code: 400 });
+        }
+      }),
+    );
+  });
+});
+
+test("isoTimestamp agrees with Date for every millisecond", () => {
+  fc.assert(
+    fc.property(fc.date({ min: new Date("1900-01-01"), max: new Date("2199-12-31"), noInvalidDate: true }), (date) => {
+      const iso = date.toISOString();
+      // PostgreSQL leaves trailing zeros out
+      const text = `${iso.slice(0, 10)} ${iso.slice(11, 23).replace(/\.?0+$/, (zeros) => (zeros.startsWith(".") ? "" : ""))}+00`;
+      expect(isoTimestamp(/:\d\d(\.\d+)?\+/.test(text) ? text : `${iso.slice(0, 10)} ${iso.slice(11, 19)}+00`)).toBe(iso);
+    }),
+  );
+  expect(isoTimestamp("2026-01-02 03:04:05.6+05:30")).toBe("2026-01-01T21:34:05.600Z");
+});
+
+test("organizations spread evenly over logical shards, and each always to the same", () => {
+  const counts = Array.from({ length: 16 }, () => 0);
+  for (let index = 0; index < 16_000; index++) {
+    const id = `org-${index}`;
+    const shard = logicalShard(id, 16);
+    expect(logicalShard(id, 16)).toBe(shard);
+    counts[shard] = (counts[shard] as number) + 1;
+  }
+  for (const count of counts) expect(Math.abs(count - 1000)).toBeLessThan(150);
+});
