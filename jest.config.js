@@ -15,7 +15,17 @@ export default {
   openHandlesTimeout: 5000,
   projects: [
     { ...common, displayName: "unit", testMatch: ["<rootDir>/test/unit/**/*.test.ts"] },
-    { ...common, ...withDatabase, displayName: "service", testMatch: ["<rootDir>/test/service/**/*.test.ts"] },
-    { ...common, ...withDatabase, displayName: "cluster", testMatch: ["<rootDir>/test/cluster/**/*.test.ts"] },
+    {
+      ...common,
+      ...withDatabase,
+      displayName: "service",
+      testMatch: ["<rootDir>/test/service/**/*.test.ts"],
+    },
+    {
+      ...common,
+      ...withDatabase,
+      displayName: "cluster",
+      testMatch: ["<rootDir>/test/cluster/**/*.test.ts"],
+    },
   ],
 };

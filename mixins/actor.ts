@@ -10,7 +10,8 @@ export interface Actor {
 }
 
 const resources = ["leads", "contacts", "companies", "deals", "activities", "pools", "scoring", "imports"];
-const every = (...verbs: string[]) => resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
+const every = (...verbs: string[]) =>
+  resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
 /** What each built-in role may do. `sales_rep` sees only records assigned to it: see `seesOnlyOwn`. */
 export const permissionsByRole: Record<string, ReadonlySet<string>> = {

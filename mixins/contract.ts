@@ -23,8 +23,8 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   status?: 200 | 201 | 202 | 204;
   /** `multipart`: the file arrives as `ctx.stream`; `download`: the result is a readable stream. Default `json`. */
   transfer?: "json" | "multipart" | "download";
-  /** Media type of a download. */
-  contentType?: string;
+  /** What a download is called and is. */
+  file?(params: z.output<P>): { name: string; type: string };
 }
 
 export interface Contract<
@@ -39,9 +39,8 @@ export interface Contract<
 }
 
 /** Gives `spec` its precise type; there is nothing to learn from it at run time. */
-export const action = <P extends z.ZodType, R extends z.ZodType>(
-  spec: ActionSpec<P, R>,
-): ActionSpec<P, R> => spec;
+export const action = <P extends z.ZodType, R extends z.ZodType>(spec: ActionSpec<P, R>): ActionSpec<P, R> =>
+  spec;
 
 export const defineContract = <
   const N extends string,
@@ -87,7 +86,8 @@ export type TypedContext<Actions, P = unknown> = Omit<
 };
 
 /** The handlers a contract asks for, one each action. */
-export type Handlers<C, Actions> = C extends Contract<string, infer A>
-  ? { [K in keyof A]: (ctx: TypedContext<Actions, ParamsOut<A[K]>>) => Promise<HandlerResult<A[K]>> }
-  : never;
+export type Handlers<C, Actions> =
+  C extends Contract<string, infer A>
+    ? { [K in keyof A]: (ctx: TypedContext<Actions, ParamsOut<A[K]>>) => Promise<HandlerResult<A[K]>> }
+    : never;
 type HandlerResult<S> = S extends { transfer: "download" } ? NodeJS.ReadableStream : ResultOf<S>;

@@ -98,7 +98,7 @@ export const variables = {
   SERVICES: variable(
     list(z.string()).optional(),
     "",
-    "Roles (gateway, core, worker, cron) or services this process hosts. Unset: all.",
+    "Roles (gateway, core, worker) or services this process hosts; service:gateway is the gateway alone. Unset: all.",
   ),
   NODE_ID: variable(
     z
@@ -157,9 +157,7 @@ export function readEnv(source: Record<string, string | undefined>): Env {
     const parsed = schema.safeParse(source[name] === "" ? undefined : source[name]);
     if (parsed.success) values[name] = parsed.data;
     else
-      problems.push(
-        ...parsed.error.issues.map((issue) => `${name}=${source[name] ?? ""}: ${issue.message}`),
-      );
+      problems.push(...parsed.error.issues.map((issue) => `${name}=${source[name] ?? ""}: ${issue.message}`));
   }
   if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && problems.length === 0)
     problems.push("MASTER_KEY must be set when DATABASE_URL is (openssl rand -base64 32)");
@@ -174,5 +172,8 @@ export function readEnv(source: Record<string, string | undefined>): Env {
 /** The text of `.env.example`. */
 export function envExample(): string {
   const lines = Object.entries(variables).map(([name, { doc, example }]) => `# ${doc}\n${name}=${example}\n`);
-  return ["# Every setting of Sangam. Printed by `npm run env:example`; nothing here is required.\n", ...lines].join("\n");
+  return [
+    "# Every setting of Sangam. Printed by `npm run env:example`; nothing here is required.\n",
+    ...lines,
+  ].join("\n");
 }

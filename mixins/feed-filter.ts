@@ -11,8 +11,10 @@ const readPermissions = new Map([
   ["company", "companies:read"],
   ["deal", "deals:read"],
   ["import", "imports:read"],
+  ["pool", "pools:read"],
+  ["scoring", "scoring:read"],
 ]);
-/** Roles that see kinds of which nothing is said above: users, settings, pools. */
+/** Roles that see kinds of which nothing is said above: users and settings. */
 const overseers: readonly string[] = ["admin", "manager", systemRole];
 
 const typePattern = /^(?:\*|[a-z][a-z_]*(?:\.[a-z][a-z_]*)*(?:\.\*)?)$/;

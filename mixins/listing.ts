@@ -14,6 +14,8 @@ export interface Listing {
   sortable: readonly string[];
   /** Default order, e.g. `-createdAt`. */
   defaultSort: string;
+  /** Sortable fields that may be null; of the others the order is one that an index has. */
+  nullable?: readonly string[];
   /** The tsvector column that `q` searches. */
   searchColumn?: string;
   /** jsonb column whose keys may be filtered as `customFields.<key>`. */
@@ -31,13 +33,10 @@ export interface Filter {
 /** The parameters of a list: `?limit&cursor&sort&filter[field][op]&q&fields&count`. */
 export function listParams(listing: Listing) {
   const isFilterable = (field: string) =>
-    listing.filterable.includes(field) ||
-    (listing.customFields === true && /^customFields\.[\w -]{1,64}$/.test(field));
+    listing.filterable.includes(field)
+    || (listing.customFields === true && /^customFields\.[\w -]{1,64}$/.test(field));
   const scalar = z.union([z.string(), z.number(), z.boolean()]);
-  const test = z.union([
-    scalar,
-    z.partialRecord(z.enum(operators), z.union([scalar, z.array(scalar)])),
-  ]);
+  const test = z.union([scalar, z.partialRecord(z.enum(operators), z.union([scalar, z.array(scalar)]))]);
   return z.strictObject({
     limit: z.coerce.number().int().min(1).max(200).default(50),
     cursor: z.string().max(1000).optional(),
@@ -65,7 +64,8 @@ export function listParams(listing: Listing) {
 export type ListParams = z.output<ReturnType<typeof listParams>>;
 
 /** `createdAt` → `created_at`. */
-export const columnOf = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+export const columnOf = (field: string): string =>
+  field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** Collects the values of a statement and answers their placeholders. */
 export class Values {
@@ -90,6 +90,7 @@ export function pageStatement(
   const conditions = [...where(values), ...matchConditions(listing, params, values)];
   const descending = params.sort.startsWith("-");
   const sortField = params.sort.replace("-", "");
+  const isNullable = listing.nullable?.includes(sortField) ?? false;
   const sort = columnOf(sortField);
   if (params.cursor !== undefined)
     conditions.push(afterCursor(decodeCursor(params.cursor, params.sort), sort, descending, listing, values));
@@ -98,7 +99,7 @@ export function pageStatement(
   return named({
     text: `SELECT ${[...columns].join(", ")} FROM ${listing.table}
       WHERE ${conditions.join(" AND ") || "true"}
-      ORDER BY ${sort} ${direction} NULLS LAST, id ${direction} LIMIT ${values.add(params.limit + 1)}`,
+      ORDER BY ${sort} ${direction}${isNullable ? " NULLS LAST" : ""}, id ${direction} LIMIT ${values.add(params.limit + 1)}`,
     values: values.list,
   });
 }
@@ -202,7 +203,8 @@ export function condition(listing: Listing, { field, op, value }: Filter, values
 const asList = (value: unknown): unknown[] =>
   Array.isArray(value) ? value : typeof value === "string" ? value.split(",") : [value];
 const sqlType = (type: ColumnType): string => (type === "timestamp" ? "timestamptz" : type);
-const invalidFilter = (field: string, reason: string) => badRequest("INVALID_FILTER", `filter[${field}] ${reason}`);
+const invalidFilter = (field: string, reason: string) =>
+  badRequest("INVALID_FILTER", `filter[${field}] ${reason}`);
 
 function fitValue(field: string, type: ColumnType, value: unknown): unknown {
   if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
@@ -259,7 +261,8 @@ function afterCursor(
   values: Values,
 ): string {
   const beyond = descending ? "<" : ">";
-  const idTest = `id ${beyond} ${values.add(id)}`;
+  const idPlace = values.add(id);
+  const idTest = `id ${beyond} ${idPlace}`;
   if (value === null) return `(${sort} IS NULL AND ${idTest})`;
   const field = Object.keys(listing.fields).find((name) => columnOf(name) === sort) as string;
   let fitted: unknown;
@@ -269,6 +272,7 @@ function afterCursor(
     throw badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
   }
   const place = values.add(fitted);
+  if (!listing.nullable?.includes(field)) return `(${sort}, id) ${beyond} (${place}, ${idPlace})`;
   return `(${sort} ${beyond} ${place} OR (${sort} = ${place} AND ${idTest}) OR ${sort} IS NULL)`;
 }
 

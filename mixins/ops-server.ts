@@ -19,17 +19,10 @@ export class OpsServer {
     });
   }
 
-  /** @throws Error naming the variable when the port is taken */
   static async listen(port: number, host: string): Promise<OpsServer> {
     const server = createServer();
     await new Promise<void>((done, fail) => {
-      server.once("error", (error: NodeJS.ErrnoException) =>
-        fail(
-          error.code === "EADDRINUSE"
-            ? new Error(`METRICS_PORT ${port} is in use; choose another, or 0 for any free one.`)
-            : error,
-        ),
-      );
+      server.once("error", fail);
       server.listen(port, host, done);
     });
     return new OpsServer(server);
@@ -41,7 +34,11 @@ export class OpsServer {
   }
 
   async #answer(url: string): Promise<{ status: number; type: string; body: string }> {
-    const json = (status: number, body: unknown) => ({ status, type: "application/json", body: JSON.stringify(body) });
+    const json = (status: number, body: unknown) => ({
+      status,
+      type: "application/json",
+      body: JSON.stringify(body),
+    });
     switch (url) {
       case "/metrics":
         return { status: 200, type: registry.contentType, body: await registry.metrics() };

@@ -1,14 +1,14 @@
 import { z } from "zod";
 
-/** Text a person typed: trimmed, 1 to `most` characters, no control characters but tab and newline. */
+/** Text a person typed: trimmed, 1 to `most` characters of well-formed Unicode, no control characters but tab and newline. */
 export const text = (most: number) =>
   z
     .string()
     .trim()
     .min(1)
     .max(most)
-    .refine((value) => !hasControlCharacters(value), {
-      error: "may not contain control characters",
+    .refine((value) => !hasControlCharacters(value) && value.isWellFormed(), {
+      error: "may not contain control characters or halves of characters",
       params: { code: "invalid_characters" },
     });
 
@@ -19,9 +19,7 @@ const hasControlCharacters = (value: string): boolean => controlCharacters.test(
 export const id = z.uuid();
 export const timestamp = z.iso.datetime({ precision: 3 });
 /** A time a caller gives, any ISO 8601 offset; becomes UTC with milliseconds. */
-export const timeInput = z.iso
-  .datetime({ offset: true })
-  .transform((value) => new Date(value).toISOString());
+export const timeInput = z.iso.datetime({ offset: true }).transform((value) => new Date(value).toISOString());
 /** Lowercased; at most 254 characters (RFC 5321). */
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
 export const money = z.strictObject({

@@ -145,6 +145,10 @@ export function fieldErrors(error: z.ZodError): FieldError[] {
           code: "unknown_field",
           message: "There is no such field.",
         }))
-      : [{ path: issue.path.join("."), code: issue.code, message: issue.message }],
+      : [{ path: issue.path.join("."), code: codeOf(issue), message: issue.message }],
   );
 }
+
+/** A refinement may name its code in `params`; zod itself only knows it as custom. */
+const codeOf = (issue: z.core.$ZodIssue): string =>
+  issue.code === "custom" && typeof issue.params?.code === "string" ? issue.params.code : issue.code;

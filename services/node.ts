@@ -6,6 +6,7 @@ import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
+import { requireFreePort } from "../mixins/free-port.ts";
 import { OpsServer } from "../mixins/ops-server.ts";
 import { SealedBox } from "../mixins/sealed-box.ts";
 import type { Runtime } from "../mixins/service.ts";
@@ -35,6 +36,8 @@ export async function startNode(env: Env): Promise<Node> {
   const closeAll = async () => {
     for (const close of closers.splice(0).reverse()) await close();
   };
+  await requireFreePort("METRICS_PORT", env.METRICS_PORT, env.HOST);
+  if (services.includes("gateway")) await requireFreePort("PORT", env.PORT, env.HOST);
   try {
     const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
     const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
@@ -69,8 +72,10 @@ export async function startNode(env: Env): Promise<Node> {
     }
     await broker.start();
     ops.ready(async () => {
+      if (broker.stopping) throw new Error("stopping");
       await database.ping();
-      if (env.NATS_URL !== undefined && broker.transit?.connected !== true) throw new Error("NATS is not connected");
+      if (env.NATS_URL !== undefined && broker.transit?.connected !== true)
+        throw new Error("NATS is not connected");
     });
     return { broker, runtime, services, metricsPort: ops.port, stop: () => broker.stop() };
   } catch (error) {

@@ -8,7 +8,9 @@ try {
   if (existsSync(".env")) process.loadEnvFile(".env");
   const env = readEnv({ ...process.env, NODE_ID: `repl-${process.pid}` });
   if (env.NATS_URL === undefined)
-    throw new Error("NATS_URL is unset: an embedded Sangam is one process; start it with `npm start -- --repl`.");
+    throw new Error(
+      "NATS_URL is unset: an embedded Sangam is one process; start it with `npm start -- --repl`.",
+    );
   const broker = new ServiceBroker({ ...brokerOptions(env), logLevel: "warn", logger: true });
   await broker.start();
   broker.repl();

@@ -3,7 +3,6 @@ export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
   core: ["identity", "leads", "imports", "events"],
   worker: ["identity", "leads", "imports"],
-  cron: [],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
 export const allServices = ["identity", "leads", "imports", "events", "gateway"];

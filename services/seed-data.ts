@@ -1,4 +1,4 @@
-import type { LeadInput } from "./leads/leads.contract.ts";
+import type { LeadInput } from "./leads/lead.schemas.ts";
 import type { Role } from "../mixins/actor.ts";
 
 /** The demo's users; the first makes the organization. */
@@ -15,10 +15,28 @@ interface DemoUser {
   role: Role;
 }
 
-const firstNames = "Aarav Ananya Arjun Diya Farah Grace Hana Ishaan Jonas Kavya Leo Maya Nikhil Olga Priya Rohan Sofia Tara Umar Zoya".split(" ");
-const lastNames = "Agarwal Banerjee Chen Desai Fernandes Gupta Hansen Iyer Joshi Khan Lindqvist Mehta Nair Okoye Patel Reddy Singh Thomas Verma Walker".split(" ");
-const companies = "Nilgiri Foods,Harbor Analytics,Deccan Textiles,Blue Peak Logistics,Monsoon Media,Kite Robotics,Saffron Health,Granite Works,Lotus Learning,Indus Solar".split(",");
-const titles = ["CEO", "Head of Sales", "VP Marketing", "Operations Manager", "Developer", "Founder", "Student", "Procurement Lead"];
+const firstNames =
+  "Aarav Ananya Arjun Diya Farah Grace Hana Ishaan Jonas Kavya Leo Maya Nikhil Olga Priya Rohan Sofia Tara Umar Zoya".split(
+    " ",
+  );
+const lastNames =
+  "Agarwal Banerjee Chen Desai Fernandes Gupta Hansen Iyer Joshi Khan Lindqvist Mehta Nair Okoye Patel Reddy Singh Thomas Verma Walker".split(
+    " ",
+  );
+const companies =
+  "Nilgiri Foods,Harbor Analytics,Deccan Textiles,Blue Peak Logistics,Monsoon Media,Kite Robotics,Saffron Health,Granite Works,Lotus Learning,Indus Solar".split(
+    ",",
+  );
+const titles = [
+  "CEO",
+  "Head of Sales",
+  "VP Marketing",
+  "Operations Manager",
+  "Developer",
+  "Founder",
+  "Student",
+  "Procurement Lead",
+];
 const sources = ["Website", "Referral", "Google", "Olark Chat", "Trade Fair", "Cold Call", "Direct Traffic"];
 const statuses = ["new", "new", "new", "contacted", "contacted", "qualified", "unqualified"] as const;
 const cities = ["Mumbai", "Pune", "Bengaluru", "Chennai", "Delhi", "Nairobi", "Madrid"];

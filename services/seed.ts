@@ -18,7 +18,11 @@ export async function seedDemo(broker: ServiceBroker): Promise<{ email: string; 
   await broker.waitForServices(["identity", "leads"], 10_000);
   let signedIn: Result<"identity.register">;
   try {
-    signedIn = await broker.call("identity.register", { organizationName: "Sangam Demo", name: admin.name, ...login });
+    signedIn = await broker.call("identity.register", {
+      organizationName: "Sangam Demo",
+      name: admin.name,
+      ...login,
+    });
   } catch (error) {
     if (!isOneOf(error, "EMAIL_TAKEN", "REGISTRATION_CLOSED")) throw error;
     try {
@@ -37,7 +41,11 @@ export async function seedDemo(broker: ServiceBroker): Promise<{ email: string; 
     await unless("EMAIL_TAKEN", () =>
       broker.call("identity.createUser", { name, email, role, password: demoPassword }, { meta }),
     );
-    const found: Result<"identity.listUsers"> = await broker.call("identity.listUsers", { filter: { email } }, { meta });
+    const found: Result<"identity.listUsers"> = await broker.call(
+      "identity.listUsers",
+      { filter: { email } },
+      { meta },
+    );
     if (role === "sales_rep") repIds.push(...found.data.map((user) => user.id));
   }
   const members = repIds.map((userId) => ({ userId }));

@@ -41,13 +41,16 @@ CREATE TABLE event_heads (
 ) WITH (fillfactor = 50);
 ${tenantTable("event_heads", { platform: true })}
 
--- In: month to cover. Makes the partition of events for it unless it stands. Runs as owner.
+-- In: month to cover. Makes the partition of events for it, unless it stands or the default partition
+-- already holds events of that month (nobody made it in time), which then stay there. Runs as owner.
 CREATE FUNCTION ensure_events_partition(month date) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   first date := date_trunc('month', month);
   partition text := 'events_' || to_char(first, 'YYYY_MM');
 BEGIN
-  IF to_regclass(partition) IS NULL THEN
+  IF to_regclass(partition) IS NULL AND NOT EXISTS (
+    SELECT FROM events_default WHERE occurred_at >= first AND occurred_at < first + interval '1 month'
+  ) THEN
     EXECUTE format('CREATE TABLE %I PARTITION OF events FOR VALUES FROM (%L) TO (%L)',
       partition, first::timestamptz, (first + interval '1 month')::timestamptz);
   END IF;
@@ -159,6 +162,8 @@ CREATE INDEX leads_by_email ON leads (organization_id, email) WHERE email IS NOT
 CREATE INDEX leads_by_phone ON leads (organization_id, phone) WHERE phone IS NOT NULL;
 CREATE INDEX leads_by_assignee ON leads (organization_id, assigned_to, created_at, id)
   WHERE assigned_to IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX leads_closed ON leads (organization_id, score, status)
+  WHERE status IN ('converted', 'unqualified') AND deleted_at IS NULL;
 CREATE INDEX leads_by_import ON leads (organization_id, import_id) WHERE import_id IS NOT NULL;
 CREATE INDEX leads_search ON leads USING gin (search);
 ${tenantTable("leads")}

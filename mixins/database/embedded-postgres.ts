@@ -57,8 +57,8 @@ export async function startEmbeddedPostgres(
     await server.start();
   } catch {
     throw new Error(
-      `The embedded PostgreSQL in ${dataDirectory} did not start. If ${home} was copied or damaged, ` +
-        "move it away and start again; LOG_LEVEL=debug shows the server's log.",
+      `The embedded PostgreSQL in ${dataDirectory} did not start. If ${home} was copied or damaged, `
+        + "move it away and start again; LOG_LEVEL=debug shows the server's log.",
     );
   }
   const url = (name: string) => `postgres://sangam_owner:${password}@127.0.0.1:${port}/${name}`;

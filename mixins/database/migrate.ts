@@ -31,7 +31,9 @@ export async function migrate(url: string, parts: { control: boolean }): Promise
     await run(url, "shard_migrations", shardMigrations);
     // this month's and the next two: the feed must never fall into the default partition
     for (const ahead of [0, 1, 2])
-      await lock.query("SELECT ensure_events_partition((now() + make_interval(months => $1))::date)", [ahead]);
+      await lock.query("SELECT ensure_events_partition((now() + make_interval(months => $1))::date)", [
+        ahead,
+      ]);
   } finally {
     await lock.end();
   }

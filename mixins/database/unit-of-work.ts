@@ -239,7 +239,7 @@ export class UnitOfWork {
           this.#idempotency ? [claimKey(this.#idempotency.key, this.#idempotency.fingerprint, null)] : [],
           true,
         );
-      return (await this.#client) as PoolClient;
+      return (await this.#client);
     })();
     return this.#opened;
   }
@@ -274,6 +274,9 @@ function translate(error: unknown): unknown {
     case "22021": // invalid byte sequence, such as NUL in a text
     case "22P05": // the same inside jsonb
       return invalidField("", "invalid_characters", "Text may not contain NUL characters.");
+    case "40001": // serialization failure
+    case "40P01": // deadlock
+      return appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");
     case "57014":
       return appError(503, "DATABASE_TIMEOUT", "The database took too long; try again.");
     case "53300":

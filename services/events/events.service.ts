@@ -24,7 +24,7 @@ export default function eventsService(runtime: Runtime) {
       const { broker, logger } = this;
       const onError = (error: Error) => logger.warn(error.message);
       sequencer = new Sequencer(runtime.database, {
-        announce: (hint) => void broker.broadcast("feed.advanced", hint),
+        announce: (hint) => void broker.broadcast("feed.advanced", hint).catch(onError),
         onError,
       });
       upkeep = upkeepPollers(runtime.database, onError);

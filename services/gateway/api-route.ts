@@ -20,7 +20,7 @@ export interface GatewayRequest extends IncomingMessage {
   bodyHash?: string;
   $alias?: { action: string | null; path: string };
   $params: RequestParts | Record<string, unknown>;
-  $ctx: Context<unknown, Meta & { $location?: string; $statusCode?: number }>;
+  $ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>;
 }
 
 const maxBodyBytes = 1024 * 1024;
@@ -49,17 +49,29 @@ export function apiRoute(parts: {
       ]),
     ),
 
-    async onBeforeCall(ctx: GatewayRequest["$ctx"], _route: unknown, request: GatewayRequest, response: ServerResponse) {
+    async onBeforeCall(
+      ctx: GatewayRequest["$ctx"],
+      _route: unknown,
+      request: GatewayRequest,
+      response: ServerResponse,
+    ) {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
       await identify(ctx, route, request, response);
-      if (route.spec.transfer !== "multipart") request.$params = paramsOf(route, request, request.$params as RequestParts);
+      if (route.spec.transfer !== "multipart")
+        request.$params = paramsOf(route, request, request.$params as RequestParts);
       const idempotency = idempotencyOf(request);
       if (idempotency) ctx.meta.idempotency = idempotency;
     },
 
-    onAfterCall(ctx: GatewayRequest["$ctx"], _route: unknown, request: GatewayRequest, response: ServerResponse, result: unknown) {
+    onAfterCall(
+      ctx: GatewayRequest["$ctx"],
+      _route: unknown,
+      request: GatewayRequest,
+      response: ServerResponse,
+      result: unknown,
+    ) {
       const route = routeByAction.get(request.$alias?.action ?? "") as Route;
-      writeHead(ctx, route, path, response, result);
+      writeHead(ctx, route, path, request, response, result);
       return result;
     },
 
@@ -101,15 +113,21 @@ function writeHead(
   ctx: GatewayRequest["$ctx"],
   { spec, path: routePath }: Route,
   base: string,
+  request: GatewayRequest,
   response: ServerResponse,
   result: unknown,
 ): void {
   if (spec.status !== undefined) response.statusCode = spec.status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   if (typeof version === "number" && typeof id === "string") response.setHeader("ETag", `"${version}"`);
-  if (spec.status === 201) ctx.meta.$location = typeof id === "string" ? `${base}${routePath}/${id}` : `${base}/auth/me`;
+  if (spec.status === 201)
+    ctx.meta.$location = typeof id === "string" ? `${base}${routePath}/${id}` : `${base}/auth/me`;
   if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
-  if (spec.contentType !== undefined) response.setHeader("Content-Type", spec.contentType);
+  if (spec.file) {
+    const { name, type } = spec.file(request.$params);
+    ctx.meta.$responseType = type;
+    response.setHeader("Content-Disposition", `attachment; filename="${name}"`);
+  }
   response.setHeader("X-Content-Type-Options", "nosniff");
   response.setHeader("Cache-Control", "no-store");
 }
@@ -128,7 +146,9 @@ function multipartRoute(request: GatewayRequest, base: string): Route {
 /** Spools the form, then calls the action with the file as stream. */
 function uploadHandler(route: Route, base: string) {
   return function (
-    this: { sendResponse(request: GatewayRequest, response: ServerResponse, data: unknown, action: object): void },
+    this: {
+      sendResponse(request: GatewayRequest, response: ServerResponse, data: unknown, action: object): void;
+    },
     request: GatewayRequest,
     response: ServerResponse,
     next: (error: unknown) => void,
@@ -138,10 +158,11 @@ function uploadHandler(route: Route, base: string) {
       try {
         const ctx = request.$ctx;
         const { idempotency } = ctx.meta;
-        if (idempotency) ctx.meta.idempotency = { ...idempotency, fingerprint: `${idempotency.fingerprint}.${upload.hash}` };
+        if (idempotency)
+          ctx.meta.idempotency = { ...idempotency, fingerprint: `${idempotency.fingerprint}.${upload.hash}` };
         const params = { ...upload.fields, fileName: upload.fileName };
         const result = await ctx.call(route.action, params, { stream: upload.open(), timeout: 300_000 });
-        writeHead(ctx, route, base, response, result);
+        writeHead(ctx, route, base, request, response, result);
         this.sendResponse(request, response, result, {});
       } finally {
         await upload.discard();

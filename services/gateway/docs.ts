@@ -33,7 +33,8 @@ export function docsRoute(version: string) {
       .end(body);
   const show = async (name: string, response: ServerResponse) => {
     if (name === "start.js") send(response, "js", start);
-    else if (files.includes(name)) send(response, name.split(".").at(-1) as string, await readFile(join(folder, name)));
+    else if (files.includes(name))
+      send(response, name.split(".").at(-1) as string, await readFile(join(folder, name)));
     else throw appError(404, "ROUTE_NOT_FOUND", "There is no such route.");
   };
   return {

@@ -41,7 +41,7 @@ export default (runtime: Runtime): ServiceSchema => {
   };
   return {
     name: "gateway",
-    mixins: [ApiGateway as unknown as ServiceSchema],
+    mixins: [ApiGateway],
     settings: settings as ServiceSchema["settings"],
     events: {
       "session.revoked"(ctx: Context<{ sessionId: string }>) {
@@ -56,7 +56,8 @@ export default (runtime: Runtime): ServiceSchema => {
       const { broker, logger } = this;
       const { server } = this as unknown as { server: Server };
       server.keepAliveTimeout = keepAliveTimeoutMs;
-      const addRoute = (route: object) => (this as unknown as { addRoute(route: object): void }).addRoute(route);
+      const addRoute = (route: object) =>
+        (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
       const authenticate = (token: string) => tokens.verify(token);
       const api = apiRoute({ authenticate, rateLimit: new RateLimit(env.RATE_LIMIT_PER_MINUTE), logger });
@@ -81,7 +82,12 @@ function beginRequest(
   const given = request.headers["x-request-id"];
   request.requestId = typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
   options.requestID = request.requestId;
-  const forwarded = trustProxy ? String(request.headers["x-forwarded-for"] ?? "").split(",").at(-1)?.trim() : "";
+  const forwarded = trustProxy
+    ? String(request.headers["x-forwarded-for"] ?? "")
+        .split(",")
+        .at(-1)
+        ?.trim()
+    : "";
   request.clientAddress = forwarded || (request.socket.remoteAddress ?? "");
   const start = performance.now();
   response.once("close", () => {

@@ -19,11 +19,18 @@ export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
       });
     const isUp = Object.values(checks).every(({ status }) => status === "up");
     const uptime = Math.round((Date.now() - startedAt) / 1000);
-    send(response, isUp ? 200 : 503, { status: isUp ? "ok" : "unavailable", instance: broker.nodeID, uptime, version: runtime.version, checks });
+    send(response, isUp ? 200 : 503, {
+      status: isUp ? "ok" : "unavailable",
+      instance: broker.nodeID,
+      uptime,
+      version: runtime.version,
+      checks,
+    });
   };
   const full = (_request: IncomingMessage, response: ServerResponse, next: (error: Error) => void) =>
     void report(response).catch(next);
-  const alive = (_request: IncomingMessage, response: ServerResponse) => send(response, 200, { status: "ok" });
+  const alive = (_request: IncomingMessage, response: ServerResponse) =>
+    send(response, 200, { status: "ok" });
   return {
     path: "/",
     name: "health",
@@ -55,6 +62,9 @@ async function check(ask: () => Promise<void>): Promise<{ status: "up" | "down";
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" });
+  response.writeHead(status, {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "no-store",
+  });
   response.end(JSON.stringify(body));
 }

@@ -18,7 +18,11 @@ export function openApiDocument(version: string): Json {
   }
   return {
     openapi: "3.1.0",
-    info: { title: "Sangam", version, description: "A realtime CRM. Errors are RFC 9457 problems with a stable `code`." },
+    info: {
+      title: "Sangam",
+      version,
+      description: "A realtime CRM. Errors are RFC 9457 problems with a stable `code`.",
+    },
     servers: [{ url: "/api/v1" }],
     security: [{ bearer: [] }],
     paths,
@@ -31,7 +35,7 @@ export function openApiDocument(version: string): Json {
 
 function operation(route: Route): Json {
   const { spec, method } = route;
-  const properties = ((schemaOf(spec.params, "input").properties as Record<string, Json> | undefined) ?? {});
+  const properties = (schemaOf(spec.params, "input").properties as Record<string, Json> | undefined) ?? {};
   const required = new Set((schemaOf(spec.params, "input").required as string[] | undefined) ?? []);
   const named = Object.keys(properties).filter(
     (name) => !route.pathParams.includes(name) && !filledByGateway.includes(name),
@@ -50,7 +54,12 @@ function operation(route: Route): Json {
         }))),
   ];
   if (route.isVersioned)
-    parameters.push({ name: "If-Match", in: "header", schema: { type: "string" }, description: 'ETag, `"<version>"`' });
+    parameters.push({
+      name: "If-Match",
+      in: "header",
+      schema: { type: "string" },
+      description: 'ETag, `"<version>"`',
+    });
   if (method !== "GET")
     parameters.push({ name: "Idempotency-Key", in: "header", schema: { type: "string", maxLength: 255 } });
   return {
@@ -71,7 +80,12 @@ function operation(route: Route): Json {
   };
 }
 
-function requestBody(route: Route, named: string[], properties: Record<string, Json>, required: Set<string>): Json {
+function requestBody(
+  route: Route,
+  named: string[],
+  properties: Record<string, Json>,
+  required: Set<string>,
+): Json {
   const isMultipart = route.spec.transfer === "multipart";
   const schema = {
     type: "object",
@@ -82,12 +96,18 @@ function requestBody(route: Route, named: string[], properties: Record<string, J
     required: [...named.filter((name) => required.has(name)), ...(isMultipart ? ["file"] : [])],
     additionalProperties: false,
   };
-  return { required: true, content: { [isMultipart ? "multipart/form-data" : "application/json"]: { schema } } };
+  return {
+    required: true,
+    content: { [isMultipart ? "multipart/form-data" : "application/json"]: { schema } },
+  };
 }
 
 function success({ spec }: Route): Json {
   if (spec.status === 204) return { description: "Done" };
   if (spec.transfer === "download")
-    return { description: "A file", content: { [spec.contentType ?? "application/octet-stream"]: {} } };
-  return { description: spec.summary, content: { "application/json": { schema: schemaOf(spec.returns, "output") } } };
+    return { description: "A file", content: { [spec.file?.({}).type ?? "application/octet-stream"]: {} } };
+  return {
+    description: spec.summary,
+    content: { "application/json": { schema: schemaOf(spec.returns, "output") } },
+  };
 }

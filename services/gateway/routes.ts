@@ -61,8 +61,10 @@ export function paramsOf(
   { params, query, body }: RequestParts,
 ): Record<string, unknown> {
   for (const name of route.pathParams)
-    if (name === "id" && !isUuid(params[name] ?? "")) throw appError(404, "NOT_FOUND", "There is no such resource.");
-  const given = route.method === "GET" || route.method === "DELETE" ? query : bodyOf(route, request, query, body);
+    if (name === "id" && !isUuid(params[name] ?? ""))
+      throw appError(404, "NOT_FOUND", "There is no such resource.");
+  const given =
+    route.method === "GET" || route.method === "DELETE" ? query : bodyOf(route, request, query, body);
   const repeated = Object.keys(given).filter((name) => name in params || filledByGateway.includes(name));
   if (repeated.length > 0)
     throw invalid(
@@ -90,7 +92,8 @@ function bodyOf(
   const [unknown] = Object.keys(query);
   if (unknown !== undefined) throw badRequest("UNKNOWN_PARAMETER", `There is no query parameter ${unknown}.`);
   const type = request.headers["content-type"];
-  const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  const hasBody =
+    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
   if (!hasBody) return {};
   if (type === undefined || !/^application\/([\w.-]+\+)?json\b/i.test(type))
     throw appError(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json.");
@@ -120,6 +123,8 @@ export function idempotencyOf(
   if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key))
     throw badRequest("INVALID_IDEMPOTENCY_KEY", "Idempotency-Key must be 1 to 255 visible ASCII characters.");
   const target = `${request.method} ${request.originalUrl?.replace("/api/latest", "/api/v1")}`;
-  const fingerprint = createHash("sha256").update(`${target}\n${request.bodyHash ?? ""}`).digest("base64url");
+  const fingerprint = createHash("sha256")
+    .update(`${target}\n${request.bodyHash ?? ""}`)
+    .digest("base64url");
   return { key, fingerprint };
 }

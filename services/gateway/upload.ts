@@ -29,7 +29,11 @@ export interface Upload {
 export async function receiveUpload(request: IncomingMessage): Promise<Upload> {
   const type = request.headers["content-type"] ?? "";
   if (!type.startsWith("multipart/form-data"))
-    throw appError(415, "UNSUPPORTED_MEDIA_TYPE", "Send multipart/form-data with the file in the field `file`.");
+    throw appError(
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+      "Send multipart/form-data with the file in the field `file`.",
+    );
   const path = join(tmpdir(), `sangam-upload-${randomUUID()}`);
   const discard = () => rm(path, { force: true });
   try {
@@ -67,7 +71,11 @@ async function spool(request: IncomingMessage, path: string): Promise<Omit<Uploa
     }
     fileName = name_;
     file.on("limit", () => {
-      refusal ??= appError(413, "FILE_TOO_LARGE", `The file is larger than ${maxFileBytes / 1024 / 1024} MB.`);
+      refusal ??= appError(
+        413,
+        "FILE_TOO_LARGE",
+        `The file is larger than ${maxFileBytes / 1024 / 1024} MB.`,
+      );
     });
     const hashing = new Transform({
       transform(chunk: Buffer, _encoding, done) {

@@ -50,7 +50,7 @@ export async function* groups(
   let group: NumberedRow[] = [];
   let bytes = 0;
   let rowNumber = -1;
-  let failure: unknown;
+  let failure: Error | undefined;
   try {
     for await (const some of records)
       for (const cells of some) {
@@ -64,8 +64,8 @@ export async function* groups(
         bytes = 0;
       }
   } catch (error) {
-    failure = error;
+    failure = error as Error;
   }
   if (group.length > 0) yield group;
-  if (failure !== undefined) throw failure;
+  if (failure) throw failure;
 }

@@ -10,7 +10,10 @@ export const unreadableFile = "IMPORT_FILE_UNREADABLE";
  * Records before a broken one are always given.
  * @throws IMPORT_FILE_UNREADABLE naming the line where the broken record begins
  */
-export async function* csvRecords(chunks: AsyncIterable<Buffer>, delimiter: string): AsyncGenerator<string[][]> {
+export async function* csvRecords(
+  chunks: AsyncIterable<Buffer>,
+  delimiter: string,
+): AsyncGenerator<string[][]> {
   let records: string[][] = [];
   let recordsEnd = 0;
   const parser = parse({

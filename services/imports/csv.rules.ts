@@ -50,7 +50,11 @@ export function foreignKind(head: Buffer): string | undefined {
   const start = head.toString("hex", 0, 8);
   const known = signatures.find(([bytes]) => start.startsWith(bytes));
   if (known) return known[1];
-  const text = head.toString("utf8", 0, 200).replace(/^\ufeff/, "").trimStart().toLowerCase();
+  const text = head
+    .toString("utf8", 0, 200)
+    .replace(/^\ufeff/, "")
+    .trimStart()
+    .toLowerCase();
   if (/^(<!doctype|<html|<\?xml)/.test(text)) return "a web page or XML document";
   if (/^(\{|\[\s*[[{])/.test(text)) return "JSON";
   return undefined;
@@ -102,13 +106,16 @@ const otherSeparators = /[:^~#!*¦§]|[\x01-\x08\x0e-\x1f]/;
  */
 export function detectFormat(head: Buffer, isWhole: boolean, expected: readonly string[]): CsvFormat {
   if (!isWhole && !head.includes("\n") && !head.includes("\r"))
-    throw headingUnusable("HEADING_TOO_LONG", `The first line is longer than ${head.length / 1024} KB; is this CSV?`);
+    throw headingUnusable(
+      "HEADING_TOO_LONG",
+      `The first line is longer than ${head.length / 1024} KB; is this CSV?`,
+    );
   let failure: string | undefined;
   let best: (CsvFormat & { found: number }) | undefined;
   for (const delimiter of delimiters) {
     let names: string[];
     try {
-      const [first] = parse(head, { ...parseOptions(delimiter), to: 1 }) as string[][];
+      const [first] = parse(head, { ...parseOptions(delimiter), to: 1 });
       if (first === undefined) continue;
       names = first;
     } catch (error) {
@@ -121,7 +128,10 @@ export function detectFormat(head: Buffer, isWhole: boolean, expected: readonly 
       best = { delimiter, columns, found };
   }
   if (!best)
-    throw headingUnusable("HEADING_UNREADABLE", failure ?? "The file has no heading; its first line must name the columns.");
+    throw headingUnusable(
+      "HEADING_UNREADABLE",
+      failure ?? "The file has no heading; its first line must name the columns.",
+    );
   requireUsable(best.columns);
   return { delimiter: best.delimiter, columns: best.columns };
 }
@@ -134,10 +144,16 @@ function requireUsable(columns: string[]): void {
       `The heading "${only.slice(0, 100)}" is one column; separate columns with comma, semicolon, tab or |.`,
     );
   if (columns.length > maxColumns)
-    throw headingUnusable("TOO_MANY_COLUMNS", `The file has ${columns.length} columns; ${maxColumns} are allowed.`);
+    throw headingUnusable(
+      "TOO_MANY_COLUMNS",
+      `The file has ${columns.length} columns; ${maxColumns} are allowed.`,
+    );
   const twice = columns.find((name, index) => columns.indexOf(name) !== index);
   if (twice !== undefined)
-    throw headingUnusable("DUPLICATE_COLUMN", `The heading names the column "${twice}" twice; names must differ.`);
+    throw headingUnusable(
+      "DUPLICATE_COLUMN",
+      `The heading names the column "${twice}" twice; names must differ.`,
+    );
   const long = columns.find((name) => name.length > maxNameLength);
   if (long !== undefined)
     throw headingUnusable(

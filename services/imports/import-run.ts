@@ -57,7 +57,10 @@ export class ImportRun {
   constructor(claim: ImportRecord, parts: RunParts) {
     this.#claim = claim;
     this.#parts = parts;
-    this.#meta = { ...systemMeta(claim.organization_id), ...(claim.created_by ? { userId: claim.created_by } : {}) };
+    this.#meta = {
+      ...systemMeta(claim.organization_id),
+      ...(claim.created_by ? { userId: claim.created_by } : {}),
+    };
   }
 
   /** Ends the run after the batch in hand; another node goes on at once. */
@@ -75,11 +78,14 @@ export class ImportRun {
       if (isFenced(error)) return;
       if (errorType(error) === unreadableFile) await this.#finish("failed", (error as Error).message);
       else if (isPassing(error)) {
-        await this.#release(retryAfterSeconds);
+        await this.#release(this.#isStopping ? 0 : retryAfterSeconds);
         throw error;
       } else {
         this.#parts.logger.error(`import ${this.#claim.id} failed`, error);
-        await this.#finish("failed", "An internal error stopped the import. What was imported before can be rolled back.");
+        await this.#finish(
+          "failed",
+          "An internal error stopped the import. What was imported before can be rolled back.",
+        );
       }
     } finally {
       clearInterval(renewal);
@@ -139,7 +145,11 @@ export class ImportRun {
     let defined = changed;
     if (!isDryRun) {
       const labels = new Map(mapping.map(([column, target]) => [target, column]));
-      const fields = [...changed].map(([key, type]) => ({ key, type, label: labels.get(`customFields.${key}`) ?? key }));
+      const fields = [...changed].map(([key, type]) => ({
+        key,
+        type,
+        label: labels.get(`customFields.${key}`) ?? key,
+      }));
       defined = await this.#inOrganization((tx) => defineFields(tx, fields));
     }
     for (const [key, type] of defined) types.set(key, type);
@@ -163,11 +173,17 @@ export class ImportRun {
     return true;
   }
 
-  async #finish(status: "completed" | "failed" | "rolled_back", failure: string | null = null, kept = 0): Promise<void> {
-    await this.#announce((tx) => finishImport(tx, this.#claim, { status, failure }), (view) =>
-      status === "rolled_back"
-        ? { type: "import.rolled_back", data: { import: view, kept } }
-        : { type: `import.${status}`, data: { import: view } },
+  async #finish(
+    status: "completed" | "failed" | "rolled_back",
+    failure: string | null = null,
+    kept = 0,
+  ): Promise<void> {
+    await this.#announce(
+      (tx) => finishImport(tx, this.#claim, { status, failure }),
+      (view) =>
+        status === "rolled_back"
+          ? { type: "import.rolled_back", data: { import: view, kept } }
+          : { type: `import.${status}`, data: { import: view } },
     );
   }
 
@@ -233,5 +249,8 @@ export class ImportRun {
 }
 
 type ImportEvent = {
-  [T in Extract<keyof Events, `import.${string}`>]: { type: T; data: Parameters<typeof record<T>>[1]["data"] };
+  [T in Extract<keyof Events, `import.${string}`>]: {
+    type: T;
+    data: Parameters<typeof record<T>>[1]["data"];
+  };
 }[Extract<keyof Events, `import.${string}`>];

@@ -25,11 +25,14 @@ import { discardUpload, storeUpload } from "./upload.ts";
 export interface ImportParts {
   database: Database;
   /** Asks this node's pollers to look for work. */
-  kick(): void;
+  kick: () => void;
 }
 
 /** Stores the file, then hands it to the pollers in the transaction that records the Idempotency-Key. */
-export async function create(ctx: Ctx<"imports.create">, parts: ImportParts): Promise<Result<"imports.create">> {
+export async function create(
+  ctx: Ctx<"imports.create">,
+  parts: ImportParts,
+): Promise<Result<"imports.create">> {
   const { actor, tx } = ctx.locals;
   const { organizationId } = actor;
   const { fileName, mapping, onDuplicate, dryRun } = ctx.params;
@@ -68,7 +71,7 @@ export async function errors(ctx: Ctx<"imports.errors">, { database }: ImportPar
   return Readable.from(
     (async function* () {
       yield line(["row", "reason", ...columns]);
-      for (let after = 0; ; ) {
+      for (let after = 0; ;) {
         const rows = await database.transaction({ organizationId }, (tx) =>
           findRejectedRows(tx, id, after, rejectedRowsPerRead),
         );
@@ -105,7 +108,9 @@ function whyNotRolledBack({ status, is_dry_run }: ImportRecord): Error {
   return is_dry_run ? dryRunNotRolledBack() : importAlreadyRolledBack();
 }
 
-async function getImport(ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">): Promise<ImportRecord> {
+async function getImport(
+  ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">,
+): Promise<ImportRecord> {
   const found = await findImport(ctx.locals.tx, ctx.params.id);
   if (!found) throw importNotFound();
   return found;

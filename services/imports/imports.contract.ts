@@ -51,7 +51,9 @@ export const importsContract = defineContract("imports", {
         fileName: text(255).default("upload.csv"),
         /** CSV column → lead field, `customFields.<key>`, or null to leave it out. Unmapped columns are guessed by name. */
         mapping: z.union([mapping, json(mapping)]).default({}),
-        dryRun: z.union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")]).default(false),
+        dryRun: z
+          .union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")])
+          .default(false),
         onDuplicate: z.enum(["skip", "update", "create"]).default("skip"),
       }),
       returns: z.strictObject({ id, status: z.string() }),
@@ -68,16 +70,18 @@ export const importsContract = defineContract("imports", {
       rest: "GET /imports/:id",
     }),
     errors: action({
-      summary: "The rejected rows as CSV: row (the first after the heading is 1), reason and the columns of the file",
+      summary:
+        "The rejected rows as CSV: row (the first after the heading is 1), reason and the columns of the file",
       params: byId,
       returns: z.unknown(),
       permission: "imports:read",
       rest: "GET /imports/:id/errors",
       transfer: "download",
-      contentType: "text/csv; charset=utf-8",
+      file: () => ({ name: "rejected-rows.csv", type: "text/csv; charset=utf-8" }),
     }),
     rollback: action({
-      summary: "Undoes an import: leads it made are deleted, leads it changed get their fields back, unless somebody worked on them since",
+      summary:
+        "Undoes an import: leads it made are deleted, leads it changed get their fields back, unless somebody worked on them since",
       params: byId,
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:delete",

@@ -10,7 +10,10 @@ export const dryRunNotRolledBack = () =>
 
 export const fileMissing = () => badRequest("FILE_REQUIRED", "Send the CSV file in the field `file`.");
 export const uploadBrokeOff = () =>
-  badRequest("UPLOAD_BROKE_OFF", "The upload broke off before the file's end; nothing was stored. Send it again.");
+  badRequest(
+    "UPLOAD_BROKE_OFF",
+    "The upload broke off before the file's end; nothing was stored. Send it again.",
+  );
 export const uploadExpired = () =>
   appError(408, "UPLOAD_EXPIRED", "The upload took longer than an hour; nothing was stored.");
 /** @param megabytes the limit */
@@ -18,7 +21,11 @@ export const fileTooLarge = (megabytes: number) =>
   appError(413, "FILE_TOO_LARGE", `The file is larger than ${megabytes} MB; split it.`);
 /** @param kind what the file seems to be, with its article */
 export const fileUnsupported = (kind: string) =>
-  appError(415, "UNSUPPORTED_FILE", `This is ${kind}, not CSV text. Export the sheet as CSV (UTF-8) and send that.`);
+  appError(
+    415,
+    "UNSUPPORTED_FILE",
+    `This is ${kind}, not CSV text. Export the sheet as CSV (UTF-8) and send that.`,
+  );
 export const fileEmpty = () => appError(422, "FILE_EMPTY", "The file is empty; it needs a heading and rows.");
 export const fileNotUtf8 = (byte: number, line: number) =>
   appError(

@@ -114,7 +114,11 @@ export const findRejectedRows = (tx: UnitOfWork, importId: string, after: number
     values: [importId, after, limit],
   });
 
-export async function readChunk(tx: UnitOfWork, importId: string, position: number): Promise<Buffer | undefined> {
+export async function readChunk(
+  tx: UnitOfWork,
+  importId: string,
+  position: number,
+): Promise<Buffer | undefined> {
   const rows = await tx.query<{ bytes: Buffer }>({
     name: "read_import_chunk",
     text: "SELECT bytes FROM import_chunks WHERE import_id = $1 AND position = $2",

@@ -18,7 +18,16 @@ const knownNames: Record<string, readonly string[]> = {
   firstName: ["firstname", "givenname", "forename", "fname", "fullname", "name"],
   lastName: ["lastname", "surname", "familyname", "lname"],
   email: ["email", "emailaddress", "emailid", "workemail", "mail"],
-  phone: ["phone", "phonenumber", "mobile", "mobilenumber", "mobilephone", "telephone", "contactnumber", "whatsapp"],
+  phone: [
+    "phone",
+    "phonenumber",
+    "mobile",
+    "mobilenumber",
+    "mobilephone",
+    "telephone",
+    "contactnumber",
+    "whatsapp",
+  ],
   companyName: ["company", "companyname", "organization", "organisation", "accountname", "account"],
   title: ["jobtitle", "title", "designation"],
   source: ["leadsource", "source"],
@@ -60,7 +69,9 @@ export const unknownColumns = (mapping: Mapping, columns: readonly string[]): st
  * @returns an error instead when a lead would get too many custom fields
  */
 export function resolveMapping(columns: readonly string[], mapping: Mapping): ColumnTargets | FieldError {
-  const targets = new Map<string, string | null>(columns.filter((c) => Object.hasOwn(mapping, c)).map((c) => [c, mapping[c] ?? null]));
+  const targets = new Map<string, string | null>(
+    columns.filter((c) => Object.hasOwn(mapping, c)).map((c) => [c, mapping[c] ?? null]),
+  );
   const taken = new Set<string | null>(targets.values());
   for (const [field, names] of Object.entries(knownNames)) {
     if (taken.has(field)) continue;
@@ -91,19 +102,26 @@ const letters = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-
 
 /** `How did you hear?` → `howDidYouHear`; empty when the name has no Latin letters or digits. */
 export function camelCase(name: string): string {
-  const words = name.normalize("NFKD").replaceAll(/\p{M}/gu, "").match(/[A-Za-z0-9]+/g) ?? [];
+  const words =
+    name
+      .normalize("NFKD")
+      .replaceAll(/\p{M}/gu, "")
+      .match(/[A-Za-z0-9]+/g) ?? [];
   return words
     .map((word, index) => {
       const isShouting = word.length > 1 && word === word.toUpperCase();
       const lower = isShouting ? word.toLowerCase() : word;
-      return index === 0 ? lower[0]?.toLowerCase() + lower.slice(1) : lower[0]?.toUpperCase() + lower.slice(1);
+      return index === 0
+        ? lower[0]?.toLowerCase() + lower.slice(1)
+        : lower[0]?.toUpperCase() + lower.slice(1);
     })
     .join("")
     .slice(0, 64);
 }
 
 /** A cell that says nothing; "Select" is what web forms send when nobody chose. */
-export const isBlank = (cell: string): boolean => cell.trim() === "" || cell.trim().toLowerCase() === "select";
+export const isBlank = (cell: string): boolean =>
+  cell.trim() === "" || cell.trim().toLowerCase() === "select";
 
 /** Longest cell a lead can hold, in characters. */
 const maxCellLength = 5000;
@@ -147,8 +165,10 @@ export function toImportRow(
     if (target.startsWith("customFields.")) {
       const key = target.slice("customFields.".length);
       customFields.push([key, convert(cell, types.get(key))]);
-    } else if (target.startsWith("consent.")) consent.push([target.slice("consent.".length), consentOf(cell)]);
-    else if (target === "tags") input.tags = [...new Set(cell.split(/[;,]/).map((tag) => tag.trim()))].filter(Boolean);
+    } else if (target.startsWith("consent."))
+      consent.push([target.slice("consent.".length), consentOf(cell)]);
+    else if (target === "tags")
+      input.tags = [...new Set(cell.split(/[;,]/).map((tag) => tag.trim()))].filter(Boolean);
     else input[target] = target === "status" ? cell.toLowerCase() : cell;
   }
   if (customFields.length > 0) input.customFields = Object.fromEntries(customFields);
@@ -168,10 +188,14 @@ function consentOf(cell: string): boolean | string {
 }
 
 /** Custom fields of a row's cells: key → cell, blank ones left out. */
-export function* customCells(cells: readonly string[], targets: ColumnTargets): Generator<[key: string, cell: string]> {
+export function* customCells(
+  cells: readonly string[],
+  targets: ColumnTargets,
+): Generator<[key: string, cell: string]> {
   if (cells.length !== targets.length) return;
   for (const [index, [, target]] of targets.entries()) {
     const cell = (cells[index] as string).trim();
-    if (target?.startsWith("customFields.") && !isBlank(cell)) yield [target.slice("customFields.".length), cell];
+    if (target?.startsWith("customFields.") && !isBlank(cell))
+      yield [target.slice("customFields.".length), cell];
   }
 }

@@ -1,7 +1,14 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
-import { countLines, detectFormat, firstInvalidByte, foreignKind, requireText, unfinishedTail } from "./csv.rules.ts";
+import {
+  countLines,
+  detectFormat,
+  firstInvalidByte,
+  foreignKind,
+  requireText,
+  unfinishedTail,
+} from "./csv.rules.ts";
 import {
   fileEmpty,
   fileMissing,
@@ -13,7 +20,13 @@ import {
   uploadBrokeOff,
 } from "./imports.errors.ts";
 import { deferChunk, deleteImport, insertUpload } from "./imports.repository.ts";
-import { mappingErrors, resolveMapping, unknownColumns, type ColumnTargets, type Mapping } from "./mapping.rules.ts";
+import {
+  mappingErrors,
+  resolveMapping,
+  unknownColumns,
+  type ColumnTargets,
+  type Mapping,
+} from "./mapping.rules.ts";
 
 /** Bytes of one row of import_chunks: what the upload and the reading of a file hold in memory. */
 export const chunkBytes = 256 * 1024;
@@ -37,7 +50,11 @@ export interface UploadRequest {
  * @returns id of the import
  * @throws 400 when the upload breaks off, 413, 415 for what is not text, 422 for another encoding or heading
  */
-export async function storeUpload(database: Database, file: unknown, request: UploadRequest): Promise<string> {
+export async function storeUpload(
+  database: Database,
+  file: unknown,
+  request: UploadRequest,
+): Promise<string> {
   if (!(file instanceof Readable)) throw fileMissing();
   // an error of the stream after the last read belongs to nobody, and would end the process
   file.on("error", () => undefined);
@@ -69,8 +86,11 @@ export async function storeUpload(database: Database, file: unknown, request: Up
 }
 
 /** Deletes an import that is still `uploading`. */
-export const discardUpload = (database: Database, organizationId: string, importId: string): Promise<number> =>
-  database.transaction({ organizationId }, (tx) => deleteImport(tx, importId));
+export const discardUpload = (
+  database: Database,
+  organizationId: string,
+  importId: string,
+): Promise<number> => database.transaction({ organizationId }, (tx) => deleteImport(tx, importId));
 
 function readHeading(head: Buffer, mapping: Mapping): ColumnTargets {
   const { columns } = detectFormat(head, head.length < chunkBytes, Object.keys(mapping));

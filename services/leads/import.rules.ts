@@ -1,5 +1,5 @@
 import type { LeadRow } from "./lead-row.ts";
-import type { LeadInput } from "./leads.contract.ts";
+import type { LeadInput } from "./lead.schemas.ts";
 import { externalIdTaken } from "./leads.errors.ts";
 import { changeLead, composeLead, type Scoring } from "./leads.rules.ts";
 

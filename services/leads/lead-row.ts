@@ -1,5 +1,5 @@
 import type { ScoreReason } from "../../entities/leads.ts";
-import type { leadStatuses } from "./leads.contract.ts";
+import type { leadStatuses } from "./lead.schemas.ts";
 
 /** A row of `leads`, as tx.query reads it and insertLeads and updateLeads write it: times are ISO 8601 in UTC. */
 export interface LeadRow {

@@ -8,7 +8,7 @@ import type { Actor } from "../../mixins/actor.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { leadListing, type LeadView } from "./leads.contract.ts";
+import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadNotFound, poolEmpty, unknownPool } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import {

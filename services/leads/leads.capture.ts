@@ -5,7 +5,7 @@ import { fieldErrors } from "../../mixins/service.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { newLead, type LeadInput, type LeadView } from "./leads.contract.ts";
+import { newLead, type LeadInput, type LeadView } from "./lead.schemas.ts";
 import { externalIdTaken, mayNotAssign, unknownAssignee } from "./leads.errors.ts";
 import { leadEvent, recordMany } from "./leads.events.ts";
 import { insertFreeLeads, insertLead } from "./leads.repository.ts";

@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
-import { listParams, type Listing } from "../../mixins/listing.ts";
+import { listParams } from "../../mixins/listing.ts";
 import {
   byId,
   byIdVersioned,
-  email,
   expectedVersion,
   id,
   money,
@@ -12,204 +11,12 @@ import {
   text,
   timestamp,
 } from "../../mixins/schemas.ts";
-
-export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
-
-const scoreReason = z.strictObject({ factor: z.string(), points: z.number(), detail: z.string() });
-const customFields = z
-  .record(
-    z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
-    z.union([text(5000), z.number(), z.boolean(), z.null()]),
-  )
-  .refine((fields) => Object.keys(fields).length <= 100, "at most 100 custom fields");
-const consent = z.record(z.string().regex(/^\w{1,32}$/), z.union([z.boolean(), text(200), z.null()]));
-
-/** A person who may buy, before they are a contact. */
-export const lead = z.strictObject({
-  id,
-  externalId: z.string().nullable(),
-  firstName: z.string().nullable(),
-  lastName: z.string().nullable(),
-  /** Lowercased. */
-  email: z.string().nullable(),
-  /** E.164. */
-  phone: z.string().nullable(),
-  companyName: z.string().nullable(),
-  title: z.string().nullable(),
-  source: z.string().nullable(),
-  status: z.enum(leadStatuses),
-  /** 0 to 100; scoreReasons explain every point. */
-  score: z.number().int().min(0).max(100),
-  scoreReasons: z.array(scoreReason),
-  assignedTo: id.nullable(),
-  tags: z.array(z.string()),
-  customFields: z.record(z.string(), z.unknown()),
-  consent: z.record(z.string(), z.unknown()),
-  lastActivityAt: timestamp.nullable(),
-  convertedAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
-export type LeadView = z.output<typeof lead>;
-
-/** What a caller may say of a lead. Phones may be written as people do; they become E.164. */
-const leadFields = {
-  externalId: text(200).nullable(),
-  firstName: text(200).nullable(),
-  lastName: text(200).nullable(),
-  email: email.nullable(),
-  phone: text(40).nullable(),
-  companyName: text(300).nullable(),
-  title: text(200).nullable(),
-  source: text(100).nullable(),
-  assignedTo: id.nullable(),
-  tags: z.array(text(50)).max(50),
-  customFields,
-  consent,
-};
-/** A lead is somebody: one of these must be there. */
-const identifying = ["email", "phone", "firstName", "lastName", "companyName", "externalId"] as const;
-const somebody = (input: Partial<Record<(typeof identifying)[number], unknown>>) =>
-  identifying.some((field) => input[field] !== undefined && input[field] !== null);
-const somebodyMessage = `give at least one of ${identifying.join(", ")}`;
-
-export const leadInput = z
-  .strictObject({ ...leadFields, status: z.enum(["new", "contacted", "qualified", "unqualified"]) })
-  .partial();
-export type LeadInput = z.output<typeof leadInput>;
-export const newLead = leadInput.refine(somebody, somebodyMessage);
-
-export const leadListing: Listing = {
-  table: "leads",
-  fields: {
-    id: "uuid",
-    externalId: "text",
-    firstName: "text",
-    lastName: "text",
-    email: "text",
-    phone: "text",
-    companyName: "text",
-    title: "text",
-    source: "text",
-    status: "text",
-    score: "integer",
-    scoreReasons: "json",
-    assignedTo: "uuid",
-    tags: "text[]",
-    customFields: "json",
-    consent: "json",
-    lastActivityAt: "timestamp",
-    convertedAt: "timestamp",
-    createdAt: "timestamp",
-    updatedAt: "timestamp",
-    version: "integer",
-  },
-  filterable: [
-    ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "source", "status"],
-    ...["score", "assignedTo", "tags", "lastActivityAt", "convertedAt", "createdAt", "updatedAt"],
-  ],
-  sortable: ["createdAt", "updatedAt", "score", "lastActivityAt", "lastName", "companyName"],
-  defaultSort: "-createdAt",
-  searchColumn: "search",
-  customFields: true,
-};
-
-/** What conditions may ask about: fields of the lead, and facts derived from them (scoring.facts.ts). */
-export const factFields = [
-  ...[
-    "externalId",
-    "firstName",
-    "lastName",
-    "email",
-    "phone",
-    "companyName",
-    "title",
-    "source",
-    "status",
-    "tags",
-  ],
-  ...["emailDomain", "emailKind", "seniority", "visits", "secondsOnSite", "doNotEmail", "doNotCall"],
-] as const;
-const conditionOn = (fields: readonly string[]) =>
-  z.strictObject({
-    /** One of `fields`, `customFields.<key>` or `consent.<key>`. */
-    field: z
-      .string()
-      .max(100)
-      .refine((field) => fields.includes(field) || /^(customFields|consent)\.[\w -]{1,64}$/.test(field), {
-        error: "is not a field that conditions know",
-        params: { code: "unknown_field" },
-      }),
-    op: z.enum(["eq", "ne", "gt", "gte", "lt", "lte", "in", "like", "isnull"]),
-    /** For `in` a list, for `like` a text or a list of texts (`*` stands for anything), for `isnull` a boolean. */
-    value: z.union([text(500), z.number(), z.boolean(), z.array(z.union([text(500), z.number()])).max(100)]),
-  });
-/** Pools may ask for the score too; a scoring rule may not. */
-const criterion = conditionOn([...factFields, "score"]);
-const pool = z.strictObject({
-  id,
-  name: z.string(),
-  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
-  members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
-  criteria: z.array(criterion),
-  priority: z.number().int(),
-  isActive: z.boolean(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
-export type PoolView = z.output<typeof pool>;
-const poolFields = {
-  name: text(100),
-  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
-  members: z
-    .array(z.strictObject({ userId: id, weight: z.number().int().min(1).max(100).default(1) }))
-    .max(200)
-    .refine(
-      (members) => new Set(members.map((m) => m.userId)).size === members.length,
-      "a member stands twice",
-    ),
-  criteria: z.array(criterion).max(20),
-  priority: z.number().int().min(0).max(10_000),
-  isActive: z.boolean(),
-};
-export const poolListing: Listing = {
-  table: "assignment_pools",
-  fields: {
-    id: "uuid",
-    name: "text",
-    strategy: "text",
-    members: "json",
-    criteria: "json",
-    priority: "integer",
-    isActive: "boolean",
-    createdAt: "timestamp",
-    updatedAt: "timestamp",
-    version: "integer",
-  },
-  filterable: ["name", "strategy", "isActive"],
-  sortable: ["priority", "name", "createdAt"],
-  defaultSort: "priority",
-};
-
-const scoringRule = z.strictObject({
-  /** Stable name of what is judged, shown in scoreReasons. */
-  factor: text(100),
-  points: z.number().int().min(-100).max(100),
-  /** All must hold. */
-  conditions: z.array(conditionOn(factFields)).min(1).max(10),
-  detail: text(300),
-});
-const scoringRules = z.strictObject({
-  rules: z.array(scoringRule),
-  /** True while the organization has none of its own; version is 0 then. */
-  isDefault: z.boolean(),
-  version: z.number().int(),
-});
+import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
+import { leadImportActions } from "./lead-import.contract.ts";
+import { poolActions, poolEvents } from "./pools.contract.ts";
+import { scoringActions } from "./scoring.contract.ts";
 
 const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
-const poolEvent = z.strictObject({ pool });
 const convertResult = z.strictObject({
   contact: z.strictObject({
     id,
@@ -244,18 +51,6 @@ const convertResult = z.strictObject({
     .optional(),
 });
 export type ConvertResult = z.output<typeof convertResult>;
-
-/** One row of an imported file. */
-const importRow = z.strictObject({
-  /** Place in the file; the first row after the heading is 1. */
-  rowNumber: z.number().int().positive(),
-  /** What the row says, by the names of `leadInput`; empty cells are left out. */
-  input: z.unknown(),
-  /** The row as it stands in the file, column → cell, for the file of rejected rows. */
-  record: z.record(z.string(), z.string()),
-  /** Why the parser rejected the row; `input` is not looked at then. */
-  error: z.string().optional(),
-});
 
 export const leadsContract = defineContract("leads", {
   actions: {
@@ -393,120 +188,17 @@ export const leadsContract = defineContract("leads", {
       permission: "reports:export",
       rest: "GET /leads/export",
       transfer: "download",
+      file: ({ format }) =>
+        format === "xlsx"
+          ? { name: "leads.xlsx", type: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" }
+          : { name: "leads.csv", type: "text/csv; charset=utf-8" },
     }),
-    score: action({
-      summary: "Scores leads without storing them",
-      params: z.strictObject({ leads: z.array(leadInput).min(1).max(1000) }),
-      returns: z.strictObject({
-        scores: z.array(
-          z.strictObject({ score: z.number().int(), probability: z.number(), reasons: z.array(scoreReason) }),
-        ),
-      }),
-      permission: "scoring:read",
-      rest: "POST /leads/score",
-    }),
-    getScoringRules: action({
-      summary: "The organization's scoring rules, or the defaults",
-      params: z.strictObject({}),
-      returns: scoringRules,
-      permission: "scoring:read",
-      rest: "GET /scoring/rules",
-    }),
-    setScoringRules: action({
-      summary: "Replaces the scoring rules; every lead is rescored in the background",
-      params: z.strictObject({
-        rules: z.array(scoringRule).max(100),
-        /** 0 while the defaults hold. */
-        expectedVersion: z.number().int().min(0).optional(),
-      }),
-      returns: scoringRules,
-      permission: "scoring:update",
-      rest: "PUT /scoring/rules",
-    }),
-    listPools: action({
-      summary: "Lists assignment pools in the order they are tried",
-      params: listParams(poolListing),
-      returns: pageOf(pool.partial().extend({ id })),
-      permission: "pools:read",
-      rest: "GET /assignment-pools",
-    }),
-    createPool: action({
-      summary: "Makes an assignment pool",
-      params: z.strictObject({
-        ...poolFields,
-        criteria: poolFields.criteria.default([]),
-        priority: poolFields.priority.default(100),
-        isActive: poolFields.isActive.default(true),
-      }),
-      returns: pool,
-      permission: "pools:create",
-      rest: "POST /assignment-pools",
-      status: 201,
-    }),
-    getPool: action({
-      summary: "One assignment pool",
-      params: byId,
-      returns: pool,
-      permission: "pools:read",
-      rest: "GET /assignment-pools/:id",
-    }),
-    updatePool: action({
-      summary: "Changes an assignment pool",
-      params: z.strictObject(poolFields).partial().extend({ id, expectedVersion }),
-      returns: pool,
-      permission: "pools:update",
-      rest: "PATCH /assignment-pools/:id",
-    }),
-    removePool: action({
-      summary: "Deletes an assignment pool; its leads stay with their assignees",
-      params: byIdVersioned,
-      returns: z.null(),
-      permission: "pools:delete",
-      rest: "DELETE /assignment-pools/:id",
-      status: 204,
-    }),
-    importBatch: action({
-      summary:
-        "Writes the next rows of an import and moves its checkpoint, in one transaction; 409 IMPORT_FENCED when the import is not where the caller thinks",
-      params: z.strictObject({
-        importId: id,
-        /** Must be the epoch of the running import. */
-        epoch: z.number().int(),
-        /** Must be its `processed`; afterwards that is this and the number of rows. */
-        processedBefore: z.number().int().min(0),
-        /** A duplicate has the external id, the email or the phone of a lead, or of an earlier row. */
-        onDuplicate: z.enum(["skip", "update", "create"]),
-        /** Counts and rejected rows are written, leads are not; rows of different batches are not compared. */
-        isDryRun: z.boolean(),
-        rows: z.array(importRow).min(1).max(1000),
-      }),
-      /** What became of these rows; the import's counts have been raised by them. */
-      returns: z.strictObject({
-        created: z.number().int(),
-        updated: z.number().int(),
-        skipped: z.number().int(),
-        failed: z.number().int(),
-      }),
-      permission: "imports:create",
-    }),
-    rollbackImport: action({
-      summary:
-        "Undoes some changes of an import whose status is rolling_back; call until nothing remains. 409 IMPORT_FENCED on another epoch",
-      params: z.strictObject({
-        importId: id,
-        epoch: z.number().int(),
-        limit: z.number().int().min(1).max(1000),
-      }),
-      returns: z.strictObject({
-        undone: z.number().int(),
-        /** Left as they are: somebody worked on them since. */
-        kept: z.number().int(),
-        remaining: z.number().int(),
-      }),
-      permission: "imports:delete",
-    }),
+    ...scoringActions,
+    ...poolActions,
+    ...leadImportActions,
   },
   events: {
+    ...poolEvents,
     "lead.created": leadEvent,
     "lead.updated": leadEvent,
     "lead.assigned": leadEvent,
@@ -518,9 +210,6 @@ export const leadsContract = defineContract("leads", {
       companyId: id.nullable(),
       dealId: id.nullable(),
     }),
-    "pool.created": poolEvent,
-    "pool.updated": poolEvent,
-    "pool.deleted": poolEvent,
     "scoring.rules_changed": z.strictObject({ version: z.number().int() }),
     "contact.created": z.strictObject({ contactId: id, leadId: id.nullable() }),
     "contact.updated": z.strictObject({ contactId: id, leadId: id.nullable() }),

@@ -33,7 +33,6 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
   const deal = ctx.params.createDeal
     ? await makeDeal(ctx, before, contact.id, company?.id ?? null)
     : undefined;
-  await tx.em.flush();
 
   const now = tx.now.toISOString();
   const row: LeadRow = {
@@ -94,6 +93,7 @@ async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: strin
     name,
     assignedTo: lead.assigned_to,
   });
+  await tx.em.flush(); // the contact refers to it
   record(tx, {
     type: "company.created",
     entity: { kind: "company", id: company.id, version: 1 },
@@ -124,7 +124,6 @@ async function findOrMakeContact(
     known.lifecycleStage = furthestStage(known.lifecycleStage, stage);
     known.companyId ??= companyId;
     known.leadId ??= lead.id;
-    await tx.em.flush();
   }
   const contact =
     known
@@ -143,9 +142,10 @@ async function findOrMakeContact(
       customFields: lead.custom_fields,
       consent: lead.consent,
     });
+  await tx.em.flush(); // the deal refers to it, and the event to its version
   record(tx, {
     type: known ? "contact.updated" : "contact.created",
-    entity: { kind: "contact", id: contact.id, version: contact.version ?? 1 },
+    entity: { kind: "contact", id: contact.id, version: contact.version },
     actorId: actor.userId,
     audience: audienceOf(contact.assignedTo),
     data: { contactId: contact.id, leadId: contact.leadId ?? null },
@@ -180,6 +180,7 @@ async function makeDeal(
     companyId,
     status: "open",
   });
+  await tx.em.flush();
   record(tx, {
     type: "deal.created",
     entity: { kind: "deal", id: deal.id, version: 1 },

@@ -19,6 +19,13 @@ export const invalidPhone = () => ({
 });
 export const importFenced = () =>
   conflict("IMPORT_FENCED", "The import has moved on: another run owns it, or these rows were written.");
+/** Somebody took an external id while the batch was on its way: sent again, it sees that. */
+export const importOvertaken = () =>
+  appError(
+    503,
+    "IMPORT_OVERTAKEN",
+    "A lead with an externalId of this batch was just made; send the batch again.",
+  );
 
 export const poolNotFound = () => appError(404, "POOL_NOT_FOUND", "There is no such assignment pool.");
 export const unknownPool = () => invalidField("poolId", "not_found", "is not an assignment pool");

@@ -9,7 +9,7 @@ import type { Ctx } from "../contracts.ts";
 import { visibleTo } from "./leads.actions.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { leadListing, type LeadView } from "./leads.contract.ts";
+import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadView } from "./leads.view.ts";
 
 const batchSize = 500;
@@ -42,7 +42,7 @@ async function* readBatches(
   do {
     const statement = pageStatement(leadListing, { ...params, cursor }, visibleTo(actor));
     const rows = await database.transaction({ organizationId: actor.organizationId }, (tx) =>
-      tx.query<LeadRow & { [column: string]: unknown }>(statement),
+      tx.query<LeadRow>(statement),
     );
     const { data, page } = toPage(rows, { ...params, cursor }, leadView);
     yield data;
@@ -53,9 +53,12 @@ async function* readBatches(
 async function* csvChunks(fields: string[], batches: AsyncIterable<LeadView[]>): AsyncGenerator<string> {
   yield stringify([fields]);
   for await (const batch of batches)
-    if (batch.length > 0)
-      yield stringify(batch.map((lead) => fields.map((field) => disarm(cellOf(lead, field)))));
+    if (batch.length > 0) yield stringify(batch.map((lead) => fields.map((field) => csvCell(lead, field))));
 }
+
+/** A phone begins with + but is nothing else than digits, so it may stay as it is and be imported again. */
+const csvCell = (lead: LeadView, field: string): Cell =>
+  field === "phone" ? lead.phone : disarm(cellOf(lead, field));
 
 function xlsxStream(fields: string[], batches: AsyncIterable<LeadView[]>): Readable {
   const output = new PassThrough();

@@ -12,8 +12,8 @@ import {
   type Rejection,
 } from "./import.repository.ts";
 import { ImportPlan, keysOf, type ImportedLead } from "./import.rules.ts";
-import { newLead, type LeadInput } from "./leads.contract.ts";
-import { externalIdTaken, importFenced, unknownAssignee } from "./leads.errors.ts";
+import { newLead, type LeadInput } from "./lead.schemas.ts";
+import { externalIdTaken, importFenced, importOvertaken, unknownAssignee } from "./leads.errors.ts";
 import { leadEvent, recordMany } from "./leads.events.ts";
 import { claimExternalIds, findMatches, insertFreeLeads, updateLeads } from "./leads.repository.ts";
 import { normalise } from "./leads.rules.ts";
@@ -69,6 +69,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     claimExternalIds(
       tx,
       changed.filter(({ row, before }) => row.external_id !== before?.external_id).map(({ row }) => row),
+      importOvertaken,
     );
     updateLeads(
       tx,

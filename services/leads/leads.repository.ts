@@ -113,9 +113,16 @@ const updateText = `UPDATE leads SET (${mutableColumns.join(", ")}) = ROW (${mut
   .join(", ")})
   FROM json_populate_recordset(NULL::leads, $1) AS changed WHERE leads.id = changed.id`;
 
-/** Takes the external ids of these leads over from deleted ones, and makes a clash with a living one a 409. */
-export function claimExternalIds(tx: UnitOfWork, rows: readonly LeadRow[]): void {
-  tx.onViolation("leads_external_id", externalIdTaken);
+/**
+ * Takes the external ids of these leads over from deleted ones.
+ * @param taken what a clash with a living lead means; default 409 EXTERNAL_ID_TAKEN
+ */
+export function claimExternalIds(
+  tx: UnitOfWork,
+  rows: readonly LeadRow[],
+  taken: () => Error = externalIdTaken,
+): void {
+  tx.onViolation("leads_external_id", taken);
   const released = releaseStatement(rows);
   if (released) tx.defer(released);
 }

@@ -2,9 +2,9 @@ import type { Ctx, Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { findChanges, forgetChanges, type ImportChange } from "./import.repository.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { importFenced } from "./leads.errors.ts";
+import { importFenced, importOvertaken } from "./leads.errors.ts";
 import { leadEvent, recordMany } from "./leads.events.ts";
-import { claimExternalIds, lockLeads, updateLeads } from "./leads.repository.ts";
+import { claimExternalIds, findMatches, lockLeads, updateLeads } from "./leads.repository.ts";
 import { rescored, type Scoring } from "./leads.rules.ts";
 
 /**
@@ -20,23 +20,28 @@ export async function rollbackImport(
   const found = await findChanges(tx, ctx.params);
   if (!found) throw importFenced();
   const { changes, total } = found;
-  const stored = new Map(
-    (
-      await lockLeads(
-        tx,
-        changes.map(({ lead_id }) => lead_id),
-      )
-    ).map((row) => [row.id, row]),
-  );
+  const ids = changes.map(({ lead_id }) => lead_id);
+  const lostIds = changes.flatMap(({ before }) => before?.external_id ?? []);
+  const [locked, holders] = await Promise.all([
+    lockLeads(tx, ids),
+    findMatches(tx, { externalIds: lostIds, emails: [], phones: [] }, { lock: false }),
+  ]);
+  const stored = new Map(locked.map((row) => [row.id, row]));
+  const holderOf = new Map(holders.map((row) => [row.external_id, row.id]));
   const now = tx.now.toISOString();
   const undone = changes.flatMap((change) => {
-    const row = stored.get(change.lead_id);
-    return row?.version === change.version ? [{ row: undo(row, change, scoring, now), former: row }] : [];
+    const former = stored.get(change.lead_id);
+    if (former?.version !== change.version) return [];
+    const row = undo(former, change, scoring, now);
+    // another lead has the external id now, and keeps it
+    if ((holderOf.get(row.external_id) ?? row.id) !== row.id) row.external_id = former.external_id;
+    return [{ row, former }];
   });
   const rows = undone.map(({ row }) => row);
   claimExternalIds(
     tx,
     rows.filter((row) => row.deleted_at === null),
+    importOvertaken,
   );
   updateLeads(tx, rows);
   recordMany(

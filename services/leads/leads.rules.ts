@@ -3,7 +3,7 @@ import type { ScoringRule } from "../../entities/leads.ts";
 import { seesOnlyOwn, type Actor } from "../../mixins/actor.ts";
 import type { FieldError } from "../../mixins/errors.ts";
 import { columnOf } from "../../mixins/listing.ts";
-import type { LeadInput } from "./leads.contract.ts";
+import type { LeadInput } from "./lead.schemas.ts";
 import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { distinctTags, mergeKeys, normalisePhone } from "./normalise.ts";

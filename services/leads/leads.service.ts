@@ -17,13 +17,12 @@ import { SettingsCache, settingsChanged } from "./settings.ts";
 
 /** Captures, scores, routes and converts leads. */
 export default function leadsService(runtime: Runtime): ServiceSchema {
-  const { database, onEvents } = runtime;
-  let report: (error: Error) => void = () => undefined;
+  const { database } = runtime;
   const desk: Desk = {
     database,
     settings: new SettingsCache(database),
     users: new ActiveUsers(),
-    rescorer: new Rescorer(database, { onEvents, onError: (error) => report(error) }),
+    rescorer: new Rescorer(database, { onEvents: (organizationId) => runtime.onEvents(organizationId) }),
   };
   const handlers: HandlersOf<typeof leadsContract> = {
     create: (ctx) => capture.create(ctx, desk),
@@ -46,7 +45,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     getPool: pools.getPool,
     createPool: (ctx) => pools.createPool(ctx, desk),
     updatePool: (ctx) => pools.updatePool(ctx, desk),
-    removePool: (ctx) => pools.removePool(ctx, desk),
+    removePool: pools.removePool,
     importBatch: (ctx) => importBatch(ctx, desk),
     rollbackImport: (ctx) => rollbackImport(ctx, desk),
   };
@@ -57,8 +56,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
       },
     },
     started() {
-      report = (error) => this.logger.error(error);
-      desk.rescorer.start();
+      desk.rescorer.start((error) => this.logger.error(error));
       return Promise.resolve();
     },
     stopped: () => desk.rescorer.stop(),

@@ -1,5 +1,5 @@
 import type { LeadRow } from "./lead-row.ts";
-import type { LeadView } from "./leads.contract.ts";
+import type { LeadView } from "./lead.schemas.ts";
 
 /** A lead as the API shows it. One literal over the row: a list makes 200 of them for each request. */
 export const leadView = (row: LeadRow): LeadView => ({

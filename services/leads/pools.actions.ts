@@ -6,7 +6,7 @@ import { invalidField, versionMismatch } from "../../mixins/errors.ts";
 import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
-import { poolListing, type PoolView } from "./leads.contract.ts";
+import { poolListing, type PoolView } from "./pools.contract.ts";
 import { poolNameTaken, poolNotFound } from "./leads.errors.ts";
 import { announceSettings } from "./settings.ts";
 
@@ -41,7 +41,7 @@ const poolView = (row: PoolRow): PoolView => ({
 export async function listPools(ctx: Ctx<"leads.listPools">): Promise<Result<"leads.listPools">> {
   const { tx } = ctx.locals;
   const [rows, counts] = await Promise.all([
-    tx.query<PoolRow & { [column: string]: unknown }>(pageStatement(poolListing, ctx.params)),
+    tx.query<PoolRow>(pageStatement(poolListing, ctx.params)),
     ctx.params.count ? tx.query<{ total: number }>(countStatement(poolListing, ctx.params)) : undefined,
   ]);
   return toPage(rows, ctx.params, (row) => pickFields(poolView(row), ctx.params.fields), counts?.[0]?.total);
@@ -76,7 +76,7 @@ export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Prom
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, 1)`,
     values: [tx.organizationId, row.id, ...valuesOf(row), now],
   });
-  announce(ctx, desk, "pool.created", row);
+  announce(ctx, "pool.created", row);
   return poolView(row);
 }
 
@@ -98,17 +98,17 @@ export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Prom
       WHERE id = $1`,
     values: [id, ...valuesOf(row), row.updated_at, row.version],
   });
-  announce(ctx, desk, "pool.updated", row);
+  announce(ctx, "pool.updated", row);
   return poolView(row);
 }
 
 /** Deletes a pool for good; its leads stay with their assignees. */
-export async function removePool(ctx: Ctx<"leads.removePool">, desk: Desk): Promise<null> {
+export async function removePool(ctx: Ctx<"leads.removePool">): Promise<null> {
   const { tx } = ctx.locals;
   const before = await findPool(tx, ctx.params.id, { lock: true });
   requireVersion(before, ctx.params.expectedVersion);
   tx.defer({ text: "DELETE FROM assignment_pools WHERE id = $1", values: [before.id] });
-  announce(ctx, desk, "pool.deleted", { ...before, version: before.version + 1 });
+  announce(ctx, "pool.deleted", { ...before, version: before.version + 1 });
   return null;
 }
 
@@ -122,7 +122,7 @@ const valuesOf = (row: PoolRow): unknown[] => [
 ];
 
 async function findPool(tx: UnitOfWork, id: string, { lock }: { lock: boolean }): Promise<PoolRow> {
-  const [row] = await tx.query<PoolRow & { [column: string]: unknown }>({
+  const [row] = await tx.query<PoolRow>({
     text: `SELECT ${columns} FROM assignment_pools WHERE id = $1 ${lock ? "FOR UPDATE" : ""}`,
     values: [id],
   });
@@ -147,7 +147,6 @@ async function requireMembers(ctx: Caller, desk: Desk, members: readonly PoolMem
 
 function announce(
   ctx: Caller & Pick<Ctx<"leads.get">, "broker">,
-  desk: Desk,
   type: "pool.created" | "pool.updated" | "pool.deleted",
   row: PoolRow,
 ): void {
@@ -158,5 +157,5 @@ function announce(
     audience: null,
     data: { pool: poolView(row) },
   });
-  announceSettings(ctx, desk.settings);
+  announceSettings(ctx);
 }

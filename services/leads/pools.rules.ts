@@ -83,7 +83,7 @@ function weightedTurns(members: readonly PoolMember[], position: number, count: 
     let richest = 0;
     for (const [index, { weight }] of members.entries()) {
       credits[index] = (credits[index] as number) + weight;
-      if ((credits[index] as number) > (credits[richest] as number)) richest = index;
+      if (credits[index] > (credits[richest] as number)) richest = index;
     }
     credits[richest] = (credits[richest] as number) - total;
     if (turn >= skipped) chosen.push(userAt(members, richest));

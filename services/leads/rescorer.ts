@@ -27,40 +27,31 @@ const beforeAll = "00000000-0000-0000-0000-000000000000";
  */
 export class Rescorer {
   readonly #database: Database;
-  readonly #poller: Poller;
   readonly #settleMs: number;
   readonly #onEvents: (organizationId: string) => void;
+  #poller: Poller | undefined;
   /** Passes this process has begun or ended, by organization. Forgetting them costs only a walk. */
   readonly #passes = new Map<string, Pass & { isOver: boolean }>();
 
   /** @param options.settleMs longer than settings are cached and an action may last; default 60 s */
   constructor(
     database: Database,
-    options: {
-      onEvents: (organizationId: string) => void;
-      onError: (error: Error) => void;
-      settleMs?: number;
-    },
+    options: { onEvents: (organizationId: string) => void; settleMs?: number },
   ) {
     this.#database = database;
     this.#onEvents = options.onEvents;
     this.#settleMs = options.settleMs ?? 60_000;
-    this.#poller = new Poller({
-      name: "rescoring leads",
-      everyMs: 2000,
-      run: () => this.round(),
-      onError: options.onError,
-    });
   }
 
-  start(): void {
+  start(onError: (error: Error) => void): void {
+    this.#poller = new Poller({ name: "rescoring leads", everyMs: 2000, run: () => this.round(), onError });
     this.#poller.start();
   }
   kick(): void {
-    this.#poller.kick();
+    this.#poller?.kick();
   }
-  stop(): Promise<void> {
-    return this.#poller.stop();
+  async stop(): Promise<void> {
+    await this.#poller?.stop();
   }
 
   /** A batch of each organization that has work; true when some has more. */

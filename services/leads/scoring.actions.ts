@@ -18,7 +18,7 @@ export async function score(ctx: Ctx<"leads.score">, desk: Desk): Promise<Result
     found.map((problem) => ({ ...problem, path: `leads.${index}.${problem.path}` })),
   );
   if (problems.length > 0) throw invalid(problems);
-  const history = await tx.query<ClosedLeads & { [column: string]: unknown }>({
+  const history = await tx.query<ClosedLeads>({
     name: "closed_leads_by_score",
     text: `SELECT score, count(*)::int AS closed, count(*) FILTER (WHERE status = 'converted')::int AS converted
       FROM leads WHERE status IN ('converted', 'unqualified') AND deleted_at IS NULL GROUP BY score`,
@@ -78,7 +78,7 @@ export async function setScoringRules(
     audience: null,
     data: { version },
   });
-  announceSettings(ctx, desk.settings);
+  announceSettings(ctx);
   tx.afterCommit(() => desk.rescorer.kick());
   return { rules, version, isDefault: false };
 }

@@ -60,14 +60,8 @@ export class SettingsCache {
   }
 }
 
-/** After the commit, makes every node forget the settings of the caller's organization. */
-export function announceSettings(
-  ctx: Pick<Ctx<"leads.get">, "broker" | "locals">,
-  cache: SettingsCache,
-): void {
+/** After the commit, makes every node, this one too, forget the settings of the caller's organization. */
+export function announceSettings(ctx: Pick<Ctx<"leads.get">, "broker" | "locals">): void {
   const { organizationId } = ctx.locals.actor;
-  ctx.locals.tx.afterCommit(() => {
-    cache.forget(organizationId);
-    void ctx.broker.broadcast(settingsChanged, { organizationId });
-  });
+  ctx.locals.tx.afterCommit(() => void ctx.broker.broadcast(settingsChanged, { organizationId }));
 }

@@ -284,6 +284,8 @@ if (flags.help) {
     })());
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
+  // a reader such as `head` has seen enough
+  process.stdout.on("error", () => void cleanUp().finally(() => process.exit(1)));
   try {
     const made = await setUp(folder);
     server = made.server;

@@ -23,11 +23,17 @@ beforeAll(async () => {
   nats = await startNats();
   databases = [await createDatabase(), await createDatabase()];
   [gateways, cores] = await Promise.all([
-    Promise.all(["gateway-a", "gateway-b"].map((name) => startProcess(name, { ...settings(), SERVICES: "service:gateway" }))),
+    Promise.all(
+      ["gateway-a", "gateway-b"].map((name) =>
+        startProcess(name, { ...settings(), SERVICES: "service:gateway" }),
+      ),
+    ),
     Promise.all(["core-a", "core-b"].map(startCore)),
   ]);
   const [gateway] = gateways as [NodeProcess];
-  await eventually(async () => (await new Client(gateway.origin).get(`${gateway.origin}/health`)).status === 200);
+  await eventually(
+    async () => (await new Client(gateway.origin).get(`${gateway.origin}/health`)).status === 200,
+  );
   admin = await eventually(() => new Client(gateway.origin).register("Cluster"), 20_000);
 }, 120_000);
 
@@ -37,7 +43,8 @@ afterAll(async () => {
   for (const url of databases) await dropDatabase(url);
 }, 60_000);
 
-const served = (core: NodeProcess) => metric(core, "crm_action_duration_seconds_count", 'action="leads.create"');
+const served = (core: NodeProcess) =>
+  metric(core, "crm_action_duration_seconds_count", 'action="leads.create"');
 
 /** As a client should: repeats a 503 with the same key after the pause it was told. */
 async function capture(client: Client, index: number): Promise<Answer> {
@@ -52,7 +59,11 @@ async function capture(client: Client, index: number): Promise<Answer> {
   }
 }
 
-async function inParallel<T>(count: number, width: number, work: (index: number) => Promise<T>): Promise<T[]> {
+async function inParallel<T>(
+  count: number,
+  width: number,
+  work: (index: number) => Promise<T>,
+): Promise<T[]> {
   const results: T[] = [];
   let next = 0;
   await Promise.all(
@@ -78,11 +89,17 @@ test("a socket that moves to another gateway has every event exactly once, in or
   const seen: number[] = [];
   const connect = (gateway: NodeProcess, since: number): Promise<Socket> =>
     new Promise((done, fail) => {
-      const socket = io(gateway.origin, { auth: { token: admin.token }, transports: ["websocket"], reconnection: false });
+      const socket = io(gateway.origin, {
+        auth: { token: admin.token },
+        transports: ["websocket"],
+        reconnection: false,
+      });
       socket.on("event", (event: { seq: number }) => seen.push(event.seq));
       socket.on("connect_error", fail);
       socket.on("connect", () =>
-        socket.emit("subscribe", { since }, (ack: { ok: boolean }) => (ack.ok ? done(socket) : fail(new Error("refused")))),
+        socket.emit("subscribe", { since }, (ack: { ok: boolean }) =>
+          ack.ok ? done(socket) : fail(new Error("refused")),
+        ),
       );
     });
   const [a, b] = gateways as [NodeProcess, NodeProcess];
@@ -132,7 +149,10 @@ test("a killed core fails no read, and no capture is lost or doubled", async () 
   expect(await served(survivor)).toBeGreaterThan(before);
   const stored = await Promise.all(
     databases.map((url) =>
-      inspect<{ count: number }>(url, "SELECT count(*)::int AS count FROM leads WHERE external_id ~ '^cluster-5[0-9]{3}$'"),
+      inspect<{ count: number }>(
+        url,
+        "SELECT count(*)::int AS count FROM leads WHERE external_id ~ '^cluster-5[0-9]{3}$'",
+      ),
     ),
   );
   expect(stored.flat().reduce((sum, { count }) => sum + count, 0)).toBe(200);

@@ -129,7 +129,9 @@ test("an event whose transaction is undone takes no place", async () => {
 
 test("a lost hint costs no more than a poll", async () => {
   const organizationId = uuidv7();
-  await node.runtime.database.transaction({ organizationId }, async (tx) => tx.record(buildEvent()));
+  await node.runtime.database.transaction({ organizationId }, (tx) =>
+    Promise.resolve(tx.record(buildEvent())),
+  );
   await eventually(async () => (await feedOf(organizationId))[0]?.seq === 1, 2_000);
 });
 

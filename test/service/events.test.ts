@@ -166,7 +166,7 @@ describe("who sees what", () => {
   test("refuses types that cannot be", async () => {
     await expect(node.call("events.list", { types: "lead.*,;" }, as(organizationId))).rejects.toMatchObject({
       code: 422,
-      data: { errors: [expect.objectContaining({ path: expect.stringContaining("types") as string })] },
+      data: { errors: [expect.objectContaining({ path: expect.stringContaining("types") as unknown })] },
     });
   });
 

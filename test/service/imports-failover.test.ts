@@ -10,7 +10,10 @@ const rows = 9000;
 const file = [
   "Email,Ref,Visits",
   // every 100th row is refused, so that doubled rejections would show too
-  ...Array.from({ length: rows }, (_, i) => `${i % 100 === 0 ? "nobody" : `f${i}@example.com`},ref-${i},${i}`),
+  ...Array.from(
+    { length: rows },
+    (_, i) => `${i % 100 === 0 ? "nobody" : `f${i}@example.com`},ref-${i},${i}`,
+  ),
 ].join("\n");
 
 let database: string;
@@ -28,7 +31,8 @@ afterEach(async () => {
 afterAll(() => dropDatabase(database));
 
 const settings = { DATABASE_URL: "", SERVICES: "leads,imports" };
-const startHere = async (services: string): Promise<Node> => (node = await startNode(testEnv([database], { SERVICES: services })));
+const startHere = async (services: string): Promise<Node> =>
+  (node = await startNode(testEnv([database], { SERVICES: services })));
 const startElsewhere = async (): Promise<NodeProcess> =>
   (other = await startProcess(`imports-${Math.random().toString(36).slice(2)}`, {
     ...settings,
@@ -56,6 +60,14 @@ const underWay = (id: string) =>
 const endLease = (id: string) =>
   inspect(database, "UPDATE imports SET lease_until = now() - interval '1 ms' WHERE id = $1", [id]);
 
+/** As idle_in_transaction_session_timeout does after a minute to a process that sleeps inside a transaction. */
+const endIdleTransactions = () =>
+  eventually(async () => {
+    const text = `SELECT pg_terminate_backend(pid), state FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'sangam' AND state <> 'idle'`;
+    return (await inspect(database, text)).length === 0;
+  });
+
 /** Stores the file while no node can import it, then starts a process that can. */
 async function uploadFor(meta: Meta): Promise<string> {
   const uploader = await startNode(testEnv([database], { SERVICES: "imports" }));
@@ -68,7 +80,15 @@ async function uploadFor(meta: Meta): Promise<string> {
 /** Every row of the file is there once, and the counts say so. */
 async function expectWhole(meta: Meta, id: string): Promise<void> {
   const view = await ended(node as Node, meta, id, 45_000);
-  expect(view).toMatchObject({ status: "completed", created: 8910, failed: 90, skipped: 0, updated: 0, processed: 9000, total: 9000 });
+  expect(view).toMatchObject({
+    status: "completed",
+    created: 8910,
+    failed: 90,
+    skipped: 0,
+    updated: 0,
+    processed: 9000,
+    total: 9000,
+  });
   const [leads] = await inspect<{ n: number; refs: number; visits: number }>(
     database,
     `SELECT count(*)::int AS n, count(DISTINCT custom_fields ->> 'ref')::int AS refs,
@@ -111,6 +131,7 @@ test("a process that slept through its lease writes nothing more when it wakes",
   const process = await startElsewhere();
   await underWay(id);
   process.kill("SIGSTOP");
+  await endIdleTransactions();
   await endLease(id);
   await startHere("leads,imports");
   await eventually(async () => (await progressOf(id)).epoch >= 3);

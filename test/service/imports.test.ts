@@ -18,21 +18,34 @@ async function importFile(file: string | Buffer, params = {}, meta: Meta = build
   return { meta, id, view: await ended(node, meta, id) };
 }
 /** Rows of the organization, past row-level security. */
-async function rowsOf<T extends Record<string, unknown>>(meta: Meta, table: string, order = "1"): Promise<T[]> {
+async function rowsOf<T extends Record<string, unknown>>(
+  meta: Meta,
+  table: string,
+  order = "1",
+): Promise<T[]> {
   const found = await Promise.all(
     node.databases.map((url) =>
-      inspect<T>(url, `SELECT * FROM ${table} WHERE organization_id = $1 ORDER BY ${order}`, [meta.organizationId]),
+      inspect<T>(url, `SELECT * FROM ${table} WHERE organization_id = $1 ORDER BY ${order}`, [
+        meta.organizationId,
+      ]),
     ),
   );
   return found.flat();
 }
-type LeadRow = { external_id: string; email: string | null; custom_fields: Record<string, unknown>; tags: string[] };
+type LeadRow = {
+  external_id: string;
+  email: string | null;
+  custom_fields: Record<string, unknown>;
+  tags: string[];
+};
 const leadsOf = (meta: Meta) =>
   rowsOf<LeadRow & Record<string, unknown>>(meta, "leads", "created_at, id").then((rows) =>
     rows.filter((row) => row.deleted_at === null),
   );
 const eventsOf = async (meta: Meta, pattern: RegExp): Promise<string[]> =>
-  (await rowsOf<{ type: string }>(meta, "events", "position")).map((event) => event.type).filter((type) => pattern.test(type));
+  (await rowsOf<{ type: string }>(meta, "events", "position"))
+    .map((event) => event.type)
+    .filter((type) => pattern.test(type));
 const counts = ({ created, updated, skipped, failed, processed, total }: Record<string, unknown>) => ({
   created,
   updated,
@@ -44,9 +57,18 @@ const counts = ({ created, updated, skipped, failed, processed, total }: Record<
 
 describe("an import", () => {
   test("makes a lead of each row, with fields, custom fields and tags, and says what it did", async () => {
-    const { meta, view } = await importFile(readFileSync("test/fixtures/leads-sample.csv"), { fileName: "sample.csv" });
+    const { meta, view } = await importFile(readFileSync("test/fixtures/leads-sample.csv"), {
+      fileName: "sample.csv",
+    });
     expect(view).toMatchObject({ status: "completed", fileName: "sample.csv", failure: null });
-    expect(counts(view)).toEqual({ created: 60, updated: 0, skipped: 0, failed: 0, processed: 60, total: 60 });
+    expect(counts(view)).toEqual({
+      created: 60,
+      updated: 0,
+      skipped: 0,
+      failed: 0,
+      processed: 60,
+      total: 60,
+    });
     const leads = await leadsOf(meta);
     expect(leads).toHaveLength(60);
     const lead = leads.find(({ external_id }) => external_id === "7cccccc8-83e6-4959-a37b-f32a251883a2");
@@ -83,7 +105,10 @@ describe("an import", () => {
     const { meta } = await importFile(sample);
     expect(counts((await importFile(sample, {}, meta)).view)).toMatchObject({ created: 0, skipped: 60 });
     const changed = sample.toString().replaceAll("Mumbai", "Navi Mumbai");
-    expect((await importFile(changed, { onDuplicate: "update" }, meta)).view).toMatchObject({ created: 0, failed: 0 });
+    expect((await importFile(changed, { onDuplicate: "update" }, meta)).view).toMatchObject({
+      created: 0,
+      failed: 0,
+    });
     const leads = await leadsOf(meta);
     expect(leads).toHaveLength(60);
     expect(leads.filter((lead) => lead.custom_fields.city === "Mumbai")).toEqual([]);
@@ -91,7 +116,13 @@ describe("an import", () => {
 
   test("obeys the mapping, and leaves out what it maps to null", async () => {
     const { meta } = await importFile("Who,Mail,City,Secret,News\nAsha,asha@example.com,Pune,x,yes\n", {
-      mapping: { Who: "firstName", Mail: "email", City: "customFields.town", Secret: null, News: "consent.news" },
+      mapping: {
+        Who: "firstName",
+        Mail: "email",
+        City: "customFields.town",
+        Secret: null,
+        News: "consent.news",
+      },
     });
     const [lead] = await leadsOf(meta);
     expect(lead).toMatchObject({
@@ -110,7 +141,10 @@ describe("an import", () => {
   ])("reads a file with %s", async (_what, file) => {
     const { meta, view } = await importFile(file);
     expect(view).toMatchObject({ status: "completed", created: 2, total: 2 });
-    expect((await leadsOf(meta)).map(({ email }) => email).sort()).toEqual(["a@example.com", "b@example.com"]);
+    expect((await leadsOf(meta)).map(({ email }) => email).sort()).toEqual([
+      "a@example.com",
+      "b@example.com",
+    ]);
   });
 
   test("of a heading alone completes with no rows", async () => {
@@ -118,13 +152,18 @@ describe("an import", () => {
   });
 
   test("may run dry: it counts, and writes neither leads nor custom fields", async () => {
-    const { meta, id, view } = await importFile("Email,City\na@example.com,Pune\nnobody,Goa\n", { dryRun: true });
+    const { meta, id, view } = await importFile("Email,City\na@example.com,Pune\nnobody,Goa\n", {
+      dryRun: true,
+    });
     expect(view).toMatchObject({ status: "completed", isDryRun: true });
     expect(counts(view)).toEqual({ created: 1, updated: 0, skipped: 0, failed: 1, processed: 2, total: 2 });
     expect(await leadsOf(meta)).toEqual([]);
     expect(await rowsOf(meta, "custom_fields")).toEqual([]);
     expect(await rejectedRows(node, meta, id)).toContain("nobody");
-    await expect(node.call("imports.rollback", { id }, meta)).rejects.toMatchObject({ code: 409, type: "IMPORT_IS_DRY_RUN" });
+    await expect(node.call("imports.rollback", { id }, meta)).rejects.toMatchObject({
+      code: 409,
+      type: "IMPORT_IS_DRY_RUN",
+    });
   });
 
   test("announces its progress on the way", async () => {
@@ -138,11 +177,15 @@ describe("an import", () => {
 
   test("widens a field to text when a later row contradicts the first thousand", async () => {
     const visits = Array.from({ length: 1600 }, (_, index) => (index === 1500 ? "many" : String(index)));
-    const { meta, view } = await importFile(`Email,Visits\n${visits.map((v, i) => `w${i}@example.com,${v}`).join("\n")}\n`);
+    const { meta, view } = await importFile(
+      `Email,Visits\n${visits.map((v, i) => `w${i}@example.com,${v}`).join("\n")}\n`,
+    );
     expect(counts(view)).toMatchObject({ created: 1600, failed: 0 });
     const [field] = await rowsOf<{ type: string }>(meta, "custom_fields");
     expect(field?.type).toBe("text");
-    const stored = new Map((await leadsOf(meta)).map(({ email, custom_fields }) => [email, custom_fields.visits]));
+    const stored = new Map(
+      (await leadsOf(meta)).map(({ email, custom_fields }) => [email, custom_fields.visits]),
+    );
     expect(stored.get("w999@example.com")).toBe(999);
     expect(stored.get("w1500@example.com")).toBe("many");
     expect(stored.get("w1599@example.com")).toBe("1599");
@@ -165,17 +208,26 @@ describe("bad rows", () => {
     const { meta, id, view } = await importFile(file);
     expect(view.status).toBe("completed");
     expect(counts(view)).toEqual({ created: 2, updated: 0, skipped: 0, failed: 6, processed: 8, total: 8 });
-    const lines = parse(await rejectedRows(node, meta, id), { relax_column_count: true }) as string[][];
+    const lines = parse(await rejectedRows(node, meta, id), { relax_column_count: true });
     expect(lines[0]).toEqual(["row", "reason", "Email", "Name", "Note"]);
     expect(lines.slice(1).map(([row]) => row)).toEqual(["2", "3", "4", "5", "6", "7"]);
     expect(lines[1]).toEqual(["2", expect.stringMatching(/email/i), "not-an-address", "Bad", "x"]);
     expect(lines[2]).toEqual(["3", "The row has 1 cell, the heading 3.", "short@example.com"]);
-    expect(lines[3]).toEqual(["4", "The row has 4 cells, the heading 3.", "long@example.com", "Long", "a", "b"]);
+    expect(lines[3]).toEqual([
+      "4",
+      "The row has 4 cells, the heading 3.",
+      "long@example.com",
+      "Long",
+      "a",
+      "b",
+    ]);
   });
 
   test("are written so that no spreadsheet runs them", async () => {
-    const { meta, id } = await importFile('Email,Name\n=cmd|calc,"=HYPERLINK(""http://x"")"\n@x,+1\n-y,"a,b"\n');
-    const lines = parse(await rejectedRows(node, meta, id)) as string[][];
+    const { meta, id } = await importFile(
+      'Email,Name\n=cmd|calc,"=HYPERLINK(""http://x"")"\n@x,+1\n-y,"a,b"\n',
+    );
+    const lines = parse(await rejectedRows(node, meta, id));
     expect(lines.slice(1).map((cells) => cells.slice(2))).toEqual([
       ["'=cmd|calc", `'=HYPERLINK("http://x")`],
       ["'@x", "'+1"],
@@ -186,13 +238,17 @@ describe("bad rows", () => {
   test("are streamed in order however many there are", async () => {
     const { meta, id, view } = await importFile(`Email\n${"nobody\n".repeat(1203)}`);
     expect(view).toMatchObject({ failed: 1203, created: 0 });
-    const lines = parse(await rejectedRows(node, meta, id)) as string[][];
-    expect(lines.slice(1).map(([row]) => Number(row))).toEqual(Array.from({ length: 1203 }, (_, index) => index + 1));
+    const lines = parse(await rejectedRows(node, meta, id));
+    expect(lines.slice(1).map(([row]) => Number(row))).toEqual(
+      Array.from({ length: 1203 }, (_, index) => index + 1),
+    );
   });
 
   test("that hold a cell of nearly 1 MB are rejected, also many of them", async () => {
     const cell = "y".repeat(1_000_000);
-    const { view } = await importFile(`Email,Note\n${`big@example.com,${cell}\n`.repeat(12)}ok@example.com,z\n`);
+    const { view } = await importFile(
+      `Email,Note\n${`big@example.com,${cell}\n`.repeat(12)}ok@example.com,z\n`,
+    );
     expect(counts(view)).toMatchObject({ created: 1, failed: 12, total: 13 });
   });
 });
@@ -200,7 +256,9 @@ describe("bad rows", () => {
 describe("an unreadable file", () => {
   test("fails where it cannot be read on, naming the line; the rows before stay and can be rolled back", async () => {
     const rows = Array.from({ length: 1700 }, (_, index) => `u${index}@example.com,"x\r\ny"`).join("\r\n");
-    const { meta, id, view } = await importFile(`Email,Note\r\n${rows}\r\nbad@example.com,"open\r\nlost@example.com,x\r\n`);
+    const { meta, id, view } = await importFile(
+      `Email,Note\r\n${rows}\r\nbad@example.com,"open\r\nlost@example.com,x\r\n`,
+    );
     expect(view).toMatchObject({
       status: "failed",
       failure: "In line 3402, a quote is opened and never closed.",
@@ -209,11 +267,14 @@ describe("an unreadable file", () => {
     expect(counts(view)).toMatchObject({ created: 1700, processed: 1700 });
     expect(await eventsOf(meta, /^import\.failed/)).toEqual(["import.failed"]);
     expect((await node.call("imports.rollback", { id }, meta)).status).toBe("rolling_back");
-    await expect(ended(node, meta, id)).resolves.toMatchObject({ status: expect.stringMatching(/rolled_back|failed/) });
+    expect(await ended(node, meta, id)).toMatchObject({ status: "rolled_back" });
+    expect(await leadsOf(meta)).toEqual([]);
   });
 
   test("with a record over 1 MB fails in words", async () => {
-    const { view } = await importFile(`Email,Note\na@example.com,x\nb@example.com,"${"y\n".repeat(600_000)}"\n`);
+    const { view } = await importFile(
+      `Email,Note\na@example.com,x\nb@example.com,"${"y\n".repeat(600_000)}"\n`,
+    );
     expect(view).toMatchObject({ status: "failed", created: 1 });
     expect(view.failure).toMatch(/^In line 3, the record is larger than 1 MB/);
   });
@@ -243,10 +304,14 @@ describe("a rollback", () => {
       { onDuplicate: "update" },
       meta,
     );
-    const touched = (await leadsOf(meta)).find(({ email }) => email === "b@example.com") as unknown as { id: string };
+    const touched = (await leadsOf(meta)).find(({ email }) => email === "b@example.com") as unknown as {
+      id: string;
+    };
     await node.call("leads.update", { id: touched.id, title: "CEO" }, meta);
     await rolledBack(meta, id);
-    const companies = (await leadsOf(meta)).map(({ email, company_name }) => `${email} ${String(company_name)}`);
+    const companies = (await leadsOf(meta)).map(
+      ({ email, company_name }) => `${email} ${String(company_name)}`,
+    );
     expect(companies.sort()).toEqual(["a@example.com Old", "b@example.com New"]);
     const events = await rowsOf<{ type: string; data: { kept?: number } }>(meta, "events", "position");
     expect(events.find(({ type }) => type === "import.rolled_back")?.data.kept).toBe(1);
@@ -261,14 +326,21 @@ test("the real export of 6,433 leads is imported whole", async () => {
   }
   const text = readFileSync(realFile, "utf8");
   // read naively on purpose: by another way than the import's
-  const [heading = [], ...rows] = parse(text) as string[][];
+  const [heading = [], ...rows] = parse(text);
   const column = (name: string) => rows.map((row) => row[heading.indexOf(name)] ?? "");
   const sum = (cells: string[]) => cells.reduce((total, cell) => total + Number(cell), 0);
 
   const meta = buildMeta();
   const { id } = await upload(node, meta, text, { fileName: "x-education-leads.csv" });
   const view = await ended(node, meta, id, 50_000);
-  expect(counts(view)).toEqual({ created: 6433, updated: 0, skipped: 0, failed: 0, processed: 6433, total: 6433 });
+  expect(counts(view)).toEqual({
+    created: 6433,
+    updated: 0,
+    skipped: 0,
+    failed: 0,
+    processed: 6433,
+    total: 6433,
+  });
   expect(rows).toHaveLength(6433);
 
   const leads = await leadsOf(meta);
@@ -276,7 +348,9 @@ test("the real export of 6,433 leads is imported whole", async () => {
   const visits = leads.map((lead) => lead.custom_fields.totalVisits ?? 0);
   expect(visits.every((value) => typeof value === "number")).toBe(true);
   expect(sum(visits.map(String))).toBe(sum(column("TotalVisits")));
-  expect(leads.filter((lead) => lead.custom_fields.converted === 1)).toHaveLength(column("Converted").filter((cell) => cell === "1").length);
+  expect(leads.filter((lead) => lead.custom_fields.converted === 1)).toHaveLength(
+    column("Converted").filter((cell) => cell === "1").length,
+  );
   expect(leads.filter((lead) => lead.custom_fields.city !== undefined)).toHaveLength(
     column("City").filter((cell) => cell !== "" && cell !== "Select").length,
   );

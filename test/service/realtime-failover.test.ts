@@ -89,3 +89,25 @@ test("a session's end is heard on every node", async () => {
   expect(client.others[0]).toEqual(["session.revoked", { reason: "revoked" }]);
   await gateway.close();
 });
+
+test("without NATS a gateway shows events within two seconds and a bit, and at once when NATS is back", async () => {
+  const gateway = await RealtimeServer.listen(nodeB);
+  await nodeA.broker.waitForServices(gateway.service, 5_000, 50);
+  const claims = buildClaims();
+  const client = await new SocketClient(gateway.url, tokenOf(claims)).connected();
+  await client.send("subscribe", {});
+  await nats.stop();
+  await append(nodeA.runtime, claims.organizationId, {});
+  await client.reaches(1, 4_000);
+  nats = await startNats(nats.port);
+  await eventually(async () => {
+    const start = performance.now();
+    await append(nodeA.runtime, claims.organizationId, {});
+    const { length } = client.seqs;
+    await eventually(() => client.seqs.length > length);
+    return performance.now() - start < 200;
+  });
+  expect(client.seqs).toEqual(range(1, client.seqs.length));
+  client.close();
+  await gateway.close();
+});

@@ -34,7 +34,11 @@ test("every table with an organization_id is under forced row-level security wit
   const tables = await tenantTables();
   expect(tables.length).toBeGreaterThan(10);
   for (const table of tables)
-    expect(table).toMatchObject({ enabled: true, forced: true, policies: expect.arrayContaining(["own_organization"]) as unknown });
+    expect(table).toMatchObject({
+      enabled: true,
+      forced: true,
+      policies: expect.arrayContaining(["own_organization"]) as unknown,
+    });
 });
 
 test("every table without one is known to hold nothing of a tenant", async () => {
@@ -80,7 +84,9 @@ test("without a WHERE, a unit of work reads and changes only its organization's 
   for (const organizationId of [mine, theirs])
     await database.transaction({ organizationId }, (tx) => tx.execute(insert(organizationId)));
   await database.transaction({ organizationId: mine }, async (tx) => {
-    const rows = await tx.query<{ organization_id: string }>({ text: "SELECT organization_id FROM companies" });
+    const rows = await tx.query<{ organization_id: string }>({
+      text: "SELECT organization_id FROM companies",
+    });
     expect(rows).toEqual([{ organization_id: mine }]);
     expect(await tx.execute({ text: "UPDATE companies SET name = 'D'" })).toBe(1);
   });

@@ -25,8 +25,15 @@ const insertCompany = (name: string) => ({
          VALUES (gen_random_uuid(), $1, $2, now(), now())`,
   values: [organizationId, name],
 });
-const names = async () => (await inspect<{ name: string }>(url, "SELECT name FROM companies ORDER BY name")).map((row) => row.name);
-const event = { type: "t", entity: { kind: "company", id: organizationId, version: 1 }, actorId: null, audience: null, data: {} };
+const names = async () =>
+  (await inspect<{ name: string }>(url, "SELECT name FROM companies ORDER BY name")).map((row) => row.name);
+const event = {
+  type: "t",
+  entity: { kind: "company", id: organizationId, version: 1 },
+  actorId: null,
+  audience: null,
+  data: {},
+};
 
 test("entities, statements and deferred writes commit together", async () => {
   const tx = begin();
@@ -70,28 +77,28 @@ test("hooks run after the commit, and never after a rollback", async () => {
   expect(calls).toEqual(["kept"]);
 });
 
-test.each([["read first", true], ["write only", false]])(
-  "an idempotency key lets a command happen once (%s)",
-  async (_name, readsFirst) => {
-    const attempt = async () => {
-      const tx = begin({ key: "k", fingerprint: "f" });
-      try {
-        if (readsFirst) await tx.query({ text: "SELECT 1" });
-        tx.defer(insertCompany("once"));
-        await tx.commit({ answer: 1 });
-      } finally {
-        await tx.rollback();
-      }
-    };
-    await attempt();
-    await expect(attempt()).rejects.toMatchObject({ type: "IDEMPOTENCY_KEY_USED" });
-    expect(await names()).toEqual(["once"]);
-    expect(await inspect(url, "SELECT response FROM idempotency_keys")).toEqual([{ response: { answer: 1 } }]);
-    await inspect(url, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'");
-    await attempt();
-    expect(await names()).toEqual(["once", "once"]);
-  },
-);
+test.each([
+  ["read first", true],
+  ["write only", false],
+])("an idempotency key lets a command happen once (%s)", async (_name, readsFirst) => {
+  const attempt = async () => {
+    const tx = begin({ key: "k", fingerprint: "f" });
+    try {
+      if (readsFirst) await tx.query({ text: "SELECT 1" });
+      tx.defer(insertCompany("once"));
+      await tx.commit({ answer: 1 });
+    } finally {
+      await tx.rollback();
+    }
+  };
+  await attempt();
+  await expect(attempt()).rejects.toMatchObject({ type: "IDEMPOTENCY_KEY_USED" });
+  expect(await names()).toEqual(["once"]);
+  expect(await inspect(url, "SELECT response FROM idempotency_keys")).toEqual([{ response: { answer: 1 } }]);
+  await inspect(url, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'");
+  await attempt();
+  expect(await names()).toEqual(["once", "once"]);
+});
 
 test("a key whose command still runs is refused, and free again when that command fails", async () => {
   const first = begin({ key: "k", fingerprint: "f" });
@@ -118,7 +125,11 @@ test("connections go back to the pool, also after failures", async () => {
     await tx.query({ text: "SELECT 1 / 0" }).catch(() => undefined);
     await tx.rollback();
   }
-  await Promise.all(Array.from({ length: 20 }, () => database.transaction({ organizationId }, (tx) => tx.query({ text: "SELECT 1" }))));
+  await Promise.all(
+    Array.from({ length: 20 }, () =>
+      database.transaction({ organizationId }, (tx) => tx.query({ text: "SELECT 1" })),
+    ),
+  );
   expect(database.control.pool.totalCount).toBeLessThanOrEqual(4);
   expect(database.control.pool.waitingCount).toBe(0);
 });

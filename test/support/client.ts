@@ -17,7 +17,12 @@ export class Client {
 
   constructor(
     origin: string,
-    session?: { accessToken: string; refreshToken: string; user: { id: string }; organization: { id: string } },
+    session?: {
+      accessToken: string;
+      refreshToken: string;
+      user: { id: string };
+      organization: { id: string };
+    },
   ) {
     this.origin = origin;
     this.token = session?.accessToken;
@@ -55,7 +60,8 @@ export class Client {
   }
 
   get = (path: string, headers?: Record<string, string>) => this.send("GET", path, undefined, headers);
-  post = (path: string, body?: unknown, headers?: Record<string, string>) => this.send("POST", path, body, headers);
+  post = (path: string, body?: unknown, headers?: Record<string, string>) =>
+    this.send("POST", path, body, headers);
 
   /** Registers an organization; answers its admin. */
   async register(organizationName: string): Promise<Client> {

@@ -27,7 +27,9 @@ export async function createDatabase(): Promise<string> {
 }
 
 export async function dropDatabase(url: string): Promise<void> {
-  await asAdmin((client) => client.query(`DROP DATABASE IF EXISTS ${new URL(url).pathname.slice(1)} WITH (FORCE)`));
+  await asAdmin((client) =>
+    client.query(`DROP DATABASE IF EXISTS ${new URL(url).pathname.slice(1)} WITH (FORCE)`),
+  );
 }
 
 /** Runs SQL as the owner of a database, past row-level security: for looking at what is really stored. */

@@ -22,8 +22,9 @@ export async function append(
   organizationId: string,
   ...events: EventParts[]
 ): Promise<void> {
-  await runtime.database.transaction({ organizationId }, async (tx) => {
+  await runtime.database.transaction({ organizationId }, (tx) => {
     for (const event of events) tx.record(buildEvent(event));
+    return Promise.resolve();
   });
   runtime.onEvents(organizationId);
 }

@@ -23,14 +23,19 @@ export async function upload(
   file: string | Buffer | Readable,
   params: ParamsIn<Actions["imports.create"]> = {},
 ): Promise<Result<"imports.create">> {
-  const stream = file instanceof Readable ? file : Readable.from([Buffer.from(file as string)], { objectMode: false });
-  return node.broker.call("imports.create", params as never, { meta: { ...meta }, stream });
+  const stream =
+    file instanceof Readable ? file : Readable.from([Buffer.from(file as string)], { objectMode: false });
+  return node.broker.call("imports.create", params as never, { meta: { ...meta }, stream, timeout: 300_000 });
 }
 
 /** The import once it has come to an end. */
 export const ended = (node: Node, meta: Meta, id: string, timeoutMs = 30_000): Promise<ImportView> =>
   eventually(async (): Promise<ImportView | null> => {
-    const view = await node.broker.call<ImportView, { id: string }>("imports.get", { id }, { meta: { ...meta } });
+    const view = await node.broker.call<ImportView, { id: string }>(
+      "imports.get",
+      { id },
+      { meta: { ...meta } },
+    );
     return ["completed", "failed", "rolled_back"].includes(view.status) ? view : null;
   }, timeoutMs);
 

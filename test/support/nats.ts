@@ -5,13 +5,17 @@ import { eventually } from "./node.ts";
 
 /** A NATS server of the test's own. */
 export interface NatsServer {
+  port: number;
   url: string;
   stop(): Promise<void>;
 }
 
-/** Starts `nats-server` from the PATH on a free loopback port; resolves when it accepts connections. */
-export async function startNats(): Promise<NatsServer> {
-  const port = await freePort();
+/**
+ * Starts `nats-server` from the PATH on the loopback; resolves when it accepts connections.
+ * @param port default: a free one
+ */
+export async function startNats(port?: number): Promise<NatsServer> {
+  port ??= await freePort();
   const server = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
   const ended = new Promise<void>((done, fail) => {
     server.once("exit", () => done());
@@ -22,6 +26,7 @@ export async function startNats(): Promise<NatsServer> {
     accepts(port),
   ]);
   return {
+    port,
     url: `nats://127.0.0.1:${port}`,
     async stop() {
       server.kill("SIGTERM");

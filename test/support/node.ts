@@ -9,7 +9,11 @@ export interface TestNode extends Node {
   /** URLs of its databases, as owner: the control database with the first shard, and the second shard. */
   databases: string[];
   /** A typed call with this meta, as an internal caller makes it. */
-  call<N extends ActionName>(name: N, params: ParamsIn<Actions[N]>, meta?: Meta): Promise<ResultOf<Actions[N]>>;
+  call<N extends ActionName>(
+    name: N,
+    params: ParamsIn<Actions[N]>,
+    meta?: Meta,
+  ): Promise<ResultOf<Actions[N]>>;
 }
 
 /** Settings of a test node; every port is free, results are always checked. */
@@ -46,7 +50,10 @@ export async function startTestNode(settings: Record<string, string> = {}): Prom
 }
 
 /** Asks until `ask` answers something true, or fails after `timeoutMs` with its last answer. */
-export async function eventually<T>(ask: () => Promise<T> | T, timeoutMs = 10_000): Promise<Exclude<NonNullable<T>, false>> {
+export async function eventually<T>(
+  ask: () => Promise<T> | T,
+  timeoutMs = 10_000,
+): Promise<Exclude<NonNullable<T>, false>> {
   const deadline = performance.now() + timeoutMs;
   let last: unknown;
   for (;;) {
@@ -58,7 +65,9 @@ export async function eventually<T>(ask: () => Promise<T> | T, timeoutMs = 10_00
       last = error;
     }
     if (performance.now() > deadline)
-      throw last instanceof Error ? last : new Error(`Not so after ${timeoutMs} ms; last answer: ${JSON.stringify(last)}`);
+      throw last instanceof Error
+        ? last
+        : new Error(`Not so after ${timeoutMs} ms; last answer: ${JSON.stringify(last)}`);
     await new Promise((done) => setTimeout(done, 20));
   }
 }

@@ -5,7 +5,12 @@ import { envExample, readEnv } from "../../mixins/env.ts";
 const masterKey = Buffer.alloc(32).toString("base64");
 
 test("nothing set means embedded: loopback, a demo, no cluster", () => {
-  expect(readEnv({})).toMatchObject({ HOST: "127.0.0.1", PORT: 3000, SEED_DEMO: true, DATABASE_URL: undefined });
+  expect(readEnv({})).toMatchObject({
+    HOST: "127.0.0.1",
+    PORT: 3000,
+    SEED_DEMO: true,
+    DATABASE_URL: undefined,
+  });
 });
 
 test("with a database the process listens everywhere and makes no demo", () => {

@@ -134,7 +134,7 @@ describe("a live reader", () => {
     const feed = new OrganizationFeed(source, (error) => errors.push(error));
     await feed.open();
     const reader = follow(feed, 0);
-    const { read } = source;
+    const read = source.read.bind(source);
     source.read = () => Promise.reject(new Error("no database"));
     source.append(2);
     feed.reach(2);

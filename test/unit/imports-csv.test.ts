@@ -20,11 +20,11 @@ const refusal = (work: () => unknown): string => {
   return "accepted";
 };
 
-async function* pieces(text: string | Buffer, size: number): AsyncGenerator<Buffer> {
-  const bytes = Buffer.from(text as string);
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+async function* pieces(text: string, size: number): AsyncGenerator<Buffer> {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
 }
-async function read(text: string | Buffer, { size = 7, delimiter = "," } = {}) {
+async function read(text: string, { size = 7, delimiter = "," } = {}) {
   const records: string[][] = [];
   let failure: string | undefined;
   try {
@@ -38,7 +38,10 @@ async function read(text: string | Buffer, { size = 7, delimiter = "," } = {}) {
 describe("the kind of a file", () => {
   test.each([
     ["504b0304140000000800", "a ZIP archive"],
-    [Buffer.from("PK\x03\x04____[Content_Types].xml").toString("hex"), "an Excel workbook (XLSX, a ZIP archive)"],
+    [
+      Buffer.from("PK\x03\x04____[Content_Types].xml").toString("hex"),
+      "an Excel workbook (XLSX, a ZIP archive)",
+    ],
     ["d0cf11e0a1b11ae1", "an old Excel workbook (XLS)"],
     ["1f8b0800", "a gzip archive"],
     [Buffer.from("%PDF-1.7").toString("hex"), "a PDF document"],
@@ -93,7 +96,10 @@ describe("the heading", () => {
   test("is read with the separator that gives the mapped columns, even if another gives more", () => {
     const text = "Name, first, middle, last;Email\n";
     expect(format(text).delimiter).toBe(",");
-    expect(format(text, ["Email"])).toEqual({ delimiter: ";", columns: ["Name, first, middle, last", "Email"] });
+    expect(format(text, ["Email"])).toEqual({
+      delimiter: ";",
+      columns: ["Name, first, middle, last", "Email"],
+    });
   });
 
   test.each([
@@ -117,7 +123,15 @@ describe("the heading", () => {
 describe("records", () => {
   test("are the same however the file is cut, with LF, CRLF and CR mixed", async () => {
     const text = '\ufeffa,b\r\n1,"x\r\n""y"\n\n2,ü\r3,z';
-    const expected = { records: [["a", "b"], ["1", 'x\r\n"y'], ["2", "ü"], ["3", "z"]], failure: undefined };
+    const expected = {
+      records: [
+        ["a", "b"],
+        ["1", 'x\r\n"y'],
+        ["2", "ü"],
+        ["3", "z"],
+      ],
+      failure: undefined,
+    };
     for (const size of [1, 2, 3, 5, 1000]) expect(await read(text, { size })).toEqual(expected);
   });
 
@@ -125,11 +139,17 @@ describe("records", () => {
     const unclosed = 'a,b\r\n1,"x\r\ny"\r\n2,"z\r\n3,w\r\n';
     for (const size of [1, 4, 1000]) {
       const { records, failure } = await read(unclosed, { size });
-      expect(records).toEqual([["a", "b"], ["1", "x\r\ny"]]);
+      expect(records).toEqual([
+        ["a", "b"],
+        ["1", "x\r\ny"],
+      ]);
       expect(failure).toBe("In line 4, a quote is opened and never closed.");
     }
     expect(await read('a,b\n1,2\n3,4"x\n5,6')).toEqual({
-      records: [["a", "b"], ["1", "2"]],
+      records: [
+        ["a", "b"],
+        ["1", "2"],
+      ],
       failure: expect.stringContaining("In line 3, a quote stands inside an unquoted cell"),
     });
     expect((await read('a\n"1"2\n')).failure).toContain("In line 2, text follows a closing quote");
@@ -139,7 +159,10 @@ describe("records", () => {
     const atLimit = "x".repeat(1024 * 1024 - 2);
     expect((await read(`a,b\n1,${atLimit}\n`, { size: 65536 })).records[1]?.[1]).toHaveLength(atLimit.length);
     const { records, failure } = await read(`a,b\n1,2\n3,"${"y\n".repeat(600_000)}`, { size: 65536 });
-    expect(records).toEqual([["a", "b"], ["1", "2"]]);
+    expect(records).toEqual([
+      ["a", "b"],
+      ["1", "2"],
+    ]);
     expect(failure).toMatch(/^In line 3, the record is larger than 1 MB/);
   });
 

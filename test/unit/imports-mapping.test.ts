@@ -15,16 +15,30 @@ import {
 describe("a mapping", () => {
   test("may name fields of a lead, custom fields, consents and null", () => {
     expect(
-      mappingErrors({ A: "email", B: "customFields.Page views", C: "consent.newsletter", D: null, E: "tags" }),
+      mappingErrors({
+        A: "email",
+        B: "customFields.Page views",
+        C: "consent.newsletter",
+        D: null,
+        E: "tags",
+      }),
     ).toEqual([]);
   });
 
-  test.each(["score", "id", "emial", "customFields.", "customFields.a.b", "customFields.__proto__", "consent.a b", ""])(
-    "may not name %j",
-    (target) => {
-      expect(mappingErrors({ A: target })).toEqual([expect.objectContaining({ path: "mapping.A", code: "unknown_field" })]);
-    },
-  );
+  test.each([
+    "score",
+    "id",
+    "emial",
+    "customFields.",
+    "customFields.a.b",
+    "customFields.__proto__",
+    "consent.a b",
+    "",
+  ])("may not name %j", (target) => {
+    expect(mappingErrors({ A: target })).toEqual([
+      expect.objectContaining({ path: "mapping.A", code: "unknown_field" }),
+    ]);
+  });
 
   test("may not fill one field from two columns, but may leave out several", () => {
     expect(mappingErrors({ A: "email", B: "email" })).toEqual([
@@ -34,7 +48,10 @@ describe("a mapping", () => {
   });
 
   test("naming a column that the file does not have is noticed", () => {
-    expect(unknownColumns({ Mail: "email", toString: null, Name: "lastName" }, ["Name", "E-mail"])).toEqual(["Mail", "toString"]);
+    expect(unknownColumns({ Mail: "email", toString: null, Name: "lastName" }, ["Name", "E-mail"])).toEqual([
+      "Mail",
+      "toString",
+    ]);
   });
 });
 
@@ -42,7 +59,19 @@ describe("columns without a mapping", () => {
   const guess = (...columns: string[]) => Object.fromEntries(resolveMapping(columns, {}) as ColumnTargets);
 
   test("go to the field they are known for", () => {
-    expect(guess("First Name", "Surname", "E-mail", "Mobile", "Company", "Job Title", "Lead Source", "Prospect ID", "Tags")).toEqual({
+    expect(
+      guess(
+        "First Name",
+        "Surname",
+        "E-mail",
+        "Mobile",
+        "Company",
+        "Job Title",
+        "Lead Source",
+        "Prospect ID",
+        "Tags",
+      ),
+    ).toEqual({
       "First Name": "firstName",
       Surname: "lastName",
       "E-mail": "email",
@@ -65,7 +94,9 @@ describe("columns without a mapping", () => {
   });
 
   test("become custom fields with keys of their own", () => {
-    expect(guess("TotalVisits", "How did you hear?", "how-did-you-hear", "CRM", "शहर", "2nd City", "constructor")).toEqual({
+    expect(
+      guess("TotalVisits", "How did you hear?", "how-did-you-hear", "CRM", "शहर", "2nd City", "constructor"),
+    ).toEqual({
       TotalVisits: "customFields.totalVisits",
       "How did you hear?": "customFields.howDidYouHear",
       "how-did-you-hear": "customFields.howDidYouHear2",
@@ -92,18 +123,29 @@ describe("columns without a mapping", () => {
 
   test("always have different targets", () => {
     fc.assert(
-      fc.property(fc.uniqueArray(fc.string({ minLength: 1, maxLength: 80 }), { maxLength: 60 }), (columns) => {
-        const targets = (resolveMapping(columns, {}) as ColumnTargets).map(([, target]) => target);
-        expect(new Set(targets).size).toBe(columns.length);
-        expect(mappingErrors(Object.fromEntries(targets.map((target, index) => [`c${index}`, target])))).toEqual([]);
-      }),
+      fc.property(
+        fc.uniqueArray(fc.string({ minLength: 1, maxLength: 80 }), { maxLength: 60 }),
+        (columns) => {
+          const targets = (resolveMapping(columns, {}) as ColumnTargets).map(([, target]) => target);
+          expect(new Set(targets).size).toBe(columns.length);
+          expect(
+            mappingErrors(Object.fromEntries(targets.map((target, index) => [`c${index}`, target]))),
+          ).toEqual([]);
+        },
+      ),
     );
   });
 
   test("of the sample have keys that read well", () => {
     const [heading = ""] = readFileSync("test/fixtures/leads-sample.csv", "utf8").split("\r\n");
     expect(Object.values(guess(...heading.split(",")))).toEqual(
-      expect.arrayContaining(["externalId", "source", "tags", "customFields.totalVisits", "customFields.doNotEmail"]),
+      expect.arrayContaining([
+        "externalId",
+        "source",
+        "tags",
+        "customFields.totalVisits",
+        "customFields.doNotEmail",
+      ]),
     );
     expect(camelCase("I agree to pay the amount through cheque")).toBe("iAgreeToPayTheAmountThroughCheque");
   });
@@ -133,11 +175,26 @@ describe("the type of a custom field", () => {
   });
 
   test("is learned from all cells, and widened to text by one that does not fit", () => {
-    const types: FieldTypes = new Map([["visits", "number"], ["note", "text"]]);
-    expect([...learn(types, [["visits", "3"], ["converted", "1"], ["converted", "0"], ["note", "7"]])]).toEqual([
-      ["converted", "number"],
+    const types: FieldTypes = new Map([
+      ["visits", "number"],
+      ["note", "text"],
     ]);
-    expect([...learn(types, [["visits", "many"], ["visits", "3"], ["optIn", "Yes"], ["optIn", "1"]])]).toEqual([
+    expect([
+      ...learn(types, [
+        ["visits", "3"],
+        ["converted", "1"],
+        ["converted", "0"],
+        ["note", "7"],
+      ]),
+    ]).toEqual([["converted", "number"]]);
+    expect([
+      ...learn(types, [
+        ["visits", "many"],
+        ["visits", "3"],
+        ["optIn", "Yes"],
+        ["optIn", "1"],
+      ]),
+    ]).toEqual([
       ["visits", "text"],
       ["optIn", "text"],
     ]);
@@ -177,7 +234,15 @@ describe("a row", () => {
         customFields: { visits: 3, city: "Pune" },
         consent: { news: true },
       },
-      record: { Email: " a@b.c ", Status: "New", Tags: "x; y,x,", Visits: "3", City: "Pune", News: "Yes", "Left out": "z" },
+      record: {
+        Email: " a@b.c ",
+        Status: "New",
+        Tags: "x; y,x,",
+        Visits: "3",
+        City: "Pune",
+        News: "Yes",
+        "Left out": "z",
+      },
     });
   });
 
@@ -189,7 +254,10 @@ describe("a row", () => {
     [["a@b.c", "new"], /^The row has 2 cells, the heading 7\.$/],
     [["a@b.c"], /^The row has 1 cell, the heading 7\.$/],
     [["a", "b", "c", "d", "e", "f", "g", "h"], /^The row has 8 cells/],
-    [["a@b.c", "", "", "", "x".repeat(5001), "", ""], /^The cell "City" has 5001 characters; 5000 are allowed/],
+    [
+      ["a@b.c", "", "", "", "x".repeat(5001), "", ""],
+      /^The cell "City" has 5001 characters; 5000 are allowed/,
+    ],
     [["a@b.c", "", "", "", "", "", "x".repeat(300_000)], /^The row is larger than 200 KB/],
   ])("of another shape is rejected with the reason, and kept short (%#)", (cells, reason) => {
     const rejected = row(...cells);
@@ -198,7 +266,10 @@ describe("a row", () => {
   });
 
   test("with a surplus cell keeps it in the record", () => {
-    expect(row("1", "2", "3", "4", "5", "6", "7", "8").record).toMatchObject({ "Left out": "7", "column 8": "8" });
+    expect(row("1", "2", "3", "4", "5", "6", "7", "8").record).toMatchObject({
+      "Left out": "7",
+      "column 8": "8",
+    });
   });
 });
 
@@ -209,7 +280,13 @@ describe("batches", () => {
 
   test("end with the last row allowed, or before they grow too large", () => {
     const cuts = [...cut(rows(1, 1, 1, 9, 9, 30, 1), { rows: 2, bytes: 10 }, size)];
-    expect(cuts.map((batch) => batch.map(({ rowNumber }) => rowNumber))).toEqual([[1, 2], [3, 4], [5], [6], [7]]);
+    expect(cuts.map((batch) => batch.map(({ rowNumber }) => rowNumber))).toEqual([
+      [1, 2],
+      [3, 4],
+      [5],
+      [6],
+      [7],
+    ]);
   });
 
   test("begin after the heading and the rows already done, and end with those before a failure", async () => {

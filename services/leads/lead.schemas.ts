@@ -1,0 +1,106 @@
+import { z } from "zod";
+import type { Listing } from "../../mixins/listing.ts";
+import { email, id, text, timestamp } from "../../mixins/schemas.ts";
+
+export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
+
+export const scoreReason = z.strictObject({ factor: z.string(), points: z.number(), detail: z.string() });
+const customFields = z
+  .record(
+    z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
+    z.union([text(5000), z.number(), z.boolean(), z.null()]),
+  )
+  .refine((fields) => Object.keys(fields).length <= 100, "at most 100 custom fields");
+const consent = z.record(z.string().regex(/^\w{1,32}$/), z.union([z.boolean(), text(200), z.null()]));
+
+/** A person who may buy, before they are a contact. */
+export const lead = z.strictObject({
+  id,
+  externalId: z.string().nullable(),
+  firstName: z.string().nullable(),
+  lastName: z.string().nullable(),
+  /** Lowercased. */
+  email: z.string().nullable(),
+  /** E.164. */
+  phone: z.string().nullable(),
+  companyName: z.string().nullable(),
+  title: z.string().nullable(),
+  source: z.string().nullable(),
+  status: z.enum(leadStatuses),
+  /** 0 to 100; scoreReasons explain every point. */
+  score: z.number().int().min(0).max(100),
+  scoreReasons: z.array(scoreReason),
+  assignedTo: id.nullable(),
+  tags: z.array(z.string()),
+  customFields: z.record(z.string(), z.unknown()),
+  consent: z.record(z.string(), z.unknown()),
+  lastActivityAt: timestamp.nullable(),
+  convertedAt: timestamp.nullable(),
+  createdAt: timestamp,
+  updatedAt: timestamp,
+  version: z.number().int(),
+});
+export type LeadView = z.output<typeof lead>;
+
+/** What a caller may say of a lead. Phones may be written as people do; they become E.164. */
+const leadFields = {
+  externalId: text(200).nullable(),
+  firstName: text(200).nullable(),
+  lastName: text(200).nullable(),
+  email: email.nullable(),
+  phone: text(40).nullable(),
+  companyName: text(300).nullable(),
+  title: text(200).nullable(),
+  source: text(100).nullable(),
+  assignedTo: id.nullable(),
+  tags: z.array(text(50)).max(50),
+  customFields,
+  consent,
+};
+/** A lead is somebody: one of these must be there. */
+const identifying = ["email", "phone", "firstName", "lastName", "companyName", "externalId"] as const;
+const somebody = (input: Partial<Record<(typeof identifying)[number], unknown>>) =>
+  identifying.some((field) => input[field] !== undefined && input[field] !== null);
+const somebodyMessage = `give at least one of ${identifying.join(", ")}`;
+
+export const leadInput = z
+  .strictObject({ ...leadFields, status: z.enum(["new", "contacted", "qualified", "unqualified"]) })
+  .partial();
+export type LeadInput = z.output<typeof leadInput>;
+export const newLead = leadInput.refine(somebody, somebodyMessage);
+
+export const leadListing: Listing = {
+  table: "leads",
+  fields: {
+    id: "uuid",
+    externalId: "text",
+    firstName: "text",
+    lastName: "text",
+    email: "text",
+    phone: "text",
+    companyName: "text",
+    title: "text",
+    source: "text",
+    status: "text",
+    score: "integer",
+    scoreReasons: "json",
+    assignedTo: "uuid",
+    tags: "text[]",
+    customFields: "json",
+    consent: "json",
+    lastActivityAt: "timestamp",
+    convertedAt: "timestamp",
+    createdAt: "timestamp",
+    updatedAt: "timestamp",
+    version: "integer",
+  },
+  filterable: [
+    ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "source", "status"],
+    ...["score", "assignedTo", "tags", "lastActivityAt", "convertedAt", "createdAt", "updatedAt"],
+  ],
+  sortable: ["createdAt", "updatedAt", "score", "lastActivityAt", "lastName", "companyName"],
+  nullable: ["lastActivityAt", "lastName", "companyName"],
+  defaultSort: "-createdAt",
+  searchColumn: "search",
+  customFields: true,
+};

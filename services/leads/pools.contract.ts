@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { action } from "../../mixins/contract.ts";
+import { listParams, type Listing } from "../../mixins/listing.ts";
+import { byId, byIdVersioned, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+import { conditionOn, factFields } from "./condition.schemas.ts";
+
+/** Pools may ask for the score too; a scoring rule may not. */
+const criterion = conditionOn([...factFields, "score"]);
+const pool = z.strictObject({
+  id,
+  name: z.string(),
+  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
+  members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
+  criteria: z.array(criterion),
+  priority: z.number().int(),
+  isActive: z.boolean(),
+  createdAt: timestamp,
+  updatedAt: timestamp,
+  version: z.number().int(),
+});
+export type PoolView = z.output<typeof pool>;
+const poolFields = {
+  name: text(100),
+  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
+  members: z
+    .array(z.strictObject({ userId: id, weight: z.number().int().min(1).max(100).default(1) }))
+    .max(200)
+    .refine(
+      (members) => new Set(members.map((m) => m.userId)).size === members.length,
+      "a member stands twice",
+    ),
+  criteria: z.array(criterion).max(20),
+  priority: z.number().int().min(0).max(10_000),
+  isActive: z.boolean(),
+};
+export const poolListing: Listing = {
+  table: "assignment_pools",
+  fields: {
+    id: "uuid",
+    name: "text",
+    strategy: "text",
+    members: "json",
+    criteria: "json",
+    priority: "integer",
+    isActive: "boolean",
+    createdAt: "timestamp",
+    updatedAt: "timestamp",
+    version: "integer",
+  },
+  filterable: ["name", "strategy", "isActive"],
+  sortable: ["priority", "name", "createdAt"],
+  defaultSort: "priority",
+};
+
+/** Actions on assignment pools; part of leadsContract. */
+export const poolActions = {
+  listPools: action({
+    summary: "Lists assignment pools in the order they are tried",
+    params: listParams(poolListing),
+    returns: pageOf(pool.partial().extend({ id })),
+    permission: "pools:read",
+    rest: "GET /assignment-pools",
+  }),
+  createPool: action({
+    summary: "Makes an assignment pool",
+    params: z.strictObject({
+      ...poolFields,
+      criteria: poolFields.criteria.default([]),
+      priority: poolFields.priority.default(100),
+      isActive: poolFields.isActive.default(true),
+    }),
+    returns: pool,
+    permission: "pools:create",
+    rest: "POST /assignment-pools",
+    status: 201,
+  }),
+  getPool: action({
+    summary: "One assignment pool",
+    params: byId,
+    returns: pool,
+    permission: "pools:read",
+    rest: "GET /assignment-pools/:id",
+  }),
+  updatePool: action({
+    summary: "Changes an assignment pool",
+    params: z.strictObject(poolFields).partial().extend({ id, expectedVersion }),
+    returns: pool,
+    permission: "pools:update",
+    rest: "PATCH /assignment-pools/:id",
+  }),
+  removePool: action({
+    summary: "Deletes an assignment pool; its leads stay with their assignees",
+    params: byIdVersioned,
+    returns: z.null(),
+    permission: "pools:delete",
+    rest: "DELETE /assignment-pools/:id",
+    status: 204,
+  }),
+};
+
+const poolEvent = z.strictObject({ pool });
+export const poolEvents = { "pool.created": poolEvent, "pool.updated": poolEvent, "pool.deleted": poolEvent };

@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { action } from "../../mixins/contract.ts";
+import { text } from "../../mixins/schemas.ts";
+import { conditionOn, factFields } from "./condition.schemas.ts";
+import { leadInput, scoreReason } from "./lead.schemas.ts";
+
+const scoringRule = z.strictObject({
+  /** Stable name of what is judged, shown in scoreReasons. */
+  factor: text(100),
+  points: z.number().int().min(-100).max(100),
+  /** All must hold. */
+  conditions: z.array(conditionOn(factFields)).min(1).max(10),
+  detail: text(300),
+});
+const scoringRules = z.strictObject({
+  rules: z.array(scoringRule),
+  /** True while the organization has none of its own; version is 0 then. */
+  isDefault: z.boolean(),
+  version: z.number().int(),
+});
+
+/** Actions on scores and their rules; part of leadsContract. */
+export const scoringActions = {
+  score: action({
+    summary: "Scores leads without storing them",
+    params: z.strictObject({ leads: z.array(leadInput).min(1).max(1000) }),
+    returns: z.strictObject({
+      scores: z.array(
+        z.strictObject({ score: z.number().int(), probability: z.number(), reasons: z.array(scoreReason) }),
+      ),
+    }),
+    permission: "scoring:read",
+    rest: "POST /leads/score",
+  }),
+  getScoringRules: action({
+    summary: "The organization's scoring rules, or the defaults",
+    params: z.strictObject({}),
+    returns: scoringRules,
+    permission: "scoring:read",
+    rest: "GET /scoring/rules",
+  }),
+  setScoringRules: action({
+    summary: "Replaces the scoring rules; every lead is rescored in the background",
+    params: z.strictObject({
+      rules: z.array(scoringRule).max(100),
+      /** 0 while the defaults hold. */
+      expectedVersion: z.number().int().min(0).optional(),
+    }),
+    returns: scoringRules,
+    permission: "scoring:update",
+    rest: "PUT /scoring/rules",
+  }),
+};

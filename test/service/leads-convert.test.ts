@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { v7 as uuidv7 } from "uuid";
+import { inspect } from "../support/database.ts";
+import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
+
+let node: TestNode;
+let org: TestOrganization<"rep">;
+beforeAll(async () => {
+  node = await startTestNode({ SERVICES: "identity,leads" });
+  org = await makeOrganization(node, { rep: "sales_rep" });
+});
+afterAll(() => node.stop());
+
+const create = (input: Record<string, unknown>) => node.call("leads.create", input, org.as("admin"));
+const convert = (id: string, params: Record<string, unknown> = {}) =>
+  node.call("leads.convert", { id, ...params }, org.as("admin"));
+const count = async (table: string) =>
+  (
+    await inspect<{ count: number }>(
+      shardUrl(node, org.id),
+      `SELECT count(*)::int FROM ${table} WHERE organization_id = $1`,
+      [org.id],
+    )
+  )[0]?.count as number;
+
+test("makes a contact, a company and a deal of a lead, with their events", async () => {
+  const lead = await create({
+    firstName: "Ada",
+    lastName: "Lovelace",
+    email: "ada@engine.example",
+    phone: "+442079460958",
+    companyName: "Engines Ltd",
+    assignedTo: org.userId("rep"),
+    tags: ["math"],
+  });
+  const { contact, company, deal } = await convert(lead.id, {
+    createDeal: true,
+    amount: { amount: "1234.50", currency: "INR" },
+  });
+  expect(contact).toMatchObject({
+    firstName: "Ada",
+    email: "ada@engine.example",
+    lifecycleStage: "opportunity",
+    companyId: company?.id,
+    leadId: lead.id,
+    assignedTo: org.userId("rep"),
+    version: 1,
+  });
+  expect(company).toMatchObject({ name: "Engines Ltd", version: 1 });
+  expect(deal).toMatchObject({
+    name: "Engines Ltd",
+    amount: { amount: "1234.50", currency: "INR" },
+    ownerId: org.userId("rep"),
+    contactId: contact.id,
+    companyId: company?.id,
+    status: "open",
+  });
+  const [pipeline] = await inspect<{ id: string; stages: { id: string; name: string }[] }>(
+    shardUrl(node, org.id),
+    "SELECT id, stages FROM pipelines WHERE organization_id = $1 AND is_default",
+    [org.id],
+  );
+  expect(pipeline?.stages.map(({ name }) => name)).toEqual([
+    "Qualification",
+    "Proposal",
+    "Negotiation",
+    "Won",
+    "Lost",
+  ]);
+  expect(deal).toMatchObject({ pipelineId: pipeline?.id, stageId: pipeline?.stages[0]?.id });
+  const after = await node.call("leads.get", { id: lead.id }, org.as("admin"));
+  expect(after).toMatchObject({ status: "converted", version: 2, convertedAt: expect.any(String) });
+  const events = await inspect<{ type: string }>(
+    shardUrl(node, org.id),
+    "SELECT type FROM events WHERE entity_id = ANY ($1) ORDER BY position",
+    [[lead.id, contact.id, company?.id, deal?.id]],
+  );
+  expect(events.map(({ type }) => type)).toEqual([
+    ...["lead.created", "company.created", "contact.created", "deal.created", "lead.converted"],
+  ]);
+});
+
+test("links the contact that has the lead's email, and moves it only forward", async () => {
+  const first = await convert((await create({ email: "same@x.example" })).id, { createDeal: true });
+  const second = await convert((await create({ email: "same@x.example", companyName: "X Inc" })).id);
+  expect(second.contact).toMatchObject({
+    id: first.contact.id,
+    lifecycleStage: "opportunity",
+    companyId: second.company?.id,
+    leadId: first.contact.leadId,
+    version: 2,
+  });
+});
+
+test("finds a company by its name in any case", async () => {
+  const first = await convert((await create({ firstName: "1", companyName: "Case Co" })).id);
+  const second = await convert((await create({ firstName: "2", companyName: "CASE CO" })).id);
+  expect(second.company).toEqual(first.company);
+});
+
+test("of two at once one converts the lead and the other is told so", async () => {
+  const lead = await create({ email: "race@x.example", companyName: "Race Co" });
+  const before = {
+    contacts: await count("contacts"),
+    companies: await count("companies"),
+    deals: await count("deals"),
+  };
+  const outcomes = await Promise.allSettled([1, 2, 3].map(() => convert(lead.id, { createDeal: true })));
+  expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  for (const outcome of outcomes)
+    if (outcome.status === "rejected")
+      expect(outcome.reason).toMatchObject({ code: 409, type: "LEAD_ALREADY_CONVERTED" });
+  expect({
+    contacts: await count("contacts"),
+    companies: await count("companies"),
+    deals: await count("deals"),
+  }).toEqual({ contacts: before.contacts + 1, companies: before.companies + 1, deals: before.deals + 1 });
+});
+
+test("leads of one company and one person converted at once make one of each, and one default pipeline", async () => {
+  const own = await makeOrganization(node);
+  const leads = await Promise.all(
+    Array.from({ length: 8 }, () =>
+      node.call("leads.create", { email: "crowd@x.example", companyName: "Crowd" }, own.as("admin")),
+    ),
+  );
+  const answers = await Promise.all(
+    leads.map(({ id }) => node.call("leads.convert", { id, createDeal: true }, own.as("admin"))),
+  );
+  expect(new Set(answers.map(({ contact }) => contact.id)).size).toBe(1);
+  expect(new Set(answers.map(({ company }) => company?.id)).size).toBe(1);
+  expect(new Set(answers.map(({ deal }) => deal?.pipelineId)).size).toBe(1);
+  expect(new Set(answers.map(({ deal }) => deal?.id)).size).toBe(8);
+});
+
+test("names a pipeline that does not exist, and leaves nothing behind", async () => {
+  const lead = await create({ email: "pipe@x.example", companyName: "Pipe Co" });
+  const companies = await count("companies");
+  await expect(convert(lead.id, { createDeal: true, pipelineId: uuidv7() })).rejects.toMatchObject({
+    code: 422,
+    data: { errors: [{ path: "pipelineId" }] },
+  });
+  expect(await count("companies")).toBe(companies);
+  expect((await node.call("leads.get", { id: lead.id }, org.as("admin"))).status).toBe("new");
+});
+
+test("a converted lead keeps its status", async () => {
+  const lead = await create({ email: "done@x.example" });
+  await convert(lead.id);
+  await expect(
+    node.call("leads.update", { id: lead.id, status: "new" }, org.as("admin")),
+  ).rejects.toMatchObject({ code: 409, type: "LEAD_ALREADY_CONVERTED" });
+  expect(await node.call("leads.update", { id: lead.id, tags: ["won"] }, org.as("admin"))).toMatchObject({
+    status: "converted",
+    tags: ["won"],
+  });
+});

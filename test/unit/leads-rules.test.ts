@@ -1,0 +1,216 @@
+import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import type { PoolMember } from "../../entities/leads.ts";
+import { dealName, firstOpenStage, furthestStage } from "../../services/leads/convert.rules.ts";
+import { ImportPlan } from "../../services/leads/import.rules.ts";
+import { disarm } from "../../services/leads/leads.export.ts";
+import { changeLead, composeLead, normalise } from "../../services/leads/leads.rules.ts";
+import { normalisePhone } from "../../services/leads/normalise.ts";
+import { nextMembers, planPools } from "../../services/leads/pools.rules.ts";
+
+const origin = { organizationId: "o", now: "2026-01-01T00:00:00.000Z" };
+const scoring = { rules: [], version: 3 };
+const compose = (input: Parameters<typeof composeLead>[0], id = "1") =>
+  composeLead(input, { id, ...origin }, scoring);
+
+describe("a phone", () => {
+  test.each([
+    ["+1 (415) 555-0100", "+14155550100"],
+    ["0014155550100", "+14155550100"],
+    ["+44 20 7946 0958", "+442079460958"],
+    ["98765 43210", "+919876543210"],
+    ["09876543210", "+919876543210"],
+    ["(022) 2345-6789", "+912223456789"],
+    ["91-98765-43210", "+919876543210"],
+    ["+12", null],
+    ["12", null],
+    ["call me", null],
+    ["+999999999999999999999", null],
+    ["98765 43210 or 98765 43211", null],
+  ])("%s is %s", (written, expected) => {
+    expect(normalisePhone(written)).toBe(expected);
+  });
+  test("that is normal stays as it is", () => {
+    expect(normalise({ phone: "+14155550100" })).toEqual({ input: { phone: "+14155550100" }, problems: [] });
+  });
+});
+
+describe("a change", () => {
+  const before = compose({ firstName: "A", tags: ["x"], customFields: { a: 1, b: { c: 1 } as never } });
+  const later = "2026-02-01T00:00:00.000Z";
+  test("of nothing is none", () => {
+    expect(changeLead(before, {}, scoring, later)).toBeNull();
+    expect(
+      changeLead(before, { firstName: "A", tags: ["x"], customFields: { a: 1, z: null } }, scoring, later),
+    ).toBeNull();
+  });
+  test("names the fields that differ and raises the version once", () => {
+    expect(
+      changeLead(before, { firstName: null, title: "T", customFields: { a: null } }, scoring, later),
+    ).toMatchObject({
+      row: { first_name: null, title: "T", version: 2, updated_at: later, custom_fields: { b: { c: 1 } } },
+      changes: ["firstName", "title", "customFields"],
+    });
+  });
+  test("of the status of a converted lead is refused, of its tags not", () => {
+    const converted = { ...before, status: "converted" as const };
+    expect(() => changeLead(converted, { status: "new" }, scoring, later)).toThrow("converted already");
+    expect(changeLead(converted, { tags: [] }, scoring, later)?.changes).toEqual(["tags"]);
+  });
+});
+
+const members = (...weights: number[]): PoolMember[] =>
+  weights.map((weight, index) => ({ userId: `u${index}`, weight }));
+
+describe("a pool", () => {
+  test("round robin goes on from its position, in turns", () => {
+    expect(nextMembers("round_robin", members(1, 1, 1), 4, 4, new Map())).toEqual(["u1", "u2", "u0", "u1"]);
+  });
+  test("weighted spreads the turns of the heavy among those of the light", () => {
+    expect(nextMembers("weighted", members(5, 1, 1), 0, 8, new Map())).toEqual([
+      "u0",
+      "u0",
+      "u1",
+      "u0",
+      "u2",
+      "u0",
+      "u0",
+      "u0",
+    ]);
+  });
+  test("weighted gives each in a cycle as many turns as its weight, wherever it is cut", () => {
+    const weights = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(weights, fc.nat(500), fc.nat(30), (weight, start, cut) => {
+        const pool = members(...weight);
+        const total = weight.reduce((sum, one) => sum + one, 0);
+        const turns = nextMembers("weighted", pool, start, total, new Map());
+        expect(pool.map(({ userId }) => turns.filter((turn) => turn === userId).length)).toEqual(weight);
+        const parts = Math.min(cut, total);
+        expect([
+          ...nextMembers("weighted", pool, start, parts, new Map()),
+          ...nextMembers("weighted", pool, start + parts, total - parts, new Map()),
+        ]).toEqual(turns);
+      }),
+    );
+  });
+  test("least loaded fills up from the bottom, ties by the order of members", () => {
+    const loads = new Map([
+      ["u0", 2],
+      ["u2", 1],
+    ]);
+    expect(nextMembers("least_loaded", members(1, 1, 1), 7, 5, loads)).toEqual([
+      "u1",
+      "u1",
+      "u2",
+      "u0",
+      "u1",
+    ]);
+  });
+  test("without a member gives nobody", () => {
+    expect(nextMembers("round_robin", [], 0, 3, new Map())).toEqual([]);
+  });
+  test("gets the leads without an assignee that meet its criteria, if it is the first with an active member", () => {
+    const pools = [
+      { id: "empty", members: members(), criteria: [] },
+      { id: "retired", members: [{ userId: "gone", weight: 1 }], criteria: [] },
+      { id: "web", members: members(1), criteria: [{ field: "source", op: "eq" as const, value: "web" }] },
+      { id: "all", members: members(1), criteria: [] },
+    ];
+    const rows = [
+      compose({ source: "web" }, "1"),
+      compose({ source: "fair" }, "2"),
+      compose({ assignedTo: "x" }, "3"),
+    ];
+    expect(
+      planPools(pools, rows, new Set(["u0"])).map(([pool, planned]) => [pool, planned.map(({ id }) => id)]),
+    ).toEqual([
+      ["all", ["2"]],
+      ["web", ["1"]],
+    ]);
+  });
+});
+
+describe("conversion", () => {
+  test("a contact's stage never moves back", () => {
+    expect(furthestStage("customer", "sql")).toBe("customer");
+    expect(furthestStage("lead", "opportunity")).toBe("opportunity");
+  });
+  test("a deal is called after the company, else the person", () => {
+    expect(dealName(compose({ companyName: "Acme", firstName: "A" }))).toBe("Acme");
+    expect(dealName(compose({ firstName: "A", lastName: "B" }))).toBe("A B");
+    expect(dealName(compose({ email: "a@b.example" }))).toBe("a@b.example");
+  });
+  test("a deal begins in the open stage that comes first", () => {
+    const stage = (id: string, position: number, kind: "open" | "won") => ({
+      id,
+      name: id,
+      probability: 1,
+      position,
+      kind,
+    });
+    expect(firstOpenStage([stage("w", 0, "won"), stage("b", 2, "open"), stage("a", 1, "open")])?.id).toBe(
+      "a",
+    );
+    expect(firstOpenStage([stage("w", 0, "won")])).toBeUndefined();
+  });
+});
+
+describe("a cell of the export", () => {
+  test.each([
+    ["=1+1", "'=1+1"],
+    ["+91", "'+91"],
+    ["-1", "'-1"],
+    ["@x", "'@x"],
+    ["\tx", "'\tx"],
+    ["\rx", "'\rx"],
+    ["a=b", "a=b"],
+    ["", ""],
+  ])("%j is written %j", (cell, expected) => {
+    expect(disarm(cell)).toBe(expected);
+  });
+  test("that is a number stays one", () => {
+    expect(disarm(-5)).toBe(-5);
+  });
+});
+
+describe("a batch of an import", () => {
+  const stored = compose({ externalId: "x1", email: "old@a.example" }, "stored");
+  const from = (rowNumber: number) => ({ rowNumber, record: {} });
+  const planOf = (onDuplicate: "skip" | "update" | "create") =>
+    new ImportPlan(onDuplicate, [stored], scoring, { ...origin, importId: "i" });
+
+  test("with skip takes each person once, stored or not", () => {
+    const plan = planOf("skip");
+    plan.take(from(1), { email: "old@a.example" }, "a");
+    plan.take(from(2), { email: "new@a.example", phone: "+1" }, "b");
+    plan.take(from(3), { phone: "+1" }, "c");
+    expect(plan.counts).toEqual({ created: 1, updated: 0, skipped: 2 });
+    expect(plan.changed()).toEqual([]);
+  });
+  test("with update changes the stored lead once, whatever the number of rows", () => {
+    const plan = planOf("update");
+    plan.take(from(1), { externalId: "x1", title: "T" }, "a");
+    plan.take(from(2), { email: "old@a.example", source: "S" }, "b");
+    expect(plan.counts).toEqual({ created: 0, updated: 2, skipped: 0 });
+    expect(plan.changed()).toMatchObject([
+      { row: { title: "T", source: "S", version: 2, import_id: "i" }, before: stored },
+    ]);
+  });
+  test("with update a later row may change a lead that an earlier one makes", () => {
+    const plan = planOf("update");
+    plan.take(from(1), { email: "n@a.example" }, "a");
+    plan.take(from(2), { email: "n@a.example", title: "T" }, "b");
+    expect(plan.created()).toMatchObject([{ row: { id: "a", title: "T", version: 1 } }]);
+    expect(plan.withdraw(plan.created()[0] as never).map(({ rowNumber }) => rowNumber)).toEqual([1, 2]);
+    expect(plan.counts).toEqual({ created: 0, updated: 0, skipped: 0 });
+  });
+  test("with create makes everybody again, but an external id only once", () => {
+    const plan = planOf("create");
+    plan.take(from(1), { email: "old@a.example" }, "a");
+    plan.take(from(2), { externalId: "x2" }, "b");
+    expect(() => plan.take(from(3), { externalId: "x1" }, "c")).toThrow();
+    expect(() => plan.take(from(4), { externalId: "x2" }, "d")).toThrow();
+    expect(plan.counts).toEqual({ created: 2, updated: 0, skipped: 0 });
+  });
+});
