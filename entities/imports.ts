@@ -9,7 +9,8 @@ export const LeadImport = defineEntity({
     ...tenantColumns,
     createdBy: p.uuid().nullable(),
     fileName: p.string(),
-    mapping: p.json<Record<string, string | null>>(),
+    /** Column and target, in the order of the file: a JSON object would lose it. */
+    mapping: p.json<[string, string | null][]>(),
     onDuplicate: p.string().$type<"skip" | "update" | "create">(),
     isDryRun: p.boolean().default(false),
     /** pending | running | completed | failed | rolling_back | rolled_back */

@@ -66,6 +66,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
 
   return async function run(ctx: CallContext): Promise<unknown> {
     const start = performance.now();
+    // an upload may break while the call is refused, when nobody listens to it yet
+    ctx.stream?.on("error", () => undefined);
     try {
       const { organizationId = "", userId = null, role = "", idempotency } = ctx.meta;
       const actor = { organizationId, userId, role };

@@ -209,8 +209,7 @@ export class UnitOfWork {
 
   /** Sends statements in one round trip, preceded by BEGIN if asked; answers their results. */
   async #pipeline(statements: Statement[], withBegin: boolean): Promise<QueryResult[]> {
-    this.#client ??= this.#shard.pool.connect();
-    const client = await this.#client;
+    const client = await this.#connection();
     return observeQuery(async () => {
       const sent = withBegin ? [client.query(beginText(this.scope))] : [];
       for (const { name, text, values } of statements)
@@ -230,6 +229,10 @@ export class UnitOfWork {
     return this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
   }
 
+  #connection(): Promise<PoolClient> {
+    return (this.#client ??= this.#shard.pool.connect());
+  }
+
   /** The connection, with the transaction begun and the idempotency key claimed. */
   #open(): Promise<PoolClient> {
     if (this.#isOver) return Promise.reject(new Error("This unit of work is over"));
@@ -239,7 +242,7 @@ export class UnitOfWork {
           this.#idempotency ? [claimKey(this.#idempotency.key, this.#idempotency.fingerprint, null)] : [],
           true,
         );
-      return (await this.#client);
+      return this.#connection();
     })();
     return this.#opened;
   }

@@ -15,22 +15,11 @@ export async function calls(ctx: Ctx<"leads.get">): Promise<void> {
   await ctx.call("leads.get", { leadId: id });
   // @ts-expect-error a field the result does not have
   void lead.password;
+  const about = { entity: { kind: "lead", id, version: 1 }, actorId: null, audience: null };
   // @ts-expect-error unknown event
-  record(ctx.locals.tx, {
-    type: "lead.vanished",
-    entity: { kind: "lead", id, version: 1 },
-    actorId: null,
-    audience: null,
-    data: {},
-  });
+  record(ctx.locals.tx, { ...about, type: "lead.vanished", data: {} });
   // @ts-expect-error wrong payload
-  record(ctx.locals.tx, {
-    type: "lead.created",
-    entity: { kind: "lead", id, version: 1 },
-    actorId: null,
-    audience: null,
-    data: { id },
-  });
+  record(ctx.locals.tx, { ...about, type: "lead.created", data: { id } });
   void score;
 }
 
