@@ -89,6 +89,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       try {
         result = (await handler(ctx as never)) ?? null;
         checkResult(name, spec, result, runtime.checkResults);
+        if (home === "control" && tx.hasEvents)
+          throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
         await tx.commit(result);
       } catch (error) {
         await tx.rollback();

@@ -57,7 +57,10 @@ export async function startNode(env: Env): Promise<Node> {
       onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
     });
     closers.push(() => database.close());
-    const hints = new FeedHints((organizationId) => void broker.emit("events.appended", { organizationId }));
+    const hints = new FeedHints((organizationId) => {
+      // a hint that is lost costs the sequencer's next poll, nothing else
+      broker.emit("events.appended", { organizationId }).catch(() => undefined);
+    });
     const runtime: Runtime = {
       env,
       version: packageJson.version,
@@ -77,7 +80,12 @@ export async function startNode(env: Env): Promise<Node> {
       if (env.NATS_URL !== undefined && broker.transit?.connected !== true)
         throw new Error("NATS is not connected");
     });
-    return { broker, runtime, services, metricsPort: ops.port, stop: () => broker.stop() };
+    const stop = async () => {
+      // without NATS the broker cannot say goodbye and skips its stopped hook
+      await broker.stop().catch((error: Error) => broker.logger.warn(`stopping: ${error.message}`));
+      await closeAll();
+    };
+    return { broker, runtime, services, metricsPort: ops.port, stop };
   } catch (error) {
     await closeAll();
     throw error;
