@@ -6,7 +6,7 @@ import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
-import { requireFreePort } from "../mixins/free-port.ts";
+import { requireFreePort } from "../mixins/ports.ts";
 import { OpsServer } from "../mixins/ops-server.ts";
 import { SealedBox } from "../mixins/sealed-box.ts";
 import type { Runtime } from "../mixins/service.ts";

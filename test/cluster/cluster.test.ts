@@ -35,6 +35,11 @@ beforeAll(async () => {
     async () => (await new Client(gateway.origin).get(`${gateway.origin}/health`)).status === 200,
   );
   admin = await eventually(() => new Client(gateway.origin).register("Cluster"), 20_000);
+  await eventually(async () => {
+    await admin.get("/auth/me");
+    const answered = await Promise.all(cores.map((core) => served(core, "identity.me")));
+    return answered.every((count) => count > 0);
+  }, 20_000);
 }, 120_000);
 
 afterAll(async () => {
@@ -43,8 +48,8 @@ afterAll(async () => {
   for (const url of databases) await dropDatabase(url);
 }, 60_000);
 
-const served = (core: NodeProcess) =>
-  metric(core, "crm_action_duration_seconds_count", 'action="leads.create"');
+const served = (core: NodeProcess, action = "leads.create") =>
+  metric(core, "crm_action_duration_seconds_count", `action="${action}"`);
 
 /** As a client should: repeats a 503 with the same key after the pause it was told. */
 async function capture(client: Client, index: number): Promise<Answer> {
@@ -80,7 +85,7 @@ async function inParallel<T>(
 test("two cores found by discovery share the calls", async () => {
   const answers = await inParallel(200, 8, (index) => capture(admin, index));
   expect(answers.map((answer) => answer.status)).toEqual(answers.map(() => 201));
-  const shares = await Promise.all(cores.map(served));
+  const shares = await Promise.all(cores.map((core) => served(core)));
   expect(shares.reduce((sum, share) => sum + share)).toBe(200);
   for (const share of shares) expect(share).toBeGreaterThan(60);
 });

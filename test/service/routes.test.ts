@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { AddressInfo } from "node:net";
 import { can } from "../../mixins/actor.ts";
 import { openApiDocument } from "../../services/gateway/openapi.ts";
 import { problem } from "../../services/gateway/problem.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { Client } from "../support/client.ts";
 
 const anId = "01890000-0000-7000-8000-000000000000";
@@ -17,9 +16,7 @@ const clients = {} as Record<(typeof roles)[number], Client>;
 
 beforeAll(async () => {
   node = await startTestNode();
-  const server = (node.broker.getLocalService("gateway") as unknown as { server: { address(): AddressInfo } })
-    .server;
-  visitor = new Client(`http://127.0.0.1:${server.address().port}`);
+  visitor = new Client(originOf(node));
   clients.admin = await visitor.register("Walkers");
   for (const role of roles.slice(1)) clients[role] = await clients.admin.addUser(role);
 });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { createServer, connect } from "node:net";
-import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
+import { freePort } from "../../mixins/ports.ts";
 import { eventually } from "./node.ts";
 
 /** A NATS server of the test's own. */
@@ -49,14 +49,3 @@ const accepts = (port: number) =>
         probe.once("error", () => answer(false));
       }),
   );
-
-function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const probe = createServer();
-    probe.once("error", fail);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => done(port));
-    });
-  });
-}

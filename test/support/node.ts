@@ -1,3 +1,5 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { readEnv } from "../../mixins/env.ts";
 import type { Meta } from "../../mixins/meta.ts";
 import { startNode, type Node } from "../../services/node.ts";
@@ -47,6 +49,12 @@ export async function startTestNode(settings: Record<string, string> = {}): Prom
       for (const url of databases) await dropDatabase(url);
     },
   };
+}
+
+/** Where the gateway of a test node listens. */
+export function originOf(node: TestNode): string {
+  const gateway = node.broker.getLocalService("gateway") as unknown as { server: Server };
+  return `http://127.0.0.1:${(gateway.server.address() as AddressInfo).port}`;
 }
 
 /** Asks until `ask` answers something true, or fails after `timeoutMs` with its last answer. */

@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { freePort } from "../../mixins/ports.ts";
 
 /** A Sangam process of its own, as an operator would start it. */
 export interface NodeProcess {
@@ -14,17 +13,6 @@ export interface NodeProcess {
   kill(signal: NodeJS.Signals): void;
   /** Ends it and waits; SIGKILL if it does not end in 30 s. */
   stop(): Promise<number | null>;
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const probe = createServer();
-    probe.once("error", fail);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => done(port));
-    });
-  });
 }
 
 /** Starts `services/start.ts` with these settings and waits until it says that it runs. */
