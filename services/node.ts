@@ -38,8 +38,13 @@ export async function startNode(env: Env): Promise<Node> {
   };
   await requireFreePort("METRICS_PORT", env.METRICS_PORT, env.HOST);
   if (services.includes("gateway")) await requireFreePort("PORT", env.PORT, env.HOST);
+  const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
+  const stop = async () => {
+    // without NATS the broker cannot say goodbye and skips its stopped hook
+    await broker.stop().catch((error: Error) => broker.logger.warn(`stopping: ${error.message}`));
+    await closeAll();
+  };
   try {
-    const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
     const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
     closers.push(() => ops.close());
     let urls = [env.DATABASE_URL ?? "", ...(env.DATABASE_SHARDS ?? [])];
@@ -80,14 +85,9 @@ export async function startNode(env: Env): Promise<Node> {
       if (env.NATS_URL !== undefined && broker.transit?.connected !== true)
         throw new Error("NATS is not connected");
     });
-    const stop = async () => {
-      // without NATS the broker cannot say goodbye and skips its stopped hook
-      await broker.stop().catch((error: Error) => broker.logger.warn(`stopping: ${error.message}`));
-      await closeAll();
-    };
     return { broker, runtime, services, metricsPort: ops.port, stop };
   } catch (error) {
-    await closeAll();
+    await stop();
     throw error;
   }
 }

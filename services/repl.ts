@@ -16,5 +16,5 @@ try {
   broker.repl();
 } catch (error) {
   console.error(`The REPL did not start. ${(error as Error).message}`);
-  process.exitCode = 1;
+  process.exit(1);
 }

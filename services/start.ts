@@ -20,5 +20,5 @@ try {
   if (process.argv.includes("--repl")) node.broker.repl();
 } catch (error) {
   console.error(`Sangam did not start. ${(error as Error).message}`);
-  process.exitCode = 1;
+  process.exit(1);
 }
