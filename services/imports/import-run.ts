@@ -104,34 +104,34 @@ export class ImportRun {
     const types = await this.#inOrganization(findFieldTypes);
     let done = processed;
     this.#lastProgress.processed = processed;
-    for await (const group of groups(csvRecords(this.#chunks(), delimiter), processed, lookahead)) {
-      await this.#learnTypes(group, types, isDryRun);
-      for (const rows of cut(group, batch, messageBytes)) {
-        if (this.#isStopping) return false;
-        await this.#send(rows, done, types);
-        done += rows.length;
-        await this.#announceProgress(done);
+    // one batch is written while the next is read and prepared
+    let writing = Promise.resolve();
+    try {
+      for await (const group of groups(csvRecords(this.#chunks(), delimiter), processed, lookahead)) {
+        await this.#learnTypes(group, types, isDryRun);
+        for (const rows of cut(group, batch, messageBytes)) {
+          const prepared = rows.map(({ rowNumber, cells }) => toImportRow(cells, rowNumber, targets, types));
+          await writing;
+          if (this.#isStopping) return false;
+          writing = this.#write(prepared, done);
+          writing.catch(() => undefined); // awaited before the next batch and at the end
+          done += rows.length;
+        }
       }
+      await writing;
+    } finally {
+      await writing.catch(() => undefined);
     }
     if (this.#isStopping) return false;
     await this.#finish("completed");
     return true;
   }
 
-  async #send(rows: NumberedRow[], processedBefore: number, types: FieldTypes): Promise<void> {
-    const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun, mapping } = this.#claim;
-    await this.#parts.call(
-      "leads.importBatch",
-      {
-        importId,
-        epoch,
-        processedBefore,
-        onDuplicate,
-        isDryRun,
-        rows: rows.map(({ rowNumber, cells }) => toImportRow(cells, rowNumber, mapping, types)),
-      },
-      { ...this.#meta },
-    );
+  async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
+    const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun } = this.#claim;
+    const params = { importId, epoch, processedBefore, onDuplicate, isDryRun, rows };
+    await this.#parts.call("leads.importBatch", params, { ...this.#meta });
+    await this.#announceProgress(processedBefore + rows.length);
   }
 
   /** Brings `types` up to these rows, and defines what is new before any row that uses it is written. */
