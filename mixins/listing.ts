@@ -96,10 +96,11 @@ export function pageStatement(
     conditions.push(afterCursor(decodeCursor(params.cursor, params.sort), sort, descending, listing, values));
   const direction = descending ? "DESC" : "ASC";
   const columns = new Set(["id", sort, ...(params.fields ?? Object.keys(listing.fields)).map(columnOf)]);
+  // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
   return named({
     text: `SELECT ${[...columns].join(", ")} FROM ${listing.table}
       WHERE ${conditions.join(" AND ") || "true"}
-      ORDER BY ${sort} ${direction}${isNullable ? " NULLS LAST" : ""}, id ${direction} LIMIT ${values.add(params.limit + 1)}`,
+      ORDER BY ${sort} ${direction}${isNullable ? " NULLS LAST" : ""}, id ${direction} LIMIT ${params.limit + 1}`,
     values: values.list,
   });
 }

@@ -7,6 +7,7 @@ export class Poller {
   readonly #options: {
     name: string;
     everyMs: number;
+    restMs?: number;
     run: () => Promise<boolean>;
     onError: (error: Error) => void;
   };
@@ -14,14 +15,18 @@ export class Poller {
   #round: Promise<void> | undefined;
   #isStarted = false;
   #isKicked = false;
+  #restUntil = 0;
 
   /**
+   * @param options.restMs least time from a round to one that is asked for by a kick, so that steady kicks make few
+   *   rounds with much work; default 0
    * @param options.run one round; true: there is more work, go on at once
    * @param options.onError hears of each failed round; its message begins with the poller's name
    */
   constructor(options: {
     name: string;
     everyMs: number;
+    restMs?: number;
     run: () => Promise<boolean>;
     onError: (error: Error) => void;
   }) {
@@ -34,10 +39,11 @@ export class Poller {
     this.#wait(0);
   }
 
-  /** Asks for a round now; during a round, for another right after it. */
+  /** Asks for a round now, or right after the one that runs and its rest. */
   kick(): void {
+    const wasKicked = this.#isKicked;
     this.#isKicked = true;
-    if (this.#isStarted && !this.#round) this.#wait(0);
+    if (this.#isStarted && !this.#round && !wasKicked) this.#wait(this.#rest());
   }
 
   /** Ends the repetition, and resolves when the running round is over. */
@@ -53,9 +59,15 @@ export class Poller {
     this.#timer = setTimeout(() => {
       this.#round ??= this.#runRound().then((hasMore) => {
         this.#round = undefined;
-        if (this.#isStarted) this.#wait(hasMore || this.#isKicked ? 0 : this.#options.everyMs);
+        this.#restUntil = performance.now() + (this.#options.restMs ?? 0);
+        if (this.#isStarted) this.#wait(hasMore ? 0 : this.#isKicked ? this.#rest() : this.#options.everyMs);
       });
     }, delayMs);
+  }
+
+  /** Milliseconds of the rest after the last round that are left. */
+  #rest(): number {
+    return Math.max(0, this.#restUntil - performance.now());
   }
 
   async #runRound(): Promise<boolean> {

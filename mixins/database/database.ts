@@ -2,11 +2,13 @@ import { MikroORM } from "@mikro-orm/postgresql";
 import pg from "pg";
 import { allEntities } from "../../entities/all.ts";
 import { logicalShard } from "./shard-map.ts";
-import { isoTimestamp } from "./statement.ts";
+import { isoTimestamp, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
 import { UnitOfWork, type Scope, type Shard } from "./unit-of-work.ts";
 
+// object ids of types, the same in every PostgreSQL
 const timestamptz = 1184;
+const textList = 1009;
 
 /** Where everything durable lives: the control database and the shards. */
 export class Database {
@@ -87,6 +89,8 @@ function openShard(
 ): Shard {
   const types = new pg.TypeOverrides();
   types.setTypeParser(timestamptz, isoTimestamp);
+  const parseList = types.getTypeParser(textList, "text") as unknown as (text: string) => unknown;
+  types.setTypeParser(textList, (text: string) => textArray(text, parseList));
   const pool = new pg.Pool({
     connectionString: url,
     max: options.poolSize,
@@ -106,7 +110,7 @@ function openShard(
     clientUrl: "postgres://unit-of-work-only.invalid/none",
     ensureDatabase: false,
   });
-  return { name: `shard-${index}`, pool, orm };
+  return { name: `shard-${index}`, pool, types, orm };
 }
 
 /** Reads logical shard → database, writing it where it is new. Concurrent first starts agree on the same rows. */

@@ -17,3 +17,12 @@ export function isoTimestamp(text: string): string {
   const fraction = text.length > 22 ? text.slice(20, -3).padEnd(3, "0") : "000";
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
 }
+
+/**
+ * PostgreSQL's text of a text[] as a list. The common case, no element quoted and none NULL, is a split; `parse`
+ * does the rest.
+ */
+export function textArray(text: string, parse: (text: string) => unknown): unknown {
+  if (text === "{}") return [];
+  return /["\\]|NULL/.test(text) ? parse(text) : text.slice(1, -1).split(",");
+}

@@ -1,16 +1,19 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import { Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from "kysely";
 import type { DatabaseConnection } from "kysely";
-import type { Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
+import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { appError, conflict, invalidField, sqlState, violatedConstraint } from "../errors.ts";
 import { observeQuery } from "../metrics.ts";
+import { roundTrip } from "./round-trip.ts";
 import { isUuid, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
   name: string;
   pool: Pool;
+  /** How its column types become values. */
+  types: CustomTypesConfig;
   orm: MikroORM;
 }
 
@@ -34,11 +37,19 @@ const insertEvent = `INSERT INTO events
   (organization_id, id, type, entity_kind, entity_id, entity_version, actor_id, audience, data)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
 
-function beginText(scope: Scope): string {
-  const mode = scope.readOnly ? "BEGIN READ ONLY" : "BEGIN";
-  if ("platform" in scope) return `${mode}; SET LOCAL ROLE sangam_platform`;
+const begin: Statement = { name: "begin", text: "BEGIN" };
+
+/** The statement that puts a transaction under its scope; it must come first in it. */
+function enter(scope: Scope): Statement {
+  const mode = scope.readOnly ? "set_config('transaction_read_only', 'on', true), " : "";
+  const name = `enter_${"platform" in scope ? "platform" : "organization"}${scope.readOnly ? "_to_read" : ""}`;
+  if ("platform" in scope) return { name, text: `SELECT ${mode}set_config('role', 'sangam_platform', true)` };
   if (!isUuid(scope.organizationId)) throw appError(401, "UNAUTHENTICATED", "No organization.");
-  return `${mode}; SET LOCAL ROLE sangam_app; SET LOCAL app.organization_id = '${scope.organizationId}'`;
+  return {
+    name,
+    text: `SELECT ${mode}set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true)`,
+    values: [scope.organizationId],
+  };
 }
 
 /**
@@ -160,10 +171,15 @@ export class UnitOfWork {
         this.rollback().catch(() => undefined);
         return;
       }
-      const outcome = await this.#pipeline([...statements, { text: "COMMIT" }], !this.#client);
-      if (outcome.at(-1)?.command !== "COMMIT")
-        throw new Error("The transaction was aborted by an earlier error");
-      await this.#release();
+      if (this.#client) {
+        const outcome = await this.#pipeline([...statements, { name: "commit", text: "COMMIT" }]);
+        if (outcome.at(-1)?.command !== "COMMIT")
+          throw new Error("The transaction was aborted by an earlier error");
+        await this.#release();
+      } else {
+        this.#isOver = true;
+        await this.#alone(statements);
+      }
       for (const hook of this.#afterCommit) hook();
     } catch (error) {
       await this.rollback();
@@ -193,35 +209,33 @@ export class UnitOfWork {
   }
 
   async #send<T extends QueryResultRow = QueryResultRow>(statement: Statement): Promise<QueryResult<T>> {
-    if (!this.#client && !this.#idempotency) {
-      const results = await this.#pipeline([statement], true);
-      return results[0] as QueryResult<T>;
+    if (!this.#client && this.scope.readOnly) {
+      if (this.#isOver) throw new Error("This unit of work is over");
+      return (await this.#alone([statement]))[0] as QueryResult<T>;
     }
-    const client = await this.#open();
-    return observeQuery(async () => {
-      try {
-        return await client.query<T>({ ...statement, values: statement.values as unknown[] });
-      } catch (error) {
-        throw this.#translate(error);
-      }
-    });
+    if (!this.#client && !this.#idempotency)
+      return (await this.#pipeline([begin, enter(this.scope), statement]))[2] as QueryResult<T>;
+    await this.#open();
+    return (await this.#pipeline([statement]))[0] as QueryResult<T>;
   }
 
-  /** Sends statements in one round trip, preceded by BEGIN if asked; answers their results. */
-  async #pipeline(statements: Statement[], withBegin: boolean): Promise<QueryResult[]> {
-    const client = await this.#connection();
-    return observeQuery(async () => {
-      const sent = withBegin ? [client.query(beginText(this.scope))] : [];
-      for (const { name, text, values } of statements)
-        sent.push(client.query(values ? { name, text, values: values as unknown[] } : text));
-      const settled = await Promise.allSettled(sent);
-      const failures = settled.filter((result) => result.status === "rejected");
-      // 25P02 only says that a statement before it failed
-      const cause = failures.find((result) => sqlState(result.reason) !== "25P02") ?? failures[0];
-      if (cause) throw this.#translate(cause.reason);
-      return settled
-        .slice(withBegin ? 1 : 0)
-        .map((result) => (result as PromiseFulfilledResult<QueryResult>).value);
+  /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
+  async #alone(statements: Statement[]): Promise<QueryResult[]> {
+    const client = await this.#shard.pool.connect();
+    try {
+      return (await this.#exchange(client, [enter(this.scope), ...statements])).slice(1);
+    } finally {
+      client.release();
+    }
+  }
+
+  async #pipeline(statements: Statement[]): Promise<QueryResult[]> {
+    return this.#exchange(await this.#connection(), statements);
+  }
+
+  #exchange(client: PoolClient, statements: Statement[]): Promise<QueryResult[]> {
+    return observeQuery(() => roundTrip(client, statements, this.#shard.types)).catch((error: unknown) => {
+      throw this.#translate(error);
     });
   }
 
@@ -238,10 +252,13 @@ export class UnitOfWork {
     if (this.#isOver) return Promise.reject(new Error("This unit of work is over"));
     this.#opened ??= (async () => {
       if (!this.#client)
-        await this.#pipeline(
-          this.#idempotency ? [claimKey(this.#idempotency.key, this.#idempotency.fingerprint, null)] : [],
-          true,
-        );
+        await this.#pipeline([
+          begin,
+          enter(this.scope),
+          ...(this.#idempotency
+            ? [claimKey(this.#idempotency.key, this.#idempotency.fingerprint, null)]
+            : []),
+        ]);
       return this.#connection();
     })();
     return this.#opened;

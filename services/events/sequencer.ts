@@ -9,6 +9,8 @@ import { announcements } from "./events.rules.ts";
 const batchSize = 500;
 /** How late an event's place may be when the hint of its commit was lost. */
 const pollEveryMs = 500;
+/** Pause between rounds under steady load: a round for 10 events costs PostgreSQL less than twice one for 2. */
+const restMs = 15;
 
 /**
  * Gives the events of every shard their places and announces them. Any number of nodes may do so at once: they
@@ -33,6 +35,7 @@ export class Sequencer {
         new Poller({
           name: `sequencer of ${shard.name}`,
           everyMs: pollEveryMs,
+          restMs,
           run: () => this.#placeBatch(shard),
           onError: options.onError,
         }),

@@ -26,14 +26,14 @@ describe("capturing a lead", () => {
   test("normalises, scores and stores it, and records the event, in one round trip", async () => {
     await create({ firstName: "Warm", lastName: "Up" });
     const pool = node.runtime.database.shardOf(org.id).pool;
-    const texts: string[] = [];
+    let exchanges = 0;
     const connect = pool.connect.bind(pool);
     const spied = async () => {
       const client = await connect();
       const query = client.query.bind(client);
-      client.query = ((statement: string | { text: string }, ...rest: never[]) => {
-        texts.push(typeof statement === "string" ? statement : statement.text);
-        return (query as (...args: unknown[]) => unknown)(statement, ...rest);
+      client.query = ((...args: never[]) => {
+        exchanges++;
+        return (query as (...args: unknown[]) => unknown)(...args);
       }) as never;
       return client;
     };
@@ -57,7 +57,7 @@ describe("capturing a lead", () => {
     });
     expect(lead.scoreReasons.reduce((sum, reason) => sum + reason.points, 0)).toBe(lead.score);
     expect(lead.score).toBeGreaterThan(0);
-    expect(texts.map((text) => text.split(/[ (\n]/)[0])).toEqual(["BEGIN;", "INSERT", "INSERT", "COMMIT"]);
+    expect(exchanges).toBe(1);
     expect(await node.call("leads.get", { id: lead.id }, org.as("admin"))).toEqual(lead);
     expect(await eventsOf(lead.id)).toMatchObject([
       { type: "lead.created", audience: [], entity_version: 1, data: { lead } },

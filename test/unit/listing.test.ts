@@ -98,7 +98,7 @@ describe("a cursor", () => {
     expect(page).toMatchObject({ data: [{ score: 7 }], page: { hasMore: true } });
     const next = pageStatement(listing, parse({ sort: "-score", cursor: page.page.nextCursor }));
     expect(next.text).toContain("(score, id) < ($2, $1)");
-    expect(next.values).toEqual([uuid, 7, 51]);
+    expect(next.values).toEqual([uuid, 7]);
   });
   test("of another order, or garbage, is a 400", () => {
     const cursorFor = (parts: unknown) => Buffer.from(JSON.stringify(parts)).toString("base64url");
