@@ -10,13 +10,22 @@ export function brokerOptions(env: Env): BrokerOptions {
   return {
     nodeID: env.NODE_ID,
     namespace: env.NAMESPACE,
-    transporter: env.NATS_URL === undefined ? null : { type: "NATS", options: { url: env.NATS_URL, maxReconnectAttempts: -1 } },
+    transporter:
+      env.NATS_URL === undefined
+        ? null
+        : { type: "NATS", options: { url: env.NATS_URL, maxReconnectAttempts: -1 } },
     serializer: "JSON",
     logger: {
       type: "Pino",
       options: {
         level: env.LOG_LEVEL,
-        pino: { options: { level: env.LOG_LEVEL, base: { node: env.NODE_ID }, redact: ["*.password", "*.refreshToken"] } },
+        pino: {
+          options: {
+            level: env.LOG_LEVEL,
+            base: { node: env.NODE_ID },
+            redact: ["*.password", "*.refreshToken"],
+          },
+        },
       },
     },
     logLevel: env.LOG_LEVEL,
