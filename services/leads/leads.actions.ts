@@ -40,7 +40,7 @@ export const visibleTo =
       ? ["deleted_at IS NULL", `assigned_to = ${values.add(actor.userId)}`]
       : ["deleted_at IS NULL"];
 
-/** Lists leads by keyset; the count, if asked for, travels in the same round trip. */
+/** Lists leads by keyset; the count, if asked for, is taken beside the page. */
 export async function list(ctx: Ctx<"leads.list">): Promise<Result<"leads.list">> {
   const { actor, tx } = ctx.locals;
   const { params } = ctx;

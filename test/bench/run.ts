@@ -216,7 +216,7 @@ async function startSangam(
   const root = resolve(import.meta.dirname, "../..");
   const profile =
     flags.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${resolve(flags.profile)}`];
-  const args = ["--max-semi-space-size=8", ...profile, join(root, "services/start.ts")];
+  const args = ["--max-semi-space-size=16", ...profile, join(root, "services/start.ts")];
   const child = start(name, process.execPath, args, { folder: stage.folder, env });
   await untilReady(child, `http://127.0.0.1:${metricsPort}/health/ready`, stage.folder);
   return { name, origin: `http://127.0.0.1:${port}`, processes: [child], children: [child] };
