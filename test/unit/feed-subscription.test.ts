@@ -294,6 +294,22 @@ test("whenever they subscribe and whichever hints are lost, readers get every ev
         for (const { since, seqs } of readers) expect(seqs).toEqual(range(since + 1, head));
       },
     ),
-    { numRuns: 150 },
+    {
+      numRuns: 150,
+      examples: [
+        // a hint that arrives while a reader asks for the feed's end
+        [
+          225,
+          [0, 1],
+          [
+            { append: 32, hint: "full" },
+            { subscribe: 0 },
+            { append: 2, hint: "bare" },
+            { subscribe: 0.996138996138996 },
+            { append: 1, hint: "full" },
+          ],
+        ],
+      ],
+    },
   );
 }, 60_000);

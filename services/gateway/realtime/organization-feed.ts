@@ -80,7 +80,9 @@ export class OrganizationFeed {
   async locate(since: number | undefined): Promise<{ after: number; oldest?: number }> {
     if (since === undefined) return { after: this.#cursor };
     if (since > this.#cursor) {
-      this.#target = Math.max(this.#target, await this.#source.head());
+      // asked first: a hint may raise the target while this waits, and must not be undone
+      const head = await this.#source.head();
+      this.#target = Math.max(this.#target, head);
       await this.#catchUp();
     }
     const end = this.#cursor;
