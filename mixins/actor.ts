@@ -19,6 +19,7 @@ export const permissionsByRole: Record<string, ReadonlySet<string>> = {
     ...every("create", "read", "update", "delete"),
     ...["users:read", "users:create", "users:update", "users:delete"],
     ...["organization:read", "organization:update", "events:read", "reports:view", "reports:export"],
+    ...["jobs:read", "jobs:update", "jobs:delete"],
   ]),
   manager: new Set([
     ...every("create", "read", "update", "delete"),
@@ -49,6 +50,7 @@ export function can(actor: Actor, permission: string): boolean {
 /** @throws 401 without a user, 403 without the permission */
 export function requirePermission(actor: Actor, permission: string): void {
   if (permission === "public") return;
+  if (permission === "system" && actor.role === systemRole) return;
   if (actor.role === "" || actor.organizationId === "")
     throw unauthorized("UNAUTHENTICATED", "Sign in first: send Authorization: Bearer <access token>.");
   if (permission !== "authenticated" && !can(actor, permission)) throw forbidden(permission);

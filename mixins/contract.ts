@@ -2,11 +2,14 @@ import type { CallingOptions, Context } from "moleculer";
 import type { z } from "zod";
 import type { UnitOfWork } from "./database/unit-of-work.ts";
 import type { Actor } from "./actor.ts";
+import type { SequencedEvent } from "./feed.ts";
+import type { JobSpec } from "./jobs/job-spec.ts";
+import type { ListenerSpec } from "./listeners/listener-spec.ts";
 import type { Meta } from "./meta.ts";
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-/** `leads:create`; `authenticated` needs any valid token; `public` needs none. */
-export type Permission = `${string}:${string}` | "authenticated" | "public";
+/** `leads:create`; `authenticated` needs any valid token; `public` needs none; `system` is jobs and timers alone. */
+export type Permission = `${string}:${string}` | "authenticated" | "public" | "system";
 
 /** Everything the rest of the system knows about one action. */
 export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
@@ -31,11 +34,17 @@ export interface Contract<
   N extends string = string,
   A extends Record<string, ActionSpec> = Record<string, ActionSpec>,
   E extends Record<string, z.ZodType> = Record<string, z.ZodType>,
+  J extends Record<string, JobSpec> = Record<string, JobSpec>,
+  L extends Record<string, ListenerSpec> = Record<string, ListenerSpec>,
 > {
   name: N;
   actions: A;
   /** Payload of each event type the service records. */
   events: E;
+  /** Work to be done later. Names are shared with actions: both are `<service>.<name>`. */
+  jobs: J;
+  /** Durable reactions to events. */
+  listeners: L;
 }
 
 /** Gives `spec` its precise type; there is nothing to learn from it at run time. */
@@ -46,10 +55,18 @@ export const defineContract = <
   const N extends string,
   A extends Record<string, ActionSpec>,
   E extends Record<string, z.ZodType>,
+  J extends Record<string, JobSpec> = Record<never, never>,
+  L extends Record<string, ListenerSpec> = Record<never, never>,
 >(
   name: N,
-  spec: { actions: A; events: E },
-): Contract<N, A, E> => ({ name, ...spec });
+  spec: { actions: A; events: E; jobs?: J; listeners?: L },
+): Contract<N, A, E, J, L> => ({
+  name,
+  actions: spec.actions,
+  events: spec.events,
+  jobs: spec.jobs ?? ({} as J),
+  listeners: spec.listeners ?? ({} as L),
+});
 
 type UnionToIntersection<U> = (U extends unknown ? (x: U) => void : never) extends (x: infer I) => void
   ? I
@@ -59,6 +76,11 @@ export type ActionsOf<C> = Flatten<
   C extends Contract<infer N, infer A> ? { [K in keyof A & string as `${N}.${K}`]: A[K] } : never
 >;
 export type EventsOf<C> = Flatten<C extends Contract<string, infer _A, infer E> ? E : never>;
+export type JobsOf<C> = Flatten<
+  C extends Contract<infer N, infer _A, infer _E, infer J>
+    ? { [K in keyof J & string as `${N}.${K}`]: J[K] }
+    : never
+>;
 type Flatten<T> = UnionToIntersection<T> extends infer O ? { [K in keyof O]: O[K] } : never;
 
 export type ParamsIn<S> = S extends ActionSpec<infer P> ? z.input<P> : never;
@@ -89,5 +111,30 @@ export type TypedContext<Actions, P = unknown> = Omit<
 export type Handlers<C, Actions> =
   C extends Contract<string, infer A>
     ? { [K in keyof A]: (ctx: TypedContext<Actions, ParamsOut<A[K]>>) => Promise<HandlerResult<A[K]>> }
+    : never;
+/** The bodies of the jobs a contract names. */
+export type JobHandlers<C, Actions> =
+  C extends Contract<string, infer _A, infer _E, infer J>
+    ? { [K in keyof J]: (ctx: TypedContext<Actions, z.output<J[K]["payload"]>>) => Promise<void> }
+    : never;
+
+/** An event as a listener hears it; `data` is what its contract says of the type. */
+export type HeardEvent<Events, T> = {
+  [K in keyof Events & string as T extends "*" | K ? K : never]: Omit<SequencedEvent, "type" | "data"> & {
+    type: K;
+    data: Events[K] extends z.ZodType ? z.output<Events[K]> : never;
+  };
+} extends infer Heard
+  ? Heard[keyof Heard]
+  : never;
+/** The reactions a contract names. */
+export type ListenerHandlers<C, Actions, Events> =
+  C extends Contract<string, infer _A, infer _E, infer _J, infer L>
+    ? {
+        [K in keyof L]: (
+          ctx: TypedContext<Actions>,
+          event: HeardEvent<Events, L[K]["on"][number]>,
+        ) => Promise<void>;
+      }
     : never;
 type HandlerResult<S> = S extends { transfer: "download" } ? NodeJS.ReadableStream : ResultOf<S>;

@@ -26,6 +26,19 @@ const queryDuration = new Histogram({
   buckets: durationBuckets,
   registers: [registry],
 });
+export const jobDuration = new Histogram({
+  name: "crm_job_duration_seconds",
+  help: "Time of one run of a job",
+  labelNames: ["task", "outcome"] as const,
+  buckets: [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600],
+  registers: [registry],
+});
+export const listenerFailures = new Counter({
+  name: "crm_listener_failures_total",
+  help: "Events a listener failed on and set aside",
+  labelNames: ["listener"] as const,
+  registers: [registry],
+});
 export const leadsCreated = new Counter({
   name: "crm_leads_created_total",
   help: "Leads created by this process",

@@ -2,6 +2,8 @@ import type { Context, ServiceSchema } from "moleculer";
 import { z } from "zod";
 import { requirePermission } from "./actor.ts";
 import type { ActionSpec, Contract } from "./contract.ts";
+import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "./jobs/job-spec.ts";
+import { deliver } from "./listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
 import type { Database } from "./database/database.ts";
 import { UnitOfWork, idempotencyUsed, type Shard } from "./database/unit-of-work.ts";
@@ -21,12 +23,15 @@ export interface Runtime {
   /** Called after a commit that appended to the feed of this organization. */
   onEvents(organizationId: string): void;
   checkResults: "always" | "sampled" | "never";
+  /** Of every service of the system, hosted here or not. */
+  contracts: readonly Contract[];
 }
 
 /** Where the transaction of an action runs: the organization's shard, or the control database. */
 type Home = "shard" | "control";
 
 type AnyHandler = (ctx: never) => Promise<unknown>;
+type AnyListener = (ctx: never, event: never) => Promise<void>;
 type CallContext = Context<unknown, Meta> & { locals: Record<string, unknown> };
 
 /**
@@ -41,26 +46,105 @@ export function createService<C extends Contract>(
   contract: C,
   handlers: { [K in keyof C["actions"]]: AnyHandler },
   runtime: Runtime,
-  options: { home?: Home } & Partial<ServiceSchema> = {},
+  options: {
+    home?: Home;
+    jobs?: { [K in keyof C["jobs"]]: AnyHandler };
+    listeners?: { [K in keyof C["listeners"]]: AnyListener };
+  } & Partial<ServiceSchema> = {},
 ): ServiceSchema {
-  const { home = "shard", ...schema } = options;
+  const { home = "shard", jobs = {}, listeners = {}, ...schema } = options;
   const actions: Record<string, unknown> = {};
+  const add = (name: string, action: object) => {
+    if (name in actions) throw new Error(`${contract.name}.${name} is declared twice`);
+    actions[name] = action;
+  };
   for (const [name, spec] of Object.entries(contract.actions)) {
-    const fullName = `${contract.name}.${name}`;
-    actions[name] = {
+    const open = unitOfAction(spec, runtime, home);
+    add(name, {
       rest: spec.rest,
       // a read may run twice: when its node is lost, the call goes to another
       ...(isQuery(spec) ? { retryPolicy: { enabled: true, retries: 2 } } : {}),
-      handler: pipeline(fullName, spec, handlers[name] as AnyHandler, runtime, home),
-    };
+      handler: pipeline(`${contract.name}.${name}`, spec, handlers[name] as AnyHandler, runtime, open),
+    });
+  }
+  // jobs and listeners are actions that only this process's workers call
+  for (const [name, spec] of Object.entries(contract.jobs)) {
+    const body = bodyOf<AnyHandler>(jobs, contract, name);
+    const open = unitOfJob(spec, runtime);
+    add(name, {
+      visibility: "protected",
+      timeout: spec.timeoutMs ?? defaultTimeoutMs,
+      handler: pipeline(`${contract.name}.${name}`, actionOf(spec), body, runtime, open),
+    });
+  }
+  for (const [name, spec] of Object.entries(contract.listeners)) {
+    const hear = bodyOf<AnyListener>(listeners, contract, name);
+    const listener = { name: `${contract.name}.${name}`, ...spec };
+    add(name, {
+      visibility: "protected",
+      timeout: defaultTimeoutMs,
+      handler: (ctx: CallContext) =>
+        deliver(ctx, {
+          listener,
+          hear,
+          database: runtime.database,
+          onEvents: (organizationId) => runtime.onEvents(organizationId),
+        }),
+    });
   }
   return { ...schema, name: contract.name, actions } as unknown as ServiceSchema;
 }
 
+function bodyOf<B>(bodies: Record<string, B>, contract: Contract, name: string): B {
+  const body = bodies[name];
+  if (body === undefined) throw new Error(`${contract.name}.${name} has no body`);
+  return body;
+}
+
+const actionOf = ({ summary, payload }: JobSpec): ActionSpec => ({
+  summary,
+  params: payload,
+  returns: z.null(),
+  permission: "system",
+});
+
+/** Opens the unit of work of one call; `shard` is where its idempotency key is kept. */
+type OpenUnit = (meta: Meta) => { tx: UnitOfWork; shard: Shard; isControl: boolean };
+
+function unitOfAction(spec: ActionSpec, runtime: Runtime, home: Home): OpenUnit {
+  const readOnly = isQuery(spec);
+  const { control } = runtime.database;
+  if (spec.permission === "public")
+    return () => ({
+      tx: new UnitOfWork(control, { platform: true, readOnly }),
+      shard: control,
+      isControl: true,
+    });
+  return ({ organizationId = "", idempotency }) => {
+    const shard = home === "shard" ? runtime.database.shardOf(organizationId) : control;
+    return {
+      tx: new UnitOfWork(shard, { organizationId, readOnly }, readOnly ? undefined : idempotency),
+      shard,
+      isControl: home === "control",
+    };
+  };
+}
+
+function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
+  return ({ organizationId = "" }) => {
+    const isPlatform = spec.scope === "platform";
+    const shard = isPlatform ? database.control : database.shardOf(organizationId);
+    return {
+      tx: new UnitOfWork(shard, isPlatform ? { platform: true } : { organizationId }),
+      shard,
+      isControl: isPlatform,
+    };
+  };
+}
+
 const isQuery = (spec: ActionSpec): boolean => spec.rest?.startsWith("GET ") ?? false;
 
-function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: Runtime, home: Home) {
-  const readOnly = isQuery(spec);
+function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: Runtime, open: OpenUnit) {
   const succeeded = actionDuration.labels(name, "ok");
   const failed = actionDuration.labels(name, "error");
 
@@ -78,18 +162,15 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       // the key is this action's alone: a nested call must not claim it again
       delete ctx.meta.idempotency;
 
-      const shard = home === "shard" ? runtime.database.shardOf(organizationId) : runtime.database.control;
-      const tx =
-        spec.permission === "public"
-          ? new UnitOfWork(runtime.database.control, { platform: true, readOnly })
-          : new UnitOfWork(shard, { organizationId, readOnly }, readOnly ? undefined : idempotency);
+      const { tx, shard, isControl } = open({ organizationId, ...(idempotency ? { idempotency } : {}) });
+      tx.origin = originOf(ctx.meta);
       ctx.locals.actor = actor;
       ctx.locals.tx = tx;
       let result: unknown;
       try {
         result = (await handler(ctx as never)) ?? null;
         checkResult(name, spec, result, runtime.checkResults);
-        if (home === "control" && tx.hasEvents)
+        if (isControl && tx.hasEvents)
           throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
         await tx.commit(result);
       } catch (error) {
@@ -105,6 +186,16 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       failed.observe(secondsSince(start));
       throw error;
     }
+  };
+}
+
+/** What of a call's meta goes with the jobs it adds. */
+function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefined {
+  if (userId === undefined && requestId === undefined && traceparent === undefined) return undefined;
+  return {
+    ...(userId === undefined ? {} : { userId }),
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
 

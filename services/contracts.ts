@@ -1,23 +1,47 @@
-import type { ActionsOf, EventsOf, Handlers, ParamsOut, ResultOf, TypedContext } from "../mixins/contract.ts";
+import type {
+  ActionsOf,
+  EventsOf,
+  Handlers,
+  JobHandlers,
+  JobsOf,
+  ListenerHandlers,
+  ParamsOut,
+  ResultOf,
+  TypedContext,
+} from "../mixins/contract.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";
+import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
 import { eventsContract } from "./events/events.contract.ts";
 import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
+import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
 
 /** Every contract of the system: routes, OpenAPI, permissions, types and generated tests derive from this list. */
-export const contracts = [identityContract, leadsContract, importsContract, eventsContract] as const;
+export const contracts = [
+  identityContract,
+  leadsContract,
+  importsContract,
+  eventsContract,
+  jobsContract,
+] as const;
 
 type Contracts = (typeof contracts)[number];
 export type Actions = ActionsOf<Contracts>;
 export type Events = EventsOf<Contracts>;
 export type ActionName = keyof Actions & string;
+export type Jobs = JobsOf<Contracts>;
+export type JobName = keyof Jobs & string;
 
 /** The context of one action: `Ctx<"leads.create">`. */
 export type Ctx<N extends ActionName> = TypedContext<Actions, ParamsOut<Actions[N]>>;
 export type Result<N extends ActionName> = ResultOf<Actions[N]>;
 export type HandlersOf<C> = Handlers<C, Actions>;
+export type JobHandlersOf<C> = JobHandlers<C, Actions>;
+export type ListenerHandlersOf<C> = ListenerHandlers<C, Actions, Events>;
+/** The context of one job: `JobCtx<"leads.rescore">`. */
+export type JobCtx<N extends JobName> = TypedContext<Actions, z.output<Jobs[N]["payload"]>>;
 
 /** Appends a typed event to the feed, in the unit of work that changes the entity. */
 export function record<T extends keyof Events & string>(
@@ -25,4 +49,14 @@ export function record<T extends keyof Events & string>(
   event: Omit<RecordedEvent, "type" | "data"> & { type: T; data: z.input<Events[T]> },
 ): void {
   tx.record(event);
+}
+
+/** Adds a job in this unit of work: it runs if, and only if, the unit commits. */
+export function enqueue<N extends JobName>(
+  tx: UnitOfWork,
+  task: N,
+  payload: z.input<Jobs[N]["payload"]>,
+  options: Pick<NewJob, "key" | "runAt" | "delayMs" | "organizationId"> = {},
+): void {
+  tx.enqueue({ ...options, task, payload });
 }

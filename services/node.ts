@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
+import type { Contract } from "../mixins/contract.ts";
 import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import type { Env } from "../mixins/env.ts";
@@ -12,11 +13,17 @@ import { SealedBox } from "../mixins/sealed-box.ts";
 import type { Runtime } from "../mixins/service.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { contracts } from "./contracts.ts";
 import { chooseServices } from "./roles.ts";
 
 export type { Runtime };
 /** A service file exports by default what makes its schema. */
 export type ServiceFactory = (runtime: Runtime) => ServiceSchema;
+/** A service that is not in this folder. */
+export interface ExtraService {
+  contract: Contract;
+  factory: ServiceFactory;
+}
 
 /** A running process of Sangam. */
 export interface Node {
@@ -29,8 +36,11 @@ export interface Node {
   stop(): Promise<void>;
 }
 
-/** Starts what `env` configures: the database (embedded if none is named), a broker and the chosen services. */
-export async function startNode(env: Env): Promise<Node> {
+/**
+ * Starts what `env` configures: the database (embedded if none is named), a broker and the chosen services.
+ * @param extras further services to host; every node of a cluster must know the same contracts
+ */
+export async function startNode(env: Env, extras: readonly ExtraService[] = []): Promise<Node> {
   const services = chooseServices(env.SERVICES);
   const closers: (() => Promise<void>)[] = [];
   const closeAll = async () => {
@@ -72,12 +82,14 @@ export async function startNode(env: Env): Promise<Node> {
       database,
       sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
       checkResults: env.CHECK_RESULTS,
+      contracts: [...contracts, ...extras.map(({ contract }) => contract)],
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
     for (const name of services) {
       const module = (await import(`./${name}/${name}.service.ts`)) as { default: ServiceFactory };
       broker.createService(module.default(runtime));
     }
+    for (const { factory } of extras) broker.createService(factory(runtime));
     await broker.start();
     ops.ready(async () => {
       if (broker.stopping) throw new Error("stopping");

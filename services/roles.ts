@@ -1,11 +1,11 @@
 /** Services of each role. A gateway hosts the hot services too: its calls to them stay in the process. */
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
-  core: ["identity", "leads", "imports", "events"],
-  worker: ["identity", "leads", "imports"],
+  core: ["identity", "leads", "imports", "events", "jobs"],
+  worker: ["identity", "leads", "imports", "events", "jobs", "worker"],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
-export const allServices = ["identity", "leads", "imports", "events", "gateway"];
+export const allServices = ["identity", "leads", "imports", "events", "jobs", "worker", "gateway"];
 
 /**
  * The services a process hosts, from names of roles and services. A name that is both means the role;

@@ -1,4 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
+import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 const base = `
@@ -325,4 +326,4 @@ ${tenantTable("import_changes")}
 }
 
 /** Applied to every shard database, in this order. */
-export const shardMigrations = [CreateEvents, CreateLeads, CreateImports];
+export const shardMigrations = [CreateEvents, CreateLeads, CreateImports, CreateJobs, CreateListeners];

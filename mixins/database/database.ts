@@ -1,6 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import pg from "pg";
 import { allEntities } from "../../entities/all.ts";
+import { FairShare } from "../jobs/fair-share.ts";
 import { logicalShard } from "./shard-map.ts";
 import { isoTimestamp, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
@@ -110,7 +111,7 @@ function openShard(
     clientUrl: "postgres://unit-of-work-only.invalid/none",
     ensureDatabase: false,
   });
-  return { name: `shard-${index}`, pool, types, orm };
+  return { name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare() };
 }
 
 /** Reads logical shard → database, writing it where it is new. Concurrent first starts agree on the same rows. */

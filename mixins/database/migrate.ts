@@ -1,5 +1,6 @@
 import { Migrator } from "@mikro-orm/migrations";
 import { MikroORM } from "@mikro-orm/postgresql";
+import { Logger, runMigrations } from "graphile-worker";
 import pg from "pg";
 import { controlMigrations } from "../../entities/migrations/control.ts";
 import { shardMigrations } from "../../entities/migrations/shard.ts";
@@ -27,6 +28,8 @@ export async function migrate(url: string, parts: { control: boolean }): Promise
   try {
     await lock.query("SELECT pg_advisory_lock($1)", [migrationLock]);
     await lock.query(createRoles);
+    // its errors are thrown; what it tells is not worth a line at each start
+    await runMigrations({ connectionString: url, logger: new Logger(() => () => undefined) });
     if (parts.control) await run(url, "control_migrations", controlMigrations);
     await run(url, "shard_migrations", shardMigrations);
     // this month's and the next two: the feed must never fall into the default partition

@@ -4,6 +4,9 @@ import type { DatabaseConnection } from "kysely";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { appError, conflict, invalidField, sqlState, violatedConstraint } from "../errors.ts";
+import { enqueueStatement } from "../jobs/enqueue.ts";
+import type { FairShare } from "../jobs/fair-share.ts";
+import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../metrics.ts";
 import { roundTrip } from "./round-trip.ts";
 import { isUuid, type Statement } from "./statement.ts";
@@ -11,10 +14,14 @@ import { isUuid, type Statement } from "./statement.ts";
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
   name: string;
+  /** As owner. */
+  url: string;
   pool: Pool;
   /** How its column types become values. */
   types: CustomTypesConfig;
   orm: MikroORM;
+  /** In which order the organizations' jobs added here come up. */
+  fairShare: FairShare;
 }
 
 /** Under whose eyes a transaction runs: one organization's (row-level security), or the platform's. */
@@ -63,9 +70,12 @@ export class UnitOfWork {
   readonly scope: Scope;
   /** The instant of this unit of work; every timestamp it writes. */
   readonly now = new Date();
+  /** On whose behalf; jobs that are added carry it. */
+  origin: JobOrigin | undefined;
   readonly #shard: Shard;
   readonly #idempotency: { key: string; fingerprint: string } | undefined;
   readonly #deferred: Statement[] = [];
+  readonly #jobs: NewJob[] = [];
   readonly #afterCommit: (() => void)[] = [];
   readonly #violations = new Map<string, () => Error>();
   #client: Promise<PoolClient> | undefined;
@@ -135,6 +145,11 @@ export class UnitOfWork {
     this.#hasEvents = true;
   }
 
+  /** Adds a job in this transaction: it runs if, and only if, the transaction commits. */
+  enqueue(job: NewJob): void {
+    this.#jobs.push(job);
+  }
+
   /** Runs `hook` once the transaction is durable; never when it is rolled back. Lost if the process dies: hints only. */
   afterCommit(hook: () => void): void {
     this.#afterCommit.push(hook);
@@ -159,6 +174,14 @@ export class UnitOfWork {
     try {
       if (this.#em) await this.#em.flush();
       const statements = [...this.#deferred];
+      if (this.#jobs.length > 0)
+        statements.push(
+          enqueueStatement(this.#jobs, {
+            own: "platform" in this.scope ? "" : this.scope.organizationId,
+            origin: this.origin,
+            fairShare: this.#shard.fairShare,
+          }),
+        );
       if (this.#idempotency) {
         const { key, fingerprint } = this.#idempotency;
         const recorded = JSON.stringify(response ?? null);

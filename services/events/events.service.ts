@@ -5,6 +5,7 @@ import type { HandlersOf } from "../contracts.ts";
 import { list } from "./events.actions.ts";
 import { eventsContract } from "./events.contract.ts";
 import { Sequencer } from "./sequencer.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import { upkeepPollers } from "./upkeep.ts";
 
 const handlers: HandlersOf<typeof eventsContract> = { list };
@@ -23,7 +24,7 @@ export default function eventsService(runtime: Runtime) {
     created(this: Service) {
       const { broker, logger } = this;
       const onError = (error: Error) => logger.warn(error.message);
-      sequencer = new Sequencer(runtime.database, {
+      sequencer = new Sequencer(runtime.database, new Subscriptions(runtime.contracts), {
         announce: (hint) => void broker.broadcast("feed.advanced", hint).catch(onError),
         onError,
       });

@@ -54,6 +54,7 @@ test("every table without one is known to hold nothing of a tenant", async () =>
     "control.signing_keys",
     "control_migrations",
     "shard_migrations",
+    "worker_leases",
   ]);
 });
 

@@ -2,7 +2,7 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readEnv } from "../../mixins/env.ts";
 import type { Meta } from "../../mixins/meta.ts";
-import { startNode, type Node } from "../../services/node.ts";
+import { startNode, type ExtraService, type Node } from "../../services/node.ts";
 import type { ActionName, Actions } from "../../services/contracts.ts";
 import type { ParamsIn, ResultOf } from "../../mixins/contract.ts";
 import { createDatabase, dropDatabase } from "./database.ts";
@@ -37,9 +37,12 @@ export function testEnv(databases: string[], settings: Record<string, string> = 
 }
 
 /** Starts a node with two databases of its own. Stop it with `stop()`, which drops them too. */
-export async function startTestNode(settings: Record<string, string> = {}): Promise<TestNode> {
+export async function startTestNode(
+  settings: Record<string, string> = {},
+  extras: readonly ExtraService[] = [],
+): Promise<TestNode> {
   const databases = [await createDatabase(), await createDatabase()];
-  const node = await startNode(testEnv(databases, settings));
+  const node = await startNode(testEnv(databases, settings), extras);
   return {
     ...node,
     databases,

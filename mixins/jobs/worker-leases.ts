@@ -1,0 +1,137 @@
+import type { Database } from "../database/database.ts";
+import type { Shard } from "../database/unit-of-work.ts";
+import { Poller } from "../poller.ts";
+
+const leaseSeconds = 10;
+const renewEveryMs = 3000;
+/** After this long without renewal a job waits for the next one before it begins; less than the lease by a margin. */
+const freshMs = 7000;
+
+/**
+ * The leases of one process's worker pools in one shard. Any process that holds leases also frees the jobs of those
+ * whose leases have ended. Time is the database's for expiry and monotonic here, so clocks may differ.
+ *
+ * A process that was stopped and resumed finds its lease gone: it drops what it had taken. A job that was running
+ * then may run twice; its body must bear that.
+ */
+export class WorkerLeases {
+  readonly #database: Database;
+  readonly #shard: Shard;
+  readonly #nodeId: string;
+  readonly #poller: Poller;
+  readonly #held = new Map<string, { renewedAt: number; lose: () => void; lost: Promise<void> }>();
+  #renewal: Promise<void> | undefined;
+
+  constructor(database: Database, shard: Shard, nodeId: string, onError: (error: Error) => void) {
+    this.#database = database;
+    this.#shard = shard;
+    this.#nodeId = nodeId;
+    this.#poller = new Poller({
+      name: `worker leases of ${shard.name}`,
+      everyMs: renewEveryMs,
+      run: async () => {
+        await this.#renewAll();
+        return false;
+      },
+      onError,
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#freeDead();
+    this.#poller.start();
+  }
+
+  /** Begins the lease of a pool; jobs it has taken wait for this. */
+  async hold(workerId: string): Promise<void> {
+    const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
+    await this.#onPlatform((tx) =>
+      tx.query({
+        text: `INSERT INTO worker_leases (worker_id, node_id, expires_at)
+          VALUES ($1, $2, clock_timestamp() + $3 * interval '1 s')`,
+        values: [workerId, this.#nodeId, leaseSeconds],
+      }),
+    );
+    this.#held.set(workerId, { renewedAt: performance.now(), lose, lost });
+  }
+
+  /** Resolves when somebody else has taken the pool's jobs away. */
+  async whenLost(workerId: string): Promise<void> {
+    return this.#held.get(workerId)?.lost ?? new Promise(() => undefined);
+  }
+
+  /** Makes sure that the lease is alive. @throws when it is not, or cannot be renewed */
+  async require(workerId: string): Promise<void> {
+    const lease = this.#held.get(workerId);
+    if (lease && performance.now() - lease.renewedAt < freshMs) return;
+    if (lease) await this.#renewAll();
+    if (!this.#held.has(workerId)) throw new Error("The lease of these workers was lost");
+  }
+
+  /** Ends the lease of a pool that has stopped. */
+  release(workerId: string): void {
+    if (!this.#held.delete(workerId)) return;
+    void this.#end([workerId]);
+  }
+
+  async stop(): Promise<void> {
+    await this.#poller.stop();
+    const ids = [...this.#held.keys()];
+    this.#held.clear();
+    await this.#end(ids);
+  }
+
+  /** Ends leases, one call after the other; if it cannot be said, they run out. */
+  #end(workerIds: readonly string[]): Promise<void> {
+    this.#ending = this.#ending.then(async () => {
+      await this.#onPlatform((tx) =>
+        tx.query({
+          text: "UPDATE worker_leases SET expires_at = '-infinity' WHERE worker_id = ANY ($1)",
+          values: [workerIds],
+        }),
+      );
+      await this.#freeDead();
+    });
+    this.#ending = this.#ending.catch(() => undefined);
+    return this.#ending;
+  }
+  #ending: Promise<void> = Promise.resolve();
+
+  #renewAll(): Promise<void> {
+    return (this.#renewal ??= this.#renew().finally(() => (this.#renewal = undefined)));
+  }
+
+  async #renew(): Promise<void> {
+    const ids = [...this.#held.keys()];
+    const askedAt = performance.now();
+    const renewed = await this.#onPlatform((tx) =>
+      tx.query<{ worker_id: string }>({
+        name: "renew_worker_leases",
+        text: `UPDATE worker_leases SET expires_at = clock_timestamp() + $2 * interval '1 s'
+          WHERE worker_id = ANY ($1) AND expires_at > clock_timestamp() RETURNING worker_id`,
+        values: [ids, leaseSeconds],
+      }),
+    );
+    const alive = new Set(renewed.map((row) => row.worker_id));
+    for (const id of ids) {
+      const lease = this.#held.get(id);
+      if (!lease) continue;
+      if (alive.has(id)) lease.renewedAt = askedAt;
+      else {
+        this.#held.delete(id);
+        lease.lose();
+      }
+    }
+    await this.#freeDead();
+  }
+
+  #freeDead(): Promise<unknown> {
+    return this.#onPlatform((tx) =>
+      tx.query({ name: "free_jobs", text: "SELECT free_jobs_of_dead_workers()" }),
+    );
+  }
+
+  #onPlatform<T>(work: Parameters<typeof Database.prototype.transaction<T>>[1]): Promise<T> {
+    return this.#database.transaction({ platform: this.#shard }, work);
+  }
+}

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { action, defineContract } from "../../mixins/contract.ts";
+import { pageOf, timestamp } from "../../mixins/schemas.ts";
+
+/** Ids of jobs rise with time; they are numbers as text. */
+const jobId = z.string().regex(/^\d{1,18}$/, "must be the id of a job");
+
+const job = z.strictObject({
+  id: jobId,
+  /** `leads.rescore`. */
+  task: z.string(),
+  payload: z.unknown(),
+  /** `retrying` has failed and waits for its next attempt; `dead` has used them all. */
+  state: z.enum(["waiting", "retrying", "running", "dead"]),
+  attempts: z.number().int(),
+  maxAttempts: z.number().int(),
+  lastError: z.string().nullable(),
+  /** When it may begin. */
+  runAt: timestamp,
+  createdAt: timestamp,
+  updatedAt: timestamp,
+});
+export type JobView = z.output<typeof job>;
+
+const byJobId = z.strictObject({ id: jobId });
+
+/** Background work of an organization, for its admins. */
+export const jobsContract = defineContract("jobs", {
+  actions: {
+    list: action({
+      summary: "Jobs in one state, newest first",
+      params: z.strictObject({
+        state: job.shape.state.default("dead"),
+        limit: z.coerce.number().int().min(1).max(200).default(50),
+        cursor: jobId.optional(),
+      }),
+      returns: pageOf(job),
+      permission: "jobs:read",
+      rest: "GET /jobs",
+    }),
+    retry: action({
+      summary: "Gives a dead job all its attempts again, from now",
+      params: byJobId,
+      returns: z.strictObject({ id: jobId, status: z.literal("waiting") }),
+      permission: "jobs:update",
+      rest: "POST /jobs/:id/retry",
+      status: 202,
+    }),
+    drop: action({
+      summary: "Forgets a dead job; a listener goes on with the entity's next event",
+      params: byJobId,
+      returns: z.null(),
+      permission: "jobs:delete",
+      rest: "DELETE /jobs/:id",
+      status: 204,
+    }),
+  },
+  events: {},
+});

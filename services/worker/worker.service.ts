@@ -1,0 +1,53 @@
+import type { Service, ServiceSchema } from "moleculer";
+import { systemRole } from "../../mixins/actor.ts";
+import type { StoredJob } from "../../mixins/jobs/job-spec.ts";
+import { WorkerPools } from "../../mixins/jobs/worker-pools.ts";
+import type { Meta } from "../../mixins/meta.ts";
+import type { Poller } from "../../mixins/poller.ts";
+import type { Runtime } from "../../mixins/service.ts";
+import { hostedTasks } from "./worker.rules.ts";
+import { depthPollers } from "./queue-depth.ts";
+
+/** Runs the jobs and listeners of the services in this process. Any number of nodes may. */
+export default function workerService(runtime: Runtime): ServiceSchema {
+  let pools: WorkerPools | undefined;
+  let pollers: Poller[] = [];
+  return {
+    name: "worker",
+    created(this: Service) {
+      // jobs in hand end while the services they call still answer
+      this.broker.middlewares.add({ stopping: async () => pools?.stop() });
+    },
+    started(this: Service) {
+      const { broker, logger } = this;
+      const onError = (error: Error) => logger.warn(error.message);
+      const hosted = broker.services.map(({ name }) => name);
+      const running = new WorkerPools(runtime.database, hostedTasks(runtime.contracts, hosted), {
+        nodeId: broker.nodeID,
+        onError,
+        run: async (task, job) => {
+          await broker.call(task, job.payload, { meta: metaOf(job) });
+        },
+      });
+      pools = running;
+      pollers = depthPollers(runtime.database, runtime.contracts, onError);
+      for (const poller of pollers) poller.start();
+      // a job may call any service of its process; they start side by side
+      broker
+        .waitForServices(hosted.filter((name) => name !== "worker"))
+        .then(() => running.start())
+        .catch(onError);
+      return Promise.resolve();
+    },
+    async stopped() {
+      await Promise.all(pollers.map((poller) => poller.stop()));
+    },
+  };
+}
+
+/** A job runs for the organization that added it, as the system, on behalf of whoever caused it. */
+const metaOf = ({ organizationId, origin }: StoredJob): Meta => ({
+  ...origin,
+  role: systemRole,
+  ...(organizationId === null ? {} : { organizationId }),
+});
