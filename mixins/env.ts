@@ -98,7 +98,7 @@ export const variables = {
   SERVICES: variable(
     list(z.string()).optional(),
     "",
-    "Roles (gateway, core, worker) or services this process hosts; service:gateway is the gateway alone. Unset: all.",
+    "Roles (gateway, core, worker, cron) or services this process hosts; service:gateway is the gateway alone. Unset: all.",
   ),
   NODE_ID: variable(
     z
@@ -112,6 +112,11 @@ export const variables = {
     z.enum(["open", "closed"]).default("open"),
     "open",
     "Whether strangers may register an organization.",
+  ),
+  EVENTS_RETENTION_DAYS: variable(
+    z.coerce.number().int().min(1).max(36_500).default(400),
+    "400",
+    "Events older than this are dropped, a month at a time: timelines and the feed reach back that far.",
   ),
   TRUST_PROXY: variable(
     flag.default(false),

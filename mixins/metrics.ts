@@ -39,6 +39,12 @@ export const listenerFailures = new Counter({
   labelNames: ["listener"] as const,
   registers: [registry],
 });
+export const cronRuns = new Counter({
+  name: "crm_cron_runs_total",
+  help: "Ticks of the clock this process has added a job for",
+  labelNames: ["job"] as const,
+  registers: [registry],
+});
 export const leadsCreated = new Counter({
   name: "crm_leads_created_total",
   help: "Leads created by this process",

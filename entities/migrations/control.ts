@@ -74,5 +74,29 @@ GRANT SELECT, INSERT ON control.signing_keys, control.shard_map TO sangam_platfo
   }
 }
 
+/** Who leads, and which ticks of the clock were served. */
+class CreateCron extends Migration {
+  override name = "002_create_cron";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.leaders (
+  name text PRIMARY KEY,
+  node_id text NOT NULL,
+  -- rises with each new leader: whoever acts under an older one is stopped by it
+  epoch bigint NOT NULL,
+  expires_at timestamptz(3) NOT NULL
+);
+CREATE TABLE control.cron_runs (
+  job text NOT NULL,
+  scheduled_for timestamptz(3) NOT NULL,
+  epoch bigint NOT NULL,
+  created_at timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (job, scheduled_for)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON control.leaders, control.cron_runs TO sangam_platform;
+`);
+  }
+}
+
 /** Applied to the control database only, in this order. */
-export const controlMigrations = [CreateControl];
+export const controlMigrations = [CreateControl, CreateCron];

@@ -1,6 +1,7 @@
 import { Migration } from "@mikro-orm/migrations";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { tenantTable } from "./row-level-security.ts";
+import { CreateUpkeep } from "./upkeep.ts";
 
 const base = `
   id uuid NOT NULL,
@@ -326,4 +327,11 @@ ${tenantTable("import_changes")}
 }
 
 /** Applied to every shard database, in this order. */
-export const shardMigrations = [CreateEvents, CreateLeads, CreateImports, CreateJobs, CreateListeners];
+export const shardMigrations = [
+  CreateEvents,
+  CreateLeads,
+  CreateImports,
+  CreateJobs,
+  CreateListeners,
+  CreateUpkeep,
+];

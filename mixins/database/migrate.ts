@@ -32,11 +32,8 @@ export async function migrate(url: string, parts: { control: boolean }): Promise
     await runMigrations({ connectionString: url, logger: new Logger(() => () => undefined) });
     if (parts.control) await run(url, "control_migrations", controlMigrations);
     await run(url, "shard_migrations", shardMigrations);
-    // this month's and the next two: the feed must never fall into the default partition
-    for (const ahead of [0, 1, 2])
-      await lock.query("SELECT ensure_events_partition((now() + make_interval(months => $1))::date)", [
-        ahead,
-      ]);
+    // the feed must never fall into the default partition
+    await lock.query("SELECT ensure_events_partitions()");
   } finally {
     await lock.end();
   }

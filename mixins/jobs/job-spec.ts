@@ -1,4 +1,5 @@
-import type { z } from "zod";
+import { z } from "zod";
+import { timestamp } from "../schemas.ts";
 
 /**
  * Lanes of jobs: each has its own workers on every node that runs jobs, so slow work of one kind never waits in
@@ -16,6 +17,9 @@ export const queues = {
   webhooks: { atOnce: 16, prefetch: 32 },
 } as const satisfies Record<string, { atOnce: number; prefetch: number }>;
 export type QueueName = keyof typeof queues;
+
+/** Payload of every job that comes up by the clock. */
+export const cronPayload = z.strictObject({ scheduledFor: timestamp });
 
 /** When a job comes up by the clock. */
 export interface CronSpec {
@@ -40,7 +44,7 @@ export interface JobSpec<P extends z.ZodType = z.ZodType> {
   maxAttempts?: number;
   /** A run that takes longer has failed. Default 5 minutes. */
   timeoutMs?: number;
-  /** Only for platform jobs whose payload may be `{}`. */
+  /** Only for platform jobs that take `cronPayload`. */
   cron?: CronSpec;
 }
 

@@ -182,6 +182,8 @@ class WorkerPool {
 /** Graphile Worker tells every job's story; what failed is kept with the job, so only its warnings count here. */
 const graphileLogger = (onError: (error: Error) => void): Logger =>
   new Logger(() => (level, message) => {
+    // one pool of connections serves every queue of a shard: it is meant to be smaller than their workers
+    if (message.includes("maxPoolSize")) return;
     if (level === "error" || level === "warning") onError(new Error(message.split("\n")[0]));
   });
 

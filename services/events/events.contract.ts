@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
+import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { typesText } from "../../mixins/feed-filter.ts";
 import { id, timestamp } from "../../mixins/schemas.ts";
 
@@ -39,4 +40,24 @@ export const eventsContract = defineContract("events", {
     }),
   },
   events: {},
+  jobs: {
+    cleanUp: job({
+      summary: "Forgets what has served its time: idempotency keys, dead jobs, ticks of the clock",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "*/5 * * * *", missed: "skip" },
+    }),
+    tendPartitions: job({
+      summary: "Makes the partitions of the months to come and drops those behind retention",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "17 * * * *", missed: "skip" },
+    }),
+    sweep: job({
+      summary: "Finds jobs of workers that nobody knows, and listeners whose job is gone",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "* * * * *", missed: "skip" },
+    }),
+  },
 });

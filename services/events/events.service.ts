@@ -1,20 +1,28 @@
 import type { Context, Service } from "moleculer";
 import type { Poller } from "../../mixins/poller.ts";
 import { createService, type Runtime } from "../../mixins/service.ts";
-import type { HandlersOf } from "../contracts.ts";
+import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
+import { lagPollers } from "./feed-lag.ts";
 import { list } from "./events.actions.ts";
 import { eventsContract } from "./events.contract.ts";
 import { Sequencer } from "./sequencer.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import { upkeepPollers } from "./upkeep.ts";
+import * as upkeep from "./upkeep.ts";
 
 const handlers: HandlersOf<typeof eventsContract> = { list };
 
 /** The feed of each organization: gives events their places, announces them, answers from them. */
 export default function eventsService(runtime: Runtime) {
   let sequencer: Sequencer;
-  let upkeep: Poller[];
+  let pollers: Poller[];
+  const { database, env } = runtime;
+  const jobs: JobHandlersOf<typeof eventsContract> = {
+    cleanUp: () => upkeep.cleanUp(database),
+    tendPartitions: () => upkeep.tendPartitions(database, env.EVENTS_RETENTION_DAYS),
+    sweep: () => upkeep.sweep(database),
+  };
   return createService(eventsContract, handlers, runtime, {
+    jobs,
     events: {
       // one node of the group hears a hint, whichever: the nodes take turns by a lock, see Sequencer
       "events.appended"(ctx: Context<{ organizationId: string }>) {
@@ -28,14 +36,14 @@ export default function eventsService(runtime: Runtime) {
         announce: (hint) => void broker.broadcast("feed.advanced", hint).catch(onError),
         onError,
       });
-      upkeep = upkeepPollers(runtime.database, onError);
+      pollers = lagPollers(runtime.database, onError);
     },
     started() {
       sequencer.start();
-      for (const poller of upkeep) poller.start();
+      for (const poller of pollers) poller.start();
     },
     async stopped() {
-      await Promise.all([sequencer, ...upkeep].map((part) => part.stop()));
+      await Promise.all([sequencer, ...pollers].map((part) => part.stop()));
     },
   });
 }

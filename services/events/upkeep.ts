@@ -1,46 +1,57 @@
-import { Gauge } from "prom-client";
 import type { Database } from "../../mixins/database/database.ts";
-import { registry } from "../../mixins/metrics.ts";
-import { Poller } from "../../mixins/poller.ts";
-import { countUnplaced, deleteOldKeys } from "./events.repository.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { deleteOldKeys } from "./events.repository.ts";
 
-const measureEveryMs = 5_000;
-const mostCounted = 10_000;
-const deleteEveryMs = 5 * 60_000;
 const keysAtOnce = 1_000;
 
-const feedLag = new Gauge({
-  name: "crm_feed_lag_events",
-  help: `Events of a shard that have no place in a feed yet; ${mostCounted} means at least that many`,
-  labelNames: ["shard"] as const,
-  registers: [registry],
-});
+/** Forgets idempotency keys after their 24 hours, and after 30 days dead jobs and ticks of the clock. */
+export async function cleanUp(database: Database): Promise<void> {
+  await eachShard(database, async (shard) => {
+    while ((await database.transaction(shard, (tx) => deleteOldKeys(tx, keysAtOnce))) === keysAtOnce);
+    await database.transaction(shard, (tx) => tx.query({ text: "SELECT forget_old_dead_jobs()" }));
+  });
+  await database.transaction({ platform: database.control }, (tx) =>
+    tx.execute({
+      // the newest tick of a job says where it goes on
+      text: `DELETE FROM control.cron_runs r WHERE r.scheduled_for < now() - interval '30 days' AND EXISTS (
+        SELECT FROM control.cron_runs newer WHERE newer.job = r.job AND newer.scheduled_for > r.scheduled_for)`,
+    }),
+  );
+}
 
-/** The slow rounds beside the sequencer: measures its lag, and forgets idempotency keys after their 24 hours. */
-export function upkeepPollers(database: Database, onError: (error: Error) => void): Poller[] {
-  return database.shards.flatMap((shard) => [
-    new Poller({
-      name: `lag of ${shard.name}`,
-      everyMs: measureEveryMs,
-      run: async () => {
-        const unplaced = await database.transaction({ platform: shard }, (tx) =>
-          countUnplaced(tx, mostCounted),
-        );
-        feedLag.labels(shard.name).set(unplaced);
-        return false;
-      },
-      onError,
+/** Makes the partitions of events that will be needed, and drops the months behind retention. */
+export async function tendPartitions(database: Database, retentionDays: number): Promise<void> {
+  await eachShard(database, async (shard) => {
+    await database.transaction(shard, (tx) => tx.query({ text: "SELECT ensure_events_partitions()" }));
+    await database.transaction(shard, (tx) =>
+      tx.query({
+        text: "SELECT drop_events_before((now() - $1 * interval '1 day')::date)",
+        values: [retentionDays],
+      }),
+    );
+  });
+}
+
+/** Finds what fell through: jobs of workers that never had a lease, listeners whose job is dead or gone. */
+export async function sweep(database: Database): Promise<void> {
+  await eachShard(database, (shard) =>
+    database.transaction(shard, async (tx) => {
+      await tx.query({ text: "SELECT free_jobs_of_unknown_workers()" });
+      for (const { organization_id: organizationId, listener } of await stranded(tx))
+        tx.enqueue({ task: listener, payload: {}, organizationId });
     }),
-    new Poller({
-      name: `old idempotency keys of ${shard.name}`,
-      everyMs: deleteEveryMs,
-      run: async () => {
-        const deleted = await database.transaction({ platform: shard }, (tx) =>
-          deleteOldKeys(tx, keysAtOnce),
-        );
-        return deleted === keysAtOnce;
-      },
-      onError,
-    }),
-  ]);
+  );
+}
+
+const stranded = (tx: UnitOfWork) =>
+  tx.query<{ organization_id: string; listener: string }>({
+    text: "SELECT organization_id, listener FROM stranded_listeners()",
+  });
+
+/** One after the other; a shard that fails leaves the rest to the next try. */
+async function eachShard(
+  database: Database,
+  work: (shard: { platform: Database["control"] }) => Promise<void>,
+): Promise<void> {
+  for (const platform of database.shards) await work({ platform });
 }

@@ -1,23 +1,34 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
+import { readLeader } from "../../mixins/leader.ts";
 import type { Runtime } from "../../mixins/service.ts";
 
+/** Without these this node cannot serve; other checks only tell. */
+const vital = ["database", "nats"];
 /** Longest a check may take before the part counts as down. */
 const checkTimeoutMs = 2000;
 
 /** `GET /health` and its kin, on the public port. 503 only when this node cannot serve. */
 export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
+  const { database } = runtime;
   const startedAt = Date.now();
   const report = async (response: ServerResponse) => {
     const checks: Record<string, { status: "up" | "down"; detail?: string }> = {
-      database: await check(() => runtime.database.ping()),
+      database: await check(() => database.ping()),
     };
     if (runtime.env.NATS_URL !== undefined)
       checks.nats = await check(() => {
         if (broker.transit?.connected !== true) throw new Error("not connected");
         return Promise.resolve();
       });
-    const isUp = Object.values(checks).every(({ status }) => status === "up");
+    checks.cron = await check(async () => {
+      const leader = await database.transaction({ platform: database.control }, (tx) =>
+        readLeader(tx, "cron"),
+      );
+      if (!leader) throw new Error("nobody leads the scheduled work");
+      return `led by ${leader.nodeId}`;
+    });
+    const isUp = vital.every((name) => checks[name]?.status !== "down");
     const uptime = Math.round((Date.now() - startedAt) / 1000);
     send(response, isUp ? 200 : 503, {
       status: isUp ? "ok" : "unavailable",
@@ -46,14 +57,14 @@ export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
   };
 }
 
-async function check(ask: () => Promise<void>): Promise<{ status: "up" | "down"; detail?: string }> {
+async function check(ask: () => Promise<string | void>): Promise<{ status: "up" | "down"; detail?: string }> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, fail) => {
     timer = setTimeout(() => fail(new Error(`no answer within ${checkTimeoutMs} ms`)), checkTimeoutMs);
   });
   try {
-    await Promise.race([ask(), late]);
-    return { status: "up" };
+    const detail = await Promise.race([ask(), late]);
+    return { status: "up", ...(detail ? { detail } : {}) };
   } catch (error) {
     return { status: "down", detail: (error as Error).message };
   } finally {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { roles } from "../../mixins/actor.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
+import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
@@ -207,5 +208,19 @@ export const identityContract = defineContract("identity", {
       rest: "GET /auth/jwks",
     }),
   },
-  events: {},
+  events: {
+    "organization.trial_ended": z.strictObject({ plan: z.string(), trialEndedAt: timestamp }),
+  },
+  jobs: {
+    expireTrials: job({
+      summary: "Ends the trials that are over",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "0 * * * *", missed: "skip" },
+    }),
+    announceTrialEnd: job({
+      summary: "Tells an organization's feed that its trial has ended",
+      payload: z.strictObject({ version: z.number().int(), trialEndedAt: timestamp }),
+    }),
+  },
 });

@@ -5,6 +5,7 @@ import { getOwnOrganization, updateOrganization } from "./organization.actions.t
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
 import { TokenIssuer, publicKeys } from "./token-issuer.ts";
+import { announceTrialEnd, expireTrials } from "./trials.jobs.ts";
 import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
 
 /** Organizations, their users, and the sessions and tokens they sign in with. */
@@ -12,6 +13,7 @@ export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
   return createService(identityContract, identityHandlers({ runtime, issuer }), runtime, {
     home: "control",
+    jobs: { expireTrials, announceTrialEnd },
     started: () => issuer.start(),
   });
 };

@@ -50,6 +50,8 @@ test("every table without one is known to hold nothing of a tenant", async () =>
             WHERE a.attrelid = c.oid AND a.attname = 'organization_id') ORDER BY 1`,
   );
   expect(others.map(({ name }) => name)).toEqual([
+    "control.cron_runs",
+    "control.leaders",
     "control.shard_map",
     "control.signing_keys",
     "control_migrations",
