@@ -26,7 +26,6 @@ export const LeadImport = defineEntity({
     total: p.integer().nullable(),
     /** Fences a run: each takeover raises it, every batch checks it. */
     epoch: p.integer().default(0),
-    leaseUntil: p.datetime(3).nullable(),
     startedAt: p.datetime(3).nullable(),
     finishedAt: p.datetime(3).nullable(),
   },

@@ -84,7 +84,6 @@ export const ScoringRules = defineEntity({
     ...tenantColumns,
     rules: p.json<ScoringRule[]>(),
     /** Version of the rules every lead has been rescored with. */
-    rescoredVersion: p.integer().default(0),
   },
 });
 export type ScoringRules = InferEntity<typeof ScoringRules>;

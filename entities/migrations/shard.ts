@@ -1,7 +1,7 @@
 import { Migration } from "@mikro-orm/migrations";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { tenantTable } from "./row-level-security.ts";
-import { CreateUpkeep } from "./upkeep.ts";
+import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
 
 const base = `
   id uuid NOT NULL,
@@ -334,4 +334,6 @@ export const shardMigrations = [
   CreateJobs,
   CreateListeners,
   CreateUpkeep,
+  DropRescoredVersion,
+  DropImportLeases,
 ];

@@ -79,3 +79,19 @@ GRANT EXECUTE ON FUNCTION drop_events_before, ensure_events_partitions, free_job
 `);
   }
 }
+
+/** Rescoring is a job now: nobody asks the rules how far it is. */
+export class DropRescoredVersion extends Migration {
+  override name = "013_drop_rescored_version";
+  override up() {
+    this.addSql("ALTER TABLE scoring_rules DROP COLUMN rescored_version");
+  }
+}
+
+/** An import is a job now: whoever runs it holds that job, and the epoch fences the one before. */
+export class DropImportLeases extends Migration {
+  override name = "014_drop_import_leases";
+  override up() {
+    this.addSql("ALTER TABLE imports DROP COLUMN lease_until");
+  }
+}

@@ -5,20 +5,27 @@ import type { Meta } from "../../mixins/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { errorType } from "../../mixins/errors.ts";
-import { record, type ActionName, type Actions, type Events, type Result } from "../contracts.ts";
+import {
+  enqueue,
+  record,
+  type ActionName,
+  type Actions,
+  type Events,
+  type JobCtx,
+  type Result,
+} from "../contracts.ts";
 import { cut, groups, textBytes, type NumberedRow } from "./batches.rules.ts";
 import { csvRecords, unreadableFile } from "./csv-records.ts";
 import { detectFormat } from "./csv.rules.ts";
 import { isFenced, isPassing } from "./failure.rules.ts";
 import { learn, type FieldTypes } from "./field-types.rules.ts";
 import {
+  claimImport,
   defineFields,
   findFieldTypes,
   findImport,
   finishImport,
   readChunk,
-  releaseLease,
-  renewLease,
   type ImportRecord,
 } from "./imports.repository.ts";
 import { importView } from "./imports.view.ts";
@@ -30,6 +37,8 @@ export interface RunParts {
   database: Database;
   call<N extends ActionName>(name: N, params: ParamsIn<Actions[N]>, meta: Meta): Promise<Result<N>>;
   onEvents(organizationId: string): void;
+  /** Whether the node wants to stop: the run ends after the batch in hand. */
+  isStopping(): boolean;
   logger: Logger;
 }
 
@@ -38,20 +47,27 @@ const lookahead = { rows: 1000, bytes: 4 * 1024 * 1024 };
 /** A batch is one message to the leads service; NATS carries 1 MiB at most. */
 const batch = { rows: 500, bytes: 800_000 };
 const rollbackBatch = 500;
-const renewEveryMs = 10_000;
-const retryAfterSeconds = 5;
 const progressEvery = { rows: 5000, ms: 2000 };
+
+/** The job of an import: takes it from whoever had it and works until it is over, or the node stops. */
+export async function runImport(ctx: JobCtx<"imports.run">, parts: RunParts): Promise<void> {
+  const { tx, actor } = ctx.locals;
+  const { importId } = ctx.params;
+  const { organizationId } = actor;
+  const claim = await parts.database.transaction({ organizationId }, (own) => claimImport(own, importId));
+  if (!claim || (await new ImportRun(claim, parts).run())) return;
+  enqueue(tx, "imports.run", { importId }, { key: importId });
+}
 
 /**
  * One node's work on one import, from its claim to its end or to the loss of the claim. The checkpoint in
  * `imports` moves in the transaction that writes the rows, so a run may be cut anywhere and goes on elsewhere;
  * the epoch of the claim keeps a run that was only thought dead from writing.
  */
-export class ImportRun {
+class ImportRun {
   readonly #claim: ImportRecord;
   readonly #parts: RunParts;
   readonly #meta: Meta;
-  #isStopping = false;
   #lastProgress = { processed: 0, at: performance.now() };
 
   constructor(claim: ImportRecord, parts: RunParts) {
@@ -63,32 +79,26 @@ export class ImportRun {
     };
   }
 
-  /** Ends the run after the batch in hand; another node goes on at once. */
-  stop(): void {
-    this.#isStopping = true;
-  }
-
-  /** Works until the import has ended, is taken over or `stop` is called. @throws what will pass: to be tried again */
-  async run(): Promise<void> {
-    const renewal = setInterval(() => void this.#renew(), renewEveryMs);
+  /**
+   * Works until the import is over or taken over, or the node stops.
+   * @returns whether nobody needs to go on
+   * @throws what will pass: to be tried again
+   */
+  async run(): Promise<boolean> {
     try {
-      const isOver = await (this.#claim.status === "rolling_back" ? this.#rollBack() : this.#importRows());
-      if (!isOver) await this.#release(0);
+      return await (this.#claim.status === "rolling_back" ? this.#rollBack() : this.#importRows());
     } catch (error) {
-      if (isFenced(error)) return;
+      if (isFenced(error)) return true;
       if (errorType(error) === unreadableFile) await this.#finish("failed", (error as Error).message);
-      else if (isPassing(error)) {
-        await this.#release(this.#isStopping ? 0 : retryAfterSeconds);
-        throw error;
-      } else {
+      else if (isPassing(error)) throw error;
+      else {
         this.#parts.logger.error(`import ${this.#claim.id} failed`, error);
         await this.#finish(
           "failed",
           "An internal error stopped the import. What was imported before can be rolled back.",
         );
       }
-    } finally {
-      clearInterval(renewal);
+      return true;
     }
   }
 
@@ -112,7 +122,7 @@ export class ImportRun {
         for (const rows of cut(group, batch, messageBytes)) {
           const prepared = rows.map(({ rowNumber, cells }) => toImportRow(cells, rowNumber, targets, types));
           await writing;
-          if (this.#isStopping) return false;
+          if (this.#parts.isStopping()) return false;
           writing = this.#write(prepared, done);
           writing.catch(() => undefined); // awaited before the next batch and at the end
           done += rows.length;
@@ -122,7 +132,7 @@ export class ImportRun {
     } finally {
       await writing.catch(() => undefined);
     }
-    if (this.#isStopping) return false;
+    if (this.#parts.isStopping()) return false;
     await this.#finish("completed");
     return true;
   }
@@ -160,7 +170,7 @@ export class ImportRun {
     const { id: importId, epoch } = this.#claim;
     let kept = 0;
     for (;;) {
-      if (this.#isStopping) return false;
+      if (this.#parts.isStopping()) return false;
       const step = await this.#parts.call(
         "leads.rollbackImport",
         { importId, epoch, limit: rollbackBatch },
@@ -230,21 +240,6 @@ export class ImportRun {
       if (bytes === undefined) return;
       yield bytes;
     }
-  }
-
-  async #renew(): Promise<void> {
-    try {
-      if (!(await this.#inOrganization((tx) => renewLease(tx, this.#claim)))) this.#isStopping = true;
-    } catch (error) {
-      // the lease runs out if this goes on, and the epoch fences this run
-      this.#parts.logger.warn(`import ${this.#claim.id}: its lease was not renewed`, error);
-    }
-  }
-
-  async #release(seconds: number): Promise<void> {
-    await this.#inOrganization((tx) => releaseLease(tx, this.#claim, seconds)).catch((error: unknown) =>
-      this.#parts.logger.warn(`import ${this.#claim.id}: its lease runs out by itself`, error),
-    );
   }
 }
 

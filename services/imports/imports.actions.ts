@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
 import type { Database } from "../../mixins/database/database.ts";
-import type { Ctx, Result } from "../contracts.ts";
+import { enqueue, type Ctx, type Result } from "../contracts.ts";
 import { inertCell } from "./csv.rules.ts";
 import {
   dryRunNotRolledBack,
@@ -21,22 +21,15 @@ import {
 import { importView } from "./imports.view.ts";
 import { discardUpload, storeUpload } from "./upload.ts";
 
-/** What the actions share with the rest of the service. */
-export interface ImportParts {
-  database: Database;
-  /** Asks this node's pollers to look for work. */
-  kick: () => void;
-}
-
-/** Stores the file, then hands it to the pollers in the transaction that records the Idempotency-Key. */
+/** Stores the file, then adds the job that reads it in the transaction that records the Idempotency-Key. */
 export async function create(
   ctx: Ctx<"imports.create">,
-  parts: ImportParts,
+  database: Database,
 ): Promise<Result<"imports.create">> {
   const { actor, tx } = ctx.locals;
   const { organizationId } = actor;
   const { fileName, mapping, onDuplicate, dryRun } = ctx.params;
-  const id = await storeUpload(parts.database, ctx.stream, {
+  const id = await storeUpload(database, ctx.stream, {
     organizationId,
     createdBy: actor.userId,
     fileName,
@@ -49,10 +42,10 @@ export async function create(
   } catch (error) {
     // a repeated Idempotency-Key is found here: the first upload stands, this one goes
     await tx.rollback();
-    await discardUpload(parts.database, organizationId, id);
+    await discardUpload(database, organizationId, id);
     throw error;
   }
-  tx.afterCommit(parts.kick);
+  enqueue(tx, "imports.run", { importId: id }, { key: id });
   return { id, status: "pending" };
 }
 
@@ -64,7 +57,7 @@ export async function get(ctx: Ctx<"imports.get">): Promise<Result<"imports.get"
 const rejectedRowsPerRead = 500;
 
 /** Streams the rejected rows as CSV: row (the first after the heading is 1), reason, and the columns of the file. */
-export async function errors(ctx: Ctx<"imports.errors">, { database }: ImportParts): Promise<Readable> {
+export async function errors(ctx: Ctx<"imports.errors">, database: Database): Promise<Readable> {
   const { id, organization_id: organizationId, mapping } = await getImport(ctx);
   const columns = mapping.map(([column]) => column);
   const line = (cells: string[]) => stringify([cells.map(inertCell)]);
@@ -92,14 +85,11 @@ function rejectedCells({ row_number, reason, record }: RejectedRow, columns: str
 }
 
 /** Starts turning an ended import back. */
-export async function rollback(
-  ctx: Ctx<"imports.rollback">,
-  { kick }: ImportParts,
-): Promise<Result<"imports.rollback">> {
+export async function rollback(ctx: Ctx<"imports.rollback">): Promise<Result<"imports.rollback">> {
   const { tx } = ctx.locals;
   const found = await startRollback(tx, ctx.params.id);
   if (!found) throw whyNotRolledBack(await getImport(ctx));
-  tx.afterCommit(kick);
+  enqueue(tx, "imports.run", { importId: found.id }, { key: found.id });
   return { id: found.id, status: found.status };
 }
 

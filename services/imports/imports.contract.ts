@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
+import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { byId, id, text, timestamp } from "../../mixins/schemas.ts";
 
 export const leadImport = z.strictObject({
@@ -97,6 +98,21 @@ export const importsContract = defineContract("imports", {
       import: leadImport,
       /** Leads left as they are, because somebody worked on them after the import. */
       kept: z.number().int(),
+    }),
+  },
+  jobs: {
+    run: job({
+      summary: "Imports a file, or turns an import back, from where it is to its end",
+      payload: z.strictObject({ importId: id }),
+      queue: "imports",
+      maxAttempts: 25,
+      timeoutMs: 24 * 3_600_000,
+    }),
+    forgetDeadUploads: job({
+      summary: "Forgets uploads that never came to their end",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "*/10 * * * *", missed: "skip" },
     }),
   },
 });

@@ -30,8 +30,6 @@ export interface ImportRecord {
 
 const columns = `id, organization_id, version, created_at, created_by, file_name, mapping, on_duplicate, is_dry_run,
   status, failure, processed, created, updated, skipped, failed, total, epoch, started_at, finished_at`;
-/** How long a node may be silent before another takes its import over. */
-const lease = "interval '30 seconds'";
 
 /** What an upload says of itself. */
 export interface NewImport {
@@ -70,7 +68,7 @@ export const deferChunk = (tx: UnitOfWork, importId: string, position: number, b
 export const deleteImport = (tx: UnitOfWork, importId: string): Promise<number> =>
   tx.execute({ text: "DELETE FROM imports WHERE id = $1 AND status = 'uploading'", values: [importId] });
 
-/** Hands a stored upload to the pollers; null when it is no more. */
+/** Makes a stored upload an import; null when it is no more. */
 export async function submitUpload(tx: UnitOfWork, importId: string): Promise<ImportRecord | null> {
   const rows = await tx.query<ImportRecord>({
     text: `UPDATE imports SET status = 'pending', updated_at = $2 WHERE id = $1 AND status = 'uploading'
@@ -93,7 +91,7 @@ export async function findImport(tx: UnitOfWork, importId: string): Promise<Impo
 /** Turns an ended import back; null when it has not ended, changed nothing or was turned back before. */
 export async function startRollback(tx: UnitOfWork, importId: string): Promise<ImportRecord | null> {
   const rows = await tx.query<ImportRecord>({
-    text: `UPDATE imports SET status = 'rolling_back', lease_until = NULL, version = version + 1, updated_at = $2
+    text: `UPDATE imports SET status = 'rolling_back', version = version + 1, updated_at = $2
       WHERE id = $1 AND status IN ('completed', 'failed') AND NOT is_dry_run RETURNING ${columns}`,
     values: [importId, tx.now],
   });
@@ -128,22 +126,15 @@ export async function readChunk(
 }
 
 /**
- * Takes the oldest import that waits for a node, or whose node has been silent for its lease.
- * In: a platform transaction. Atomic: two nodes never take the same one, and the new epoch fences the former.
+ * Takes an import that is not over, from whoever had it: the new epoch fences the former. Null when it is over.
  */
-export async function claimImport(tx: UnitOfWork): Promise<ImportRecord | null> {
+export async function claimImport(tx: UnitOfWork, importId: string): Promise<ImportRecord | null> {
   const rows = await tx.query<ImportRecord>({
-    name: "claim_import",
-    text: `UPDATE imports SET epoch = epoch + 1, lease_until = now() + ${lease}, version = version + 1,
+    text: `UPDATE imports SET epoch = epoch + 1, version = version + 1,
         status = CASE status WHEN 'pending' THEN 'running' ELSE status END,
         started_at = coalesce(started_at, now()), updated_at = now()
-      WHERE (organization_id, id) = (
-        SELECT organization_id, id FROM imports
-        WHERE status = 'pending'
-          OR (status IN ('running', 'rolling_back') AND (lease_until IS NULL OR lease_until < now()))
-        ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-      RETURNING ${columns}`,
-    values: [],
+      WHERE id = $1 AND status IN ('pending', 'running', 'rolling_back') RETURNING ${columns}`,
+    values: [importId],
   });
   return rows[0] ?? null;
 }
@@ -156,21 +147,6 @@ export const deleteDeadUploads = (tx: UnitOfWork): Promise<number> =>
     values: [],
   });
 
-/** Holds the claim for another lease; false when somebody else has it. */
-export async function renewLease(tx: UnitOfWork, { id, epoch }: ImportRecord): Promise<boolean> {
-  const text = `UPDATE imports SET lease_until = now() + ${lease}
-    WHERE id = $1 AND epoch = $2 AND status IN ('running', 'rolling_back')`;
-  return (await tx.execute({ text, values: [id, epoch] })) === 1;
-}
-
-/** Gives the claim back, for any node to take after `seconds`. */
-export const releaseLease = (tx: UnitOfWork, { id, epoch }: ImportRecord, seconds: number): Promise<number> =>
-  tx.execute({
-    text: `UPDATE imports SET lease_until = now() - interval '1 millisecond' + make_interval(secs => $3)
-      WHERE id = $1 AND epoch = $2 AND status IN ('running', 'rolling_back')`,
-    values: [id, epoch, seconds],
-  });
-
 /** Ends the run that holds the claim, and drops the file; null when somebody else has the claim. */
 export async function finishImport(
   tx: UnitOfWork,
@@ -178,7 +154,7 @@ export async function finishImport(
   end: { status: "completed" | "failed" | "rolled_back"; failure: string | null },
 ): Promise<ImportRecord | null> {
   const rows = await tx.query<ImportRecord>({
-    text: `UPDATE imports SET status = $3, failure = coalesce($4, failure), lease_until = NULL,
+    text: `UPDATE imports SET status = $3, failure = coalesce($4, failure),
         total = CASE $3 WHEN 'completed' THEN processed ELSE total END,
         finished_at = $5, version = version + 1, updated_at = $5
       WHERE id = $1 AND epoch = $2 AND status IN ('running', 'rolling_back') RETURNING ${columns}`,

@@ -2,7 +2,6 @@ import { LRUCache } from "lru-cache";
 import type { Database } from "../../mixins/database/database.ts";
 import type { Ctx } from "../contracts.ts";
 import { unknownAssignee } from "./leads.errors.ts";
-import type { Rescorer } from "./rescorer.ts";
 import type { SettingsCache } from "./settings.ts";
 
 /** What the actions of leads share within a process. */
@@ -10,7 +9,6 @@ export interface Desk {
   database: Database;
   settings: SettingsCache;
   users: ActiveUsers;
-  rescorer: Rescorer;
 }
 
 /** The part of a context by which an action asks other services. */

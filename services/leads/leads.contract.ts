@@ -14,7 +14,7 @@ import {
 import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { poolActions, poolEvents } from "./pools.contract.ts";
-import { scoringActions } from "./scoring.contract.ts";
+import { scoringActions, scoringJobs } from "./scoring.contract.ts";
 
 const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
 const convertResult = z.strictObject({
@@ -216,4 +216,5 @@ export const leadsContract = defineContract("leads", {
     "company.created": z.strictObject({ companyId: id, name: z.string() }),
     "deal.created": z.strictObject({ dealId: id, name: z.string(), pipelineId: id, stageId: id }),
   },
+  jobs: scoringJobs,
 });

@@ -1,6 +1,6 @@
 import type { Context, ServiceSchema } from "moleculer";
 import { createService, type Runtime } from "../../mixins/service.ts";
-import type { HandlersOf } from "../contracts.ts";
+import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { ActiveUsers, type Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
 import * as capture from "./leads.capture.ts";
@@ -11,7 +11,7 @@ import * as history from "./leads.history.ts";
 import { importBatch } from "./leads.import.ts";
 import { rollbackImport } from "./leads.rollback.ts";
 import * as pools from "./pools.actions.ts";
-import { Rescorer } from "./rescorer.ts";
+import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
 import { SettingsCache, settingsChanged } from "./settings.ts";
 
@@ -22,7 +22,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     database,
     settings: new SettingsCache(database),
     users: new ActiveUsers(),
-    rescorer: new Rescorer(database, { onEvents: (organizationId) => runtime.onEvents(organizationId) }),
   };
   const handlers: HandlersOf<typeof leadsContract> = {
     create: (ctx) => capture.create(ctx, desk),
@@ -40,7 +39,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
     getScoringRules: scoring.getScoringRules,
-    setScoringRules: (ctx) => scoring.setScoringRules(ctx, desk),
+    setScoringRules: scoring.setScoringRules,
     listPools: pools.listPools,
     getPool: pools.getPool,
     createPool: (ctx) => pools.createPool(ctx, desk),
@@ -49,16 +48,16 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     importBatch: (ctx) => importBatch(ctx, desk),
     rollbackImport: (ctx) => rollbackImport(ctx, desk),
   };
+  const jobs: JobHandlersOf<typeof leadsContract> = {
+    rescore: (ctx) =>
+      rescore(ctx, { database, onEvents: (organizationId) => runtime.onEvents(organizationId) }),
+  };
   return createService(leadsContract, handlers, runtime, {
+    jobs,
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);
       },
     },
-    started() {
-      desk.rescorer.start((error) => this.logger.error(error));
-      return Promise.resolve();
-    },
-    stopped: () => desk.rescorer.stop(),
   });
 }

@@ -5,6 +5,7 @@ import { invalid, versionMismatch, type FieldError } from "../../mixins/errors.t
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { composeLead, normalise } from "./leads.rules.ts";
+import { rescoreAll } from "./rescore.job.ts";
 import { defaultRules } from "./scoring.defaults.ts";
 import { conversionProbability, type ClosedLeads } from "./scoring.rules.ts";
 import { announceSettings } from "./settings.ts";
@@ -49,7 +50,6 @@ export async function getScoringRules(
 /** Replaces the rules; leads are rescored in the background, which survives the end of this process. */
 export async function setScoringRules(
   ctx: Ctx<"leads.setScoringRules">,
-  desk: Desk,
 ): Promise<Result<"leads.setScoringRules">> {
   const { actor, tx } = ctx.locals;
   const { rules, expectedVersion } = ctx.params;
@@ -79,6 +79,6 @@ export async function setScoringRules(
     data: { version },
   });
   announceSettings(ctx);
-  tx.afterCommit(() => desk.rescorer.kick());
+  rescoreAll(tx, version);
   return { rules, version, isDefault: false };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract.ts";
-import { text } from "../../mixins/schemas.ts";
+import { job } from "../../mixins/jobs/job-spec.ts";
+import { id, text } from "../../mixins/schemas.ts";
 import { conditionOn, factFields } from "./condition.schemas.ts";
 import { leadInput, scoreReason } from "./lead.schemas.ts";
 
@@ -49,5 +50,17 @@ export const scoringActions = {
     returns: scoringRules,
     permission: "scoring:update",
     rest: "PUT /scoring/rules",
+  }),
+};
+
+export const scoringJobs = {
+  rescore: job({
+    summary: "Gives leads the score of these rules",
+    payload: z.strictObject({
+      version: z.number().int(),
+      /** Leads up to this id are done. */
+      after: id.default("00000000-0000-0000-0000-000000000000"),
+    }),
+    queue: "analytics",
   }),
 };

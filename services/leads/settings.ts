@@ -21,7 +21,7 @@ const most = 10_000;
 
 /**
  * This process's copy of each organization's settings, so that capturing a lead reads nothing. A lost broadcast
- * costs at most 30 s of old settings; leads scored meanwhile are found by the rescorer's last pass.
+ * costs at most 30 s of old settings; leads scored meanwhile are found by the last pass of rescoring.
  */
 export class SettingsCache {
   readonly #database: Database;

@@ -111,7 +111,7 @@ try {
       METRICS_PORT: "0",
       LOG_LEVEL: "warn",
       SEED_DEMO: "false",
-      SERVICES: "identity,leads,imports",
+      SERVICES: "identity,leads,imports,service:worker",
     }),
   );
   try {

@@ -17,7 +17,7 @@ beforeAll(async () => {
   [nats, database] = await Promise.all([startNats(), createDatabase()]);
   const start = (services: string) =>
     startNode(testEnv([database], { SERVICES: services, NATS_URL: nats.url }));
-  [leadsNode, importsNode] = await Promise.all([start("leads"), start("imports")]);
+  [leadsNode, importsNode] = await Promise.all([start("leads"), start("imports,service:worker")]);
   await leadsNode.broker.waitForServices(["imports"]);
   await importsNode.broker.waitForServices(["leads"]);
 });

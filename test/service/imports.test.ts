@@ -8,7 +8,7 @@ import { startTestNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "leads,imports" });
+  node = await startTestNode({ SERVICES: "leads,imports,service:worker" });
 });
 afterAll(() => node.stop());
 

@@ -1,0 +1,108 @@
+import type { ScoringRule } from "../../entities/leads.ts";
+import type { Database } from "../../mixins/database/database.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { enqueue, type JobCtx } from "../contracts.ts";
+import { leadColumns, type LeadRow } from "./lead-row.ts";
+import { leadEvent, recordMany } from "./leads.events.ts";
+import { updateLeads } from "./leads.repository.ts";
+import { rescored } from "./leads.rules.ts";
+
+const batchSize = 500;
+/** After this long a pass goes on in another job, behind those of other organizations. */
+const turnMs = 2000;
+/** Longer than settings are cached and an action may last: nobody can write a score of older rules any more. */
+const settleMs = 60_000;
+
+/**
+ * Sees to it that every lead gets the score of these rules: a pass at once, and one when captures that had read
+ * the older rules have ended. Newer rules replace passes that have not begun.
+ */
+export function rescoreAll(tx: UnitOfWork, version: number): void {
+  enqueue(tx, "leads.rescore", { version }, { key: "at once" });
+  enqueue(tx, "leads.rescore", { version }, { key: "settled", delayMs: settleMs });
+}
+
+/**
+ * Walks over the leads that have another score version, batch by batch, each in a transaction. Repeated, it passes over
+ * those that are done; under rules that were replaced it ends, for they brought jobs of their own.
+ */
+export async function rescore(
+  ctx: JobCtx<"leads.rescore">,
+  parts: { database: Database; onEvents: (organizationId: string) => void },
+): Promise<void> {
+  const { tx } = ctx.locals;
+  const { organizationId } = tx;
+  const { version } = ctx.params;
+  const until = performance.now() + turnMs;
+  let { after } = ctx.params;
+  for (;;) {
+    const from = after;
+    const rows = await parts.database.transaction({ organizationId }, (batch) =>
+      rescoreNext(batch, version, from),
+    );
+    if (rows.some(({ isChanged }) => isChanged)) parts.onEvents(organizationId);
+    if (rows.length < batchSize) return;
+    after = rows.at(-1)?.id as string;
+    if (performance.now() > until) {
+      enqueue(tx, "leads.rescore", { version, after });
+      return;
+    }
+  }
+}
+
+/** Rescores the next leads of a pass; none when the rules were replaced. */
+async function rescoreNext(
+  tx: UnitOfWork,
+  version: number,
+  after: string,
+): Promise<{ id: string; isChanged: boolean }[]> {
+  const [rules] = await tx.query<{ version: number; rules: ScoringRule[] }>({
+    text: "SELECT version, rules FROM scoring_rules",
+  });
+  if (rules?.version !== version) return [];
+  const rows = await tx.query<LeadRow>({
+    text: `SELECT ${leadColumns.join(", ")} FROM leads
+      WHERE scoring_version <> $1 AND id > $2 ORDER BY id LIMIT ${batchSize} FOR NO KEY UPDATE`,
+    values: [version, after],
+  });
+  rescoreBatch(tx, rows, rules);
+  return rows.map(({ id }) => ({ id, isChanged: tx.hasEvents }));
+}
+
+/** Writes the new scores, and events for those that differ. */
+function rescoreBatch(
+  tx: UnitOfWork,
+  rows: LeadRow[],
+  rules: { rules: ScoringRule[]; version: number },
+): void {
+  const scored = rows.map((before) => {
+    const row = rescored(before, rules);
+    if (row.score === before.score) return row;
+    return { ...row, version: before.version + 1, updated_at: tx.now.toISOString() };
+  });
+  const changed = scored.filter((row, index) => row.score !== rows[index]?.score);
+  updateLeads(tx, scored);
+  followImports(tx, changed);
+  recordMany(
+    tx,
+    changed
+      .filter((row) => row.deleted_at === null)
+      .map((row) => leadEvent("lead.updated", row, null, { changes: ["score"] })),
+  );
+}
+
+/** A new score is nobody's work on the lead: its import may still be rolled back. */
+function followImports(tx: UnitOfWork, rows: LeadRow[]): void {
+  const imported = rows.filter((row) => row.import_id !== null);
+  if (imported.length === 0) return;
+  tx.defer({
+    text: `UPDATE import_changes c SET version = l.version
+      FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS l (import_id, id, version)
+      WHERE c.import_id = l.import_id AND c.lead_id = l.id AND c.version = l.version - 1`,
+    values: [
+      imported.map((row) => row.import_id),
+      imported.map((row) => row.id),
+      imported.map((row) => row.version),
+    ],
+  });
+}
