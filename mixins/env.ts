@@ -90,6 +90,11 @@ export const variables = {
     "",
     "Separates clusters that share one NATS server.",
   ),
+  JETSTREAM_MIRROR: variable(
+    flag.default(false),
+    "false",
+    "Publish every event to the JetStream stream crm of NATS_URL, for programs outside. The same on all nodes.",
+  ),
   MASTER_KEY: variable(
     list(masterKey).optional(),
     "",

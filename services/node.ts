@@ -14,6 +14,7 @@ import type { Runtime } from "../mixins/service.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { contracts } from "./contracts.ts";
+import { mirrorContract } from "./mirror/mirror.contract.ts";
 import { chooseServices } from "./roles.ts";
 
 export type { Runtime };
@@ -41,7 +42,9 @@ export interface Node {
  * @param extras further services to host; every node of a cluster must know the same contracts
  */
 export async function startNode(env: Env, extras: readonly ExtraService[] = []): Promise<Node> {
-  const services = chooseServices(env.SERVICES);
+  const services = chooseServices(env.SERVICES).filter(
+    (name) => name !== mirrorContract.name || env.JETSTREAM_MIRROR,
+  );
   const closers: (() => Promise<void>)[] = [];
   const closeAll = async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -82,7 +85,11 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       database,
       sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
       checkResults: env.CHECK_RESULTS,
-      contracts: [...contracts, ...extras.map(({ contract }) => contract)],
+      contracts: [
+        ...contracts,
+        ...(env.JETSTREAM_MIRROR ? [mirrorContract] : []),
+        ...extras.map(({ contract }) => contract),
+      ],
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
     for (const name of services) {

@@ -2,11 +2,21 @@
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
   core: ["identity", "leads", "imports", "events", "jobs"],
-  worker: ["identity", "leads", "imports", "events", "jobs", "worker"],
+  worker: ["identity", "leads", "imports", "events", "jobs", "worker", "mirror"],
   cron: ["cron"],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
-export const allServices = ["identity", "leads", "imports", "events", "jobs", "worker", "cron", "gateway"];
+export const allServices = [
+  "identity",
+  "leads",
+  "imports",
+  "events",
+  "jobs",
+  "worker",
+  "mirror",
+  "cron",
+  "gateway",
+];
 
 /**
  * The services a process hosts, from names of roles and services. A name that is both means the role;

@@ -13,10 +13,14 @@ export interface NatsServer {
 /**
  * Starts `nats-server` from the PATH on the loopback; resolves when it accepts connections.
  * @param port default: a free one
+ * @param storage folder of its JetStream; default: without JetStream
  */
-export async function startNats(port?: number): Promise<NatsServer> {
+export async function startNats(port?: number, storage?: string): Promise<NatsServer> {
   port ??= await freePort();
-  const server = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
+  const jetstream = storage === undefined ? [] : ["-js", "-sd", storage];
+  const server = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port), ...jetstream], {
+    stdio: "ignore",
+  });
   const ended = new Promise<void>((done, fail) => {
     server.once("exit", () => done());
     server.once("error", (error) => fail(new Error(`nats-server must be on the PATH: ${error.message}`)));
