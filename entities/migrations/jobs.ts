@@ -63,14 +63,15 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   HAVING count(*) > 0
 $$;
 
--- In: ids of dead jobs. Forgets them. Out: those it found, as {id, task, payload}. Runs as owner.
-CREATE FUNCTION drop_dead_jobs(p_ids bigint[]) RETURNS TABLE (id bigint, task text, payload json)
+-- In: ids of dead jobs. Forgets them. Out: those it found. Runs as owner.
+CREATE FUNCTION drop_dead_jobs(p_ids bigint[])
+RETURNS TABLE (id bigint, organization_id text, task text, payload json)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   DELETE FROM graphile_worker._private_jobs j USING graphile_worker._private_tasks t
   WHERE t.id = j.task_id AND j.id = ANY (p_ids) AND j.attempts >= j.max_attempts AND j.locked_at IS NULL
     AND (current_setting('role') = 'sangam_platform'
       OR j.payload ->> 'organizationId' = NULLIF(current_setting('app.organization_id', true), ''))
-  RETURNING j.id, t.identifier, j.payload -> 'payload'
+  RETURNING j.id, j.payload ->> 'organizationId', t.identifier, j.payload -> 'payload'
 $$;
 
 -- Jobs by task and state, for metrics. Runs as owner.

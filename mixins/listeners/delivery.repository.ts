@@ -142,10 +142,14 @@ export async function endHold(tx: UnitOfWork, listener: string, entityId: string
 }
 
 /** Gives up the event that a held entity waits with; false when the entity is not held. */
-export async function skipHeld(tx: UnitOfWork, listener: string, entityId: string): Promise<boolean> {
+export async function skipHeld(
+  tx: UnitOfWork,
+  held: { organizationId: string; listener: string; entityId: string },
+): Promise<boolean> {
   const skipped = await tx.execute({
-    text: "UPDATE listener_holds SET seq = seq + 1 WHERE listener = $1 AND entity_id = $2",
-    values: [listener, entityId],
+    text: `UPDATE listener_holds SET seq = seq + 1
+      WHERE organization_id = $1 AND listener = $2 AND entity_id = $3`,
+    values: [held.organizationId, held.listener, held.entityId],
   });
   return skipped > 0;
 }

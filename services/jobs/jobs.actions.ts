@@ -1,3 +1,5 @@
+import type { QueryResultRow } from "pg";
+import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { deliveryPayload } from "../../mixins/listeners/delivery.ts";
 import { skipHeld } from "../../mixins/listeners/delivery.repository.ts";
@@ -5,8 +7,9 @@ import { appError } from "../../mixins/errors.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import type { JobView } from "./jobs.contract.ts";
 
-interface JobRow {
+interface JobRow extends QueryResultRow {
   id: string;
+  organization_id: string | null;
   task: string;
   payload: unknown;
   state: JobView["state"];
@@ -21,12 +24,7 @@ interface JobRow {
 /** Jobs of the caller's organization in one state, newest first. */
 export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> {
   const { state, limit, cursor = null } = ctx.params;
-  const rows = await ctx.locals.tx.query<JobRow>({
-    name: "list_jobs",
-    text: `SELECT id, task, payload, state, attempts, max_attempts, last_error, run_at, created_at, updated_at
-      FROM list_jobs($1, $2, $3)`,
-    values: [state, cursor, limit + 1],
-  });
+  const rows = await findJobs(ctx.locals.tx, { state, before: cursor, limit: limit + 1 });
   const page = rows.slice(0, limit);
   const hasMore = rows.length > limit;
   return {
@@ -38,33 +36,81 @@ export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> 
 /** Gives a dead job its attempts again. @throws 404 when there is no such dead job */
 export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry">> {
   const { id } = ctx.params;
-  const retried = await ctx.locals.tx.query({
-    text: "SELECT retry_dead_jobs($1)",
-    values: [[id]],
-  });
-  if (retried.length === 0) throw jobNotFound();
+  if (!(await retryDead(ctx.locals.tx, id))) throw jobNotFound();
   return { id, status: "waiting" };
 }
 
-/** Forgets a dead job. One that holds an entity back lets it go on behind the event it failed on. @throws 404 */
+/** Forgets a dead job. @throws 404 when there is no such dead job */
 export async function drop(ctx: Ctx<"jobs.drop">): Promise<null> {
-  const { tx } = ctx.locals;
-  const [dropped] = await tx.query<{ task: string; payload: unknown }>({
-    text: "SELECT task, payload FROM drop_dead_jobs($1)",
-    values: [[ctx.params.id]],
-  });
-  if (!dropped) throw jobNotFound();
-  await releaseEntity(tx, dropped);
+  if (!(await dropDead(ctx.locals.tx, ctx.params.id))) throw jobNotFound();
   return null;
 }
 
-async function releaseEntity(
+/** Jobs of every shard in one state, newest first in each. */
+export async function listAll(ctx: Ctx<"jobs.listAll">, database: Database): Promise<Result<"jobs.listAll">> {
+  const { state, limit } = ctx.params;
+  const found = await Promise.all(
+    database.shards.map(async (platform) => {
+      const rows = await database.transaction({ platform }, (tx) =>
+        findJobs(tx, { state, before: null, limit }),
+      );
+      return rows.map((row) => ({
+        ...jobView(row),
+        shard: platform.name,
+        organizationId: row.organization_id,
+      }));
+    }),
+  );
+  return found.flat().slice(0, limit);
+}
+
+/** As `retry`, for any organization. */
+export const retryAny = (ctx: Ctx<"jobs.retryAny">, database: Database): Promise<boolean> =>
+  inShard(database, ctx.params.shard, (tx) => retryDead(tx, ctx.params.id));
+
+/** As `drop`, for any organization. */
+export const dropAny = (ctx: Ctx<"jobs.dropAny">, database: Database): Promise<boolean> =>
+  inShard(database, ctx.params.shard, (tx) => dropDead(tx, ctx.params.id));
+
+async function inShard(
+  database: Database,
+  name: string,
+  work: (tx: UnitOfWork) => Promise<boolean>,
+): Promise<boolean> {
+  const platform = database.shards.find((shard) => shard.name === name);
+  return platform !== undefined && database.transaction({ platform }, work);
+}
+
+const findJobs = (
   tx: UnitOfWork,
-  { task, payload }: { task: string; payload: unknown },
-): Promise<void> {
+  { state, before, limit }: { state: JobView["state"]; before: string | null; limit: number },
+) =>
+  tx.query<JobRow>({
+    name: "list_jobs",
+    text: `SELECT id, organization_id, task, payload, state, attempts, max_attempts, last_error, run_at, created_at,
+        updated_at FROM list_jobs($1, $2, $3)`,
+    values: [state, before, limit],
+  });
+
+async function retryDead(tx: UnitOfWork, id: string): Promise<boolean> {
+  const retried = await tx.query({ text: "SELECT retry_dead_jobs($1)", values: [[id]] });
+  return retried.length > 0;
+}
+
+/** A job that holds an entity back for its listener lets it go on behind the event it failed on. */
+async function dropDead(tx: UnitOfWork, id: string): Promise<boolean> {
+  const [dropped] = await tx.query<{ organization_id: string | null; task: string; payload: unknown }>({
+    text: "SELECT organization_id, task, payload FROM drop_dead_jobs($1)",
+    values: [[id]],
+  });
+  if (!dropped) return false;
+  const { organization_id: organizationId, task, payload } = dropped;
   const { data } = deliveryPayload.safeParse(payload);
-  if (data?.entityId === undefined || !(await skipHeld(tx, task, data.entityId))) return;
-  tx.enqueue({ task, payload: data, key: data.entityId });
+  if (organizationId !== null && data?.entityId !== undefined) {
+    if (await skipHeld(tx, { organizationId, listener: task, entityId: data.entityId }))
+      tx.enqueue({ task, payload: data, key: data.entityId, organizationId });
+  }
+  return true;
 }
 
 const jobNotFound = () => appError(404, "JOB_NOT_FOUND", "There is no such dead job.");

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
-import { pageOf, timestamp } from "../../mixins/schemas.ts";
+import { id, pageOf, timestamp } from "../../mixins/schemas.ts";
 
 /** Ids of jobs rise with time; they are numbers as text. */
 const jobId = z.string().regex(/^\d{1,18}$/, "must be the id of a job");
@@ -21,6 +21,11 @@ const job = z.strictObject({
   updatedAt: timestamp,
 });
 export type JobView = z.output<typeof job>;
+
+/** A job as operators see it, of any organization or of the platform. */
+const anyJob = job.extend({ shard: z.string(), organizationId: id.nullable() });
+export type AnyJobView = z.output<typeof anyJob>;
+const byShardAndId = z.strictObject({ shard: z.string(), id: jobId });
 
 const byJobId = z.strictObject({ id: jobId });
 
@@ -53,6 +58,27 @@ export const jobsContract = defineContract("jobs", {
       permission: "jobs:delete",
       rest: "DELETE /jobs/:id",
       status: 204,
+    }),
+    listAll: action({
+      summary: "Jobs of all organizations in one state, for operators",
+      params: z.strictObject({
+        state: job.shape.state.default("dead"),
+        limit: z.number().int().min(1).max(1000).default(100),
+      }),
+      returns: z.array(anyJob),
+      permission: "system",
+    }),
+    retryAny: action({
+      summary: "Retries a dead job of any organization; false when there is none",
+      params: byShardAndId,
+      returns: z.boolean(),
+      permission: "system",
+    }),
+    dropAny: action({
+      summary: "Drops a dead job of any organization; false when there is none",
+      params: byShardAndId,
+      returns: z.boolean(),
+      permission: "system",
     }),
   },
   events: {},

@@ -4,7 +4,16 @@ import type { HandlersOf } from "../contracts.ts";
 import * as jobs from "./jobs.actions.ts";
 import { jobsContract } from "./jobs.contract.ts";
 
-const handlers: HandlersOf<typeof jobsContract> = { list: jobs.list, retry: jobs.retry, drop: jobs.drop };
-
 /** Shows an organization's background work, and lets its admins retry or drop what is dead. */
-export default (runtime: Runtime): ServiceSchema => createService(jobsContract, handlers, runtime);
+export default (runtime: Runtime): ServiceSchema => {
+  const { database } = runtime;
+  const handlers: HandlersOf<typeof jobsContract> = {
+    list: jobs.list,
+    retry: jobs.retry,
+    drop: jobs.drop,
+    listAll: (ctx) => jobs.listAll(ctx, database),
+    retryAny: (ctx) => jobs.retryAny(ctx, database),
+    dropAny: (ctx) => jobs.dropAny(ctx, database),
+  };
+  return createService(jobsContract, handlers, runtime);
+};

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
+import { jobCommand } from "../../mixins/jobs/job-command.ts";
 import type { NewJob } from "../../mixins/jobs/job-spec.ts";
 import type { JobView } from "../../services/jobs/jobs.contract.ts";
 import { inspect } from "../support/database.ts";
@@ -139,6 +140,24 @@ test("a dropped job is gone", async () => {
   await node.call("jobs.drop", { id: job?.id ?? "" }, meta);
   expect(await dead(organizationId)).toEqual([]);
   await expect(node.call("jobs.drop", { id: job?.id ?? "" }, meta)).rejects.toMatchObject({ code: 404 });
+});
+
+test("operators see the dead jobs of all organizations, retry and drop them, from the REPL", async () => {
+  const organizationId = uuidv7();
+  await add(organizationId, { task: "probe.brittle", payload: { n: 7 }, maxAttempts: 1 });
+  const dead = await eventually(async () => {
+    const lines = (await jobCommand(node.broker, [])).split("\n");
+    return lines.find((line) => line.includes(organizationId));
+  });
+  expect(dead).toContain('probe.brittle {"n":7}');
+  expect(dead).toContain("1 of 1 tries: it broke");
+  const [shard = "", id = ""] = dead.split(" ");
+  expect(await jobCommand(node.broker, ["retry", shard, id])).toBe("Done.");
+  await eventually(() => runsOf(organizationId).length === 2);
+  await eventually(async () => (await jobCommand(node.broker, ["drop", shard, id])) === "Done.");
+  expect(await jobCommand(node.broker, ["retry", shard, id])).toBe("There is no such dead job.");
+  expect(await jobCommand(node.broker, ["help"])).toContain("jobs drop <shard> <id>");
+  await expect(node.call("jobs.listAll", {}, buildMeta())).rejects.toMatchObject({ code: 403 });
 });
 
 test("a job of the platform has no organization", async () => {
