@@ -5,6 +5,7 @@ import { FairShare } from "../jobs/fair-share.ts";
 import { logicalShard } from "./shard-map.ts";
 import { isoTimestamp, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
+import { openPool, pressureOf } from "./pool.ts";
 import { UnitOfWork, type Scope, type Shard } from "./unit-of-work.ts";
 
 // object ids of types, the same in every PostgreSQL
@@ -69,6 +70,11 @@ export class Database {
     }
   }
 
+  /** How full the longest line for connections is: 0 nobody waits, 1 the next is refused. */
+  get pressure(): number {
+    return Math.max(...this.shards.map((shard) => pressureOf(shard.pool)));
+  }
+
   /** @throws when a database cannot answer */
   async ping(): Promise<void> {
     await Promise.all(this.shards.map((shard) => shard.pool.query("SELECT 1")));
@@ -92,19 +98,7 @@ function openShard(
   types.setTypeParser(timestamptz, isoTimestamp);
   const parseList = types.getTypeParser(textList, "text") as unknown as (text: string) => unknown;
   types.setTypeParser(textList, (text: string) => textArray(text, parseList));
-  const pool = new pg.Pool({
-    connectionString: url,
-    max: options.poolSize,
-    pipeline: true,
-    types,
-    connectionTimeoutMillis: 10_000,
-    idleTimeoutMillis: 60_000,
-    statement_timeout: 30_000,
-    idle_in_transaction_session_timeout: 60_000,
-    application_name: "sangam",
-  });
-  pool.on("error", options.onError);
-  pool.on("connect", (client) => client.on("error", options.onError));
+  const pool = openPool(url, { size: options.poolSize, types, onError: options.onError });
   // Entities only ever run inside a unit of work, on its connection; this address must never be dialled.
   const orm = new MikroORM({
     entities: allEntities,

@@ -8,6 +8,7 @@ import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../metrics.ts";
+import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
 import { roundTrip } from "./round-trip.ts";
 import { isUuid, type Statement } from "./statement.ts";
 
@@ -195,7 +196,8 @@ export class UnitOfWork {
         return;
       }
       if (this.#client) {
-        const outcome = await this.#pipeline([...statements, { name: "commit", text: "COMMIT" }]);
+        const commit = [...statements, { name: "commit", text: "COMMIT" }];
+        const outcome = await this.#exchange(await this.#client, commit, outcomeUnknown);
         if (outcome.at(-1)?.command !== "COMMIT")
           throw new Error("The transaction was aborted by an earlier error");
         await this.#release();
@@ -244,9 +246,10 @@ export class UnitOfWork {
 
   /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
   async #alone(statements: Statement[]): Promise<QueryResult[]> {
-    const client = await this.#shard.pool.connect();
+    const client = await takeConnection(this.#shard.pool);
     try {
-      return (await this.#exchange(client, [enter(this.scope), ...statements])).slice(1);
+      const onLoss = this.scope.readOnly ? unavailable : outcomeUnknown;
+      return (await this.#exchange(client, [enter(this.scope), ...statements], onLoss)).slice(1);
     } finally {
       client.release();
     }
@@ -256,9 +259,10 @@ export class UnitOfWork {
     return this.#exchange(await this.#connection(), statements);
   }
 
-  #exchange(client: PoolClient, statements: Statement[]): Promise<QueryResult[]> {
+  /** @param onLoss what the loss of the connection means */
+  #exchange(client: PoolClient, statements: Statement[], onLoss = unavailable): Promise<QueryResult[]> {
     return observeQuery(() => roundTrip(client, statements, this.#shard.types)).catch((error: unknown) => {
-      throw this.#translate(error);
+      throw isConnectionLoss(error) ? onLoss() : this.#translate(error);
     });
   }
 
@@ -267,7 +271,7 @@ export class UnitOfWork {
   }
 
   #connection(): Promise<PoolClient> {
-    return (this.#client ??= this.#shard.pool.connect());
+    return (this.#client ??= takeConnection(this.#shard.pool));
   }
 
   /** The connection, with the transaction begun and the idempotency key claimed. */
@@ -322,13 +326,8 @@ function translate(error: unknown): unknown {
       return appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");
     case "57014":
       return appError(503, "DATABASE_TIMEOUT", "The database took too long; try again.");
-    case "53300":
-    case "57P01":
-    case "57P03":
-    case "08006":
-      return appError(503, "DATABASE_UNAVAILABLE", "The database is not available; try again.");
     default:
-      return error;
+      return isConnectionLoss(error) ? unavailable() : error;
   }
 }
 

@@ -1,0 +1,106 @@
+import type { Socket } from "node:net";
+import pg, { type CustomTypesConfig, type Pool, type PoolClient } from "pg";
+import { appError } from "../errors.ts";
+
+/** Longest wait for a connection: for a new one to open, or for a busy one to come free. */
+const connectTimeoutMs = 10_000;
+/** Longest a statement may run; PostgreSQL ends it then. */
+const statementTimeoutMs = 30_000;
+/** Calls that may wait for a connection, for each connection of the pool. */
+const mostWaitingPerConnection = 32;
+
+/**
+ * A pool of pipelining connections that never waits without end: for a connection, for a statement, or for the
+ * answer of a server that is gone without a word.
+ * @param options.onError hears of every connection that is lost
+ * @param options.silenceTimeoutMs a connection in use that is silent for longer is dead; default 33,000, when PostgreSQL
+ *   would have ended the statement
+ */
+export function openPool(
+  url: string,
+  options: {
+    size: number;
+    types: CustomTypesConfig;
+    onError: (error: Error) => void;
+    silenceTimeoutMs?: number;
+  },
+): Pool {
+  const { silenceTimeoutMs = statementTimeoutMs + 3_000 } = options;
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.size,
+    pipeline: true,
+    types: options.types,
+    connectionTimeoutMillis: connectTimeoutMs,
+    idleTimeoutMillis: 60_000,
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: 60_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    application_name: "sangam",
+  });
+  pool.on("error", options.onError);
+  const inUse = new WeakSet<PoolClient>();
+  pool.on("acquire", (client) => void inUse.add(client));
+  pool.on("release", (_error, client) => void inUse.delete(client));
+  pool.on("connect", (client) => {
+    client.on("error", options.onError);
+    const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+    // the socket's own idle timer: a timer for each round trip would cost on every one
+    stream.setTimeout(silenceTimeoutMs, () => {
+      if (inUse.has(client)) stream.destroy(new Error(`no answer for ${silenceTimeoutMs} ms`));
+    });
+  });
+  return pool;
+}
+
+/**
+ * A connection of the pool.
+ * @throws 503 DATABASE_BUSY when too many wait already or one comes free too late, DATABASE_UNAVAILABLE when none opens
+ */
+export async function takeConnection(pool: Pool): Promise<PoolClient> {
+  if (pool.waitingCount >= pool.options.max * mostWaitingPerConnection) throw busy();
+  try {
+    return await pool.connect();
+  } catch (error) {
+    if ((error as Error).message.startsWith("timeout exceeded")) throw busy();
+    throw isConnectionLoss(error) ? unavailable() : error;
+  }
+}
+
+/** How full the line for connections is: 0 nobody waits, 1 the next is refused. */
+export const pressureOf = (pool: Pool): number =>
+  pool.waitingCount / (pool.options.max * mostWaitingPerConnection);
+
+const busy = () =>
+  appError(503, "DATABASE_BUSY", "The database is busy; try again in a moment.", { retryAfterSeconds: 1 });
+export const unavailable = () =>
+  appError(503, "DATABASE_UNAVAILABLE", "The database is not available; try again.", {
+    retryAfterSeconds: 2,
+  });
+/** For a connection that was lost while COMMIT was on its way. */
+export const outcomeUnknown = () =>
+  appError(
+    503,
+    "OUTCOME_UNKNOWN",
+    "The connection was lost while the change was saved, so it may or may not have been. Repeat the request with the same Idempotency-Key.",
+    { retryAfterSeconds: 2 },
+  );
+
+const lostCodes = new Set([
+  ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND"],
+  // too many connections; ended by an administrator, a crash, or while the server starts
+  ...["53300", "57P01", "57P02", "57P03"],
+]);
+
+/** Whether an error means that the connection to PostgreSQL is gone, or never came to be. */
+export function isConnectionLoss(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: string };
+  return (
+    (typeof code === "string" && (lostCodes.has(code) || /^08...$/.test(code)))
+    // pg has no codes for these
+    || /^(Connection terminated|Client (has encountered a connection error|was closed)|no answer for)/.test(
+      message ?? "",
+    )
+  );
+}
