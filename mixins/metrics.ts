@@ -1,4 +1,4 @@
-import { Counter, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 
 /** Prometheus metrics of this process. One registry a process, like the process-wide counters in it. */
 export const registry = new Registry();
@@ -54,6 +54,31 @@ export const leadsCreated = new Counter({
 export const eventsSequenced = new Counter({
   name: "crm_events_sequenced_total",
   help: "Events given their place in a feed by this process",
+  registers: [registry],
+});
+export const expiredCalls = new Counter({
+  name: "crm_calls_expired_total",
+  help: "Calls refused because their deadline had passed when they got here",
+  labelNames: ["action"] as const,
+  registers: [registry],
+});
+export const outsideCalls = new Counter({
+  name: "outside_calls_total",
+  help: "Attempts to call a dependency: ok, refused (it said no), failed, timeout, cancelled, open (circuit), full (bulkhead)",
+  labelNames: ["name", "outcome"] as const,
+  registers: [registry],
+});
+export const outsideDuration = new Histogram({
+  name: "outside_call_duration_seconds",
+  help: "Time of one attempt to call a dependency, its wait for a turn included",
+  labelNames: ["name"] as const,
+  buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  registers: [registry],
+});
+export const outsideBreaker = new Gauge({
+  name: "outside_breaker_state",
+  help: "Circuit to a dependency: 0 closed, 1 half-open, 2 open",
+  labelNames: ["name"] as const,
   registers: [registry],
 });
 
