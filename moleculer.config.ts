@@ -1,5 +1,13 @@
 import type { BrokerOptions } from "moleculer";
+import { deadlineMiddleware } from "./mixins/deadline.ts";
 import type { Env } from "./mixins/env.ts";
+import { movedServiceMiddleware } from "./mixins/moved-service.ts";
+import { logFields, traceMiddleware } from "./mixins/trace.ts";
+
+/** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
+const natsPingMs = 5_000;
+/** Seconds of silence after which a node counts as lost, and calls to it fail. */
+const heartbeatTimeout = 4;
 
 /**
  * Broker settings of every node. Beyond Moleculer's defaults: calls end after 30 s (its default waits for ever),
@@ -13,7 +21,16 @@ export function brokerOptions(env: Env): BrokerOptions {
     transporter:
       env.NATS_URL === undefined
         ? null
-        : { type: "NATS", options: { url: env.NATS_URL, maxReconnectAttempts: -1 } },
+        : {
+            type: "NATS",
+            options: {
+              url: env.NATS_URL,
+              maxReconnectAttempts: -1,
+              reconnectTimeWait: 500,
+              pingInterval: natsPingMs,
+              maxPingOut: 2,
+            },
+          },
     serializer: "JSON",
     logger: {
       type: "Pino",
@@ -23,6 +40,7 @@ export function brokerOptions(env: Env): BrokerOptions {
           options: {
             level: env.LOG_LEVEL,
             base: { node: env.NODE_ID },
+            mixin: logFields,
             redact: ["*.password", "*.refreshToken"],
           },
         },
@@ -30,7 +48,8 @@ export function brokerOptions(env: Env): BrokerOptions {
     },
     logLevel: env.LOG_LEVEL,
     requestTimeout: 30_000,
-    // only actions that say so are retried, and only when their node was lost
+    middlewares: [deadlineMiddleware(heartbeatTimeout * 1000), traceMiddleware(), movedServiceMiddleware()],
+    // only actions that say so are retried, and only when their node was lost; what never ran: mixins/moved-service.ts
     retryPolicy: {
       enabled: false,
       retries: 0,
@@ -40,7 +59,7 @@ export function brokerOptions(env: Env): BrokerOptions {
       check: (error) => error.name === "RequestRejectedError",
     },
     heartbeatInterval: 1,
-    heartbeatTimeout: 4,
+    heartbeatTimeout,
     tracking: { enabled: true, shutdownTimeout: 20_000 },
     registry: { strategy: "RoundRobin", preferLocal: true },
     bulkhead: { enabled: false },
@@ -51,5 +70,7 @@ export function brokerOptions(env: Env): BrokerOptions {
     internalServices: true,
     contextParamsCloning: false,
     maxCallLevel: 20,
+    // services/node.ts owns the one stop path
+    skipProcessEventRegistration: true,
   };
 }

@@ -133,6 +133,16 @@ export const variables = {
     "100",
     "Requests a user may make in a minute, in one gateway process.",
   ),
+  MAX_IN_FLIGHT: variable(
+    z.coerce.number().int().min(1).max(100_000).default(200),
+    "200",
+    "Requests a gateway process works on at once; beyond that it answers 503 OVERLOADED.",
+  ),
+  DRAIN_SECONDS: variable(
+    z.coerce.number().min(0).max(15).optional(),
+    "5",
+    "How long a gateway that stops leaves idle connections open; longer than the proxy in front keeps them. Default 0 embedded, 5 with DATABASE_URL.",
+  ),
   SEED_DEMO: variable(
     flag.optional(),
     "true",
@@ -153,6 +163,7 @@ export const variables = {
 export type Env = { [K in keyof typeof variables]: z.output<(typeof variables)[K]["schema"]> } & {
   HOST: string;
   NODE_ID: string;
+  DRAIN_SECONDS: number;
   SEED_DEMO: boolean;
 };
 
@@ -174,6 +185,7 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   if (problems.length > 0) throw new Error(`Bad settings:\n  ${problems.join("\n  ")}`);
   const isEmbedded = values.DATABASE_URL === undefined;
   values.HOST ??= isEmbedded ? "127.0.0.1" : "0.0.0.0";
+  values.DRAIN_SECONDS ??= isEmbedded ? 0 : 5;
   values.SEED_DEMO ??= isEmbedded;
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;

@@ -9,8 +9,10 @@ import type { Database } from "./database/database.ts";
 import { UnitOfWork, idempotencyUsed, type Shard } from "./database/unit-of-work.ts";
 import type { Env } from "./env.ts";
 import type { SealedBox } from "./sealed-box.ts";
+import { deadlineExceeded, remainingMs } from "./deadline.ts";
 import { appError, errorType, invalid, type FieldError } from "./errors.ts";
 import { actionDuration, secondsSince } from "./metrics.ts";
+import { isMissingService } from "./moved-service.ts";
 
 /** What a process shares among its services; made in moleculer.config.ts before any of them. */
 export interface Runtime {
@@ -25,6 +27,8 @@ export interface Runtime {
   checkResults: "always" | "sampled" | "never";
   /** Of every service of the system, hosted here or not. */
   contracts: readonly Contract[];
+  /** Whether this process is on its way out: it serves what it has, and should get nothing new. */
+  isStopping(): boolean;
 }
 
 /** Where the transaction of an action runs: the organization's shard, or the control database. */
@@ -172,6 +176,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
         checkResult(name, spec, result, runtime.checkResults);
         if (isControl && tx.hasEvents)
           throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
+        // the caller has been told that it failed: what can still be left undone is
+        if (!readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
         await tx.commit(result);
       } catch (error) {
         await tx.rollback();
@@ -184,7 +190,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       return result;
     } catch (error) {
       failed.observe(secondsSince(start));
-      throw error;
+      // as it came, it would say that this action was not run
+      throw isMissingService(error) ? serviceUnavailable() : error;
     }
   };
 }
@@ -198,6 +205,9 @@ function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefin
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
+
+const serviceUnavailable = () =>
+  appError(503, "SERVICE_UNAVAILABLE", "A part that this needs is not available; try again.");
 
 /** What the first request with this key was answered. @throws 422 when that request was another one */
 async function recordedResponse(

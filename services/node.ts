@@ -33,7 +33,10 @@ export interface Node {
   services: string[];
   /** Port of /metrics and /health. */
   metricsPort: number;
-  /** Drains and stops everything, in order: broker, database, embedded PostgreSQL. */
+  /**
+   * Drains and stops everything, in order: readiness, HTTP and sockets, broker with what its services run, database,
+   * embedded PostgreSQL. Safe to call twice.
+   */
   stop(): Promise<void>;
 }
 
@@ -52,11 +55,15 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
   await requireFreePort("METRICS_PORT", env.METRICS_PORT, env.HOST);
   if (services.includes("gateway")) await requireFreePort("PORT", env.PORT, env.HOST);
   const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
-  const stop = async () => {
+  let stopping: Promise<void> | undefined;
+  const stopAll = async () => {
+    const gateway = broker.getLocalService("gateway") as unknown as { drain?(): Promise<void> } | undefined;
+    await gateway?.drain?.();
     // without NATS the broker cannot say goodbye and skips its stopped hook
     await broker.stop().catch((error: Error) => broker.logger.warn(`stopping: ${error.message}`));
     await closeAll();
   };
+  const stop = () => (stopping ??= stopAll());
   try {
     const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
     closers.push(() => ops.close());
@@ -90,6 +97,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
         ...(env.JETSTREAM_MIRROR ? [mirrorContract] : []),
         ...extras.map(({ contract }) => contract),
       ],
+      isStopping: () => stopping !== undefined,
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
     for (const name of services) {
@@ -99,7 +107,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
     for (const { factory } of extras) broker.createService(factory(runtime));
     await broker.start();
     ops.ready(async () => {
-      if (broker.stopping) throw new Error("stopping");
+      if (runtime.isStopping()) throw new Error("stopping");
       await database.ping();
       if (env.NATS_URL !== undefined && broker.transit?.connected !== true)
         throw new Error("NATS is not connected");

@@ -14,6 +14,8 @@ import { receiveUpload } from "./upload.ts";
 export interface GatewayRequest extends IncomingMessage {
   originalUrl: string;
   requestId: string;
+  /** W3C Trace Context of the work done for it. */
+  traceparent: string;
   /** Address of the client, past a trusted proxy. */
   clientAddress: string;
   /** SHA-256 of the body; only of requests with an Idempotency-Key. */
@@ -88,8 +90,7 @@ export function apiRoute(parts: {
     response: ServerResponse,
   ): Promise<void> {
     ctx.meta.requestId = request.requestId;
-    const traceparent = request.headers.traceparent;
-    if (typeof traceparent === "string") ctx.meta.traceparent = traceparent;
+    ctx.meta.traceparent = request.traceparent;
     if (route.spec.permission === "public") {
       await parts.rateLimit.take(request.clientAddress, response);
       return;

@@ -4,13 +4,29 @@ import type { Context, Service, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import { AccessTokens } from "../../mixins/access-token.ts";
 import { httpDuration, secondsSince } from "../../mixins/metrics.ts";
+import { continueTrace } from "../../mixins/trace.ts";
 import type { Runtime } from "../../mixins/service.ts";
 import { apiRoute, type GatewayRequest } from "./api-route.ts";
 import { docsRoute } from "./docs.ts";
+import { Drain } from "./drain.ts";
 import { healthRoute } from "./health.ts";
-import { sendProblem } from "./problem.ts";
+import { LoadShedding, priorityOf } from "./load-shedding.ts";
+import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
+
+const { httpHandler: webHandler } = ApiGateway.methods as unknown as {
+  httpHandler: (this: Service, request: GatewayRequest, response: ServerResponse) => Promise<void>;
+};
+
+/** How long a gateway waits for the cluster before it takes requests anyway. */
+const discoveryMs = 5_000;
+/** A gateway that has just started knows no other node yet, and would refuse what it is sent first. */
+const beforeListening = {
+  async started(this: Service) {
+    await this.broker.waitForServices(["identity"], discoveryMs, 50).catch(() => undefined);
+  },
+} as Partial<ServiceSchema> as ServiceSchema;
 
 /** Longer than the 60 s proxies keep idle connections, so that it is never us who closes one in use. */
 const keepAliveTimeoutMs = 65_000;
@@ -20,6 +36,8 @@ export default (runtime: Runtime): ServiceSchema => {
   const { env } = runtime;
   let tokens: AccessTokens;
   let realtime: Realtime;
+  let shedding: LoadShedding;
+  let drain: Drain;
   const settings = {
     port: env.PORT,
     ip: env.HOST,
@@ -41,7 +59,7 @@ export default (runtime: Runtime): ServiceSchema => {
   };
   return {
     name: "gateway",
-    mixins: [ApiGateway],
+    mixins: [ApiGateway, beforeListening],
     settings: settings as ServiceSchema["settings"],
     events: {
       "session.revoked"(ctx: Context<{ sessionId: string }>) {
@@ -52,10 +70,40 @@ export default (runtime: Runtime): ServiceSchema => {
         realtime.onFeedAdvanced(ctx.params);
       },
     },
+    methods: {
+      // refused here, a request costs neither parsing nor a look at who sends it
+      httpHandler(this: Service, request: GatewayRequest, response: ServerResponse) {
+        drain.track(response);
+        if (!shedding.enter(priorityOf(request))) {
+          beginRequest({}, request, response, env.TRUST_PROXY);
+          request.resume();
+          // by then a small body has been read, and the connection can serve the next request
+          setImmediate(() => sendProblem(request, response, overloaded(), request.requestId, this.logger));
+          return undefined;
+        }
+        response.once("close", () => shedding.leave());
+        return webHandler.call(this, request, response);
+      },
+      // moleculer-web's own writes a line for each error besides ours
+      errorHandler(this: Service, request: GatewayRequest, response: ServerResponse, error: unknown) {
+        (this as unknown as { sendError(...args: unknown[]): void }).sendError(request, response, error);
+      },
+      /** Ends what clients began here, and sends them elsewhere; the broker still runs. */
+      async drain() {
+        const drained = drain.drain(env.DRAIN_SECONDS * 1000);
+        await realtime.close();
+        await drained;
+      },
+    },
     created(this: Service) {
       const { broker, logger } = this;
       const { server } = this as unknown as { server: Server };
       server.keepAliveTimeout = keepAliveTimeoutMs;
+      drain = new Drain(server);
+      shedding = new LoadShedding({
+        mostInFlight: env.MAX_IN_FLIGHT,
+        pressure: () => runtime.database.pressure,
+      });
       const addRoute = (route: object) =>
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
@@ -67,6 +115,7 @@ export default (runtime: Runtime): ServiceSchema => {
       realtime = new Realtime({ httpServer: server, database: runtime.database, authenticate, logger });
     },
     async stopped() {
+      shedding.close();
       await realtime.close();
     },
   } as ServiceSchema;
@@ -82,6 +131,9 @@ function beginRequest(
   const given = request.headers["x-request-id"];
   request.requestId = typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
   options.requestID = request.requestId;
+  request.traceparent = continueTrace(request.headers.traceparent);
+  response.setHeader("X-Request-ID", request.requestId);
+  response.setHeader("traceresponse", request.traceparent);
   const forwarded = trustProxy
     ? String(request.headers["x-forwarded-for"] ?? "")
         .split(",")

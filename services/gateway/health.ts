@@ -4,7 +4,7 @@ import { readLeader } from "../../mixins/leader.ts";
 import type { Runtime } from "../../mixins/service.ts";
 
 /** Without these this node cannot serve; other checks only tell. */
-const vital = ["database", "nats"];
+const vital = ["database", "nats", "process"];
 /** Longest a check may take before the part counts as down. */
 const checkTimeoutMs = 2000;
 
@@ -28,6 +28,7 @@ export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
       if (!leader) throw new Error("nobody leads the scheduled work");
       return `led by ${leader.nodeId}`;
     });
+    if (runtime.isStopping()) checks.process = { status: "down", detail: "stopping" };
     const isUp = vital.every((name) => checks[name]?.status !== "down");
     const uptime = Math.round((Date.now() - startedAt) / 1000);
     send(response, isUp ? 200 : 503, {

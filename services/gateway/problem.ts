@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { z } from "zod";
-import type { FieldError } from "../../mixins/errors.ts";
+import { appError, type FieldError } from "../../mixins/errors.ts";
 
 /** RFC 9457, with the API's stable `code`. */
 export const problem = z.strictObject({
@@ -29,6 +29,7 @@ const titles: Record<number, string> = {
   429: "Too many requests",
   500: "Internal server error",
   503: "Service unavailable",
+  504: "Gateway timeout",
 };
 
 /** Errors of the HTTP layer and of Moleculer, by their type or name, as the API names them. */
@@ -51,11 +52,20 @@ const foreign: Record<string, { status: number; code: string; detail: string }> 
   NotFoundError: { status: 404, code: "ROUTE_NOT_FOUND", detail: "There is no such route." },
   ServiceNotFoundError: unavailable("No node offers this now; try again."),
   ServiceNotAvailableError: unavailable("No node offers this now; try again."),
-  RequestTimeoutError: unavailable("The answer took too long; try again."),
-  RequestRejectedError: unavailable("The node is stopping; try again."),
+  // it may have been done: only the key makes a repetition of a change safe
+  RequestTimeoutError: unavailable(
+    "The answer took too long; repeat a change with the same Idempotency-Key.",
+  ),
+  RequestSkippedError: unavailable(
+    "The answer took too long; repeat a change with the same Idempotency-Key.",
+  ),
+  RequestRejectedError: unavailable("The node was lost; repeat a change with the same Idempotency-Key."),
   GracefulStopTimeoutError: unavailable("The node is stopping; try again."),
   QueueIsFullError: unavailable("The node is busy; try again."),
 };
+/** For a request that load shedding refuses. It is counted, not logged. */
+export const overloaded = () =>
+  appError(503, "OVERLOADED", "The server has more to do than it can; try again.", { retryAfterSeconds: 1 });
 function unavailable(detail: string) {
   return { status: 503, code: "SERVICE_UNAVAILABLE", detail };
 }
@@ -98,8 +108,9 @@ export function sendProblem(
 ): void {
   const instance = (request.originalUrl ?? request.url ?? "/").split("?")[0] as string;
   const problem = problemOf(error, instance, requestId);
-  if (problem.status >= 500)
-    logger.error(`${request.method} ${instance} failed`, { requestId, code: problem.code, error });
+  if (problem.status >= 500 && problem.code !== "OVERLOADED")
+    // the fields first: pino drops what stands behind the message
+    logger.error({ requestId, code: problem.code, err: error }, `${request.method} ${instance} failed`);
   if (response.headersSent) {
     response.destroy();
     return;

@@ -31,6 +31,7 @@ export function testEnv(databases: string[], settings: Record<string, string> = 
     LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? "error",
     RATE_LIMIT_PER_MINUTE: "1000000",
     SEED_DEMO: "false",
+    DRAIN_SECONDS: "0",
     NODE_ID: `test-${Math.random().toString(36).slice(2)}`,
     ...settings,
   });

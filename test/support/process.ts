@@ -29,6 +29,7 @@ export async function startProcess(name: string, settings: Record<string, string
       RATE_LIMIT_PER_MINUTE: "1000000",
       LOG_LEVEL: "warn",
       SEED_DEMO: "false",
+      DRAIN_SECONDS: "0",
       CHECK_RESULTS: "always",
       ...settings,
     },

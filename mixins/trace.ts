@@ -1,0 +1,50 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { randomBytes } from "node:crypto";
+import type { Context, Middleware } from "moleculer";
+import type { Meta } from "./meta.ts";
+
+const form = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
+
+/**
+ * The `traceparent` of work done for a request: the trace of the one that came with it, else a new trace; always a
+ * new span. One that breaks the rules counts as none. See W3C Trace Context, 3.2.
+ */
+export function continueTrace(given: unknown): string {
+  const [, version, traceId = "", parentId = "", flags = "", rest] =
+    (typeof given === "string" ? form.exec(given) : null) ?? [];
+  const isValid =
+    version !== undefined
+    && version !== "ff"
+    && (version !== "00" || rest === undefined)
+    && !/^0+$/.test(traceId)
+    && !/^0+$/.test(parentId);
+  // not sampled: nothing here records spans
+  return `00-${isValid ? traceId : randomId(16)}-${randomId(8)}-${isValid ? flags : "00"}`;
+}
+
+/** @param bytes never all zero, which would mean that there is no id */
+function randomId(bytes: number): string {
+  const id = randomBytes(bytes);
+  if (id.every((byte) => byte === 0)) return randomId(bytes);
+  return id.toString("hex");
+}
+
+const calls = new AsyncLocalStorage<Meta>();
+
+/** Remembers for which request a piece of work is done, for `logFields` and for whoever starts further work. */
+export function traceMiddleware(): Middleware {
+  return {
+    name: "Trace",
+    localAction: (next: (ctx: Context<unknown, Meta>) => unknown) => (ctx: Context<unknown, Meta>) =>
+      calls.run(ctx.meta, next, ctx),
+  }; // the types want a handler bound to a service
+}
+
+/** `requestId` and `traceId` of the call that is being worked on, for every log line. */
+export function logFields(): { requestId?: string; traceId?: string } {
+  const { requestId, traceparent } = calls.getStore() ?? {};
+  return {
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(traceparent === undefined ? {} : { traceId: traceparent.split("-")[1] }),
+  };
+}

@@ -1,0 +1,115 @@
+import type { IncomingMessage } from "node:http";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, Gauge } from "prom-client";
+import { registry } from "../../mixins/metrics.ts";
+import { routes } from "./routes.ts";
+
+/** How often the limit is set anew. */
+const sampleMs = 100;
+/** Above the upper bound the limit shrinks, below the lower it grows, between them it stays. */
+const delayMs = { shrinkAbove: 100, growBelow: 50 };
+const databasePressure = { shrinkAbove: 0.5, growBelow: 0.25 };
+/** However slow this process is, so many requests are let in. */
+const leastInFlight = 8;
+/** Part of the limit that long or optional work may fill. */
+const lowShare = 0.5;
+
+/** `vital` is never refused; `low` (exports, imports, lists with a count) is refused first. */
+export type Priority = "vital" | "normal" | "low";
+
+const shedRequests = new Counter({
+  name: "http_requests_shed_total",
+  help: "Requests refused because this process has more than it can do",
+  labelNames: ["priority"] as const,
+  registers: [registry],
+});
+const inFlightLimit = new Gauge({
+  name: "http_requests_in_flight_limit",
+  help: "Requests this process lets in at once, at present",
+  registers: [registry],
+});
+const inFlight = new Gauge({
+  name: "http_requests_in_flight",
+  help: "Requests let in and not yet answered",
+  registers: [registry],
+});
+
+/**
+ * Refuses requests before a queue grows: those let in are answered in bounded time, the others at once. The limit of
+ * requests in flight shrinks by a fifth at each sample while the event loop is late or calls queue for the
+ * database, and grows by a tenth while neither is so.
+ */
+export class LoadShedding {
+  readonly #mostInFlight: number;
+  readonly #pressure: () => number;
+  readonly #eventLoop: ReturnType<typeof monitorEventLoopDelay>;
+  readonly #timer: NodeJS.Timeout;
+  #limit: number;
+  #inFlight = 0;
+
+  /** @param options.pressure how full the line for database connections is, 0 to 1 */
+  constructor(options: { mostInFlight: number; pressure: () => number }) {
+    this.#mostInFlight = options.mostInFlight;
+    this.#pressure = options.pressure;
+    this.#limit = options.mostInFlight;
+    inFlightLimit.set(this.#limit);
+    this.#eventLoop = monitorEventLoopDelay({ resolution: 10 });
+    this.#eventLoop.enable();
+    this.#timer = setInterval(() => this.#sample(), sampleMs).unref();
+  }
+
+  /** A place for a request, to be given back by `leave`; false: refuse it. */
+  enter(priority: Priority): boolean {
+    const limit = priority === "low" ? this.#limit * lowShare : this.#limit;
+    if (priority !== "vital" && this.#inFlight >= limit) {
+      shedRequests.labels(priority).inc();
+      return false;
+    }
+    inFlight.set(++this.#inFlight);
+    return true;
+  }
+
+  leave(): void {
+    inFlight.set(--this.#inFlight);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#eventLoop.disable();
+  }
+
+  #sample(): void {
+    const lateMs = this.#eventLoop.mean / 1e6;
+    this.#eventLoop.reset();
+    this.#limit = nextLimit(this.#limit, this.#mostInFlight, { lateMs, pressure: this.#pressure() });
+    inFlightLimit.set(Math.floor(this.#limit));
+  }
+}
+
+/** @param signals.lateMs mean time between two looks of a 10 ms timer; NaN when it never came */
+export function nextLimit(
+  limit: number,
+  most: number,
+  signals: { lateMs: number; pressure: number },
+): number {
+  const { lateMs, pressure } = signals;
+  if (lateMs > delayMs.shrinkAbove || pressure > databasePressure.shrinkAbove)
+    return Math.max(Math.min(leastInFlight, most), limit * 0.8);
+  if (lateMs < delayMs.growBelow && pressure < databasePressure.growBelow)
+    return Math.min(most, limit * 1.1 + 1);
+  return limit;
+}
+
+const vital = /^\/(api\/)?health(\/|$|\?)|^\/api\/(v\d+|latest)\/auth\/logout$/;
+const transfers = routes
+  .filter(({ spec }) => (spec.transfer ?? "json") !== "json")
+  .map(({ method, path }) => ({
+    method,
+    pattern: new RegExp(`^/api/[^/]+${path.replace(/:\w+/g, "[^/]+")}(\\?|$)`),
+  }));
+
+export function priorityOf({ method, url = "" }: Pick<IncomingMessage, "method" | "url">): Priority {
+  if (vital.test(url)) return "vital";
+  if (method === "GET" && /[?&]count=true/.test(url)) return "low";
+  return transfers.some((route) => route.method === method && route.pattern.test(url)) ? "low" : "normal";
+}
