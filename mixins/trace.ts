@@ -45,6 +45,9 @@ export function logFields(): { requestId?: string; traceId?: string } {
   const { requestId, traceparent } = calls.getStore() ?? {};
   return {
     ...(requestId === undefined ? {} : { requestId }),
-    ...(traceparent === undefined ? {} : { traceId: traceparent.split("-")[1] }),
+    ...(traceparent === undefined ? {} : { traceId: traceIdOf(traceparent) }),
   };
 }
+
+/** The trace's id in a valid `traceparent`. */
+export const traceIdOf = (traceparent: string | undefined): string | undefined => traceparent?.split("-")[1];

@@ -78,7 +78,10 @@ export default (runtime: Runtime): ServiceSchema => {
           beginRequest({}, request, response, env.TRUST_PROXY);
           request.resume();
           // by then a small body has been read, and the connection can serve the next request
-          setImmediate(() => sendProblem(request, response, overloaded(), request.requestId, this.logger));
+          setTimeout(
+            () => sendProblem(request, response, overloaded(), request.requestId, this.logger),
+            shedding.pauseMs(),
+          );
           return undefined;
         }
         response.once("close", () => shedding.leave());

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { z } from "zod";
 import { appError, type FieldError } from "../../mixins/errors.ts";
+import { traceIdOf } from "../../mixins/trace.ts";
 
 /** RFC 9457, with the API's stable `code`. */
 export const problem = z.strictObject({
@@ -100,7 +101,7 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
 
 /** Ends a request with a problem; 5xx are logged with their cause. */
 export function sendProblem(
-  request: IncomingMessage & { originalUrl?: string },
+  request: IncomingMessage & { originalUrl?: string; traceparent?: string },
   response: ServerResponse,
   error: unknown,
   requestId: string,
@@ -110,7 +111,10 @@ export function sendProblem(
   const problem = problemOf(error, instance, requestId);
   if (problem.status >= 500 && problem.code !== "OVERLOADED")
     // the fields first: pino drops what stands behind the message
-    logger.error({ requestId, code: problem.code, err: error }, `${request.method} ${instance} failed`);
+    logger.error(
+      { requestId, traceId: traceIdOf(request.traceparent), code: problem.code, err: error },
+      `${request.method} ${instance} failed`,
+    );
   if (response.headersSent) {
     response.destroy();
     return;
