@@ -177,7 +177,7 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
         if (isControl && tx.hasEvents)
           throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
         // the caller has been told that it failed: what can still be left undone is
-        if (!readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
+        if (!tx.scope.readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
         await tx.commit(result);
       } catch (error) {
         await tx.rollback();

@@ -3,9 +3,12 @@ import { Client } from "../support/client.ts";
 import { countRows, createDatabase, dropDatabase } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { eventually } from "../support/node.ts";
+import { TcpProxy } from "../support/tcp-proxy.ts";
 import { metric, startProcess, type NodeProcess } from "../support/process.ts";
 
 let nats: NatsServer;
+/** Between the core and NATS. */
+let proxy: TcpProxy;
 let databases: string[];
 let gateway: NodeProcess;
 let core: NodeProcess;
@@ -13,6 +16,7 @@ let admin: Client;
 
 beforeAll(async () => {
   nats = await startNats();
+  proxy = await TcpProxy.listen(nats.port);
   databases = [await createDatabase()];
   const settings = {
     NATS_URL: nats.url,
@@ -22,12 +26,13 @@ beforeAll(async () => {
   };
   [gateway, core] = await Promise.all([
     startProcess("gateway", { ...settings, SERVICES: "service:gateway" }),
-    startProcess("core", { ...settings, SERVICES: "core" }),
+    startProcess("core", { ...settings, NATS_URL: proxy.through(nats.url), SERVICES: "core" }),
   ]);
   admin = await eventually(() => new Client(gateway.origin).register("Deadlines"));
 }, 60_000);
 afterAll(async () => {
   await Promise.all([gateway.stop(), core.stop()]);
+  await proxy.close();
   await nats.stop();
   for (const url of databases) await dropDatabase(url);
 }, 60_000);
@@ -62,4 +67,17 @@ test("calls go on after NATS was stopped and started again", async () => {
   await eventually(async () => (await capture("up-0")).status === 201, 20_000);
   // what lay in the gateway's buffer meanwhile was refused when it arrived
   expect(await stored("down")).toBe(0);
+});
+
+test("a connection to NATS that is open but dead is given up, and nobody hangs meanwhile", async () => {
+  proxy.blackhole();
+  const start = performance.now();
+  const given = await captures("silent", 5);
+  expect(given.map(({ status }) => status)).toEqual(given.map(() => 503));
+  expect(performance.now() - start).toBeLessThan(20_000);
+  // two pings of 5 s without an answer
+  await eventually(() => proxy.connections === 0, 30_000);
+  proxy.resume();
+  await eventually(async () => (await capture("heard-0")).status === 201, 30_000);
+  expect(await stored("silent")).toBe(0);
 });
