@@ -15,6 +15,7 @@ export class TcpProxy {
   readonly #links = new Set<[client: Socket, server: Socket]>();
   readonly #lost = new Set<Direction>();
   readonly #held: (() => void)[] = [];
+  #accepted = 0;
   #isPaused = false;
   #isRefusing = false;
   #delayMs = 0;
@@ -46,6 +47,12 @@ export class TcpProxy {
     this.#target.port = port;
   }
 
+  /** Connections taken since it listens. */
+  get accepted(): number {
+    return this.#accepted;
+  }
+
+  /** Connections that are open. */
   get connections(): number {
     return this.#links.size;
   }
@@ -97,6 +104,7 @@ export class TcpProxy {
 
   #link(client: Socket): void {
     if (this.#isRefusing) return void client.resetAndDestroy();
+    this.#accepted++;
     const server = connect({ ...this.#target, allowHalfOpen: true });
     const link: [Socket, Socket] = [client, server];
     this.#links.add(link);
