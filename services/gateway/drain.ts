@@ -15,11 +15,14 @@ export class Drain {
     this.#server = server;
   }
 
-  /** Must see every request that is answered. */
-  track(response: ServerResponse): void {
+  /** Must see the answer to every request begin, and end (`left`). */
+  entered(response: ServerResponse): void {
     if (this.#isDraining) response.setHeader("Connection", "close");
     this.#inFlight.add(response);
-    response.once("close", () => this.#inFlight.delete(response));
+  }
+
+  left(response: ServerResponse): void {
+    this.#inFlight.delete(response);
   }
 
   /**

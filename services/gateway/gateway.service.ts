@@ -73,8 +73,13 @@ export default (runtime: Runtime): ServiceSchema => {
     methods: {
       // refused here, a request costs neither parsing nor a look at who sends it
       httpHandler(this: Service, request: GatewayRequest, response: ServerResponse) {
-        drain.track(response);
-        if (!shedding.enter(priorityOf(request))) {
+        drain.entered(response);
+        const isLetIn = shedding.enter(priorityOf(request));
+        response.once("close", () => {
+          drain.left(response);
+          if (isLetIn) shedding.leave();
+        });
+        if (!isLetIn) {
           beginRequest({}, request, response, env.TRUST_PROXY);
           request.resume();
           // by then a small body has been read, and the connection can serve the next request
@@ -84,7 +89,6 @@ export default (runtime: Runtime): ServiceSchema => {
           );
           return undefined;
         }
-        response.once("close", () => shedding.leave());
         return webHandler.call(this, request, response);
       },
       // moleculer-web's own writes a line for each error besides ours

@@ -52,7 +52,7 @@ describe("a node whose connections to PostgreSQL fail", () => {
         else
           await inspect(
             databases[0] as string,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sangam'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'sangam'",
           );
       }
     })();
