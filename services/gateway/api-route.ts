@@ -134,8 +134,7 @@ function writeHead(
 }
 
 function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
-  if (request.headers["idempotency-key"] !== undefined)
-    request.bodyHash = hash("sha256", body, "base64url");
+  if (request.headers["idempotency-key"] !== undefined) request.bodyHash = hash("sha256", body, "base64url");
 }
 
 const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
