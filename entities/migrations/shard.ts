@@ -1,4 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
+import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { tenantTable } from "./row-level-security.ts";
 import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
@@ -336,4 +337,5 @@ export const shardMigrations = [
   CreateUpkeep,
   DropRescoredVersion,
   DropImportLeases,
+  CommitInGroups,
 ];

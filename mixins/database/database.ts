@@ -2,11 +2,12 @@ import { MikroORM } from "@mikro-orm/postgresql";
 import pg from "pg";
 import { allEntities } from "../../entities/all.ts";
 import { FairShare } from "../jobs/fair-share.ts";
+import { GroupCommit } from "./group-commit.ts";
 import { logicalShard } from "./shard-map.ts";
 import { isoTimestamp, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
-import { UnitOfWork, type Scope, type Shard } from "./unit-of-work.ts";
+import { UnitOfWork, runAlone, type Scope, type Shard } from "./unit-of-work.ts";
 
 // object ids of types, the same in every PostgreSQL
 const timestamptz = 1184;
@@ -105,7 +106,11 @@ function openShard(
     clientUrl: "postgres://unit-of-work-only.invalid/none",
     ensureDatabase: false,
   });
-  return { name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare() };
+  const shard: Shard = {
+    ...{ name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare() },
+    commits: new GroupCommit((organizationId, statements) => runAlone(shard, { organizationId }, statements)),
+  };
+  return shard;
 }
 
 /** Reads logical shard → database, writing it where it is new. Concurrent first starts agree on the same rows. */

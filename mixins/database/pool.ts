@@ -72,7 +72,7 @@ export async function takeConnection(pool: Pool): Promise<PoolClient> {
 export const pressureOf = (pool: Pool): number =>
   pool.waitingCount / (pool.options.max * mostWaitingPerConnection);
 
-const busy = () =>
+export const busy = () =>
   appError(503, "DATABASE_BUSY", "The database is busy; try again in a moment.", { retryAfterSeconds: 1 });
 export const unavailable = () =>
   appError(503, "DATABASE_UNAVAILABLE", "The database is not available; try again.", {

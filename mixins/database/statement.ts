@@ -5,6 +5,19 @@ export interface Statement {
   values?: readonly unknown[];
 }
 
+/** An insert whose rows come as a JSON array in $1, and whose text fits any number of them. */
+export interface RowsStatement {
+  name: string;
+  text: string;
+  rows: readonly unknown[];
+}
+
+export const withRows = ({ name, text, rows }: RowsStatement): Statement => ({
+  name,
+  text,
+  values: [JSON.stringify(rows)],
+});
+
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 export const isUuid = (text: string): boolean => uuidPattern.test(text);
 

@@ -8,9 +8,10 @@ import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../metrics.ts";
+import { isUndone, type GroupCommit } from "./group-commit.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
 import { roundTrip } from "./round-trip.ts";
-import { isUuid, type Statement } from "./statement.ts";
+import { isUuid, withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
@@ -23,6 +24,8 @@ export interface Shard {
   orm: MikroORM;
   /** In which order the organizations' jobs added here come up. */
   fairShare: FairShare;
+  /** Commits commands that only insert rows. */
+  commits: GroupCommit;
 }
 
 /** Under whose eyes a transaction runs: one organization's (row-level security), or the platform's. */
@@ -41,9 +44,14 @@ export interface RecordedEvent {
 /** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */
 export const idempotencyUsed = "IDEMPOTENCY_KEY_USED";
 
-const insertEvent = `INSERT INTO events
-  (organization_id, id, type, entity_kind, entity_id, entity_version, actor_id, audience, data)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`;
+const insertEvents = {
+  name: "insert_events",
+  text: `INSERT INTO events
+    (organization_id, id, type, entity_kind, entity_id, entity_version, actor_id, audience, data)
+  SELECT current_setting('app.organization_id')::uuid, e.*
+  FROM json_to_recordset($1) AS e (id uuid, type text, entity_kind text, entity_id uuid, entity_version integer,
+    actor_id uuid, audience uuid[], data jsonb)`,
+};
 
 const begin: Statement = { name: "begin", text: "BEGIN" };
 
@@ -75,7 +83,8 @@ export class UnitOfWork {
   origin: JobOrigin | undefined;
   readonly #shard: Shard;
   readonly #idempotency: { key: string; fingerprint: string } | undefined;
-  readonly #deferred: Statement[] = [];
+  readonly #deferred: (Statement | RowsStatement)[] = [];
+  readonly #events: object[] = [];
   readonly #jobs: NewJob[] = [];
   readonly #afterCommit: (() => void)[] = [];
   readonly #violations = new Map<string, () => Error>();
@@ -117,33 +126,30 @@ export class UnitOfWork {
     this.#violations.set(constraint, error);
   }
 
+  /**
+   * As `defer`, for rows whose insert waits for no other transaction: a command that writes nothing else may
+   * then share its transaction with others, see GroupCommit.
+   */
+  deferRows(statement: RowsStatement): void {
+    this.#deferred.push(statement);
+  }
+
   /** Appends an event to the organization's feed, in this transaction. */
   record({ type, entity, actorId, audience, data }: RecordedEvent): void {
-    this.defer({
-      name: "insert_event",
-      text: insertEvent,
-      values: [
-        this.organizationId,
-        uuidv7(),
-        type,
-        entity.kind,
-        entity.id,
-        entity.version,
-        actorId,
-        audience,
-        JSON.stringify(data),
-      ],
+    this.#events.push({
+      id: uuidv7(),
+      type,
+      entity_kind: entity.kind,
+      entity_id: entity.id,
+      entity_version: entity.version,
+      actor_id: actorId,
+      audience,
+      data,
     });
-    this.#hasEvents = true;
   }
-  #hasEvents = false;
   /** Whether committing adds to the feed. */
   get hasEvents(): boolean {
-    return this.#hasEvents;
-  }
-  /** Says that a hand-written statement appended events. */
-  markEvents(): void {
-    this.#hasEvents = true;
+    return this.#events.length > 0;
   }
 
   /** Adds a job in this transaction: it runs if, and only if, the transaction commits. */
@@ -174,42 +180,65 @@ export class UnitOfWork {
   async commit(response?: unknown): Promise<void> {
     try {
       if (this.#em) await this.#em.flush();
-      const statements = [...this.#deferred];
+      const writes = [...this.#deferred];
+      if (this.hasEvents) writes.push({ ...insertEvents, rows: this.#events });
       if (this.#jobs.length > 0)
-        statements.push(
+        writes.push(
           enqueueStatement(this.#jobs, {
             own: "platform" in this.scope ? "" : this.scope.organizationId,
             origin: this.origin,
             fairShare: this.#shard.fairShare,
           }),
         );
-      if (this.#idempotency) {
-        const { key, fingerprint } = this.#idempotency;
-        const recorded = JSON.stringify(response ?? null);
-        if (this.#client) statements.push(recordKey(this.organizationId, key, fingerprint, recorded));
-        else statements.unshift(claimKey(key, fingerprint, recorded));
-      }
-      if (!this.#client && statements.length === 0) return;
+      if (!this.#client && writes.length === 0 && !this.#idempotency) return;
       if (this.scope.readOnly) {
         // nothing hangs on the end of a read: the answer need not wait for it
         this.rollback().catch(() => undefined);
         return;
       }
-      if (this.#client) {
-        const commit = [...statements, { name: "commit", text: "COMMIT" }];
-        const outcome = await this.#exchange(await this.#client, commit, outcomeUnknown);
-        if (outcome.at(-1)?.command !== "COMMIT")
-          throw new Error("The transaction was aborted by an earlier error");
-        await this.#release();
-      } else {
+      if (this.#client) await this.#commitOpen(writes, response);
+      else {
         this.#isOver = true;
-        await this.#alone(statements);
+        await (writes.every(isRows)
+          ? this.#commitShared(writes, response)
+          : this.#commitAlone(writes, response));
       }
       for (const hook of this.#afterCommit) hook();
     } catch (error) {
       await this.rollback();
       throw error;
     }
+  }
+
+  async #commitOpen(writes: Write[], response: unknown): Promise<void> {
+    const statements = writes.map(toStatement);
+    if (this.#idempotency) {
+      const { key, fingerprint } = this.#idempotency;
+      statements.push(recordKey(this.organizationId, key, fingerprint, JSON.stringify(response ?? null)));
+    }
+    const outcome = await this.#pipeline([...statements, { name: "commit", text: "COMMIT" }], outcomeUnknown);
+    if (outcome.at(-1)?.command !== "COMMIT")
+      throw new Error("The transaction was aborted by an earlier error");
+    await this.#release();
+  }
+
+  async #commitAlone(writes: Write[], response: unknown): Promise<void> {
+    const claim = this.#claim(response).map(withRows);
+    await this.#alone([...claim, ...writes.map(toStatement)]);
+  }
+
+  #commitShared(writes: RowsStatement[], response: unknown): Promise<void> {
+    return this.#shard.commits
+      .commit(this.organizationId, [...this.#claim(response), ...writes])
+      .catch((error: unknown) => {
+        throw this.#explain(error, outcomeUnknown);
+      });
+  }
+
+  /** Takes the idempotency key, if the call has one, and records its response at once. */
+  #claim(response: unknown): RowsStatement[] {
+    if (!this.#idempotency) return [];
+    return [{ ...claimKeys, rows: [{ ...this.#idempotency, response: response ?? null }] }];
   }
 
   /** Undoes everything. Safe to call twice. */
@@ -244,26 +273,22 @@ export class UnitOfWork {
     return (await this.#pipeline([statement]))[0] as QueryResult<T>;
   }
 
-  /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
-  async #alone(statements: Statement[]): Promise<QueryResult[]> {
-    const client = await takeConnection(this.#shard.pool);
-    try {
-      const onLoss = this.scope.readOnly ? unavailable : outcomeUnknown;
-      return (await this.#exchange(client, [enter(this.scope), ...statements], onLoss)).slice(1);
-    } finally {
-      client.release();
-    }
+  #alone(statements: Statement[]): Promise<QueryResult[]> {
+    const onLoss = this.scope.readOnly ? unavailable : outcomeUnknown;
+    return runAlone(this.#shard, this.scope, statements).catch((error: unknown) => {
+      throw this.#explain(error, onLoss);
+    });
   }
 
-  async #pipeline(statements: Statement[]): Promise<QueryResult[]> {
-    return this.#exchange(await this.#connection(), statements);
+  async #pipeline(statements: Statement[], onLoss = unavailable): Promise<QueryResult[]> {
+    return exchange(this.#shard, await this.#connection(), statements).catch((error: unknown) => {
+      throw this.#explain(error, onLoss);
+    });
   }
 
   /** @param onLoss what the loss of the connection means */
-  #exchange(client: PoolClient, statements: Statement[], onLoss = unavailable): Promise<QueryResult[]> {
-    return observeQuery(() => roundTrip(client, statements, this.#shard.types)).catch((error: unknown) => {
-      throw isConnectionLoss(error) ? onLoss() : this.#translate(error);
-    });
+  #explain(error: unknown, onLoss: () => Error): unknown {
+    return isConnectionLoss(error) ? onLoss() : this.#translate(error);
   }
 
   #translate(error: unknown): unknown {
@@ -282,9 +307,7 @@ export class UnitOfWork {
         await this.#pipeline([
           begin,
           enter(this.scope),
-          ...(this.#idempotency
-            ? [claimKey(this.#idempotency.key, this.#idempotency.fingerprint, null)]
-            : []),
+          ...(this.#idempotency ? [lockKey(this.#idempotency.key)] : []),
         ]);
       return this.#connection();
     })();
@@ -293,10 +316,32 @@ export class UnitOfWork {
   #opened: Promise<PoolClient> | undefined;
 }
 
-const claimKey = (key: string, fingerprint: string, response: string | null): Statement => ({
-  name: "claim_idempotency_key",
-  text: "SELECT claim_idempotency_key($1, $2, $3)",
-  values: [key, fingerprint, response],
+type Write = Statement | RowsStatement;
+const isRows = (write: Write): write is RowsStatement => "rows" in write;
+const toStatement = (write: Write): Statement => (isRows(write) ? withRows(write) : write);
+
+/** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
+export async function runAlone(shard: Shard, scope: Scope, statements: Statement[]): Promise<QueryResult[]> {
+  const client = await takeConnection(shard.pool);
+  try {
+    const results = await exchange(shard, client, [enter(scope), ...statements]);
+    client.release();
+    return results.slice(1);
+  } catch (error) {
+    // who waits for a connection must not be given one that is breaking
+    client.release(isUndone(error) ? undefined : (error as Error));
+    throw error;
+  }
+}
+
+const exchange = (shard: Shard, client: PoolClient, statements: Statement[]): Promise<QueryResult[]> =>
+  observeQuery(() => roundTrip(client, statements, shard.types));
+
+const claimKeys = { name: "claim_idempotency_keys", text: "SELECT claim_idempotency_keys($1)" };
+const lockKey = (key: string): Statement => ({
+  name: "lock_idempotency_key",
+  text: "SELECT claim_idempotency_key($1, '', NULL)",
+  values: [key],
 });
 const recordKey = (
   organizationId: string,

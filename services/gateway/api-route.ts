@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import { requirePermission } from "../../mixins/actor.ts";
@@ -134,8 +134,7 @@ function writeHead(
 }
 
 function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
-  if (request.headers["idempotency-key"] !== undefined)
-    request.bodyHash = createHash("sha256").update(body).digest("base64url");
+  if (request.headers["idempotency-key"] !== undefined) request.bodyHash = hash("sha256", body, "base64url");
 }
 
 const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
 import type { ActionSpec } from "../../mixins/contract.ts";
@@ -123,8 +123,6 @@ export function idempotencyOf(
   if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key))
     throw badRequest("INVALID_IDEMPOTENCY_KEY", "Idempotency-Key must be 1 to 255 visible ASCII characters.");
   const target = `${request.method} ${request.originalUrl?.replace("/api/latest", "/api/v1")}`;
-  const fingerprint = createHash("sha256")
-    .update(`${target}\n${request.bodyHash ?? ""}`)
-    .digest("base64url");
+  const fingerprint = hash("sha256", `${target}\n${request.bodyHash ?? ""}`, "base64url");
   return { key, fingerprint };
 }

@@ -7,7 +7,7 @@ import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput, type LeadView } from "./lead.schemas.ts";
 import { externalIdTaken, mayNotAssign, unknownAssignee } from "./leads.errors.ts";
-import { leadEvent, recordMany } from "./leads.events.ts";
+import { leadEvent } from "./leads.events.ts";
 import { insertFreeLeads, insertLead } from "./leads.repository.ts";
 import { composeLead, firstAssignee, normalise } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
@@ -61,10 +61,7 @@ export async function bulkCreate(
   await assignByPools(tx, settings.pools, rows, active);
   const inserted = await insertFreeLeads(tx, rows);
   const created = rows.filter((row) => inserted.has(row.id));
-  recordMany(
-    tx,
-    created.map((row) => leadEvent("lead.created", row, actor.userId)),
-  );
+  for (const row of created) record(tx, leadEvent("lead.created", row, actor.userId));
   tx.afterCommit(() => leadsCreated.inc({ origin: "bulk" }, created.length));
   return {
     results: outcomes.map((outcome, index) => {

@@ -2,7 +2,7 @@ import { v7 as uuidv7 } from "uuid";
 import { errorType } from "../../mixins/errors.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
 import { fieldErrors } from "../../mixins/service.ts";
-import type { Ctx, Result } from "../contracts.ts";
+import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import {
   fenceImport,
@@ -14,7 +14,7 @@ import {
 import { ImportPlan, keysOf, type ImportedLead } from "./import.rules.ts";
 import { newLead, type LeadInput } from "./lead.schemas.ts";
 import { externalIdTaken, importFenced, importOvertaken, unknownAssignee } from "./leads.errors.ts";
-import { leadEvent, recordMany } from "./leads.events.ts";
+import { leadEvent } from "./leads.events.ts";
 import { claimExternalIds, findMatches, insertFreeLeads, updateLeads } from "./leads.repository.ts";
 import { normalise } from "./leads.rules.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
@@ -79,10 +79,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     for (const lead of created.filter(({ row }) => !inserted.has(row.id)))
       rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: externalIdTaken().message })));
     const written = [...created.filter(({ row }) => inserted.has(row.id)), ...changed];
-    recordMany(
-      tx,
-      written.map((lead) => eventOf(lead, actor.userId)),
-    );
+    for (const lead of written) record(tx, eventOf(lead, actor.userId));
     recordChanges(tx, importId, written);
     tx.afterCommit(() => leadsCreated.inc({ origin: "import" }, inserted.size));
   }

@@ -1,6 +1,6 @@
 import type { Actor } from "../../mixins/actor.ts";
 import { canSee } from "../../mixins/actor.ts";
-import type { Statement } from "../../mixins/database/statement.ts";
+import { withRows, type Statement } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { externalIdTaken, leadNotFound } from "./leads.errors.ts";
 import { leadColumns, mutableColumns, type LeadRow } from "./lead-row.ts";
@@ -80,8 +80,11 @@ const insertText = `INSERT INTO leads (${columns}) SELECT ${columns} FROM json_p
 
 /** Inserts a lead at commit; a clash of external ids is a 409. */
 export function insertLead(tx: UnitOfWork, row: LeadRow): void {
+  const insert = { name: "insert_leads", text: insertText, rows: [row] };
+  if (row.external_id === null) return tx.deferRows(insert);
   claimExternalIds(tx, [row]);
-  tx.defer({ name: "insert_leads", text: insertText, values: [JSON.stringify([row])] });
+  // it may have to wait for whoever is about to take the same external id
+  tx.defer(withRows(insert));
 }
 
 /** Inserts leads now, in one statement; answers the ids of those whose external id was free. */

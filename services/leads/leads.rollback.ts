@@ -1,9 +1,9 @@
-import type { Ctx, Result } from "../contracts.ts";
+import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { findChanges, forgetChanges, type ImportChange } from "./import.repository.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { importFenced, importOvertaken } from "./leads.errors.ts";
-import { leadEvent, recordMany } from "./leads.events.ts";
+import { leadEvent } from "./leads.events.ts";
 import { claimExternalIds, findMatches, lockLeads, updateLeads } from "./leads.repository.ts";
 import { rescored, type Scoring } from "./leads.rules.ts";
 
@@ -44,14 +44,10 @@ export async function rollbackImport(
     importOvertaken,
   );
   updateLeads(tx, rows);
-  recordMany(
-    tx,
-    undone.map(({ row, former }) =>
-      leadEvent(row.deleted_at === null ? "lead.updated" : "lead.deleted", row, actor.userId, {
-        formerAssignee: former.assigned_to,
-      }),
-    ),
-  );
+  for (const { row, former } of undone) {
+    const type = row.deleted_at === null ? "lead.updated" : "lead.deleted";
+    record(tx, leadEvent(type, row, actor.userId, { formerAssignee: former.assigned_to }));
+  }
   forgetChanges(tx, ctx.params.importId, changes);
   return { undone: undone.length, kept: changes.length - undone.length, remaining: total - changes.length };
 }

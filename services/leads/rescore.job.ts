@@ -1,9 +1,9 @@
 import type { ScoringRule } from "../../entities/leads.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { enqueue, type JobCtx } from "../contracts.ts";
+import { enqueue, record, type JobCtx } from "../contracts.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";
-import { leadEvent, recordMany } from "./leads.events.ts";
+import { leadEvent } from "./leads.events.ts";
 import { updateLeads } from "./leads.repository.ts";
 import { rescored } from "./leads.rules.ts";
 
@@ -83,12 +83,8 @@ function rescoreBatch(
   const changed = scored.filter((row, index) => row.score !== rows[index]?.score);
   updateLeads(tx, scored);
   followImports(tx, changed);
-  recordMany(
-    tx,
-    changed
-      .filter((row) => row.deleted_at === null)
-      .map((row) => leadEvent("lead.updated", row, null, { changes: ["score"] })),
-  );
+  for (const row of changed.filter((one) => one.deleted_at === null))
+    record(tx, leadEvent("lead.updated", row, null, { changes: ["score"] }));
 }
 
 /** A new score is nobody's work on the lead: its import may still be rolled back. */
