@@ -134,9 +134,9 @@ export const variables = {
     "Requests a user may make in a minute, in one gateway process.",
   ),
   MAX_IN_FLIGHT: variable(
-    z.coerce.number().int().min(1).max(100_000).default(200),
-    "200",
-    "Requests a gateway process works on at once; beyond that it answers 503 OVERLOADED.",
+    z.coerce.number().int().min(1).max(100_000).default(1_500),
+    "1500",
+    "Requests a gateway process works on at once, in a burst; beyond that it answers 503 OVERLOADED. It lowers the limit itself while it is overloaded.",
   ),
   DRAIN_SECONDS: variable(
     z.coerce.number().min(0).max(15).optional(),

@@ -73,7 +73,7 @@ export class Database {
 
   /** How full the longest line for connections is: 0 nobody waits, 1 the next is refused. */
   get pressure(): number {
-    return Math.max(...this.shards.map((shard) => pressureOf(shard.pool)));
+    return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
   /** @throws when a database cannot answer */

@@ -7,7 +7,7 @@ const mostAtOnce = 2;
 /** Commands in one transaction: few enough that running them one by one, when one of them fails, stays cheap. */
 const mostTogether = 16;
 /** Commands of a lane that may wait; the next is refused. */
-const mostWaiting = 256;
+const mostWaiting = 2_048;
 
 interface Command {
   writes: readonly RowsStatement[];
@@ -52,6 +52,13 @@ export class GroupCommit {
     lane.waiting.push({ writes, resolve, reject });
     if (lane.underWay < mostAtOnce) void this.#work(key, lane);
     return promise;
+  }
+
+  /** How long the longest line is: 0 nobody waits, 1 the next is refused. */
+  get pressure(): number {
+    let longest = 0;
+    for (const { waiting } of this.#lanes.values()) longest = Math.max(longest, waiting.length);
+    return longest / mostWaiting;
   }
 
   async #work(key: string, lane: Lane): Promise<void> {

@@ -6,8 +6,10 @@ import { appError } from "../errors.ts";
 const connectTimeoutMs = 10_000;
 /** Longest a statement may run; PostgreSQL ends it then. */
 const statementTimeoutMs = 30_000;
-/** Calls that may wait for a connection, for each connection of the pool. */
-const mostWaitingPerConnection = 32;
+/** Calls that may wait for a connection, for each connection of the pool: a burst of many is served, not refused. */
+const mostWaitingPerConnection = 256;
+/** From so many on, for each connection, the line is long: if it stays so, gateways let less in. */
+const longLinePerConnection = 32;
 
 /**
  * A pool of pipelining connections that never waits without end: for a connection, for a statement, or for the
@@ -68,9 +70,9 @@ export async function takeConnection(pool: Pool): Promise<PoolClient> {
   }
 }
 
-/** How full the line for connections is: 0 nobody waits, 1 the next is refused. */
+/** How long the line for connections is: 0 nobody waits, 1 it is too long to last. */
 export const pressureOf = (pool: Pool): number =>
-  pool.waitingCount / (pool.options.max * mostWaitingPerConnection);
+  pool.waitingCount / (pool.options.max * longLinePerConnection);
 
 export const busy = () =>
   appError(503, "DATABASE_BUSY", "The database is busy; try again in a moment.", { retryAfterSeconds: 1 });

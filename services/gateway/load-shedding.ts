@@ -4,8 +4,8 @@ import { Counter, Gauge } from "prom-client";
 import { registry } from "../../mixins/metrics.ts";
 import { routes } from "./routes.ts";
 
-/** How often the limit is set anew. */
-const sampleMs = 100;
+/** How often the limit is set anew: a burst that is over by then is no overload. */
+const sampleMs = 500;
 /** Above the upper bound the limit shrinks, below the lower it grows, between them it stays. */
 const delayMs = { shrinkAbove: 100, growBelow: 50 };
 const databasePressure = { shrinkAbove: 0.5, growBelow: 0.25 };
@@ -43,8 +43,8 @@ const inFlight = new Gauge({
 
 /**
  * Refuses requests before a queue grows: those let in are answered in bounded time, the others at once. The limit of
- * requests in flight shrinks by a fifth at each sample while the event loop is late or calls queue for the
- * database, and grows by a tenth while neither is so.
+ * requests in flight shrinks by two fifths at each sample while the event loop is late or calls queue for the
+ * database, and grows by half while neither is so.
  */
 export class LoadShedding {
   readonly #mostInFlight: number;
@@ -111,9 +111,9 @@ export function nextLimit(
 ): number {
   const { lateMs, pressure } = signals;
   if (lateMs > delayMs.shrinkAbove || pressure > databasePressure.shrinkAbove)
-    return Math.max(Math.min(leastInFlight, most), limit * 0.8);
+    return Math.max(Math.min(leastInFlight, most), limit * 0.6);
   if (lateMs < delayMs.growBelow && pressure < databasePressure.growBelow)
-    return Math.min(most, limit * 1.1 + 1);
+    return Math.min(most, limit * 1.5 + 1);
   return limit;
 }
 

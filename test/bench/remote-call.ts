@@ -35,7 +35,12 @@ const contract = defineContract("echo", {
 });
 /** A broker as Moleculer makes it, but for the transporter. */
 const plainBroker = (nodeID: string, url: string) =>
-  new ServiceBroker({ nodeID, namespace: "plain", transporter: { type: "NATS", options: { url } }, logger: false });
+  new ServiceBroker({
+    nodeID,
+    namespace: "plain",
+    transporter: { type: "NATS", options: { url } },
+    logger: false,
+  });
 
 /** The other process: hosts the action twice, plain and as a service of ours. */
 async function host(url: string): Promise<void> {

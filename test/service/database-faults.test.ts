@@ -134,7 +134,7 @@ describe("a pool", () => {
     const pool = openPool(url, { ...options, size: 1 });
     try {
       const first = await takeConnection(pool);
-      const waiting = Array.from({ length: 32 }, () => takeConnection(pool));
+      const waiting = Array.from({ length: 256 }, () => takeConnection(pool));
       await expect(takeConnection(pool)).rejects.toMatchObject({ code: 503, type: "DATABASE_BUSY" });
       first.release();
       for (const next of waiting) (await next).release();

@@ -9,7 +9,7 @@ type OnDuplicate = "skip" | "update" | "create";
 let node: TestNode;
 let org: TestOrganization<"a" | "b">;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads" });
+  node = await startTestNode({ SERVICES: "identity,leads,service:worker" });
 });
 beforeEach(async () => {
   org = await makeOrganization(node, { a: "sales_rep", b: "sales_rep" });

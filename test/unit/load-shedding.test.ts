@@ -3,12 +3,12 @@ import { LoadShedding, nextLimit, priorityOf } from "../../services/gateway/load
 
 describe("the limit of requests in flight", () => {
   test.each([
-    ["grows while nothing is late", 100, { lateMs: 10, pressure: 0 }, 111],
+    ["grows while nothing is late", 100, { lateMs: 10, pressure: 0 }, 151],
     ["grows to the most at most", 195, { lateMs: 10, pressure: 0 }, 200],
     ["stays between the bounds", 100, { lateMs: 75, pressure: 0.3 }, 100],
     ["stays at the edge of the bounds", 100, { lateMs: 100, pressure: 0.5 }, 100],
-    ["shrinks while the event loop is late", 100, { lateMs: 101, pressure: 0 }, 80],
-    ["shrinks while calls queue for the database", 100, { lateMs: 10, pressure: 0.51 }, 80],
+    ["shrinks while the event loop is late", 100, { lateMs: 101, pressure: 0 }, 60],
+    ["shrinks while calls queue for the database", 100, { lateMs: 10, pressure: 0.51 }, 60],
     ["never shrinks to nothing", 33, { lateMs: 1000, pressure: 1 }, 32],
     ["stays when the event loop was not measured", 100, { lateMs: NaN, pressure: 0 }, 100],
   ])("%s", (_what, limit, signals, next) => {
