@@ -13,6 +13,7 @@ import { healthRoute } from "./health.ts";
 import { LoadShedding, priorityOf } from "./load-shedding.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { recordFinder } from "./realtime/records.ts";
 import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
 
 const { httpHandler: webHandler } = ApiGateway.methods as unknown as {
@@ -119,7 +120,15 @@ export default (runtime: Runtime): ServiceSchema => {
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));
-      realtime = new Realtime({ httpServer: server, database: runtime.database, authenticate, logger });
+      realtime = new Realtime({
+        httpServer: server,
+        database: runtime.database,
+        redis: runtime.redis,
+        name: env.NODE_ID,
+        authenticate,
+        findRecord: recordFinder(broker),
+        logger,
+      });
     },
     async stopped() {
       shedding.close();

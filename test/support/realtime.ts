@@ -5,6 +5,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access-token.ts";
 import { unauthorized } from "../../mixins/errors.ts";
 import type { FeedAdvanced } from "../../mixins/feed.ts";
+import { recordFinder } from "../../services/gateway/realtime/records.ts";
 import { Realtime } from "../../services/gateway/realtime/realtime.ts";
 import type { Node } from "../../services/node.ts";
 import { eventually } from "./node.ts";
@@ -23,7 +24,10 @@ export class RealtimeServer {
     const realtime = new Realtime({
       httpServer: http,
       database: node.runtime.database,
+      redis: node.runtime.redis,
+      name: node.runtime.env.NODE_ID,
       authenticate: readToken,
+      findRecord: recordFinder(node.broker),
       logger: node.broker.getLogger("realtime"),
     });
     this.realtime = realtime;
