@@ -116,7 +116,12 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
       const authenticate = (token: string) => tokens.verify(token);
-      const api = apiRoute({ authenticate, rateLimit: new RateLimit(env.RATE_LIMIT_PER_MINUTE), logger });
+      const rateLimit = new RateLimit({
+        perMinute: env.RATE_LIMIT_PER_MINUTE,
+        perMinuteOfOrganization: env.RATE_LIMIT_PER_MINUTE_ORGANIZATION,
+        redis: runtime.redis,
+      });
+      const api = apiRoute({ authenticate, rateLimit, logger });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));

@@ -71,7 +71,7 @@ export async function startRedisCluster(): Promise<RedisCluster> {
     stop: () => fleet.stop(),
     async killMaster(key) {
       const seen = await eventually(() => fleet.clients.find(({ status }) => status === "ready"));
-      const slot = (await seen.cluster("KEYSLOT", key));
+      const slot = await seen.cluster("KEYSLOT", key);
       const ranges = await seen.cluster("SLOTS");
       const port = ranges.find(([from, to]) => from <= slot && slot <= to)?.[2]?.[1];
       if (port === undefined) throw new Error(`No node holds slot ${slot}`);
