@@ -46,7 +46,7 @@ export class Ephemeral {
     let round = 0;
     this.#refresh = setInterval(() => {
       // one where nobody is there is looked at seldom, only in case a hint was lost
-      const isLongRound = round++ % 4 === 0;
+      const isLongRound = round++ % 6 === 0;
       for (const { presence } of this.#organizations.values())
         if (isLongRound || !presence.isEmpty) void presence.refresh();
     }, refreshMs).unref();

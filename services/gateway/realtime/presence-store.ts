@@ -14,7 +14,7 @@ export interface PresenceStore {
 }
 
 /** How long a user stays there after the gateway that said so has fallen silent. */
-export const ttlMs = 20_000;
+export const ttlMs = 12_000;
 
 /** A gateway that is alone, or has no Redis to share through: what it put is all there is. */
 export class LocalPresence implements PresenceStore {

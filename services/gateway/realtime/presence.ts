@@ -6,8 +6,8 @@ export interface PresenceChange {
   status: Status | "offline";
 }
 
-/** How often a gateway repeats what it knows: entries end after 20 s, so two repeats may fail. */
-export const refreshMs = 7_000;
+/** How often a gateway repeats what it knows: entries end after 12 s, so two repeats may fail. */
+export const refreshMs = 4_000;
 /** Least time between two exchanges of an organization: a crowd that connects at once makes few. */
 const restMs = 100;
 
