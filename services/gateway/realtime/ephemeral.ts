@@ -150,7 +150,9 @@ export class Ephemeral {
       if (isOurs) this.#hint(organizationId);
       if (changes.length === 0) return;
       const packet = presencePacket(changes);
-      for (const connection of connections) if (maySeePresence(connection)) connection.push(packet);
+      const [only] = changes.length === 1 ? changes : [];
+      for (const connection of connections)
+        if (maySeePresence(connection) && connection.claims.userId !== only?.userId) connection.push(packet);
     };
     const presence = new OrganizationPresence(organizationId, this.#store, tell);
     return { connections, presence, isTooMany: messageLimit(mostOfOrganization) };
