@@ -38,6 +38,7 @@ const connectionOptions: RedisOptions = {
   commandTimeout: 1_000,
   maxRetriesPerRequest: 1,
   enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
   // resubscribing is ShardedSubscriber's, which survives its failure
   autoResubscribe: false,
   retryStrategy: backoffMs,

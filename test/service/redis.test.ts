@@ -68,7 +68,7 @@ describe("every command and script", () => {
       await cache.invalidate(organizationId, "leads");
       await store.put(id, "value");
       await store.take(id);
-      await presence.exchange(organizationId, new Map([[id, "online"]]), [uuidv7()]);
+      await presence.exchange(organizationId, new Map([[id, "online"]]), new Map([[uuidv7(), "away"]]));
     }
     const [server] = cluster.clients();
     const slotOf = (key: string) => server!.cluster("KEYSLOT", key);
@@ -266,6 +266,15 @@ describe.each(["Redis", "memory"])("a cache in %s", (where) => {
 });
 
 describe("a lost Redis", () => {
+  test("does not keep a node from starting, and is found when it comes", async () => {
+    await single.stop();
+    const { ms, answer: redis } = await timed(() => open(single));
+    expect(ms).toBeLessThan(3_000);
+    expect(redis.isReady).toBe(false);
+    await single.start();
+    await eventually(() => redis.isReady);
+  });
+
   test("is told in one line, and a cache reads its source; afterwards all is as before", async () => {
     const lines: string[] = [];
     const redis = await open(single, (line) => lines.push(line));

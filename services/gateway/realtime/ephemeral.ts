@@ -31,6 +31,7 @@ export class Ephemeral {
   readonly #store: PresenceStore;
   readonly #findRecord: FindRecord;
   readonly #hint: (organizationId: string) => void;
+  readonly #onError: (error: Error) => void;
   readonly #organizations = new Map<string, Organization>();
   readonly #refresh: NodeJS.Timeout;
 
@@ -39,16 +40,18 @@ export class Ephemeral {
     store: PresenceStore;
     findRecord: FindRecord;
     hint: (organizationId: string) => void;
+    onError: (error: Error) => void;
   }) {
     this.#store = options.store;
     this.#findRecord = options.findRecord;
     this.#hint = options.hint;
+    this.#onError = options.onError;
     let round = 0;
     this.#refresh = setInterval(() => {
       // one where nobody is there is looked at seldom, only in case a hint was lost
       const isLongRound = round++ % 6 === 0;
       for (const { presence } of this.#organizations.values())
-        if (isLongRound || !presence.isEmpty) void presence.refresh();
+        if (isLongRound || !presence.isEmpty) presence.refresh().catch(this.#onError);
     }, refreshMs).unref();
   }
 
@@ -84,11 +87,13 @@ export class Ephemeral {
     const organization = this.#organizations.get(organizationId);
     if (!organization?.connections.delete(connection)) return;
     const { connections, presence } = organization;
-    presence.set(connection, userId, undefined);
-    void presence.exchange().then(() => {
-      if (connections.size === 0 && this.#organizations.get(organizationId) === organization)
-        this.#organizations.delete(organizationId);
-    });
+    const isTold = presence.remove(connection, userId) ? presence.exchange() : Promise.resolve();
+    isTold
+      .then(() => {
+        if (connections.size === 0 && this.#organizations.get(organizationId) === organization)
+          this.#organizations.delete(organizationId);
+      })
+      .catch(this.#onError);
   }
 
   /** @throws 403 FORBIDDEN, 429 RATE_LIMITED */
@@ -116,13 +121,14 @@ export class Ephemeral {
     // a reader that is not ready for it does without: the next one comes in a few seconds
     socket.volatile.to(kindRoom(claims.organizationId, entity.kind)).emit("typing", typing);
     // a room each, because only then it goes through that room's own channel
-    if (assignedTo !== null) socket.volatile.to(ownerRoom(assignedTo)).emit("typing", typing);
+    if (assignedTo !== null && assignedTo !== claims.userId)
+      socket.volatile.to(ownerRoom(assignedTo)).emit("typing", typing);
     return { ok: true };
   }
 
   /** Hears that the presence of an organization has changed at another gateway. */
   onHint(organizationId: string): void {
-    void this.#organizations.get(organizationId)?.presence.exchange();
+    this.#organizations.get(organizationId)?.presence.exchange().catch(this.#onError);
   }
 
   /** Resolves when what the ended sockets said is taken back, or could not be. */

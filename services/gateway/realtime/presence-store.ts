@@ -7,10 +7,10 @@ export type Roster = ReadonlyMap<string, Status>;
 /** Where gateways tell each other who is there. */
 export interface PresenceStore {
   /**
-   * Makes `put` what this gateway says of these users, for `ttlMs`, and takes back what it said of `drop`.
-   * Answers everybody of the organization, whatever gateway they are at.
+   * Takes back what this gateway said in `drop`, and says `put` for the next `ttlMs`. Answers everybody of the
+   * organization, whatever gateway they are at.
    */
-  exchange(organizationId: string, put: Roster, drop: Iterable<string>): Promise<Roster>;
+  exchange(organizationId: string, put: Roster, drop: Roster): Promise<Roster>;
 }
 
 /** How long a user stays there after the gateway that said so has fallen silent. */
@@ -20,9 +20,9 @@ export const ttlMs = 12_000;
 export class LocalPresence implements PresenceStore {
   readonly #rosters = new Map<string, Map<string, Status>>();
 
-  exchange(organizationId: string, put: Roster, drop: Iterable<string>): Promise<Roster> {
+  exchange(organizationId: string, put: Roster, drop: Roster): Promise<Roster> {
     const roster = this.#rosters.get(organizationId) ?? new Map<string, Status>();
-    for (const userId of drop) roster.delete(userId);
+    for (const userId of drop.keys()) roster.delete(userId);
     for (const [userId, status] of put) roster.set(userId, status);
     if (roster.size > 0) this.#rosters.set(organizationId, roster);
     else this.#rosters.delete(organizationId);
@@ -59,14 +59,10 @@ export class RedisPresence implements PresenceStore {
     this.#exchange = redis.script("sangamPresence", exchangeLua);
   }
 
-  async exchange(organizationId: string, put: Roster, drop: Iterable<string>): Promise<Roster> {
-    const members = [...put].map(([userId, status]) => this.#member(userId, status));
-    const stale = [
-      ...[...put].map(([userId, status]) => this.#member(userId, status === "online" ? "away" : "online")),
-      ...[...drop].flatMap((userId) => [this.#member(userId, "online"), this.#member(userId, "away")]),
-    ];
+  async exchange(organizationId: string, put: Roster, drop: Roster): Promise<Roster> {
+    const [said, takenBack] = [put, drop].map((roster) => this.#members(roster)) as [string[], string[]];
     const key = this.#redis.keys.presence(organizationId);
-    const all = (await this.#exchange(key, ttlMs, members.length, ...members, ...stale)) as string[];
+    const all = (await this.#exchange(key, ttlMs, said.length, ...said, ...takenBack)) as string[];
     const roster = new Map<string, Status>();
     for (const member of all) {
       const [userId, status] = member.split("|") as [string, Status];
@@ -75,7 +71,7 @@ export class RedisPresence implements PresenceStore {
     return roster;
   }
 
-  #member(userId: string, status: Status): string {
-    return `${userId}|${status}|${this.#gateway}`;
+  #members(roster: Roster): string[] {
+    return [...roster].map(([userId, status]) => `${userId}|${status}|${this.#gateway}`);
   }
 }

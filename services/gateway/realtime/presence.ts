@@ -9,7 +9,7 @@ export interface PresenceChange {
 /** How often a gateway repeats what it knows: entries end after 12 s, so two repeats may fail. */
 export const refreshMs = 4_000;
 /** Least time between two exchanges of an organization: a crowd that connects at once makes few. */
-const restMs = 100;
+const usualRestMs = 100;
 
 /**
  * Who of one organization is there, as this gateway knows. A user is there while a socket of theirs has said so, and
@@ -26,8 +26,11 @@ export class OrganizationPresence {
   #stored: Roster = new Map();
   #told: Roster = new Map();
   #lastHere: Roster = new Map();
-  #next: Promise<void> | undefined;
-  #isStale = false;
+  #round: Promise<void> | undefined;
+  /** The round after it, which has not begun. */
+  #following: Promise<void> | undefined;
+  readonly #restMs: number;
+  #restsUntil = 0;
   #mustRepeat = false;
 
   /** @param tell hears every change once; `isOurs` when something was pushed, so that other gateways must look */
@@ -35,7 +38,9 @@ export class OrganizationPresence {
     organizationId: string,
     store: PresenceStore,
     tell: (changes: PresenceChange[], isOurs: boolean) => void,
+    restMs = usualRestMs,
   ) {
+    this.#restMs = restMs;
     this.#organizationId = organizationId;
     this.#store = store;
     this.#tell = tell;
@@ -50,19 +55,24 @@ export class OrganizationPresence {
     return this.#told.size === 0 && this.#here.size === 0 && this.#stored.size === 0;
   }
 
-  /** What a socket says of its user; undefined when it is gone. */
-  set(socket: object, userId: string, status: Status | undefined): void {
+  /** What a socket says of its user. */
+  set(socket: object, userId: string, status: Status): void {
     const sockets = this.#here.get(userId) ?? new Map<object, Status>();
-    if (status === undefined) sockets.delete(socket);
-    else sockets.set(socket, status);
-    if (sockets.size > 0) this.#here.set(userId, sockets);
-    else this.#here.delete(userId);
+    this.#here.set(userId, sockets.set(socket, status));
+  }
+
+  /** A socket is gone. Answers whether it had said anything. */
+  remove(socket: object, userId: string): boolean {
+    const sockets = this.#here.get(userId);
+    if (!sockets?.delete(socket)) return false;
+    if (sockets.size === 0) this.#here.delete(userId);
+    return true;
   }
 
   /** Resolves when the store has heard of everything said before, or has failed. */
   exchange(): Promise<void> {
-    this.#isStale = true;
-    return (this.#next ??= this.#run());
+    // a round that has begun may have missed what was said last
+    return (this.#following ??= this.#takeTurn());
   }
 
   /** As `exchange`, repeating what the store should know already. */
@@ -71,22 +81,19 @@ export class OrganizationPresence {
     return this.exchange();
   }
 
-  async #run(): Promise<void> {
-    try {
-      while (this.#isStale) {
-        this.#isStale = false;
-        await this.#exchangeOnce();
-        if (this.#isStale) await new Promise((rested) => setTimeout(rested, restMs));
-      }
-    } finally {
-      this.#next = undefined;
-    }
+  async #takeTurn(): Promise<void> {
+    await this.#round?.catch(() => undefined);
+    const waitMs = this.#restsUntil - performance.now();
+    if (waitMs > 0) await new Promise((rested) => setTimeout(rested, waitMs));
+    this.#following = undefined;
+    this.#round = this.#exchangeOnce();
+    await this.#round;
   }
 
   async #exchangeOnce(): Promise<void> {
-    const [here, stored] = [this.#rosterHere(), this.#stored];
-    const changed = new Map([...here].filter(([userId, status]) => stored.get(userId) !== status));
-    const drop = absentIn(here, stored);
+    const [here, stored, told] = [this.#rosterHere(), this.#stored, this.#told];
+    const changed = difference(here, stored);
+    const drop = difference(stored, here);
     const left = absentIn(here, this.#lastHere);
     this.#lastHere = here;
     const put = this.#mustRepeat ? here : changed;
@@ -97,11 +104,13 @@ export class OrganizationPresence {
       this.#stored = here;
     } catch {
       this.#mustRepeat = true;
-      next = new Map([...[...this.#told].filter(([userId]) => !left.includes(userId)), ...here]);
+      next = new Map([...[...told].filter(([userId]) => !left.includes(userId)), ...here]);
     }
-    const changes = changesBetween(this.#told, next);
     this.#told = next;
-    this.#tell(changes, changed.size > 0 || drop.length > 0);
+    this.#restsUntil = performance.now() + this.#restMs;
+    const offline = absentIn(next, told).map((userId) => ({ userId, status: "offline" as const }));
+    const changes = [...difference(next, told)].map(([userId, status]) => ({ userId, status }));
+    this.#tell([...changes, ...offline], changed.size > 0 || drop.size > 0);
   }
 
   #rosterHere(): Roster {
@@ -112,12 +121,9 @@ export class OrganizationPresence {
   }
 }
 
-const absentIn = (here: Roster, earlier: Roster): string[] =>
-  [...earlier.keys()].filter((userId) => !here.has(userId));
+/** What `roster` says and `other` does not. */
+const difference = (roster: Roster, other: Roster): Roster =>
+  new Map([...roster].filter(([userId, status]) => other.get(userId) !== status));
 
-function changesBetween(before: Roster, after: Roster): PresenceChange[] {
-  const changes: PresenceChange[] = [];
-  for (const [userId, status] of after) if (before.get(userId) !== status) changes.push({ userId, status });
-  for (const userId of absentIn(after, before)) changes.push({ userId, status: "offline" });
-  return changes;
-}
+const absentIn = (roster: Roster, earlier: Roster): string[] =>
+  [...earlier.keys()].filter((userId) => !roster.has(userId));

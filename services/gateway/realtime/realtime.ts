@@ -92,6 +92,7 @@ export class Realtime {
       hint: (organizationId) => {
         if (redis) this.#io.serverSideEmit(presenceHint, organizationId);
       },
+      onError,
     });
     this.#io.on(presenceHint, (organizationId) => this.#ephemeral.onHint(organizationId));
     this.#io.use((socket, next) => {
