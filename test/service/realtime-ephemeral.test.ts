@@ -59,6 +59,23 @@ test("presence and typing work without Redis", async () => {
   ]);
 });
 
+test("an organization with too many sockets is refused another, until one is closed", async () => {
+  const small = await RealtimeServer.listen(node, { mostSocketsOfOrganization: 2 });
+  const { organizationId } = buildClaims();
+  const open = (claims: Claims) => {
+    const client = new SocketClient(small.url, tokenOf(claims));
+    clients.push(client);
+    return client.connected();
+  };
+  const colleague = () => buildClaims({ organizationId });
+  const [one] = [await open(colleague()), await open(colleague())];
+  await expect(open(colleague())).rejects.toThrow(new Error("TOO_MANY_CONNECTIONS"));
+  expect((await open(buildClaims())).socket.connected).toBe(true);
+  one.close();
+  await eventually(async () => (await open(colleague())).socket.connected);
+  await small.close();
+});
+
 test("a reader that stops reading is left out of typing, and told again when it reads", async () => {
   const asha = buildClaims({ userId: longId() });
   const lead = await node.call(

@@ -55,11 +55,6 @@ export class Ephemeral {
     }, refreshMs).unref();
   }
 
-  /** Sockets of an organization at this gateway. */
-  count(organizationId: string): number {
-    return this.#organizations.get(organizationId)?.connections.size ?? 0;
-  }
-
   enter(connection: Connection): void {
     const { organizationId } = connection.claims;
     let organization = this.#organizations.get(organizationId);

@@ -49,7 +49,9 @@ export class Realtime {
   readonly #feeds: Feeds;
   readonly #ephemeral: Ephemeral;
   readonly #connections = new Set<Connection>();
-  readonly #socketsOfUser = new Map<string, number>();
+  /** By id of the user, and by id of the organization. */
+  readonly #socketsOf = new Map<string, number>();
+  readonly #mostSocketsOfOrganization: number;
   readonly #pollers: Poller[];
   readonly #expiry: NodeJS.Timeout;
   #sockets = 0;
@@ -59,6 +61,7 @@ export class Realtime {
    * @param options.authenticate answers what a token says; its error's `type` becomes the connect_error
    * @param options.redis carries presence and typing between gateways; the feed does not need it
    * @param options.name unique among the gateways
+   * @param options.mostSocketsOfOrganization default 10,000
    */
   constructor(options: {
     httpServer: HttpServer;
@@ -68,7 +71,9 @@ export class Realtime {
     authenticate: (token: string) => Promise<Claims>;
     findRecord: FindRecord;
     logger: { warn(message: string): void };
+    mostSocketsOfOrganization?: number;
   }) {
+    this.#mostSocketsOfOrganization = options.mostSocketsOfOrganization ?? mostSocketsOfOrganization;
     this.#database = options.database;
     this.#authenticate = options.authenticate;
     this.#logger = options.logger;
@@ -147,24 +152,25 @@ export class Realtime {
     const claims = await this.#authenticate(token);
     if (this.#sockets >= mostSockets) throw appError(503, "SERVER_FULL", "This server has no place left.");
     const { organizationId, userId } = claims;
-    if (this.#ephemeral.count(organizationId) >= mostSocketsOfOrganization)
+    if ((this.#socketsOf.get(organizationId) ?? 0) >= this.#mostSocketsOfOrganization)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Your organization has too many connections here.");
-    const ofUser = this.#socketsOfUser.get(userId) ?? 0;
-    if (ofUser >= mostSocketsOfUser)
+    if ((this.#socketsOf.get(userId) ?? 0) >= mostSocketsOfUser)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Close another connection first.");
     socket.data.claims = claims;
     // the transport may close before the socket is ever connected, so its place is tied to the transport
-    this.#count(userId, 1);
-    if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(userId, -1));
-    else this.#count(userId, -1);
+    this.#count(claims, 1);
+    if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(claims, -1));
+    else this.#count(claims, -1);
   }
 
-  #count(userId: string, change: 1 | -1): void {
+  #count({ userId, organizationId }: Claims, change: 1 | -1): void {
     this.#sockets += change;
     openSockets.inc(change);
-    const ofUser = (this.#socketsOfUser.get(userId) ?? 0) + change;
-    if (ofUser === 0) this.#socketsOfUser.delete(userId);
-    else this.#socketsOfUser.set(userId, ofUser);
+    for (const id of [userId, organizationId]) {
+      const sockets = (this.#socketsOf.get(id) ?? 0) + change;
+      if (sockets === 0) this.#socketsOf.delete(id);
+      else this.#socketsOf.set(id, sockets);
+    }
   }
 
   #connect(socket: ClientSocket, onError: (error: Error) => void): void {
