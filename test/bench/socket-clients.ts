@@ -3,13 +3,17 @@ import WebSocket from "ws";
 /** What the process is asked to do: connect sockets, or report and forget what they heard. */
 export type Ask =
   { connect: { url: string; tokens: string[]; subscribe: boolean; plain: boolean }[] } | { report: true };
-/** Answer to `connect`: how many are connected. To `report`: when each message with this mark was heard. */
-export type Told = { connected: number } | { heard: [mark: string, atMs: number[]][] };
+/**
+ * Answer to `connect`: how many are connected. To `report`: when each message with this mark was heard, and for events
+ * the milliseconds since they occurred.
+ */
+export type Told = { connected: number } | { heard: [mark: string, atMs: number[]][]; lags: number[] };
 
 /** Milliseconds by a clock that all processes of a machine share. */
 export const machineMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 const heard = new Map<string, number[]>();
+let lags: number[] = [];
 const markPattern = /"entity":\{"kind":"lead","id":"([0-9a-f-]{36})"/;
 
 /** A Socket.IO client that does nothing but count, so that thousands fit into a process. */
@@ -46,6 +50,8 @@ function connectPlain(url: string): Promise<void> {
 
 function listen(text: string): void {
   const now = machineMs();
+  const occurredAt = /"occurredAt":"([^"]+)"/.exec(text)?.[1];
+  if (occurredAt !== undefined) lags.push(Date.now() - Date.parse(occurredAt));
   const mark = markPattern.exec(text)?.[1];
   if (mark === undefined) return;
   const times = heard.get(mark);
@@ -56,9 +62,10 @@ function listen(text: string): void {
 const atOnce = 50;
 async function run(ask: Ask): Promise<Told> {
   if ("report" in ask) {
-    const told = [...heard];
+    const told = { heard: [...heard], lags };
     heard.clear();
-    return { heard: told };
+    lags = [];
+    return told;
   }
   let connected = 0;
   for (const { url, tokens, subscribe, plain } of ask.connect)

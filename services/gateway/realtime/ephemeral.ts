@@ -15,7 +15,12 @@ import { readers, type FindRecord } from "./records.ts";
 /** Typing and presence messages of one organization at one gateway in a second. */
 const mostOfOrganization = 500;
 
+/** Parts of a round of refreshing: thousands of organizations at once would hold up everything else. */
+const slices = 40;
+
 interface Organization {
+  /** In which part of the round its turn is. */
+  slice: number;
   connections: Set<Connection>;
   presence: OrganizationPresence;
   isTooMany: () => boolean;
@@ -34,6 +39,7 @@ export class Ephemeral {
   readonly #onError: (error: Error) => void;
   readonly #organizations = new Map<string, Organization>();
   readonly #refresh: NodeJS.Timeout;
+  #opened = 0;
 
   /** @param options.hint tells the other gateways that the presence of an organization has changed */
   constructor(options: {
@@ -46,13 +52,15 @@ export class Ephemeral {
     this.#findRecord = options.findRecord;
     this.#hint = options.hint;
     this.#onError = options.onError;
-    let round = 0;
+    let ticks = 0;
     this.#refresh = setInterval(() => {
       // one where nobody is there is looked at seldom, only in case a hint was lost
-      const isLongRound = round++ % 6 === 0;
-      for (const { presence } of this.#organizations.values())
-        if (isLongRound || !presence.isEmpty) presence.refresh().catch(this.#onError);
-    }, refreshMs).unref();
+      const isLongRound = Math.floor(ticks / slices) % 6 === 0;
+      const slice = ticks++ % slices;
+      for (const organization of this.#organizations.values())
+        if (organization.slice === slice && (isLongRound || !organization.presence.isEmpty))
+          organization.presence.refresh().catch(this.#onError);
+    }, refreshMs / slices).unref();
   }
 
   enter(connection: Connection): void {
@@ -156,7 +164,8 @@ export class Ephemeral {
         if (maySeePresence(connection) && connection.claims.userId !== only?.userId) connection.push(packet);
     };
     const presence = new OrganizationPresence(organizationId, this.#store, tell);
-    return { connections, presence, isTooMany: messageLimit(mostOfOrganization) };
+    const slice = this.#opened++ % slices;
+    return { slice, connections, presence, isTooMany: messageLimit(mostOfOrganization) };
   }
 }
 
