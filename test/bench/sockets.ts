@@ -10,7 +10,16 @@ import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.t
 import { migrate } from "../../mixins/database/migrate.ts";
 import { Client } from "../support/client.ts";
 import { startRedis, startRedisCluster } from "../support/redis.ts";
-import { freePort, residentMiB, start, stopAll, untilReady, type Child } from "./processes.ts";
+import {
+  cpuMs,
+  freePort,
+  postgresOf,
+  residentMiB,
+  start,
+  stopAll,
+  untilReady,
+  type Child,
+} from "./processes.ts";
 import { median, printVerdicts, type Verdict } from "./report.ts";
 import { machineMs, type Ask, type Told } from "./socket-clients.ts";
 
@@ -70,6 +79,7 @@ class Crowd {
   }
 
   stop = () => this.#child.stop();
+  cpuMs = () => cpuMs(this.#child);
 
   async #ask(ask: Ask): Promise<Told> {
     const answered = once(this.#child.process, "message");
@@ -226,6 +236,8 @@ async function measureFeed({ folder, gateways }: Stage): Promise<Verdict> {
     })),
   );
   const count = eventsPerSecond * feedSeconds;
+  const used = () => [...gateways.map(({ child }) => cpuMs(child)), crowd.cpuMs(), cpuMs(postgresOf(folder))];
+  const before = used();
   const begin = performance.now();
   const posts: Promise<unknown>[] = [];
   for (let index = 0; index < count; index++) {
@@ -238,11 +250,12 @@ async function measureFeed({ folder, gateways }: Stage): Promise<Verdict> {
   const perSecond = (count * 1000) / (performance.now() - begin);
   await sleep(1_500);
   const { lags } = await crowd.report();
+  const cores = used().map((cpu, index) => (cpu - (before[index] as number)) / 1000 / (count / perSecond));
   await crowd.stop();
   const p95 = percentile(lags, 0.95);
   const isValid = perSecond > 0.95 * eventsPerSecond;
   console.log(
-    `Feed: 1000 sockets of ${feedOrganizations} organizations at two gateways, ${perSecond.toFixed(0)} events/s${isValid ? "" : " (INVALID: the machine did not keep up)"}: from the event's transaction to a socket p50 ${ms(percentile(lags, 0.5))}, p95 ${ms(p95)}; ${lags.length} of ${(count * 1_000) / feedOrganizations} heard`,
+    `Feed: 1000 sockets of ${feedOrganizations} organizations at two gateways, ${perSecond.toFixed(0)} events/s${isValid ? "" : " (INVALID: the machine did not keep up)"}: from the event's transaction to a socket p50 ${ms(percentile(lags, 0.5))}, p95 ${ms(p95)}; ${lags.length} of ${(count * 1_000) / feedOrganizations} heard; of a core: gateways ${cores[0]?.toFixed(2)} and ${cores[1]?.toFixed(2)}, clients ${cores[2]?.toFixed(2)}, PostgreSQL ${cores[3]?.toFixed(2)}`,
   );
   return { aim: "commit to socket p95 below 50 ms", reached: ms(p95), met: isValid ? p95 < 50 : undefined };
 }
