@@ -82,13 +82,18 @@ export const variables = {
     "",
     "NATS server that joins the nodes of a cluster. Unset: one process.",
   ),
+  REDIS_URL: variable(
+    list(url("redis:", "rediss:")).optional(),
+    "",
+    "Redis 7 or newer that gateways share counters, presence and caches through: one URL is a single server, a comma list a Redis Cluster. Unset: each process for itself.",
+  ),
   NAMESPACE: variable(
     z
       .string()
       .regex(/^[a-z0-9-]*$/, "may hold a-z, 0-9 and -")
       .default(""),
     "",
-    "Separates clusters that share one NATS server.",
+    "Separates clusters that share one NATS server or Redis.",
   ),
   JETSTREAM_MIRROR: variable(
     flag.default(false),
@@ -131,7 +136,12 @@ export const variables = {
   RATE_LIMIT_PER_MINUTE: variable(
     z.coerce.number().int().min(1).default(100),
     "100",
-    "Requests a user may make in a minute, in one gateway process.",
+    "Requests a user may make in a minute; public routes: an address. Counted by all gateways together with REDIS_URL, else by each.",
+  ),
+  RATE_LIMIT_PER_MINUTE_ORGANIZATION: variable(
+    z.coerce.number().int().min(1).optional(),
+    "3000",
+    "Requests all users of an organization may make together in a minute. Default 30 times RATE_LIMIT_PER_MINUTE.",
   ),
   MAX_IN_FLIGHT: variable(
     z.coerce.number().int().min(1).max(100_000).default(1_500),
@@ -164,6 +174,7 @@ export type Env = { [K in keyof typeof variables]: z.output<(typeof variables)[K
   HOST: string;
   NODE_ID: string;
   DRAIN_SECONDS: number;
+  RATE_LIMIT_PER_MINUTE_ORGANIZATION: number;
   SEED_DEMO: boolean;
 };
 
@@ -187,6 +198,7 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   values.HOST ??= isEmbedded ? "127.0.0.1" : "0.0.0.0";
   values.DRAIN_SECONDS ??= isEmbedded ? 0 : 5;
   values.SEED_DEMO ??= isEmbedded;
+  values.RATE_LIMIT_PER_MINUTE_ORGANIZATION ??= 30 * (values.RATE_LIMIT_PER_MINUTE as number);
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;
 }

@@ -8,6 +8,7 @@ import type { Meta } from "./meta.ts";
 import type { Database } from "./database/database.ts";
 import { UnitOfWork, idempotencyUsed, type Shard } from "./database/unit-of-work.ts";
 import type { Env } from "./env.ts";
+import type { RedisConnections } from "./redis/connections.ts";
 import type { SealedBox } from "./sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
 import { appError, errorType, invalid, type FieldError } from "./errors.ts";
@@ -20,6 +21,8 @@ export interface Runtime {
   /** Of package.json. */
   version: string;
   database: Database;
+  /** Undefined without REDIS_URL. What is in it may vanish at any time. */
+  redis: RedisConnections | undefined;
   /** Seals secrets at rest with MASTER_KEY. */
   sealedBox: SealedBox;
   /** Called after a commit that appended to the feed of this organization. */

@@ -8,6 +8,7 @@ import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
 import { requireFreePort } from "../mixins/ports.ts";
+import { RedisConnections } from "../mixins/redis/connections.ts";
 import { OpsServer } from "../mixins/ops-server.ts";
 import { SealedBox } from "../mixins/sealed-box.ts";
 import type { Runtime } from "../mixins/service.ts";
@@ -82,6 +83,14 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
     });
     closers.push(() => database.close());
+    const redisLog = broker.getLogger("redis");
+    const redis =
+      env.REDIS_URL
+      && (await RedisConnections.open(env.REDIS_URL, {
+        namespace: env.NAMESPACE,
+        log: (line) => redisLog.warn(line),
+      }));
+    if (redis) closers.push(() => redis.close());
     const hints = new FeedHints((organizationId) => {
       // a hint that is lost costs the sequencer's next poll, nothing else
       broker.emit("events.appended", { organizationId }).catch(() => undefined);
@@ -90,6 +99,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       env,
       version: packageJson.version,
       database,
+      redis,
       sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
       checkResults: env.CHECK_RESULTS,
       contracts: [

@@ -92,7 +92,7 @@ export function apiRoute(parts: {
     ctx.meta.requestId = request.requestId;
     ctx.meta.traceparent = request.traceparent;
     if (route.spec.permission === "public") {
-      await parts.rateLimit.take(request.clientAddress, response);
+      await parts.rateLimit.takeAddress(request.clientAddress, response);
       return;
     }
     const [scheme, token] = request.headers.authorization?.split(" ") ?? [];
@@ -103,7 +103,7 @@ export function apiRoute(parts: {
     ctx.meta.userId = claims.userId;
     ctx.meta.sessionId = claims.sessionId;
     ctx.meta.role = claims.role;
-    await parts.rateLimit.take(claims.userId, response);
+    await parts.rateLimit.takeMember(claims.userId, claims.organizationId, response);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(claims, route.spec.permission);
   }

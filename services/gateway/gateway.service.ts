@@ -13,6 +13,7 @@ import { healthRoute } from "./health.ts";
 import { LoadShedding, priorityOf } from "./load-shedding.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { recordFinder } from "./realtime/records.ts";
 import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
 
 const { httpHandler: webHandler } = ApiGateway.methods as unknown as {
@@ -115,11 +116,24 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
       const authenticate = (token: string) => tokens.verify(token);
-      const api = apiRoute({ authenticate, rateLimit: new RateLimit(env.RATE_LIMIT_PER_MINUTE), logger });
+      const rateLimit = new RateLimit({
+        perMinute: env.RATE_LIMIT_PER_MINUTE,
+        perMinuteOfOrganization: env.RATE_LIMIT_PER_MINUTE_ORGANIZATION,
+        redis: runtime.redis,
+      });
+      const api = apiRoute({ authenticate, rateLimit, logger });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));
-      realtime = new Realtime({ httpServer: server, database: runtime.database, authenticate, logger });
+      realtime = new Realtime({
+        httpServer: server,
+        database: runtime.database,
+        redis: runtime.redis,
+        name: env.NODE_ID,
+        authenticate,
+        findRecord: recordFinder(broker),
+        logger,
+      });
     },
     async stopped() {
       shedding.close();

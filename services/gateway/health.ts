@@ -21,6 +21,9 @@ export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
         if (broker.transit?.connected !== true) throw new Error("not connected");
         return Promise.resolve();
       });
+    const { redis } = runtime;
+    if (redis !== undefined)
+      checks.redis = await check(async () => void (await redis.ask((client) => client.ping())));
     checks.cron = await check(async () => {
       const leader = await database.transaction({ platform: database.control }, (tx) =>
         readLeader(tx, "cron"),

@@ -1,37 +1,89 @@
 import type { ServerResponse } from "node:http";
-import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
+import { RateLimiterMemory, RateLimiterRedis, type RateLimiterAbstract } from "rate-limiter-flexible";
 import { appError } from "../../mixins/errors.ts";
+import type { RedisConnections } from "../../mixins/redis/connections.ts";
+import { LeasedLimit, type Verdict } from "./leased-limit.ts";
 
-/** Counts requests of a caller in a minute, in this process. */
+const windowSeconds = 60;
+
+/**
+ * Counts the requests of users, organizations and addresses in a minute: together with the other gateways in
+ * Redis, alone without it and while it does not answer.
+ */
 export class RateLimit {
-  readonly #limiter: RateLimiterMemory;
-  readonly #policy: string;
+  readonly #callers: LeasedLimit;
+  readonly #organizations: LeasedLimit;
+  readonly #redis: RedisConnections | undefined;
+  readonly #policies: { caller: string; member: string };
 
-  constructor(perMinute: number) {
-    this.#limiter = new RateLimiterMemory({ points: perMinute, duration: 60 });
-    this.#policy = `"default";q=${perMinute};w=60`;
+  /** @param options.perMinute requests of a user, or of an address that has not signed in */
+  constructor(options: {
+    perMinute: number;
+    perMinuteOfOrganization: number;
+    redis: RedisConnections | undefined;
+  }) {
+    const { perMinute, perMinuteOfOrganization, redis } = options;
+    this.#redis = redis;
+    this.#callers = new LeasedLimit(limiter(perMinute, redis));
+    this.#organizations = new LeasedLimit(limiter(perMinuteOfOrganization, redis));
+    const caller = `"default";q=${perMinute};w=${windowSeconds}`;
+    const organization = `"organization";q=${perMinuteOfOrganization};w=${windowSeconds}`;
+    this.#policies = { caller, member: `${caller}, ${organization}` };
   }
 
   /**
-   * Takes one request from the caller's minute and says so in the headers (draft-ietf-httpapi-ratelimit-headers).
+   * Takes one request from the user's minute and from its organization's, and says what is left in the headers
+   * (draft-ietf-httpapi-ratelimit-headers): of the organization only when that is less.
    * @throws 429 RATE_LIMITED
    */
-  async take(caller: string, response: ServerResponse): Promise<void> {
-    let state: RateLimiterRes;
-    let isOver = false;
-    try {
-      state = await this.#limiter.consume(caller);
-    } catch (refused) {
-      if (!(refused instanceof RateLimiterRes)) throw refused;
-      state = refused;
-      isOver = true;
-    }
-    const resetSeconds = Math.max(1, Math.ceil(state.msBeforeNext / 1000));
-    response.setHeader("RateLimit-Policy", this.#policy);
-    response.setHeader("RateLimit", `"default";r=${state.remainingPoints};t=${resetSeconds}`);
-    if (isOver)
-      throw appError(429, "RATE_LIMITED", `Too many requests; try again in ${resetSeconds} s.`, {
-        retryAfterSeconds: resetSeconds,
-      });
+  async takeMember(userId: string, organizationId: string, response: ServerResponse): Promise<void> {
+    const user = await this.#callers.take(this.#key("user", userId));
+    // who is over the limit costs colleagues nothing
+    const organization = user.isAllowed
+      ? await this.#organizations.take(this.#key("organization", organizationId))
+      : undefined;
+    const isTighter = organization !== undefined && organization.remaining < user.remaining;
+    if (isTighter) answer(response, this.#policies.member, "organization", organization);
+    else answer(response, this.#policies.member, "default", user);
+    if (organization?.isAllowed === false) throw refusal(organization, "Your organization sends");
+    if (!user.isAllowed) throw refusal(user, "You send");
   }
+
+  /** As `takeMember`, for somebody of whom only the address is known. */
+  async takeAddress(address: string, response: ServerResponse): Promise<void> {
+    const verdict = await this.#callers.take(this.#key("address", address));
+    answer(response, this.#policies.caller, "default", verdict);
+    if (!verdict.isAllowed) throw refusal(verdict, "You send");
+  }
+
+  #key(kind: "user" | "organization" | "address", id: string): string {
+    return this.#redis ? this.#redis.keys.rate(kind, id) : `${kind}:${id}`;
+  }
+}
+
+function limiter(points: number, redis: RedisConnections | undefined): RateLimiterAbstract {
+  const options = { points, duration: windowSeconds, keyPrefix: "" };
+  const alone = new RateLimiterMemory(options);
+  if (!redis) return alone;
+  // the part of a client that RateLimiterRedis uses to count, within the time `ask` allows
+  let count: ReturnType<RedisConnections["script"]>;
+  const storeClient = {
+    defineCommand: (name: string, { lua }: { lua: string }) => (count = redis.script(name, lua)),
+    rlflxIncr: ([key, ...args]: [string, ...string[]]) => count(key, ...args),
+  };
+  return new RateLimiterRedis({ ...options, storeClient, insuranceLimiter: alone });
+}
+
+const secondsOf = ({ resetMs }: Verdict): number => Math.max(1, Math.ceil(resetMs / 1000));
+
+function answer(response: ServerResponse, policies: string, name: string, verdict: Verdict): void {
+  response.setHeader("RateLimit-Policy", policies);
+  response.setHeader("RateLimit", `"${name}";r=${verdict.remaining};t=${secondsOf(verdict)}`);
+}
+
+function refusal(verdict: Verdict, who: string) {
+  const retryAfterSeconds = secondsOf(verdict);
+  return appError(429, "RATE_LIMITED", `${who} too many requests; try again in ${retryAfterSeconds} s.`, {
+    retryAfterSeconds,
+  });
 }

@@ -13,6 +13,7 @@ import { testServer } from "./test-server.ts";
 export default async function setup(): Promise<void> {
   if (testServer.running) return;
   requireProgram("nats-server");
+  requireProgram("redis-server");
   const folder = mkdtempSync(join(tmpdir(), "sangam-test-"));
   chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
   const server = await startEmbeddedPostgres(folder, (line) => {

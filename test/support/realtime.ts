@@ -5,9 +5,12 @@ import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access-token.ts";
 import { unauthorized } from "../../mixins/errors.ts";
 import type { FeedAdvanced } from "../../mixins/feed.ts";
+import { recordFinder } from "../../services/gateway/realtime/records.ts";
 import { Realtime } from "../../services/gateway/realtime/realtime.ts";
 import type { Node } from "../../services/node.ts";
 import { eventually } from "./node.ts";
+
+type Limits = { mostSocketsOfOrganization?: number };
 
 /** The realtime part of a gateway, over a node, with tokens anybody can make: see `tokenOf`. */
 export class RealtimeServer {
@@ -17,13 +20,17 @@ export class RealtimeServer {
   readonly service: string;
   readonly #http: Server;
 
-  private constructor(http: Server, node: Node) {
+  private constructor(http: Server, node: Node, limits: Limits) {
     this.#http = http;
     this.url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
     const realtime = new Realtime({
       httpServer: http,
       database: node.runtime.database,
+      redis: node.runtime.redis,
+      name: node.runtime.env.NODE_ID,
       authenticate: readToken,
+      findRecord: recordFinder(node.broker),
+      ...limits,
       logger: node.broker.getLogger("realtime"),
     });
     this.realtime = realtime;
@@ -37,10 +44,10 @@ export class RealtimeServer {
     });
   }
 
-  static async listen(node: Node): Promise<RealtimeServer> {
+  static async listen(node: Node, limits: Limits = {}): Promise<RealtimeServer> {
     const http = createServer();
     await new Promise<void>((done) => http.listen(0, "127.0.0.1", done));
-    return new RealtimeServer(http, node);
+    return new RealtimeServer(http, node, limits);
   }
 
   async close(): Promise<void> {

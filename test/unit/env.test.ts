@@ -36,6 +36,13 @@ test("an empty variable counts as unset", () => {
   expect(readEnv({ PORT: "", NATS_URL: "" })).toMatchObject({ PORT: 3000, NATS_URL: undefined });
 });
 
+test("an organization may do thirty times what a user may, unless it is said", () => {
+  const limits = (settings: Record<string, string>) => readEnv(settings).RATE_LIMIT_PER_MINUTE_ORGANIZATION;
+  expect(limits({})).toBe(3_000);
+  expect(limits({ RATE_LIMIT_PER_MINUTE: "10" })).toBe(300);
+  expect(limits({ RATE_LIMIT_PER_MINUTE_ORGANIZATION: "7" })).toBe(7);
+});
+
 test(".env.example is what env.ts prints", () => {
   expect(readFileSync(".env.example", "utf8")).toBe(envExample());
 });

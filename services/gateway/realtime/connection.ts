@@ -39,13 +39,26 @@ export class Connection {
     return this.#claims.sessionId;
   }
 
+  get socket(): ClientSocket {
+    return this.#socket;
+  }
+
+  get claims(): Claims {
+    return this.#claims;
+  }
+
+  get actor(): Actor {
+    const { organizationId, userId, role } = this.#claims;
+    return { organizationId, userId, role };
+  }
+
   /**
    * Begins to send the feed. `answer` goes out before the first event.
    * @throws 403 FORBIDDEN; 409 SUBSCRIPTION_REPLACED when the client has sent another message like it meanwhile
    */
   async subscribe({ since, types }: SubscribeRequest, answer: (answer: Answer) => void): Promise<void> {
     const turn = this.#unsubscribe();
-    requirePermission(this.#actor, "events:read");
+    requirePermission(this.actor, "events:read");
     const { organizationId } = this.#claims;
     const feed = await this.#feeds.acquire(organizationId);
     let subscription: Subscription;
@@ -54,7 +67,7 @@ export class Connection {
       if (this.#isClosed || turn !== this.#turn)
         throw conflict("SUBSCRIPTION_REPLACED", "Another message has replaced this subscription.");
       this.#types = types;
-      const isVisible = feedFilter(this.#actor, types);
+      const isVisible = feedFilter(this.actor, types);
       const onSlow = () => this.#dropSlow();
       subscription = new Subscription({ feed, outbox: this.#outbox, isVisible, after, onSlow });
       this.#subscription = subscription;
@@ -80,7 +93,14 @@ export class Connection {
     if (claims.userId !== this.#claims.userId || claims.organizationId !== this.#claims.organizationId)
       throw unauthorized("TOKEN_INVALID", "The token is another user's; open a new connection for it.");
     this.#claims = claims;
-    if (this.#subscription) this.#subscription.isVisible = feedFilter(this.#actor, this.#types);
+    if (this.#subscription) this.#subscription.isVisible = feedFilter(this.actor, this.#types);
+  }
+
+  /** Sends an encoded packet beside the feed. A reader that is too slow for it is dropped. */
+  push(packet: string): void {
+    if (this.#isClosed) return;
+    if (this.#outbox.isOverfull) this.#dropSlow();
+    else this.#outbox.send([packet]);
   }
 
   /** @param now milliseconds since 1970 */
@@ -106,11 +126,6 @@ export class Connection {
   terminate(): void {
     const transport = this.#socket.conn.transport as unknown as { socket?: { terminate?(): void } };
     transport.socket?.terminate?.();
-  }
-
-  get #actor(): Actor {
-    const { organizationId, userId, role } = this.#claims;
-    return { organizationId, userId, role };
   }
 
   #unsubscribe(): number {

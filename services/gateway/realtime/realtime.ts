@@ -6,10 +6,16 @@ import type { Database } from "../../../mixins/database/database.ts";
 import { appError, errorType, unauthorized } from "../../../mixins/errors.ts";
 import type { FeedAdvanced } from "../../../mixins/feed.ts";
 import { Poller } from "../../../mixins/poller.ts";
+import type { RedisConnections } from "../../../mixins/redis/connections.ts";
 import { Connection, type ClientSocket } from "./connection.ts";
+import { Ephemeral } from "./ephemeral.ts";
 import { Feeds } from "./feeds.ts";
+import { messageLimit } from "./message-limit.ts";
+import { LocalPresence, RedisPresence } from "./presence-store.ts";
 import { clientMessages, problemOf, type Answer, type ServerMessages } from "./realtime.messages.ts";
 import { openSockets } from "./realtime.metrics.ts";
+import type { FindRecord } from "./records.ts";
+import { shardedAdapter } from "./sharded-adapter.ts";
 
 export type { FeedAdvanced };
 
@@ -17,10 +23,17 @@ export type { FeedAdvanced };
 const mostSockets = 20_000;
 /** Sockets of one user in one process: browser tabs, phones, integrations. */
 const mostSocketsOfUser = 50;
+/** Sockets of one organization in one process. */
+const mostSocketsOfOrganization = 10_000;
 /** Messages a client may send in a second. */
 const mostMessagesPerSecond = 20;
 /** How late a lost hint (feed advanced, session revoked) may take effect. */
 const checkEveryMs = 2_000;
+/** Among gateways: the presence of an organization has changed. */
+const presenceHint = "presence.changed";
+interface GatewayMessages {
+  [presenceHint]: (organizationId: string) => void;
+}
 /** Time for clients to answer the closing handshake when the server stops. */
 const farewellMs = 500;
 
@@ -29,31 +42,46 @@ const farewellMs = 500;
  * Hints from the broker make it fast; what is true is read from PostgreSQL every two seconds besides.
  */
 export class Realtime {
-  readonly #io: Server<DefaultEventsMap, ServerMessages, DefaultEventsMap, { claims: Claims }>;
+  readonly #io: Server<DefaultEventsMap, ServerMessages, GatewayMessages, { claims: Claims }>;
   readonly #database: Database;
   readonly #authenticate: (token: string) => Promise<Claims>;
   readonly #logger: { warn(message: string): void };
   readonly #feeds: Feeds;
+  readonly #ephemeral: Ephemeral;
   readonly #connections = new Set<Connection>();
-  readonly #socketsOfUser = new Map<string, number>();
+  /** By id of the user, and by id of the organization. */
+  readonly #socketsOf = new Map<string, number>();
+  readonly #mostSocketsOfOrganization: number;
   readonly #pollers: Poller[];
   readonly #expiry: NodeJS.Timeout;
   #sockets = 0;
   #isClosing = false;
 
-  /** @param options.authenticate answers what a token says; its error's `type` becomes the connect_error */
+  /**
+   * @param options.authenticate answers what a token says; its error's `type` becomes the connect_error
+   * @param options.redis carries presence and typing between gateways; the feed does not need it
+   * @param options.name unique among the gateways
+   * @param options.mostSocketsOfOrganization default 10,000
+   */
   constructor(options: {
     httpServer: HttpServer;
     database: Database;
+    redis: RedisConnections | undefined;
+    name: string;
     authenticate: (token: string) => Promise<Claims>;
+    findRecord: FindRecord;
     logger: { warn(message: string): void };
+    mostSocketsOfOrganization?: number;
   }) {
+    this.#mostSocketsOfOrganization = options.mostSocketsOfOrganization ?? mostSocketsOfOrganization;
     this.#database = options.database;
     this.#authenticate = options.authenticate;
     this.#logger = options.logger;
     const onError = (error: Error) => this.#logger.warn(`realtime: ${error.message}`);
     this.#feeds = new Feeds(this.#database, onError);
+    const { redis } = options;
     this.#io = new Server(options.httpServer, {
+      ...(redis ? { adapter: shardedAdapter(redis) } : {}),
       transports: ["websocket", "polling"],
       perMessageDeflate: false,
       serveClient: false,
@@ -63,6 +91,15 @@ export class Realtime {
       allowRequest: (_request, decide) =>
         this.#isClosing ? decide("This server is stopping", false) : decide(null, true),
     });
+    this.#ephemeral = new Ephemeral({
+      store: redis ? new RedisPresence(redis, options.name) : new LocalPresence(),
+      findRecord: options.findRecord,
+      hint: (organizationId) => {
+        if (redis) this.#io.serverSideEmit(presenceHint, organizationId);
+      },
+      onError,
+    });
+    this.#io.on(presenceHint, (organizationId) => this.#ephemeral.onHint(organizationId));
     this.#io.use((socket, next) => {
       this.#admit(socket).then(
         () => next(),
@@ -104,7 +141,7 @@ export class Realtime {
     setTimeout(() => {
       for (const connection of connections) connection.terminate();
     }, farewellMs).unref();
-    await Promise.all(this.#pollers.map((poller) => poller.stop()));
+    await Promise.all([this.#ephemeral.close(), ...this.#pollers.map((poller) => poller.stop())]);
   }
 
   /** @throws 401 as `authenticate` does, 429 TOO_MANY_CONNECTIONS, 503 SERVER_FULL */
@@ -114,33 +151,38 @@ export class Realtime {
       throw unauthorized("UNAUTHENTICATED", "Connect with auth: { token }.");
     const claims = await this.#authenticate(token);
     if (this.#sockets >= mostSockets) throw appError(503, "SERVER_FULL", "This server has no place left.");
-    const { userId } = claims;
-    const ofUser = this.#socketsOfUser.get(userId) ?? 0;
-    if (ofUser >= mostSocketsOfUser)
+    const { organizationId, userId } = claims;
+    if ((this.#socketsOf.get(organizationId) ?? 0) >= this.#mostSocketsOfOrganization)
+      throw appError(429, "TOO_MANY_CONNECTIONS", "Your organization has too many connections here.");
+    if ((this.#socketsOf.get(userId) ?? 0) >= mostSocketsOfUser)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Close another connection first.");
     socket.data.claims = claims;
     // the transport may close before the socket is ever connected, so its place is tied to the transport
-    this.#count(userId, 1);
-    if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(userId, -1));
-    else this.#count(userId, -1);
+    this.#count(claims, 1);
+    if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(claims, -1));
+    else this.#count(claims, -1);
   }
 
-  #count(userId: string, change: 1 | -1): void {
+  #count({ userId, organizationId }: Claims, change: 1 | -1): void {
     this.#sockets += change;
     openSockets.inc(change);
-    const ofUser = (this.#socketsOfUser.get(userId) ?? 0) + change;
-    if (ofUser === 0) this.#socketsOfUser.delete(userId);
-    else this.#socketsOfUser.set(userId, ofUser);
+    for (const id of [userId, organizationId]) {
+      const sockets = (this.#socketsOf.get(id) ?? 0) + change;
+      if (sockets === 0) this.#socketsOf.delete(id);
+      else this.#socketsOf.set(id, sockets);
+    }
   }
 
   #connect(socket: ClientSocket, onError: (error: Error) => void): void {
     const connection = new Connection(socket, this.#feeds, onError);
     this.#connections.add(connection);
+    this.#ephemeral.enter(connection);
     socket.on("disconnect", () => {
       this.#connections.delete(connection);
       connection.close();
+      this.#ephemeral.leave(connection);
     });
-    const isTooMany = messageLimit();
+    const isTooMany = messageLimit(mostMessagesPerSecond);
     const listen = <S extends z.ZodType>(
       name: string,
       schema: S,
@@ -166,8 +208,15 @@ export class Realtime {
       connection.unsubscribe();
       answer({ ok: true });
     });
+    listen("presence", clientMessages.presence, async (message, answer) =>
+      answer(await this.#ephemeral.presence(connection, message)),
+    );
+    listen("typing", clientMessages.typing, async (message, answer) =>
+      answer(await this.#ephemeral.typing(connection, message)),
+    );
     listen("authenticate", clientMessages.authenticate, async ({ token }, answer) => {
       connection.renew(await this.#authenticate(token));
+      this.#ephemeral.place(connection);
       answer({ ok: true });
     });
   }
@@ -209,17 +258,3 @@ export class Realtime {
 
 const messageOf = (error: unknown): string =>
   errorType(error) === undefined ? "The server failed; try again." : (error as Error).message;
-
-/** Answers whether one more message is one too many of this second. */
-function messageLimit(): () => boolean {
-  let second = 0;
-  let messages = 0;
-  return () => {
-    const now = Math.floor(performance.now() / 1000);
-    if (now !== second) {
-      second = now;
-      messages = 0;
-    }
-    return ++messages > mostMessagesPerSecond;
-  };
-}
