@@ -58,6 +58,7 @@ export class RedisConnections {
     this.#log = options.log;
     this.keys = new RedisKeys(options.namespace);
     this.client = this.#connect("commands", false);
+    // not an Outside: its bulkhead and metrics would cost more than a command
     this.#policy = wrap(
       circuitBreaker(handleAll, {
         halfOpenAfter: openForMs,
