@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ServiceBroker } from "moleculer";
+import { ServiceBroker, type Context } from "moleculer";
 import { v7 as uuidv7 } from "uuid";
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
@@ -58,7 +58,7 @@ async function host(url: string): Promise<void> {
     },
   ]);
   const plain = plainBroker("plain-host", url);
-  plain.createService({ name: "echo", actions: { say: (ctx) => ctx.params } });
+  plain.createService({ name: "echo", actions: { say: (ctx: Context<typeof params>) => ctx.params } });
   await plain.start();
   process.send?.("ready");
   await once(process, "message");
