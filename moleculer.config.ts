@@ -1,4 +1,5 @@
 import type { BrokerOptions } from "moleculer";
+import { actorReplCommand } from "./mixins/actors/actor-command.ts";
 import { deadlineMiddleware } from "./mixins/deadline.ts";
 import type { Env } from "./mixins/env.ts";
 import { movedServiceMiddleware } from "./mixins/moved-service.ts";
@@ -72,5 +73,6 @@ export function brokerOptions(env: Env): BrokerOptions {
     maxCallLevel: 20,
     // services/node.ts owns the one stop path
     skipProcessEventRegistration: true,
+    replOptions: { customCommands: [actorReplCommand] },
   };
 }

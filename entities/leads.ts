@@ -50,7 +50,7 @@ export interface PoolMember {
   /** Share of the leads under `weighted`; 1 otherwise. */
   weight: number;
 }
-/** Users who share incoming leads. `position` counts the leads given out; it decides whose turn is next. */
+/** Users who share incoming leads. Whose turn is next knows the pool's actor, `leads.router`. */
 export const AssignmentPool = defineEntity({
   name: "AssignmentPool",
   tableName: "assignment_pools",
@@ -64,6 +64,7 @@ export const AssignmentPool = defineEntity({
     /** Pools are tried in this order, lowest first. */
     priority: p.integer().default(100),
     isActive: p.boolean().default(true),
+    /** Leads given out before the pool had an actor, which goes on from there; not written any more. */
     position: p.integer().default(0),
   },
 });

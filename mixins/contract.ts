@@ -2,6 +2,8 @@ import type { CallingOptions, Context } from "moleculer";
 import type { z } from "zod";
 import type { UnitOfWork } from "./database/unit-of-work.ts";
 import type { Actor } from "./actor.ts";
+import type { ActorSpec } from "./actors/actor-contract.ts";
+import type { ActorClient } from "./actors/client.ts";
 import type { SequencedEvent } from "./feed.ts";
 import type { JobSpec } from "./jobs/job-spec.ts";
 import type { ListenerSpec } from "./listeners/listener-spec.ts";
@@ -36,6 +38,7 @@ export interface Contract<
   E extends Record<string, z.ZodType> = Record<string, z.ZodType>,
   J extends Record<string, JobSpec> = Record<string, JobSpec>,
   L extends Record<string, ListenerSpec> = Record<string, ListenerSpec>,
+  K extends Record<string, ActorSpec> = Record<string, ActorSpec>,
 > {
   name: N;
   actions: A;
@@ -45,6 +48,8 @@ export interface Contract<
   jobs: J;
   /** Durable reactions to events. */
   listeners: L;
+  /** Kinds of actors the service hosts. */
+  actors: K;
 }
 
 /** Gives `spec` its precise type; there is nothing to learn from it at run time. */
@@ -57,15 +62,17 @@ export const defineContract = <
   E extends Record<string, z.ZodType>,
   J extends Record<string, JobSpec> = Record<never, never>,
   L extends Record<string, ListenerSpec> = Record<never, never>,
+  K extends Record<string, ActorSpec> = Record<never, never>,
 >(
   name: N,
-  spec: { actions: A; events: E; jobs?: J; listeners?: L },
-): Contract<N, A, E, J, L> => ({
+  spec: { actions: A; events: E; jobs?: J; listeners?: L; actors?: K },
+): Contract<N, A, E, J, L, K> => ({
   name,
   actions: spec.actions,
   events: spec.events,
   jobs: spec.jobs ?? ({} as J),
   listeners: spec.listeners ?? ({} as L),
+  actors: spec.actors ?? ({} as K),
 });
 
 type UnionToIntersection<U> = (U extends unknown ? (x: U) => void : never) extends (x: infer I) => void
@@ -74,6 +81,12 @@ type UnionToIntersection<U> = (U extends unknown ? (x: U) => void : never) exten
 /** `leads.create` → its spec, for every action of a union of contracts. */
 export type ActionsOf<C> = Flatten<
   C extends Contract<infer N, infer A> ? { [K in keyof A & string as `${N}.${K}`]: A[K] } : never
+>;
+/** `leads.router` → its spec, for every actor of a union of contracts. */
+export type ActorsOf<C> = Flatten<
+  C extends Contract<infer N, infer _A, infer _E, infer _J, infer _L, infer K>
+    ? { [X in keyof K & string as `${N}.${X}`]: K[X] }
+    : never
 >;
 export type EventsOf<C> = Flatten<C extends Contract<string, infer _A, infer E> ? E : never>;
 export type JobsOf<C> = Flatten<
@@ -92,6 +105,10 @@ export interface Locals {
   actor: Actor;
   /** The transaction of this action; opened by its first statement, committed after the handler. */
   tx: UnitOfWork;
+  /** Key of the request, if it has one: names what the action causes elsewhere, so that a repetition does not repeat it. */
+  idempotencyKey?: string;
+  /** See actorOf in services/contracts.ts. */
+  actors: ActorClient;
 }
 
 /** Moleculer's context with calls typed by the contracts `Actions`. */

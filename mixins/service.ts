@@ -1,5 +1,7 @@
 import type { Context, ServiceSchema } from "moleculer";
 import { z } from "zod";
+import { actorService, type ActorHandlersOf } from "./actors/actor-service.ts";
+import type { ActorClient } from "./actors/client.ts";
 import { requirePermission } from "./actor.ts";
 import type { ActionSpec, Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "./jobs/job-spec.ts";
@@ -11,7 +13,8 @@ import type { Env } from "./env.ts";
 import type { RedisConnections } from "./redis/connections.ts";
 import type { SealedBox } from "./sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
-import { appError, errorType, invalid, type FieldError } from "./errors.ts";
+import { appError, errorType, invalid } from "./errors.ts";
+import { fieldErrors } from "./field-errors.ts";
 import { actionDuration, secondsSince } from "./metrics.ts";
 import { isMissingService } from "./moved-service.ts";
 
@@ -23,6 +26,8 @@ export interface Runtime {
   database: Database;
   /** Undefined without REDIS_URL. What is in it may vanish at any time. */
   redis: RedisConnections | undefined;
+  /** Brings messages to actors, wherever they run. */
+  actors: ActorClient;
   /** Seals secrets at rest with MASTER_KEY. */
   sealedBox: SealedBox;
   /** Called after a commit that appended to the feed of this organization. */
@@ -57,9 +62,12 @@ export function createService<C extends Contract>(
     home?: Home;
     jobs?: { [K in keyof C["jobs"]]: AnyHandler };
     listeners?: { [K in keyof C["listeners"]]: AnyListener };
+    actors?: ActorHandlersOf<C>;
   } & Partial<ServiceSchema> = {},
 ): ServiceSchema {
-  const { home = "shard", jobs = {}, listeners = {}, ...schema } = options;
+  const { home = "shard", jobs = {}, listeners = {}, actors, ...schema } = options;
+  if (Object.keys(contract.actors).length > 0 && !actors)
+    throw new Error(`${contract.name} declares actors: give createService their handlers`);
   const actions: Record<string, unknown> = {};
   const add = (name: string, action: object) => {
     if (name in actions) throw new Error(`${contract.name}.${name} is declared twice`);
@@ -99,7 +107,8 @@ export function createService<C extends Contract>(
         }),
     });
   }
-  return { ...schema, name: contract.name, actions } as unknown as ServiceSchema;
+  const mixins = actors ? [actorService(contract, actors, runtime)] : [];
+  return { ...schema, mixins, name: contract.name, actions } as unknown as ServiceSchema;
 }
 
 function bodyOf<B>(bodies: Record<string, B>, contract: Contract, name: string): B {
@@ -173,6 +182,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       tx.origin = originOf(ctx.meta);
       ctx.locals.actor = actor;
       ctx.locals.tx = tx;
+      ctx.locals.actors = runtime.actors;
+      ctx.locals.idempotencyKey = idempotency?.key;
       let result: unknown;
       try {
         result = (await handler(ctx as never)) ?? null;
@@ -243,20 +254,3 @@ function checkResult(name: string, spec: ActionSpec, result: unknown, mode: Runt
   if (!parsed.success)
     throw appError(500, "RESULT_INVALID", `${name} broke its contract: ${z.prettifyError(parsed.error)}`);
 }
-
-/** zod's issues as the API's field errors. */
-export function fieldErrors(error: z.ZodError): FieldError[] {
-  return error.issues.flatMap((issue) =>
-    issue.code === "unrecognized_keys"
-      ? issue.keys.map((key) => ({
-          path: [...issue.path, key].join("."),
-          code: "unknown_field",
-          message: "There is no such field.",
-        }))
-      : [{ path: issue.path.join("."), code: codeOf(issue), message: issue.message }],
-  );
-}
-
-/** A refinement may name its code in `params`; zod itself only knows it as custom. */
-const codeOf = (issue: z.core.$ZodIssue): string =>
-  issue.code === "custom" && typeof issue.params?.code === "string" ? issue.params.code : issue.code;

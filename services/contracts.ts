@@ -1,5 +1,6 @@
 import type {
   ActionsOf,
+  ActorsOf,
   EventsOf,
   Handlers,
   JobHandlers,
@@ -9,6 +10,8 @@ import type {
   ResultOf,
   TypedContext,
 } from "../mixins/contract.ts";
+import type { ActorRef } from "../mixins/actors/actor-contract.ts";
+import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";
 import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
@@ -30,6 +33,7 @@ export const contracts = [
 type Contracts = (typeof contracts)[number];
 export type Actions = ActionsOf<Contracts>;
 export type Events = EventsOf<Contracts>;
+export type Actors = ActorsOf<Contracts>;
 export type ActionName = keyof Actions & string;
 export type Jobs = JobsOf<Contracts>;
 export type JobName = keyof Jobs & string;
@@ -60,3 +64,13 @@ export function enqueue<N extends JobName>(
 ): void {
   tx.enqueue({ ...options, task, payload });
 }
+
+/**
+ * An actor of the caller's organization: `actorOf(ctx, "leads.router", poolId).take({ count: 1 })`.
+ * @throws 500 SENT_INSIDE_TRANSACTION when the action has already sent a statement
+ */
+export const actorOf = <K extends keyof Actors & string>(
+  ctx: Sender,
+  kind: K,
+  id: string,
+): ActorRef<Actors[K]> => actorRef(ctx, kind, id);

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
+import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract.ts";
 import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
@@ -100,6 +101,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       version: packageJson.version,
       database,
       redis,
+      actors: new ActorClient(broker, database),
       sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
       checkResults: env.CHECK_RESULTS,
       contracts: [

@@ -1,4 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
+import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { tenantTable } from "./row-level-security.ts";
@@ -338,4 +339,5 @@ export const shardMigrations = [
   DropRescoredVersion,
   DropImportLeases,
   CommitInGroups,
+  CreateActors,
 ];

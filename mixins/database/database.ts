@@ -49,6 +49,11 @@ export class Database {
     return this.shards[this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number] as Shard;
   }
 
+  /** Reads of an organization, each by itself and holding no connection afterwards. */
+  reader(organizationId: string): UnitOfWork {
+    return new UnitOfWork(this.shardOf(organizationId), { organizationId, readOnly: true });
+  }
+
   /** Runs `work` in a transaction of its own, committing its result. */
   async transaction<T>(
     target: { organizationId: string } | { control: string } | { platform: Shard },

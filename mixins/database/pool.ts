@@ -91,8 +91,8 @@ export const outcomeUnknown = () =>
 
 const lostCodes = new Set([
   ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND"],
-  // too many connections; ended by an administrator, a crash, or while the server starts
-  ...["53300", "57P01", "57P02", "57P03"],
+  // too many connections; ended by an administrator, a crash, or while the server starts; idle inside a transaction
+  ...["53300", "57P01", "57P02", "57P03", "25P03"],
 ]);
 
 /** Whether an error means that the connection to PostgreSQL is gone, or never came to be. */

@@ -44,6 +44,14 @@ export interface RecordedEvent {
 /** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */
 export const idempotencyUsed = "IDEMPOTENCY_KEY_USED";
 
+/** What must hold for a transaction to count: statements that raise an error, and so undo it, when it does not. */
+export interface Guard {
+  /** Goes before everything else in a transaction that reads before it writes. */
+  enter: Statement;
+  /** Goes with COMMIT; in a transaction that only writes it stands first, and must do what `enter` does too. */
+  seal(response: unknown): Statement;
+}
+
 const insertEvents = {
   name: "insert_events",
   text: `INSERT INTO events
@@ -83,6 +91,7 @@ export class UnitOfWork {
   origin: JobOrigin | undefined;
   readonly #shard: Shard;
   readonly #idempotency: { key: string; fingerprint: string } | undefined;
+  readonly #guard: Guard | undefined;
   readonly #deferred: (Statement | RowsStatement)[] = [];
   readonly #events: object[] = [];
   readonly #jobs: NewJob[] = [];
@@ -92,10 +101,11 @@ export class UnitOfWork {
   #em: EntityManager | undefined;
   #isOver = false;
 
-  constructor(shard: Shard, scope: Scope, idempotency?: { key: string; fingerprint: string }) {
+  constructor(shard: Shard, scope: Scope, idempotency?: { key: string; fingerprint: string }, guard?: Guard) {
     this.#shard = shard;
     this.scope = scope;
     this.#idempotency = idempotency;
+    this.#guard = guard;
   }
 
   get organizationId(): string {
@@ -152,6 +162,11 @@ export class UnitOfWork {
     return this.#events.length > 0;
   }
 
+  /** Whether it holds a connection: while it does, nothing may be waited for that needs another. */
+  get isOpen(): boolean {
+    return this.#client !== undefined && !this.#isOver;
+  }
+
   /** Adds a job in this transaction: it runs if, and only if, the transaction commits. */
   enqueue(job: NewJob): void {
     this.#jobs.push(job);
@@ -190,7 +205,7 @@ export class UnitOfWork {
             fairShare: this.#shard.fairShare,
           }),
         );
-      if (!this.#client && writes.length === 0 && !this.#idempotency) return;
+      if (!this.#client && writes.length === 0 && !this.#idempotency && !this.#guard) return;
       if (this.scope.readOnly) {
         // nothing hangs on the end of a read: the answer need not wait for it
         this.rollback().catch(() => undefined);
@@ -199,7 +214,7 @@ export class UnitOfWork {
       if (this.#client) await this.#commitOpen(writes, response);
       else {
         this.#isOver = true;
-        await (writes.every(isRows)
+        await (writes.every(isRows) && !this.#guard
           ? this.#commitShared(writes, response)
           : this.#commitAlone(writes, response));
       }
@@ -216,6 +231,7 @@ export class UnitOfWork {
       const { key, fingerprint } = this.#idempotency;
       statements.push(recordKey(this.organizationId, key, fingerprint, JSON.stringify(response ?? null)));
     }
+    if (this.#guard) statements.push(this.#guard.seal(response));
     const outcome = await this.#pipeline([...statements, { name: "commit", text: "COMMIT" }], outcomeUnknown);
     if (outcome.at(-1)?.command !== "COMMIT")
       throw new Error("The transaction was aborted by an earlier error");
@@ -224,7 +240,8 @@ export class UnitOfWork {
 
   async #commitAlone(writes: Write[], response: unknown): Promise<void> {
     const claim = this.#claim(response).map(withRows);
-    await this.#alone([...claim, ...writes.map(toStatement)]);
+    const seal = this.#guard ? [this.#guard.seal(response)] : [];
+    await this.#alone([...seal, ...claim, ...writes.map(toStatement)]);
   }
 
   #commitShared(writes: RowsStatement[], response: unknown): Promise<void> {
@@ -268,7 +285,7 @@ export class UnitOfWork {
       return (await this.#alone([statement]))[0] as QueryResult<T>;
     }
     if (!this.#client && !this.#idempotency)
-      return (await this.#pipeline([begin, enter(this.scope), statement]))[2] as QueryResult<T>;
+      return (await this.#pipeline([...this.#entering(), statement])).at(-1) as QueryResult<T>;
     await this.#open();
     return (await this.#pipeline([statement]))[0] as QueryResult<T>;
   }
@@ -299,14 +316,17 @@ export class UnitOfWork {
     return (this.#client ??= takeConnection(this.#shard.pool));
   }
 
+  #entering(): Statement[] {
+    return [begin, enter(this.scope), ...(this.#guard ? [this.#guard.enter] : [])];
+  }
+
   /** The connection, with the transaction begun and the idempotency key claimed. */
   #open(): Promise<PoolClient> {
     if (this.#isOver) return Promise.reject(new Error("This unit of work is over"));
     this.#opened ??= (async () => {
       if (!this.#client)
         await this.#pipeline([
-          begin,
-          enter(this.scope),
+          ...this.#entering(),
           ...(this.#idempotency ? [lockKey(this.#idempotency.key)] : []),
         ]);
       return this.#connection();

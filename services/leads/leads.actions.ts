@@ -9,12 +9,13 @@ import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
-import { leadNotFound, poolEmpty, unknownPool } from "./leads.errors.ts";
+import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import {
   claimExternalIds,
   findByExternalId,
   getLead,
+  hasExternalId,
   insertFreeLeads,
   lockAnyLead,
   lockLead,
@@ -110,11 +111,20 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     { id: uuidv7(), organizationId: tx.organizationId, now },
     settings.scoring,
   );
-  const active = await desk.users.among(ctx, membersOf(settings.pools));
+  const isExpected = ctx.params.expectedVersion !== undefined;
+  // a turn is taken before the transaction, so only where a look says that the lead will be new
+  const seen =
+    isExpected
+    || settings.pools.length === 0
+    || (await hasExternalId(desk.database.reader(tx.organizationId), ctx.params.externalId));
+  if (!seen) {
+    const active = await desk.users.among(ctx, membersOf(settings.pools));
+    await assignByPools(ctx, settings.pools, [fresh], active);
+  }
 
   let before = await findByExternalId(tx, ctx.params.externalId);
-  if (!before && ctx.params.expectedVersion === undefined) {
-    await assignByPools(tx, settings.pools, [fresh], active);
+  if (!before && !isExpected) {
+    if (seen && settings.pools.length > 0) throw leadOvertaken();
     if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
       record(tx, leadEvent("lead.created", fresh, actor.userId));
       tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));
@@ -134,23 +144,30 @@ export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<Lead
   const { actor, tx } = ctx.locals;
   const { id, userId, poolId } = ctx.params;
   requireMayAssign(actor, userId ?? null);
-  const { scoring, pools } = await desk.settings.of(tx.organizationId);
+  const { scoring } = await desk.settings.of(tx.organizationId);
   await desk.users.require(ctx, userId);
-  const members = membersOf(pools.filter((pool) => pool.id === poolId));
-  const active = await desk.users.among(ctx, members);
-  // leads are locked before pools, here as in imports
+  const assignedTo = userId ?? (await nextOfPool(ctx, desk, id, poolId as string));
   const before = await lockLead(tx, actor, id);
-  const assignedTo = userId ?? (await nextOfPool(tx, poolId as string, active));
   const change = changeLead(before, { assignedTo }, scoring, tx.now.toISOString());
   if (change) storeChange(tx, actor, before, change);
   return leadView(change?.row ?? before);
 }
 
-/** @throws 422 without such an active pool, 409 POOL_EMPTY */
-async function nextOfPool(tx: UnitOfWork, poolId: string, active: ReadonlySet<string>): Promise<string> {
-  const turns = await takeTurns(tx, poolId, 1, active);
-  if (!turns) throw unknownPool();
-  const [user] = turns;
+/** @throws 404 without such a lead, 422 without such an active pool, 409 POOL_EMPTY */
+async function nextOfPool(
+  ctx: Ctx<"leads.assign">,
+  desk: Desk,
+  leadId: string,
+  poolId: string,
+): Promise<string> {
+  const { actor } = ctx.locals;
+  const lead = await getLead(desk.database.reader(actor.organizationId), actor, leadId);
+  const { pools } = await desk.settings.of(actor.organizationId);
+  const pool = pools.find(({ id }) => id === poolId) ?? { id: poolId, members: [] };
+  const active = await desk.users.among(ctx, membersOf([pool]));
+  const users = await takeTurns(ctx, pool, [lead], active);
+  if (!users) throw unknownPool();
+  const [user] = users;
   if (user === undefined) throw poolEmpty();
   return user;
 }

@@ -1,7 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { appError, errorType, invalid, type FieldError } from "../../mixins/errors.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
-import { fieldErrors } from "../../mixins/service.ts";
+import { fieldErrors } from "../../mixins/field-errors.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
@@ -25,7 +25,7 @@ export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<Lead
   const assignedTo = firstAssignee(actor, input.assignedTo);
   await desk.users.require(ctx, assignedTo);
   const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
-  await assignByPools(tx, settings.pools, [row], await desk.users.among(ctx, membersOf(settings.pools)));
+  await assignByPools(ctx, settings.pools, [row], await desk.users.among(ctx, membersOf(settings.pools)));
   insertLead(tx, row);
   record(tx, leadEvent("lead.created", row, actor.userId));
   tx.afterCommit(() => leadsCreated.inc({ origin: "api" }));
@@ -58,7 +58,7 @@ export async function bulkCreate(
   });
   refuseRepeatedExternalIds(outcomes);
   const rows = outcomes.filter(isRow);
-  await assignByPools(tx, settings.pools, rows, active);
+  await assignByPools(ctx, settings.pools, rows, active);
   const inserted = await insertFreeLeads(tx, rows);
   const created = rows.filter((row) => inserted.has(row.id));
   for (const row of created) record(tx, leadEvent("lead.created", row, actor.userId));

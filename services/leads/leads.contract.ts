@@ -13,7 +13,7 @@ import {
 } from "../../mixins/schemas.ts";
 import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
-import { poolActions, poolEvents } from "./pools.contract.ts";
+import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
 import { scoringActions, scoringJobs } from "./scoring.contract.ts";
 
 const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
@@ -53,6 +53,7 @@ const convertResult = z.strictObject({
 export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
+  actors: poolActors,
   actions: {
     create: action({
       summary: "Captures a lead: normalised, scored and, where a pool matches, assigned",

@@ -26,6 +26,9 @@ export const importOvertaken = () =>
     "IMPORT_OVERTAKEN",
     "A lead with an externalId of this batch was just made; send the batch again.",
   );
+/** It was deleted while it was about to be changed: sent again, it makes a new one. */
+export const leadOvertaken = () =>
+  appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");
 
 export const poolNotFound = () => appError(404, "POOL_NOT_FOUND", "There is no such assignment pool.");
 export const unknownPool = () => invalidField("poolId", "not_found", "is not an assignment pool");

@@ -1,7 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { errorType } from "../../mixins/errors.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
-import { fieldErrors } from "../../mixins/service.ts";
+import { fieldErrors } from "../../mixins/field-errors.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import {
@@ -12,6 +12,7 @@ import {
   type Rejection,
 } from "./import.repository.ts";
 import { ImportPlan, keysOf, type ImportedLead } from "./import.rules.ts";
+import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput } from "./lead.schemas.ts";
 import { externalIdTaken, importFenced, importOvertaken, unknownAssignee } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
@@ -36,31 +37,47 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const assignees = inputs.flatMap(({ assignedTo }) => assignedTo ?? []);
   const active = await desk.users.among(ctx, new Set([...assignees, ...membersOf(settings.pools)]));
 
+  const identity = { organizationId: tx.organizationId, now: tx.now.toISOString(), importId };
+  const planFor = (matches: LeadRow[]): { plan: ImportPlan; rejections: Rejection[] } => {
+    const plan = new ImportPlan(onDuplicate, matches, settings.scoring, identity);
+    const rejections: Rejection[] = [];
+    for (const row of judged) {
+      const refused = row.input === undefined ? row.reason : takeRow(plan, row, row.input, active);
+      if (refused !== undefined)
+        rejections.push({ rowNumber: row.rowNumber, record: row.record, reason: refused });
+    }
+    return { plan, rejections };
+  };
+  const keys = keysOf(inputs, onDuplicate);
+  const routed = new Map<string, string | null>();
+  if (!isDryRun && settings.pools.length > 0) {
+    // turns are taken before the transaction, for the leads that a look says will be new
+    const look = planFor(await findMatches(desk.database.reader(tx.organizationId), keys, { lock: false }));
+    const leads = look.plan.created().map(({ row }) => row);
+    await assignByPools(
+      ctx,
+      settings.pools,
+      leads,
+      active,
+      `import ${importId} ${ctx.params.processedBefore}`,
+    );
+    for (const lead of leads) routed.set(lead.id, lead.assigned_to);
+  }
+
   const [isCurrent, matches] = await Promise.all([
     fenceImport(tx, ctx.params),
-    findMatches(tx, keysOf(inputs, onDuplicate), { lock: onDuplicate === "update" && !isDryRun }),
+    findMatches(tx, keys, { lock: onDuplicate === "update" && !isDryRun }),
   ]);
   if (!isCurrent) throw importFenced();
-
-  const plan = new ImportPlan(onDuplicate, matches, settings.scoring, {
-    organizationId: tx.organizationId,
-    now: tx.now.toISOString(),
-    importId,
-  });
-  const rejections: Rejection[] = [];
-  for (const { rowNumber, record, input, reason } of judged) {
-    const refused = input === undefined ? reason : takeRow(plan, rowNumber, record, input, active);
-    if (refused !== undefined) rejections.push({ rowNumber, record, reason: refused });
-  }
+  const { plan, rejections } = planFor(matches);
 
   if (!isDryRun) {
     const created = plan.created();
-    await assignByPools(
-      tx,
-      settings.pools,
-      created.map(({ row }) => row),
-      active,
-    );
+    for (const { row } of created) {
+      // a lead that the look took for a duplicate: looked at again, it gets its turn
+      if (settings.pools.length > 0 && !routed.has(row.id)) throw importOvertaken();
+      row.assigned_to ??= routed.get(row.id) ?? null;
+    }
     const inserted = await insertFreeLeads(
       tx,
       created.map(({ row }) => row),
@@ -89,9 +106,10 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   return counts;
 }
 
-/** A row with its input when that is valid, else with the reason why not. */
+/** A row with its input when that is valid, else with the reason why not; `id` is its lead's if it becomes one. */
 function judgeRow({ rowNumber, record, input, error }: ImportRow) {
-  const rejected = (reason: string) => ({ rowNumber, record, input: undefined, reason });
+  const id = uuidv7();
+  const rejected = (reason: string) => ({ id, rowNumber, record, input: undefined, reason });
   if (error !== undefined) return rejected(error);
   const parsed = newLead.safeParse(input);
   const { input: valid, problems } = parsed.success
@@ -101,20 +119,19 @@ function judgeRow({ rowNumber, record, input, error }: ImportRow) {
     return rejected(
       problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; "),
     );
-  return { rowNumber, record, input: valid, reason: "" };
+  return { id, rowNumber, record, input: valid, reason: "" };
 }
 
 /** Adds a valid row to the plan; answers why it was refused, if it was. */
 function takeRow(
   plan: ImportPlan,
-  rowNumber: number,
-  record: Record<string, string>,
+  { id, rowNumber, record }: { id: string; rowNumber: number; record: Record<string, string> },
   input: LeadInput,
   active: ReadonlySet<string>,
 ): string | undefined {
   try {
     if (input.assignedTo && !active.has(input.assignedTo)) throw unknownAssignee();
-    plan.take({ rowNumber, record }, input, uuidv7());
+    plan.take({ rowNumber, record }, input, id);
     return undefined;
   } catch (error) {
     if (errorType(error) === undefined) throw error;

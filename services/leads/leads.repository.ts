@@ -51,6 +51,16 @@ export async function findByExternalId(tx: UnitOfWork, externalId: string): Prom
   return row;
 }
 
+/** Whether a lead has this external id now; another may take it or give it up at once. */
+export async function hasExternalId(tx: UnitOfWork, externalId: string): Promise<boolean> {
+  const rows = await tx.query({
+    name: "has_external_id",
+    text: "SELECT 1 FROM leads WHERE external_id = $1 AND deleted_at IS NULL",
+    values: [externalId],
+  });
+  return rows.length > 0;
+}
+
 /** Locks these leads, deleted or not, in the order of their ids: two who lock many never wait for each other in a circle. */
 export function lockLeads(tx: UnitOfWork, ids: readonly string[]): Promise<LeadRow[]> {
   return tx.query<LeadRow>({

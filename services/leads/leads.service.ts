@@ -11,6 +11,7 @@ import * as history from "./leads.history.ts";
 import { importBatch } from "./leads.import.ts";
 import { rollbackImport } from "./leads.rollback.ts";
 import * as pools from "./pools.actions.ts";
+import { router } from "./pools.router.ts";
 import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
 import { SettingsCache, settingsChanged } from "./settings.ts";
@@ -53,6 +54,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
       rescore(ctx, { database, onEvents: (organizationId) => runtime.onEvents(organizationId) }),
   };
   return createService(leadsContract, handlers, runtime, {
+    actors: { router },
     jobs,
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { actor } from "../../mixins/actors/actor-contract.ts";
 import { action } from "../../mixins/contract.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { byId, byIdVersioned, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
@@ -100,3 +101,27 @@ export const poolActions = {
 
 const poolEvent = z.strictObject({ pool });
 export const poolEvents = { "pool.created": poolEvent, "pool.updated": poolEvent, "pool.deleted": poolEvent };
+
+/** Actors of assignment pools; part of leadsContract. */
+export const poolActors = {
+  /** Whose turn it is in a pool; the actor's id is the pool's. */
+  router: actor({
+    state: z.strictObject({
+      /** Turns taken so far. */
+      position: z.number().int(),
+      /** Leads given to users by `least_loaded` that were not yet stored when last looked; `at` in ms since 1970. */
+      promised: z.array(z.strictObject({ leadId: id, userId: id, at: z.number().int() })).default([]),
+    }),
+    messages: {
+      /** Users for these leads, in their order; empty when the pool has no active member, null without such an active pool. */
+      take: {
+        params: z.strictObject({
+          leadIds: z.array(id).min(1).max(1000),
+          /** Members who are passed over: no active users. */
+          inactive: z.array(id).max(1000).default([]),
+        }),
+        returns: z.array(id).nullable(),
+      },
+    },
+  }),
+};

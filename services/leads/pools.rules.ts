@@ -25,10 +25,7 @@ export function poolFor(
   );
 }
 
-/**
- * The leads without an assignee that each pool gets. Pools come in the order of their ids: all who lock several
- * of them lock them in that order.
- */
+/** The leads without an assignee that each pool gets, pools in the order of their ids. */
 export function planPools(
   pools: readonly CapturePool[],
   rows: readonly LeadRow[],

@@ -55,6 +55,7 @@ test("every table without one is known to hold nothing of a tenant", async () =>
     "control.shard_map",
     "control.signing_keys",
     "control_migrations",
+    "node_leases",
     "shard_migrations",
     "worker_leases",
   ]);

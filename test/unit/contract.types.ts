@@ -1,6 +1,9 @@
 import { z } from "zod";
+import { actor } from "../../mixins/actors/actor-contract.ts";
+import type { ActorHandlersOf } from "../../mixins/actors/actor-service.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
-import { record, type Ctx, type HandlersOf } from "../../services/contracts.ts";
+import { createService, type Runtime } from "../../mixins/service.ts";
+import { actorOf, record, type Ctx, type HandlersOf } from "../../services/contracts.ts";
 
 // Type tests: `npm run types` fails when one of these lines stops being an error, or starts to be one.
 
@@ -46,3 +49,68 @@ export const wrong: HandlersOf<typeof thingsContract> = {
   // @ts-expect-error wrong result
   weigh: () => Promise.resolve({ weight: "heavy" }),
 };
+
+export async function messages(ctx: Ctx<"leads.get">): Promise<void> {
+  const router = actorOf(ctx, "leads.router", ctx.params.id);
+  const users: string[] | null = await router.take({ leadIds: [] }); // defaults are optional to senders
+  await router.take({ leadIds: [] }, { messageId: "m", timeoutMs: 1000 });
+  // @ts-expect-error unknown actor
+  actorOf(ctx, "leads.scorer", ctx.params.id);
+  // @ts-expect-error unknown message
+  void router.give;
+  // @ts-expect-error wrong parameters
+  await router.take({ count: 1 });
+  // @ts-expect-error a result it does not have
+  const count: number = await router.take({ leadIds: [] });
+  void [users, count];
+}
+
+export const boxesContract = defineContract("boxes", {
+  actions: {},
+  events: {},
+  actors: {
+    box: actor({
+      state: z.strictObject({ things: z.array(z.string()).default([]) }),
+      messages: {
+        put: {
+          params: z.strictObject({ thing: z.string(), times: z.number().default(1) }),
+          returns: z.number(),
+        },
+        clear: { params: z.strictObject({}), returns: z.null() },
+      },
+    }),
+  },
+});
+export const boxes: ActorHandlersOf<typeof boxesContract> = {
+  box: {
+    initial: () => ({}),
+    messages: {
+      put(turn, { thing, times }) {
+        const repeated: number = times; // the default is applied
+        turn.state.things.push(thing);
+        turn.remind("clear", turn.now, "clear", {});
+        // @ts-expect-error the actor has no such message
+        turn.remind("clear", turn.now, "empty", {});
+        // @ts-expect-error wrong parameters of the message
+        turn.timer("again", 1000, "put", {});
+        // @ts-expect-error the state has no such field
+        turn.state.size = repeated;
+        return turn.state.things.length;
+      },
+      clear: () => null,
+    },
+  },
+};
+export const badBoxes: ActorHandlersOf<typeof boxesContract> = {
+  box: {
+    // @ts-expect-error wrong state
+    initial: () => ({ things: [1] }),
+    // @ts-expect-error a message without its handler
+    messages: { put: () => 1 },
+  },
+};
+export const boxesService = (runtime: Runtime) => [
+  createService(boxesContract, {}, runtime, { actors: boxes }),
+  // @ts-expect-error handlers of other actors
+  createService(boxesContract, {}, runtime, { actors: { chest: boxes.box } }),
+];

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { typesInput } from "../../../mixins/feed-filter.ts";
-import { fieldErrors } from "../../../mixins/service.ts";
+import { fieldErrors } from "../../../mixins/field-errors.ts";
 import type { PresenceChange } from "./presence.ts";
 import type { Status } from "./presence-store.ts";
 
