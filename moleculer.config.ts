@@ -1,6 +1,7 @@
 import type { BrokerOptions } from "moleculer";
 import { actorReplCommand } from "./mixins/actors/actor-command.ts";
 import { deadlineMiddleware } from "./mixins/deadline.ts";
+import { jobReplCommand } from "./mixins/jobs/job-command.ts";
 import type { Env } from "./mixins/env.ts";
 import { movedServiceMiddleware } from "./mixins/moved-service.ts";
 import { logFields, traceMiddleware } from "./mixins/trace.ts";
@@ -73,6 +74,6 @@ export function brokerOptions(env: Env): BrokerOptions {
     maxCallLevel: 20,
     // services/node.ts owns the one stop path
     skipProcessEventRegistration: true,
-    replOptions: { customCommands: [actorReplCommand] },
+    replOptions: { customCommands: [actorReplCommand, jobReplCommand] },
   };
 }

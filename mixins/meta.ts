@@ -1,3 +1,5 @@
+import type { Idempotency } from "./database/idempotency.ts";
+
 /** What travels with a call. Only the gateway and system jobs set it. */
 export interface Meta {
   organizationId?: string;
@@ -7,7 +9,7 @@ export interface Meta {
   requestId?: string;
   traceparent?: string;
   /** Key and fingerprint of the request; taken by the first command and not passed on. */
-  idempotency?: { key: string; fingerprint: string };
+  idempotency?: Idempotency;
   /** Set by a callee that answered from the record of an earlier call. */
   replayed?: boolean;
 }

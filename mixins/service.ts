@@ -8,7 +8,9 @@ import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "./jobs/job-spec.
 import { deliver } from "./listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
 import type { Database } from "./database/database.ts";
-import { UnitOfWork, idempotencyUsed, type Shard } from "./database/unit-of-work.ts";
+import type { Idempotency } from "./database/idempotency.ts";
+import { idempotencyUsed } from "./database/sql-errors.ts";
+import { UnitOfWork, type Shard } from "./database/unit-of-work.ts";
 import type { Env } from "./env.ts";
 import type { RedisConnections } from "./redis/connections.ts";
 import type { SealedBox } from "./sealed-box.ts";
@@ -227,7 +229,7 @@ const serviceUnavailable = () =>
 async function recordedResponse(
   shard: Shard,
   organizationId: string,
-  { key, fingerprint }: { key: string; fingerprint: string },
+  { key, fingerprint }: Idempotency,
 ): Promise<unknown> {
   const tx = new UnitOfWork(shard, { organizationId, readOnly: true });
   const rows = await tx.query<{ fingerprint: string; response: unknown }>({

@@ -6,7 +6,7 @@ import type { ActorAddress, ActorHandlers, ActorSpec } from "./actor-contract.ts
 import { assignActor, findActor } from "./actors.repository.ts";
 import { deliverTo, type ActorClient, type Envelope } from "./client.ts";
 import { ActorHost, type HostOptions } from "./host.ts";
-import { inboxPollers, reminderPollers } from "./reminders.ts";
+import { reminderPollers } from "./reminders.ts";
 
 /** What a service that hosts actors needs of its process. */
 export interface ActorRuntime {
@@ -41,10 +41,7 @@ export function actorService<C extends { name: string; actors: Record<string, Ac
   let onError: (error: Error) => void = () => undefined;
   const report = (error: Error) => onError(error);
   const host = new ActorHost(contract.name, actors, { ...runtime, client, onError: report }, options);
-  const pollers: Poller[] = [
-    ...reminderPollers(database, client, host.kinds, report),
-    ...inboxPollers(database, report),
-  ];
+  const pollers: Poller[] = reminderPollers(database, client, host.kinds, report);
   return {
     actions: {
       "actors.turn": (ctx: Context<Envelope, Meta>) => deliverTo(host, ctx.params, ctx.meta),

@@ -1,14 +1,12 @@
 import type { Database } from "../database/database.ts";
 import { Poller } from "../poller.ts";
-import { forgetOldAnswers, takeDueReminders, type DueReminder } from "./actors.repository.ts";
+import { takeDueReminders, type DueReminder } from "./actors.repository.ts";
 import type { ActorClient } from "./client.ts";
 
 const lookEveryMs = 1_000;
 const most = 100;
 /** How long a reminder's delivery may take before another poller tries it again. */
 const deliveryMs = 20_000;
-const forgetEveryMs = 5 * 60_000;
-const answersAtOnce = 1_000;
 
 /**
  * Delivers the due reminders of these kinds. Any number of nodes may; a reminder is tried again until a turn
@@ -50,15 +48,3 @@ export function reminderPollers(
       }),
   );
 }
-
-/** Forgets stored answers after their 24 hours. */
-export const inboxPollers = (database: Database, onError: (error: Error) => void): Poller[] =>
-  database.shards.map(
-    (shard) =>
-      new Poller({
-        name: `old answers of actors on ${shard.name}`,
-        everyMs: forgetEveryMs,
-        run: () => database.transaction({ platform: shard }, (tx) => forgetOldAnswers(tx, answersAtOnce)),
-        onError,
-      }),
-  );

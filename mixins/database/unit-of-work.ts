@@ -1,16 +1,17 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
-import { Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from "kysely";
-import type { DatabaseConnection } from "kysely";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
-import { appError, conflict, invalidField, sqlState, violatedConstraint } from "../errors.ts";
+import { appError, violatedConstraint } from "../errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../metrics.ts";
 import { isUndone, type GroupCommit } from "./group-commit.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
+import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
+import { kyselyOver } from "./kysely.ts";
 import { roundTrip } from "./round-trip.ts";
+import { translate } from "./sql-errors.ts";
 import { isUuid, withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
@@ -40,9 +41,6 @@ export interface RecordedEvent {
   audience: string[] | null;
   data: unknown;
 }
-
-/** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */
-export const idempotencyUsed = "IDEMPOTENCY_KEY_USED";
 
 /** What must hold for a transaction to count: statements that raise an error, and so undo it, when it does not. */
 export interface Guard {
@@ -90,7 +88,7 @@ export class UnitOfWork {
   /** On whose behalf; jobs that are added carry it. */
   origin: JobOrigin | undefined;
   readonly #shard: Shard;
-  readonly #idempotency: { key: string; fingerprint: string } | undefined;
+  readonly #idempotency: Idempotency | undefined;
   readonly #guard: Guard | undefined;
   readonly #deferred: (Statement | RowsStatement)[] = [];
   readonly #events: object[] = [];
@@ -101,7 +99,7 @@ export class UnitOfWork {
   #em: EntityManager | undefined;
   #isOver = false;
 
-  constructor(shard: Shard, scope: Scope, idempotency?: { key: string; fingerprint: string }, guard?: Guard) {
+  constructor(shard: Shard, scope: Scope, idempotency?: Idempotency, guard?: Guard) {
     this.#shard = shard;
     this.scope = scope;
     this.#idempotency = idempotency;
@@ -228,8 +226,7 @@ export class UnitOfWork {
   async #commitOpen(writes: Write[], response: unknown): Promise<void> {
     const statements = writes.map(toStatement);
     if (this.#idempotency) {
-      const { key, fingerprint } = this.#idempotency;
-      statements.push(recordKey(this.organizationId, key, fingerprint, JSON.stringify(response ?? null)));
+      statements.push(recordKey(this.organizationId, this.#idempotency, JSON.stringify(response ?? null)));
     }
     if (this.#guard) statements.push(this.#guard.seal(response));
     const outcome = await this.#pipeline([...statements, { name: "commit", text: "COMMIT" }], outcomeUnknown);
@@ -356,81 +353,3 @@ export async function runAlone(shard: Shard, scope: Scope, statements: Statement
 
 const exchange = (shard: Shard, client: PoolClient, statements: Statement[]): Promise<QueryResult[]> =>
   observeQuery(() => roundTrip(client, statements, shard.types));
-
-const claimKeys = { name: "claim_idempotency_keys", text: "SELECT claim_idempotency_keys($1)" };
-const lockKey = (key: string): Statement => ({
-  name: "lock_idempotency_key",
-  text: "SELECT claim_idempotency_key($1, '', NULL)",
-  values: [key],
-});
-const recordKey = (
-  organizationId: string,
-  key: string,
-  fingerprint: string,
-  response: string,
-): Statement => ({
-  name: "record_idempotency_key",
-  text: `INSERT INTO idempotency_keys (organization_id, key, fingerprint, response) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (organization_id, key)
-    DO UPDATE SET fingerprint = excluded.fingerprint, response = excluded.response, created_at = now()`,
-  values: [organizationId, key, fingerprint, response],
-});
-
-/** Turns SQLSTATEs that mean something to a client into errors of ours; the rest pass as they are. */
-function translate(error: unknown): unknown {
-  switch (sqlState(error)) {
-    case "SG409":
-      return conflict("IDEMPOTENCY_KEY_IN_USE", "A request with this Idempotency-Key is still running.");
-    case "SG200":
-      return conflict(idempotencyUsed, "This Idempotency-Key was used before.");
-    case "22021": // invalid byte sequence, such as NUL in a text
-    case "22P05": // the same inside jsonb
-      return invalidField("", "invalid_characters", "Text may not contain NUL characters.");
-    case "40001": // serialization failure
-    case "40P01": // deadlock
-      return appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");
-    case "57014":
-      return appError(503, "DATABASE_TIMEOUT", "The database took too long; try again.");
-    default:
-      return isConnectionLoss(error) ? unavailable() : error;
-  }
-}
-
-/** A Kysely instance over the one connection of a unit of work; MikroORM speaks through it. */
-function kyselyOver(open: () => Promise<PoolClient>, translateError: (error: unknown) => unknown): never {
-  const connection: DatabaseConnection = {
-    async executeQuery(compiled) {
-      const client = await open();
-      try {
-        const result = await client.query(compiled.sql, [...compiled.parameters]);
-        return {
-          rows: result.rows as never[],
-          numAffectedRows: result.rowCount === null ? undefined : BigInt(result.rowCount),
-        };
-      } catch (error) {
-        throw translateError(error);
-      }
-    },
-    streamQuery() {
-      throw new Error("Pipelined connections cannot stream: page by keyset");
-    },
-  };
-  const nothing = () => Promise.resolve();
-  const kysely = new Kysely<unknown>({
-    dialect: {
-      createAdapter: () => new PostgresAdapter(),
-      createQueryCompiler: () => new PostgresQueryCompiler(),
-      createIntrospector: (db) => new PostgresIntrospector(db),
-      createDriver: () => ({
-        init: nothing,
-        acquireConnection: () => Promise.resolve(connection),
-        releaseConnection: nothing,
-        beginTransaction: nothing,
-        commitTransaction: nothing,
-        rollbackTransaction: nothing,
-        destroy: nothing,
-      }),
-    },
-  });
-  return kysely as never; // MikroORM's Transaction type is Kysely's, which only its own builder makes
-}
