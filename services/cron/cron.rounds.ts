@@ -32,7 +32,10 @@ export async function serveDueTicks(
     }),
     tx.query<{ job: string; last: string }>({
       name: "cron_last_runs",
-      text: "SELECT job, max(scheduled_for) AS last FROM control.cron_runs WHERE job = ANY ($1) GROUP BY job",
+      // one look at the index for each job, however many ticks are kept
+      text: `SELECT job, last FROM unnest($1::text[]) AS asked (job), LATERAL (
+          SELECT max(scheduled_for) AS last FROM control.cron_runs r WHERE r.job = asked.job) newest
+        WHERE last IS NOT NULL`,
       values: [jobs.map(({ task }) => task)],
     }),
   ]);

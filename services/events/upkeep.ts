@@ -5,7 +5,7 @@ import { deleteOldKeys } from "./events.repository.ts";
 
 const rowsAtOnce = 1_000;
 
-/** Forgets idempotency keys and answers of actors after their 24 hours, and after 30 days dead jobs and ticks of the clock. */
+/** Forgets idempotency keys and answers of actors after their 24 hours, and after 30 days dead jobs, after 3 the ticks of the clock. */
 export async function cleanUp(database: Database): Promise<void> {
   await eachShard(database, async (shard) => {
     while ((await database.transaction(shard, (tx) => deleteOldKeys(tx, rowsAtOnce))) === rowsAtOnce);
@@ -15,7 +15,7 @@ export async function cleanUp(database: Database): Promise<void> {
   await database.transaction({ platform: database.control }, (tx) =>
     tx.execute({
       // the newest tick of a job says where it goes on
-      text: `DELETE FROM control.cron_runs r WHERE r.scheduled_for < now() - interval '30 days' AND EXISTS (
+      text: `DELETE FROM control.cron_runs r WHERE r.scheduled_for < now() - interval '3 days' AND EXISTS (
         SELECT FROM control.cron_runs newer WHERE newer.job = r.job AND newer.scheduled_for > r.scheduled_for)`,
     }),
   );

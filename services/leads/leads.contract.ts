@@ -14,6 +14,7 @@ import {
 import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
+import { reminderActions, reminderEvents, reminderJobs } from "./reminders.contract.ts";
 import { scoringActions, scoringJobs } from "./scoring.contract.ts";
 
 const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
@@ -197,9 +198,11 @@ export const leadsContract = defineContract("leads", {
     ...scoringActions,
     ...poolActions,
     ...leadImportActions,
+    ...reminderActions,
   },
   events: {
     ...poolEvents,
+    ...reminderEvents,
     "lead.created": leadEvent,
     "lead.updated": leadEvent,
     "lead.assigned": leadEvent,
@@ -217,5 +220,5 @@ export const leadsContract = defineContract("leads", {
     "company.created": z.strictObject({ companyId: id, name: z.string() }),
     "deal.created": z.strictObject({ dealId: id, name: z.string(), pipelineId: id, stageId: id }),
   },
-  jobs: scoringJobs,
+  jobs: { ...scoringJobs, ...reminderJobs },
 });

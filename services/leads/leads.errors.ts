@@ -30,6 +30,7 @@ export const importOvertaken = () =>
 export const leadOvertaken = () =>
   appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");
 
+export const reminderNotFound = () => appError(404, "REMINDER_NOT_FOUND", "There is no such reminder.");
 export const poolNotFound = () => appError(404, "POOL_NOT_FOUND", "There is no such assignment pool.");
 export const unknownPool = () => invalidField("poolId", "not_found", "is not an assignment pool");
 export const poolEmpty = () => conflict("POOL_EMPTY", "No member of the pool is an active user.");

@@ -12,6 +12,7 @@ import { importBatch } from "./leads.import.ts";
 import { rollbackImport } from "./leads.rollback.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
+import * as reminders from "./reminders.actions.ts";
 import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
 import { SettingsCache, settingsChanged } from "./settings.ts";
@@ -48,10 +49,15 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     removePool: pools.removePool,
     importBatch: (ctx) => importBatch(ctx, desk),
     rollbackImport: (ctx) => rollbackImport(ctx, desk),
+    createReminder: reminders.createReminder,
+    listReminders: reminders.listReminders,
+    removeReminder: reminders.removeReminder,
   };
   const jobs: JobHandlersOf<typeof leadsContract> = {
     rescore: (ctx) =>
       rescore(ctx, { database, onEvents: (organizationId) => runtime.onEvents(organizationId) }),
+    findDueReminders: (ctx) => reminders.findDueReminders(ctx, database),
+    giveReminders: reminders.giveReminders,
   };
   return createService(leadsContract, handlers, runtime, {
     actors: { router },

@@ -1,0 +1,119 @@
+import { v7 as uuidv7 } from "uuid";
+import type { QueryResultRow } from "pg";
+import type { Database } from "../../mixins/database/database.ts";
+import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
+import { reminderNotFound } from "./leads.errors.ts";
+import { getLead } from "./leads.repository.ts";
+import type { ReminderView } from "./reminders.contract.ts";
+
+const atOnce = 500;
+const columns = "id, lead_id, user_id, remind_at, note, reminded_at, created_at";
+
+interface ReminderRow extends QueryResultRow {
+  id: string;
+  lead_id: string;
+  user_id: string;
+  remind_at: string;
+  note: string | null;
+  reminded_at: string | null;
+  created_at: string;
+}
+
+/** Keeps a reminder of a lead for the caller. One whose time has passed is given at once. */
+export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<ReminderView> {
+  const { actor, tx } = ctx.locals;
+  const { id: leadId, remindAt, note } = ctx.params;
+  await getLead(tx, actor, leadId);
+  const row: ReminderRow = {
+    id: uuidv7(),
+    lead_id: leadId,
+    user_id: actor.userId as string,
+    remind_at: remindAt,
+    note,
+    reminded_at: null,
+    created_at: tx.now.toISOString(),
+  };
+  tx.defer({
+    text: `INSERT INTO lead_reminders (organization_id, id, lead_id, user_id, remind_at, note, created_at)
+      VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    values: [tx.organizationId, row.id, leadId, row.user_id, remindAt, note, row.created_at],
+  });
+  return reminderView(row);
+}
+
+/** The reminders of a lead, given ones too. */
+export async function listReminders(ctx: Ctx<"leads.listReminders">): Promise<Result<"leads.listReminders">> {
+  const { actor, tx } = ctx.locals;
+  await getLead(tx, actor, ctx.params.id);
+  const rows = await tx.query<ReminderRow>({
+    text: `SELECT ${columns} FROM lead_reminders WHERE lead_id = $1 ORDER BY remind_at, id LIMIT ${atOnce}`,
+    values: [ctx.params.id],
+  });
+  return { data: rows.map(reminderView) };
+}
+
+/** Takes a reminder back. @throws 404 */
+export async function removeReminder(ctx: Ctx<"leads.removeReminder">): Promise<null> {
+  const { actor, tx } = ctx.locals;
+  const { id: leadId, reminderId } = ctx.params;
+  await getLead(tx, actor, leadId);
+  const removed = await tx.execute({
+    text: "DELETE FROM lead_reminders WHERE id = $1 AND lead_id = $2",
+    values: [reminderId, leadId],
+  });
+  if (removed === 0) throw reminderNotFound();
+  return null;
+}
+
+/** Adds a job for each organization that has reminders to be given. */
+export async function findDueReminders(
+  _ctx: JobCtx<"leads.findDueReminders">,
+  database: Database,
+): Promise<void> {
+  for (const platform of database.shards)
+    await database.transaction({ platform }, async (tx) => {
+      const due = await tx.query<{ organization_id: string }>({
+        text: `SELECT DISTINCT organization_id FROM lead_reminders
+          WHERE reminded_at IS NULL AND remind_at <= now() LIMIT 1000`,
+      });
+      for (const { organization_id: organizationId } of due)
+        enqueue(tx, "leads.giveReminders", {}, { key: "due", organizationId });
+    });
+}
+
+/**
+ * Gives reminders that are due: each is marked in the transaction of its event, so it is given once, whatever dies.
+ * Those of deleted leads stay silent.
+ */
+export async function giveReminders(ctx: JobCtx<"leads.giveReminders">): Promise<void> {
+  const { tx } = ctx.locals;
+  const given = await tx.query<ReminderRow & { version: number; is_deleted: boolean }>({
+    text: `UPDATE lead_reminders r SET reminded_at = now()
+      FROM (SELECT organization_id, id FROM lead_reminders WHERE reminded_at IS NULL AND remind_at <= now()
+          ORDER BY remind_at LIMIT $1 FOR UPDATE SKIP LOCKED) due, leads l
+      WHERE (r.organization_id, r.id) = (due.organization_id, due.id)
+        AND (l.organization_id, l.id) = (r.organization_id, r.lead_id)
+      RETURNING ${columns.replaceAll(/\w+/g, "r.$&")}, l.version, l.deleted_at IS NOT NULL AS is_deleted`,
+    values: [atOnce],
+  });
+  for (const row of given)
+    if (!row.is_deleted)
+      record(tx, {
+        type: "lead.reminder_due",
+        entity: { kind: "lead", id: row.lead_id, version: row.version },
+        actorId: null,
+        audience: [row.user_id],
+        data: { reminder: reminderView(row) },
+      });
+  if (given.length === atOnce) enqueue(tx, "leads.giveReminders", {}, { key: "more" });
+}
+
+const reminderView = (row: ReminderRow): ReminderView => ({
+  id: row.id,
+  leadId: row.lead_id,
+  userId: row.user_id,
+  remindAt: row.remind_at,
+  note: row.note,
+  remindedAt: row.reminded_at,
+  createdAt: row.created_at,
+});

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { action } from "../../mixins/contract.ts";
+import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
+import { byId, id, text, timeInput, timestamp } from "../../mixins/schemas.ts";
+
+export const reminder = z.strictObject({
+  id,
+  leadId: id,
+  /** Who is reminded. */
+  userId: id,
+  remindAt: timestamp,
+  note: z.string().nullable(),
+  /** When the reminder was given; null until then. */
+  remindedAt: timestamp.nullable(),
+  createdAt: timestamp,
+});
+export type ReminderView = z.output<typeof reminder>;
+
+/** Actions on reminders of leads; part of leadsContract. */
+export const reminderActions = {
+  createReminder: action({
+    summary: "Has the caller reminded of a lead, by the event lead.reminder_due, once",
+    params: z.strictObject({ id, remindAt: timeInput, note: text(1000).nullable().default(null) }),
+    returns: reminder,
+    permission: "leads:update",
+    rest: "POST /leads/:id/reminders",
+    status: 201,
+  }),
+  listReminders: action({
+    summary: "Reminders of a lead, the next one first",
+    params: byId,
+    returns: z.strictObject({ data: z.array(reminder) }),
+    permission: "leads:read",
+    rest: "GET /leads/:id/reminders",
+  }),
+  removeReminder: action({
+    summary: "Takes a reminder back",
+    params: z.strictObject({ id, reminderId: id }),
+    returns: z.null(),
+    permission: "leads:update",
+    rest: "DELETE /leads/:id/reminders/:reminderId",
+    status: 204,
+  }),
+};
+
+export const reminderEvents = { "lead.reminder_due": z.strictObject({ reminder }) };
+
+export const reminderJobs = {
+  findDueReminders: job({
+    summary: "Finds the organizations with reminders that are due",
+    payload: cronPayload,
+    scope: "platform",
+    cron: { schedule: "*/5 * * * * *", missed: "skip" },
+  }),
+  giveReminders: job({
+    summary: "Gives an organization's reminders that are due",
+    payload: z.strictObject({}),
+  }),
+};
