@@ -1,4 +1,5 @@
 import { MikroORM } from "@mikro-orm/postgresql";
+import { LRUCache } from "lru-cache";
 import pg from "pg";
 import { allEntities } from "../../entities/all.ts";
 import { FairShare } from "../jobs/fair-share.ts";
@@ -18,6 +19,8 @@ export class Database {
   readonly control: Shard;
   readonly shards: readonly Shard[];
   readonly #shardOf: readonly number[];
+  /** What was worked out of late: a call asks several times. */
+  readonly #placed = new LRUCache<string, Shard>({ max: 10_000 });
 
   private constructor(shards: Shard[], shardOf: number[]) {
     this.control = shards[0] as Shard;
@@ -46,7 +49,12 @@ export class Database {
 
   /** The database that holds an organization's rows. */
   shardOf(organizationId: string): Shard {
-    return this.shards[this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number] as Shard;
+    let shard = this.#placed.get(organizationId);
+    if (!shard) {
+      shard = this.shards[this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number] as Shard;
+      this.#placed.set(organizationId, shard);
+    }
+    return shard;
   }
 
   /** Reads of an organization, each by itself and holding no connection afterwards. */
