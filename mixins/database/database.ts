@@ -51,7 +51,7 @@ export class Database {
   shardOf(organizationId: string): Shard {
     let shard = this.#placed.get(organizationId);
     if (!shard) {
-      shard = this.shards[this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number] as Shard;
+      shard = this.shards[this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number];
       this.#placed.set(organizationId, shard);
     }
     return shard;
