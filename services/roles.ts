@@ -1,7 +1,11 @@
-/** Services of each role. A gateway hosts the hot services too: its calls to them stay in the process. */
+/**
+ * Services of each role. A gateway hosts the hot services too: its calls to them stay in the process. Gateways and
+ * cores are a whole system; workers add hands for background work, and a core whose services are listed without `worker`
+ * and `cron` leaves it to them.
+ */
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
-  core: ["identity", "leads", "imports", "events", "jobs"],
+  core: ["identity", "leads", "imports", "events", "jobs", "worker", "mirror", "cron"],
   worker: ["identity", "leads", "imports", "events", "jobs", "worker", "mirror"],
   cron: ["cron"],
 };
