@@ -49,11 +49,11 @@ export class Database {
 
   /** The database that holds an organization's rows. */
   shardOf(organizationId: string): Shard {
-    let shard = this.#placed.get(organizationId);
-    if (!shard) {
-      shard = this.shards[this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number];
-      this.#placed.set(organizationId, shard);
-    }
+    const known = this.#placed.get(organizationId);
+    if (known) return known;
+    const index = this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number;
+    const shard = this.shards[index] as Shard;
+    this.#placed.set(organizationId, shard);
     return shard;
   }
 
