@@ -13,13 +13,27 @@ export interface Verdict {
 }
 
 const quietWithinMs = 150_000;
+const tellEveryMs = 10_000;
 const mostTold = 5;
 
-/** Waits until everything that was begun has come to its end. @returns what has not, instead of for ever */
-export async function becomeQuiet(cluster: Cluster, followers: readonly Follower[]): Promise<string[]> {
+/**
+ * Waits until everything that was begun has come to its end.
+ * @param say hears now and then what is waited for
+ * @returns what has not ended, instead of waiting for ever
+ */
+export async function becomeQuiet(
+  cluster: Cluster,
+  followers: readonly Follower[],
+  say: (line: string) => void,
+): Promise<string[]> {
+  let toldAt = performance.now();
   try {
     await eventually(async () => {
       const left = await unfinished(cluster);
+      if (left.length > 0 && performance.now() > toldAt + tellEveryMs) {
+        toldAt = performance.now();
+        say(`  waits for ${left.join("; ")}`);
+      }
       if (left.length > 0) throw new Error(left.join("; "));
       return true;
     }, quietWithinMs);
@@ -42,12 +56,15 @@ export async function becomeQuiet(cluster: Cluster, followers: readonly Follower
 
 /** Work that is still under way. Jobs of the clock come up every second and do not count while they are fresh. */
 async function unfinished(cluster: Cluster): Promise<string[]> {
-  const [row] = await cluster.query<Record<string, string>>(`SELECT
+  const [row] = await cluster.query<Record<string, string | null>>(`SELECT
     (SELECT count(*) FROM events WHERE seq IS NULL) AS "events without a place",
     (SELECT count(*) FROM imports WHERE status IN ('pending', 'running')) AS "imports under way",
-    (SELECT count(*) FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
+    (SELECT string_agg(format('%s %s, %s tries, %s%s', t.identifier, j.payload -> 'payload', j.attempts,
+        CASE WHEN j.locked_at IS NULL THEN 'waits ' || extract(epoch FROM j.run_at - now())::int || ' s' ELSE 'runs' END,
+        ' ' || j.last_error), ', ')
+      FROM graphile_worker._private_jobs j JOIN graphile_worker._private_tasks t ON t.id = j.task_id
       WHERE j.attempts < j.max_attempts AND (t.identifier <> 'witness.tick' OR j.run_at < now() - interval '3 s')
-    ) AS "jobs that wait or run",
+    ) AS "jobs",
     (SELECT count(*) FROM listener_cursors WHERE seq < target OR is_scheduled) AS "listeners behind",
     (SELECT count(*) FROM listener_holds) AS "entities held back",
     (SELECT count(*) FROM graphile_worker._private_jobs j
@@ -58,8 +75,8 @@ async function unfinished(cluster: Cluster): Promise<string[]> {
     (SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'
       AND a.xact_start < now() - interval '3 s') AS "advisory locks held"`);
   return Object.entries(row ?? {})
-    .filter(([, count]) => Number(count) > 0)
-    .map(([what, count]) => `${count} ${what}`);
+    .filter((entry): entry is [string, string] => entry[1] !== null && entry[1] !== "0")
+    .map(([what, found]) => `${what}: ${found.slice(0, 500)}`);
 }
 
 /** Whether what was acknowledged is there, once, and nothing else. */

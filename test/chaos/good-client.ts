@@ -87,7 +87,7 @@ export class GoodClient {
       ...headers,
       ...(token && { authorization: `Bearer ${token}` }),
     });
-    return Promise.race([sent.catch((error: Error) => String(error.cause ?? error)), gaveUp]);
+    return Promise.race([sent.catch(reasonOf), gaveUp]);
   }
 }
 
@@ -95,3 +95,7 @@ export class GoodClient {
 const isToBeRepeated = ({ status, body }: Answer): boolean =>
   statusesToRepeat.has(status)
   || (status === 409 && (body as { code?: string }).code === "IDEMPOTENCY_KEY_IN_USE");
+
+/** fetch hides why in the cause. */
+const reasonOf = ({ message, cause }: Error): string =>
+  cause instanceof Error ? `${message}: ${cause.message}` : message;

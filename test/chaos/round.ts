@@ -78,7 +78,7 @@ export async function runRound(
         (error: Error) => [`no operation is acknowledged: ${error.message}`],
       );
       await load.stop();
-      const unquiet = await becomeQuiet(cluster, followers);
+      const unquiet = await becomeQuiet(cluster, followers, say);
       const verdict = await check(cluster, { load, followers, step, since, poolId });
       const failures = client.failures.slice(failuresBefore);
       verdict.problems.push(...broken, ...stuck, ...unquiet, ...failures);
