@@ -134,7 +134,11 @@ class WorkerPool {
       crontab: "",
     });
     this.#runner = runner;
-    const lost = leases.whenLost(workerId).then(() => runner.kill("its lease was lost"));
+    // the lease may not have begun yet, or never will
+    const lost = hold
+      .then(() => leases.whenLost(workerId))
+      .catch(onError)
+      .then(() => runner.kill("its lease was lost"));
     Promise.race([runner.promise, lost])
       .catch((error: unknown) => onError(new Error(`workers of ${queue} ended`, { cause: error })))
       .finally(() => {
