@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -56,6 +56,8 @@ export class Cluster {
     chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
     const [server, nats] = await Promise.all([startEmbeddedPostgres(folder, () => undefined), startNats()]);
     const cluster = new Cluster(folder, server, nats);
+    // a test that is broken off leaves nothing running
+    process.once("exit", cluster.#killAll);
     try {
       await server.createDatabase("sangam");
       await migrate(server.url("sangam"), { control: true });
@@ -103,11 +105,7 @@ export class Cluster {
   /** @param how `stop` rolls back what runs and writes everything down; `crash` is kill -9 of the server */
   async restartPostgres(how: "stop" | "crash", pauseMs: number): Promise<void> {
     if (how === "stop") await this.#server.stop();
-    else
-      process.kill(
-        Number.parseInt(readFileSync(join(this.folder, "postgres/postmaster.pid"), "utf8")),
-        "SIGKILL",
-      );
+    else process.kill(this.#postmaster() ?? 0, "SIGKILL");
     await this.#pool.end();
     await setTimeout(pauseMs);
     // after a crash the server's other processes hold its memory for a moment
@@ -136,12 +134,26 @@ export class Cluster {
   }
 
   async stop(): Promise<void> {
+    process.removeListener("exit", this.#killAll);
     for (const { process } of this.members) process.kill("SIGCONT");
     await Promise.all(this.members.map(({ process }) => process.stop()));
     await Promise.all(this.members.flatMap(({ postgres, nats }) => [postgres.close(), nats.close()]));
     await this.#pool.end();
     await Promise.all([this.#nats.stop(), this.#server.stop()]);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  readonly #killAll = (): void => {
+    for (const { process } of this.members) process.kill("SIGKILL");
+    void this.#nats.stop("SIGKILL");
+    const postmaster = this.#postmaster();
+    if (postmaster !== undefined) process.kill(postmaster, "SIGINT");
+  };
+
+  /** Process id of PostgreSQL, while it runs. */
+  #postmaster(): number | undefined {
+    const file = join(this.folder, "postgres/postmaster.pid");
+    return existsSync(file) ? Number.parseInt(readFileSync(file, "utf8")) : undefined;
   }
 
   async #add(role: Role, name: string, settings: Record<string, string>): Promise<void> {

@@ -19,6 +19,7 @@ const { values } = parseArgs({
   },
 });
 requireProgram("nats-server");
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 const size = { gateway: 3, core: 3, worker: 2, cron: 2 };
 
 /** A fixed order goes round, so that few rounds meet all faults; the seed shuffles what one round meets. */
