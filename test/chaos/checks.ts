@@ -1,6 +1,7 @@
 import { eventually } from "../support/node.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Follower } from "./followers.ts";
+import type { Journals } from "./journals.ts";
 import type { Load } from "./workloads.ts";
 
 /** What a check found, counted; a line for each thing that must not be. */
@@ -82,9 +83,16 @@ async function unfinished(cluster: Cluster): Promise<string[]> {
 /** Whether what was acknowledged is there, once, and nothing else. */
 export async function check(
   cluster: Cluster,
-  options: { load: Load; followers: readonly Follower[]; step: string; since: string; poolId: string },
+  options: {
+    load: Load;
+    journals: Journals;
+    followers: readonly Follower[];
+    step: string;
+    since: string;
+    poolId: string;
+  },
 ): Promise<Verdict> {
-  const { load, followers, step, since, poolId } = options;
+  const { load, journals, followers, step, since, poolId } = options;
   const verdict: Verdict = { lost: 0, doubled: 0, rerun: 0, problems: [] };
   const blame = (kind: "lost" | "doubled", what: string, which: readonly unknown[]) => {
     if (which.length === 0) return;
@@ -131,10 +139,19 @@ export async function check(
     captured.filter(({ changes, row }) => row && row.version > 1 + changes).map(({ mark }) => mark),
   );
 
-  await checkTurns(cluster, poolId, blame);
+  await checkAssignments(cluster, poolId, blame);
+  await checkTurns(cluster, journals, blame);
   await checkFeed(cluster, followers, blame);
   await checkListeners(cluster, blame);
   await checkTicks(cluster, blame);
+  const ended = cluster.members.filter(
+    ({ process: { child } }) => child.exitCode !== null || child.signalCode !== null,
+  );
+  blame(
+    "lost",
+    "processes that ended by themselves",
+    ended.map(({ name }) => name),
+  );
   const [rerun] = await cluster.query<{ count: number }>(
     `SELECT ((SELECT count(*) - count(DISTINCT (organization_id, seq)) FROM witness_receipts WHERE ran_at > $1)
       + (SELECT count(*) - count(DISTINCT scheduled_for) FROM witness_ticks WHERE ran_at > $1))::int AS count`,
@@ -155,23 +172,66 @@ export async function check(
 
 type Blame = (kind: "lost" | "doubled", what: string, which: readonly unknown[]) => void;
 
-/** A pool that goes round gives each member as many as the others, but for the one it has come to. */
-async function checkTurns(cluster: Cluster, poolId: string, blame: Blame): Promise<void> {
+/**
+ * A pool that goes round gives each member as many as the others, but for the one it has come to and for turns that were
+ * taken for a lead which then was not stored.
+ */
+async function checkAssignments(cluster: Cluster, poolId: string, blame: Blame): Promise<void> {
   const members = await cluster.query<{ leads: number }>(
     `SELECT (SELECT count(*)::int FROM leads l WHERE l.assigned_to = (m ->> 'userId')::uuid) AS leads
      FROM assignment_pools p, jsonb_array_elements(p.members) m WHERE p.id = $1`,
     [poolId],
   );
-  const [pool] = await cluster.query<{ position: number }>(
-    "SELECT position FROM assignment_pools WHERE id = $1",
+  const [router] = await cluster.query<{ position: number }>(
+    "SELECT (state -> 'position')::int AS position FROM actors WHERE kind = 'leads.router' AND id = $1",
     [poolId],
   );
   const counts = members.map(({ leads }) => leads);
-  const assigned = counts.reduce((sum, count) => sum + count, 0);
-  const unused = (pool?.position ?? 0) - assigned;
-  if (unused < 0) blame("doubled", "turns handed out twice", [-unused]);
+  const unused = (router?.position ?? 0) - counts.reduce((sum, count) => sum + count, 0);
+  if (unused < 0) blame("doubled", "turns of the pool handed out twice", [-unused]);
   if (Math.max(...counts) - Math.min(...counts) > 1 + Math.max(0, unused))
-    blame("lost", "members' leads out of turn", [counts.join("/")]);
+    blame("lost", "turns of the pool out of order", [counts.join("/")]);
+}
+
+/** Every acknowledged turn of a journal is there once, where it was told to be, and the lines have no holes. */
+async function checkTurns(cluster: Cluster, journals: Journals, blame: Blame): Promise<void> {
+  for (const [journal, acknowledged] of journals.lines) {
+    const turns = await cluster.query<{ line: number; message: string }>(
+      "SELECT line, message_id AS message FROM witness_turns WHERE journal = $1 ORDER BY line",
+      [journal],
+    );
+    const lineOf = new Map(turns.map(({ message, line }) => [message, line]));
+    const lost = [...acknowledged].filter(([message, { line }]) => lineOf.get(message) !== line);
+    blame(
+      "lost",
+      `turns of journal ${journal} lost`,
+      lost.map(([, { line }]) => line),
+    );
+    blame(
+      "doubled",
+      `turns of journal ${journal} twice`,
+      turns.filter(({ message, line }) => lineOf.get(message) !== line).map(({ line }) => line),
+    );
+    blame(
+      "lost",
+      `turns of journal ${journal} out of order`,
+      turns.filter(({ line }, index) => line !== index + 1).map(({ line }) => line),
+    );
+    // a message that was sent after another was answered stands below it
+    let earliestAnswer = Infinity;
+    const overtaken = [...acknowledged.values()]
+      .sort((a, b) => b.line - a.line)
+      .filter(({ begunAt, acknowledgedAt }) => {
+        const isOvertaken = begunAt > earliestAnswer;
+        earliestAnswer = Math.min(earliestAnswer, acknowledgedAt);
+        return isOvertaken;
+      });
+    blame(
+      "lost",
+      `turns of journal ${journal} overtaken`,
+      overtaken.map(({ line }) => line),
+    );
+  }
 }
 
 /** Every follower saw every event once, in order, as it is in the table. */

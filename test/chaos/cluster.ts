@@ -7,6 +7,7 @@ import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/databas
 import { migrate } from "../../mixins/database/migrate.ts";
 import { freePort } from "../../mixins/ports.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
+import { startRedisCluster, type RedisCluster } from "../support/redis.ts";
 import { eventually } from "../support/node.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
@@ -38,24 +39,39 @@ export interface Member {
 export class Cluster {
   readonly members: Member[] = [];
   readonly folder: string;
+  /** Undefined in a cluster without. */
+  readonly redis: RedisCluster | undefined;
   #server: EmbeddedServer;
   #nats: NatsServer;
   #pool: pg.Pool;
   /** Of processes that are gone. */
   readonly #outputs: { name: string; output: string }[] = [];
 
-  private constructor(folder: string, server: EmbeddedServer, nats: NatsServer) {
+  private constructor(
+    folder: string,
+    servers: { server: EmbeddedServer; nats: NatsServer; redis: RedisCluster | undefined },
+  ) {
     this.folder = folder;
-    this.#server = server;
-    this.#nats = nats;
-    this.#pool = openPool(server);
+    this.redis = servers.redis;
+    this.#server = servers.server;
+    this.#nats = servers.nats;
+    this.#pool = openPool(this.#server);
   }
 
-  static async start(size: Size, settings: Record<string, string> = {}): Promise<Cluster> {
+  /** @param options.hasRedis whether a Redis Cluster belongs to it; @param options.settings of every process */
+  static async start(
+    size: Size,
+    options: { hasRedis: boolean; settings: Record<string, string> },
+  ): Promise<Cluster> {
     const folder = mkdtempSync(join(tmpdir(), "sangam-chaos-"));
     chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
-    const [server, nats] = await Promise.all([startEmbeddedPostgres(folder, () => undefined), startNats()]);
-    const cluster = new Cluster(folder, server, nats);
+    const [server, nats, redis] = await Promise.all([
+      startEmbeddedPostgres(folder, () => undefined),
+      startNats(),
+      options.hasRedis ? startRedisCluster() : undefined,
+    ]);
+    const cluster = new Cluster(folder, { server, nats, redis });
+    const settings = { ...options.settings, ...(redis && { REDIS_URL: redis.url }) };
     // a test that is broken off leaves nothing running
     process.once("exit", cluster.#killAll);
     try {
@@ -75,6 +91,9 @@ export class Cluster {
 
   of(role: Role): Member[] {
     return this.members.filter((member) => member.role === role);
+  }
+  get natsUrl(): string {
+    return this.#nats.url;
   }
   get origins(): string[] {
     return this.of("gateway").map((member) => member.process.origin);
@@ -139,13 +158,14 @@ export class Cluster {
     await Promise.all(this.members.map(({ process }) => process.stop()));
     await Promise.all(this.members.flatMap(({ postgres, nats }) => [postgres.close(), nats.close()]));
     await this.#pool.end();
-    await Promise.all([this.#nats.stop(), this.#server.stop()]);
+    await Promise.all([this.#nats.stop(), this.#server.stop(), this.redis?.stop()]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
   readonly #killAll = (): void => {
     for (const { process } of this.members) process.kill("SIGKILL");
     void this.#nats.stop("SIGKILL");
+    this.redis?.signal("SIGKILL");
     const postmaster = this.#postmaster();
     if (postmaster !== undefined) process.kill(postmaster, "SIGINT");
   };

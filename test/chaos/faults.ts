@@ -28,6 +28,11 @@ function victim({ cluster, seeded, say }: Stage, role: Role): Member {
   return member;
 }
 
+function redisOf({ cluster: { redis } }: Stage) {
+  if (!redis) throw new Error("This cluster has no Redis");
+  return redis;
+}
+
 async function ended({ process: { child } }: Member): Promise<void> {
   await eventually(() => child.exitCode !== null || child.signalCode !== null, 60_000);
 }
@@ -156,6 +161,33 @@ export const faults: readonly Fault[] = [
   {
     name: "PostgreSQL killed, recovers from its log",
     run: ({ cluster, seeded }) => cluster.restartPostgres("crash", seeded.between(0, 3_000)),
+  },
+  {
+    name: "Redis master killed",
+    async run(stage) {
+      // any key; which master holds it is chosen with it
+      const port = await redisOf(stage).killMaster(`{${stage.seeded.next()}}`);
+      stage.say(`port ${port}`);
+      await setTimeout(stage.isShort ? 3_000 : 6_000);
+    },
+  },
+  {
+    name: "Redis FLUSHALL",
+    async run(stage) {
+      const flushes = redisOf(stage)
+        .clients()
+        .map((client) => client.flushall());
+      await Promise.allSettled(flushes); // replicas refuse
+    },
+  },
+  {
+    name: "all of Redis gone, back empty",
+    async run(stage) {
+      const redis = redisOf(stage);
+      await redis.stop();
+      await setTimeout(stage.seeded.between(2_000, stage.isShort ? 3_000 : 10_000));
+      await redis.start();
+    },
   },
   partitioned("core", "postgres"),
   partitioned("core", "nats"),

@@ -4,7 +4,7 @@ import { Client, type Answer } from "../support/client.ts";
 import type { Seeded } from "./seeded.ts";
 
 /** How long an operation may go unanswered, with all its repetitions. */
-const patienceMs = 150_000;
+export const patienceMs = 150_000;
 /** A client gives a request up after this long and asks again. */
 const requestTimeoutMs = 10_000;
 const statusesToRepeat = new Set([429, 503, 504]);
@@ -19,7 +19,7 @@ export interface Operation {
   acknowledgedAt: number;
   /** Times it was sent again. */
   repeated: number;
-  answer: Answer;
+  body: unknown;
 }
 
 /**
@@ -40,20 +40,23 @@ export class GoodClient {
   get organizationId(): string {
     return this.#session.organizationId;
   }
+  get userId(): string {
+    return this.#session.userId;
+  }
   get token(): string {
     return this.#session.token ?? "";
   }
 
   async register(): Promise<void> {
     const organization = { organizationName: "Chaos", name: "Admin", email, password };
-    const { answer } = await this.do("register", "POST", "/auth/register", organization);
-    this.#session = new Client("", answer.body as never);
+    const { body } = await this.do("register", "POST", "/auth/register", organization);
+    this.#session = new Client("", body as never);
   }
 
   /** A new access token; the old one may have little time left. */
   async signIn(): Promise<void> {
-    const { answer } = await this.do("sign-in", "POST", "/auth/login", { email, password });
-    this.#session = new Client("", answer.body as never);
+    const { body } = await this.do("sign-in", "POST", "/auth/login", { email, password });
+    this.#session = new Client("", body as never);
   }
 
   /** Repeats until it is done. @throws Error when it is refused for good, or not done in time */
@@ -64,7 +67,7 @@ export class GoodClient {
     for (let repeated = 0; performance.now() - begunAt < patienceMs; repeated++) {
       const answer = await this.#try(method, path, body, headers);
       if (typeof answer !== "string" && answer.status < 300)
-        return { workload, begunAt, acknowledgedAt: performance.now(), repeated, answer };
+        return { workload, begunAt, acknowledgedAt: performance.now(), repeated, body: answer.body };
       last = typeof answer === "string" ? answer : `${answer.status} ${JSON.stringify(answer.body)}`;
       if (typeof answer !== "string" && !isToBeRepeated(answer)) break;
       await setTimeout(this.#seeded.between(50, 400));

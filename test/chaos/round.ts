@@ -4,6 +4,7 @@ import { Cluster, type Size } from "./cluster.ts";
 import { blockMs, type Fault } from "./faults.ts";
 import { followByReading, followBySocket, type Follower } from "./followers.ts";
 import { GoodClient } from "./good-client.ts";
+import { Journals } from "./journals.ts";
 import { Seeded } from "./seeded.ts";
 import { makePool, startLoad, type Load } from "./workloads.ts";
 
@@ -32,7 +33,13 @@ export interface Round {
  */
 export async function runRound(
   seed: number,
-  options: { faults: readonly Fault[]; size: Size; isShort: boolean; say: (line: string) => void },
+  options: {
+    faults: readonly Fault[];
+    size: Size;
+    hasRedis: boolean;
+    isShort: boolean;
+    say: (line: string) => void;
+  },
 ): Promise<Round> {
   const { isShort } = options;
   const seeded = new Seeded(seed);
@@ -43,7 +50,11 @@ export async function runRound(
     round.schedule.push(timed);
     options.say(timed);
   };
-  const cluster = await Cluster.start(options.size, { BLOCK_MS: String(blockMs(isShort)) });
+  const cluster = await Cluster.start(options.size, {
+    hasRedis: options.hasRedis,
+    settings: { BLOCK_MS: String(blockMs(isShort)) },
+  });
+  let journals: Journals | undefined;
   const followers: Follower[] = [];
   try {
     say(`${cluster.members.length} processes run`);
@@ -56,11 +67,12 @@ export async function runRound(
       followBySocket("socket-1", stage),
       followByReading(stage),
     );
+    journals = await Journals.open(stage);
     for (const fault of options.faults) {
       const step = `s${seed}-${round.steps.length}`;
       await client.signIn();
       const failuresBefore = client.failures.length;
-      const load = await startLoad(client, { step, rows: isShort ? 400 : 1_500 });
+      const load = await startLoad(client, journals, { step, rows: isShort ? 400 : 1_500 });
       await setTimeout(seeded.between(300, 2_000));
       say(fault.name);
       const [{ since } = { since: "" }] = await cluster.query<{ since: string }>(
@@ -79,7 +91,7 @@ export async function runRound(
       );
       await load.stop();
       const unquiet = await becomeQuiet(cluster, followers, say);
-      const verdict = await check(cluster, { load, followers, step, since, poolId });
+      const verdict = await check(cluster, { load, journals, followers, step, since, poolId });
       const failures = client.failures.slice(failuresBefore);
       verdict.problems.push(...broken, ...stuck, ...unquiet, ...failures);
       const result: Step = {
@@ -100,6 +112,7 @@ export async function runRound(
     if (round.steps.some(({ problems }) => problems.length > 0)) round.outputs = cluster.saveOutputs();
     return round;
   } finally {
+    await journals?.close();
     await Promise.all(followers.map((follower) => follower.close()));
     await cluster.stop();
   }

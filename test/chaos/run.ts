@@ -42,6 +42,7 @@ for (let seed = first; seed < first + Number(values.rounds); seed++) {
   const round = await runRound(seed, {
     faults: faultsOf(seed),
     size,
+    hasRedis: true,
     isShort: values.short,
     say: (line) => console.log(line),
   });

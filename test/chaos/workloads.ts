@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { eventually } from "../support/node.ts";
 import type { GoodClient, Operation } from "./good-client.ts";
+import type { Journals } from "./journals.ts";
 
 /** What goes on while something breaks, and what of it was acknowledged. */
 export interface Load {
@@ -22,7 +23,11 @@ export const poolSource = "chaos-pool";
 const pauseMs = 40;
 
 /** @param options.step part of every mark; @param options.rows of the file that is imported meanwhile */
-export async function startLoad(client: GoodClient, options: { step: string; rows: number }): Promise<Load> {
+export async function startLoad(
+  client: GoodClient,
+  journals: Journals,
+  options: { step: string; rows: number },
+): Promise<Load> {
   const { step } = options;
   const operations: Operation[] = [];
   const leads: Load["leads"] = new Map();
@@ -33,7 +38,7 @@ export async function startLoad(client: GoodClient, options: { step: string; row
   const perform = async (workload: string, method: string, path: string, body: unknown) => {
     const operation = await client.do(workload, method, path, body);
     operations.push(operation);
-    return operation.answer.body as { id: string };
+    return operation.body as { id: string };
   };
   const capture = async () => {
     const mark = `${step}-capture-${count++}`;
@@ -44,9 +49,12 @@ export async function startLoad(client: GoodClient, options: { step: string; row
   };
   const captureForPool = async () => {
     const mark = `${step}-turn-${count++}`;
-    const { id } = await perform("turns", "POST", "/leads", { lastName: mark, source: poolSource });
+    const { id } = await perform("assignments", "POST", "/leads", { lastName: mark, source: poolSource });
     leads.set(mark, { id, changes: 0 });
     assigned.add(mark);
+  };
+  const append = async () => {
+    operations.push(await journals.append());
   };
   const lane = async (operate: () => Promise<void>) => {
     // a failure is kept by the client and fails the round; the others go on
@@ -57,7 +65,14 @@ export async function startLoad(client: GoodClient, options: { step: string; row
   };
   const rows = Array.from({ length: options.rows }, (_, row) => `${step}-row-${row}`);
   if (rows.length > 0) await importRows(client, step, rows);
-  const lanes = [lane(capture), lane(capture), lane(captureForPool), lane(captureForPool)];
+  const lanes = [
+    lane(capture),
+    lane(capture),
+    lane(captureForPool),
+    lane(captureForPool),
+    lane(append),
+    lane(append),
+  ];
   return {
     operations,
     leads,
@@ -67,7 +82,7 @@ export async function startLoad(client: GoodClient, options: { step: string; row
       const since = performance.now();
       await eventually(
         () =>
-          ["captures", "changes", "turns"].every((kind) =>
+          ["captures", "changes", "assignments", "turns"].every((kind) =>
             operations.some(({ workload, begunAt }) => workload === kind && begunAt > since),
           ),
         150_000,
@@ -93,17 +108,25 @@ export async function makePool(client: GoodClient): Promise<string> {
   const members = [];
   for (let index = 0; index < 5; index++) {
     const user = { name: `Rep ${index}`, email: `rep-${index}@chaos.example`, role: "sales_rep" };
-    const { answer } = await client.do("users", "POST", "/users", {
+    const { body } = await client.do("users", "POST", "/users", {
       ...user,
       password: "correct-horse-battery",
     });
-    members.push({ userId: (answer.body as { id: string }).id, weight: 1 });
+    members.push({ userId: (body as { id: string }).id, weight: 1 });
   }
-  const { answer } = await client.do("pools", "POST", "/assignment-pools", {
+  const { body } = await client.do("pools", "POST", "/assignment-pools", {
     name: "In turn",
     strategy: "round_robin",
     members,
     criteria: [{ field: "source", op: "eq", value: poolSource }],
   });
-  return (answer.body as { id: string }).id;
+  const { id } = body as { id: string };
+  // every core has heard of the pool when each of the last ten leads had a taker
+  let taken = 0;
+  await eventually(async () => {
+    const lead = await client.do("pools", "POST", "/leads", { lastName: "warm-up", source: poolSource });
+    taken = (lead.body as { assignedTo: string | null }).assignedTo === null ? 0 : taken + 1;
+    return taken === 10;
+  }, 60_000);
+  return id;
 }

@@ -14,6 +14,7 @@ test("killed processes and cut connections lose and double nothing that was ackn
   const round = await runRound(1, {
     faults: faults.filter(({ name }) => chosen.includes(name)),
     size: { gateway: 2, core: 2, worker: 2, cron: 1 },
+    hasRedis: false,
     isShort: true,
     say: () => undefined,
   });
