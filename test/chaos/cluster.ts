@@ -82,6 +82,8 @@ export class Cluster {
         Array.from({ length: size[role] }, (_, index) => ({ role, name: `${role}-${index}` })),
       );
       await Promise.all(places.map(({ role, name }) => cluster.#add(role, name, settings)));
+      // in an order that a seed can choose from again
+      cluster.members.sort((a, b) => a.name.localeCompare(b.name));
       return cluster;
     } catch (error) {
       await cluster.stop();
