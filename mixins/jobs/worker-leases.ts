@@ -55,9 +55,9 @@ export class WorkerLeases {
     this.#held.set(workerId, { renewedAt: performance.now(), lose, lost });
   }
 
-  /** Resolves when somebody else has taken the pool's jobs away. */
+  /** Resolves when somebody else has taken the pool's jobs away; at once for a lease that is not held. */
   async whenLost(workerId: string): Promise<void> {
-    return this.#held.get(workerId)?.lost ?? new Promise(() => undefined);
+    await this.#held.get(workerId)?.lost;
   }
 
   /** Makes sure that the lease is alive. @throws when it is not, or cannot be renewed */

@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Logger, run, type Runner, type WorkerEvents } from "graphile-worker";
 import pg from "pg";
 import type { Database } from "../database/database.ts";
@@ -17,6 +18,8 @@ const pollEveryMs = 1000;
 /** A job that still runs this long after the node was told to stop counts as failed and is tried elsewhere. */
 const drainMs = 20_000;
 const batchDelayMs = 5;
+/** A pool that ends by itself, because PostgreSQL was away, is given up after this long: some never come to their end. */
+const longestEndMs = 5_000;
 
 /**
  * The workers of this process: for each shard and queue that has tasks here, a pool of Graphile Worker. Each pool
@@ -103,6 +106,11 @@ class WorkerPool {
       hold = leases.hold(workerId);
       hold.catch(() => undefined); // awaited by each job
     });
+    const { promise: ending, resolve: end } = Promise.withResolvers<void>();
+    events.on("pool:gracefulShutdown", () => {
+      if (!this.#isStopping) end();
+    });
+    events.on("localQueue:init", ({ localQueue }) => surviveRelease(localQueue));
     const runner = await run({
       pgPool: connections,
       noHandleSignals: true,
@@ -134,8 +142,13 @@ class WorkerPool {
       crontab: "",
     });
     this.#runner = runner;
-    const lost = leases.whenLost(workerId).then(() => runner.kill("its lease was lost"));
-    Promise.race([runner.promise, lost])
+    // the lease may not have begun yet, or never will
+    const lost = hold
+      .then(() => leases.whenLost(workerId))
+      .catch(onError)
+      .then(() => runner.kill("its lease was lost"));
+    const givenUp = ending.then(() => sleep(longestEndMs, undefined, { ref: false }));
+    Promise.race([runner.promise, lost, givenUp])
       .catch((error: unknown) => onError(new Error(`workers of ${queue} ended`, { cause: error })))
       .finally(() => {
         leases.release(workerId);
@@ -177,6 +190,19 @@ class WorkerPool {
       jobDuration.labels(task, outcome).observe(secondsSince(start));
     }
   }
+}
+
+/**
+ * A local queue that ends because PostgreSQL is away gives its jobs back in a promise that it then refuses to watch
+ * (graphile-worker 0.18.0): unhandled, its rejection would end the process. The jobs are freed with the pool's lease.
+ */
+function surviveRelease(localQueue: object): void {
+  const queue = localQueue as { background(promise: Promise<void>): void };
+  const watch = queue.background.bind(queue);
+  queue.background = (promise) => {
+    promise.catch(() => undefined);
+    watch(promise);
+  };
 }
 
 /** Graphile Worker tells every job's story; what failed is kept with the job, so only its warnings count here. */

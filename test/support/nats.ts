@@ -7,7 +7,8 @@ import { eventually } from "./node.ts";
 export interface NatsServer {
   port: number;
   url: string;
-  stop(): Promise<void>;
+  /** @param signal default SIGTERM */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /**
@@ -32,8 +33,8 @@ export async function startNats(port?: number, storage?: string): Promise<NatsSe
   return {
     port,
     url: `nats://127.0.0.1:${port}`,
-    async stop() {
-      server.kill("SIGTERM");
+    async stop(signal = "SIGTERM") {
+      server.kill(signal);
       await ended;
     },
   };

@@ -15,10 +15,17 @@ export interface NodeProcess {
   stop(): Promise<number | null>;
 }
 
-/** Starts `services/start.ts` with these settings and waits until it says that it runs. */
-export async function startProcess(name: string, settings: Record<string, string>): Promise<NodeProcess> {
+/**
+ * Starts a program with these settings and waits until it says that it runs.
+ * @param program default: as operators start it
+ */
+export async function startProcess(
+  name: string,
+  settings: Record<string, string>,
+  program = "services/start.ts",
+): Promise<NodeProcess> {
   const [port, metricsPort] = [await freePort(), await freePort()];
-  const child = spawn(process.execPath, ["services/start.ts"], {
+  const child = spawn(process.execPath, [program], {
     env: {
       PATH: process.env.PATH,
       HOST: "127.0.0.1",
@@ -56,7 +63,7 @@ export async function startProcess(name: string, settings: Record<string, string
   return {
     child,
     name,
-    origin: `http://127.0.0.1:${port}`,
+    origin: `http://127.0.0.1:${settings.PORT ?? port}`,
     metricsOrigin: `http://127.0.0.1:${metricsPort}`,
     output: () => output,
     kill: (signal) => void child.kill(signal),

@@ -4,6 +4,9 @@ import type { AddressInfo } from "node:net";
 /** `up`: from the one who connected to the server behind; `down`: the answers. */
 export type Direction = "up" | "down";
 
+const named = (directions: Direction[]): readonly Direction[] =>
+  directions.length > 0 ? directions : ["up", "down"];
+
 /**
  * A TCP proxy on the loopback in front of a port, for faults of the network: a cut connection, a slow one, one that
  * is open but silent. Faults hold for connections that are open and for new ones, until `resume`.
@@ -16,7 +19,7 @@ export class TcpProxy {
   readonly #lost = new Set<Direction>();
   readonly #held: (() => void)[] = [];
   #accepted = 0;
-  #isPaused = false;
+  readonly #paused = new Set<Direction>();
   #isRefusing = false;
   #delayMs = 0;
 
@@ -57,15 +60,14 @@ export class TcpProxy {
     return this.#links.size;
   }
 
-  /** Holds every byte back, in order; `resume` lets them go. */
-  pause(): void {
-    this.#isPaused = true;
+  /** Holds every byte of a direction back, in order; default both. `resume` lets them go: late, as TCP does. */
+  pause(...directions: Direction[]): void {
+    for (const direction of named(directions)) this.#paused.add(direction);
   }
 
   /** Swallows what is sent in a direction, as a network does that drops packets; default both. */
   blackhole(...directions: Direction[]): void {
-    for (const direction of directions.length > 0 ? directions : (["up", "down"] as const))
-      this.#lost.add(direction);
+    for (const direction of named(directions)) this.#lost.add(direction);
   }
 
   /** Delivers every byte this much later. */
@@ -89,7 +91,7 @@ export class TcpProxy {
 
   /** Ends all faults. What a black hole swallowed stays lost. */
   resume(): void {
-    this.#isPaused = false;
+    this.#paused.clear();
     this.#isRefusing = false;
     this.#delayMs = 0;
     this.#lost.clear();
@@ -127,7 +129,7 @@ export class TcpProxy {
 
   #deliver(direction: Direction, send: () => void): void {
     if (this.#lost.has(direction)) return;
-    if (this.#isPaused) this.#held.push(send);
+    if (this.#paused.has(direction)) this.#held.push(send);
     else if (this.#delayMs > 0) setTimeout(send, this.#delayMs);
     else send();
   }
