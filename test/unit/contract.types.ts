@@ -3,7 +3,17 @@ import { actor } from "../../mixins/actors/actor-contract.ts";
 import type { ActorHandlersOf } from "../../mixins/actors/actor-service.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
 import { createService, type Runtime } from "../../mixins/service.ts";
-import { actorOf, record, type Ctx, type HandlersOf } from "../../services/contracts.ts";
+import { job } from "../../mixins/jobs/job-spec.ts";
+import { listener } from "../../mixins/listeners/listener-spec.ts";
+import {
+  actorOf,
+  enqueue,
+  record,
+  type Ctx,
+  type HandlersOf,
+  type JobHandlersOf,
+  type ListenerHandlersOf,
+} from "../../services/contracts.ts";
 
 // Type tests: `npm run types` fails when one of these lines stops being an error, or starts to be one.
 
@@ -49,6 +59,48 @@ export const wrong: HandlersOf<typeof thingsContract> = {
   // @ts-expect-error wrong result
   weigh: () => Promise.resolve({ weight: "heavy" }),
 };
+
+export function jobs(ctx: Ctx<"leads.get">): void {
+  const { tx } = ctx.locals;
+  enqueue(tx, "leads.rescore", { version: 1 }, { key: "k", delayMs: 1000 }); // defaults are optional to whoever adds
+  // @ts-expect-error unknown job
+  enqueue(tx, "leads.rescale", { version: 1 });
+  // @ts-expect-error wrong payload
+  enqueue(tx, "leads.rescore", { version: "one" });
+}
+
+export const watchedContract = defineContract("watched", {
+  actions: {},
+  events: {},
+  jobs: { count: job({ summary: "Counts", payload: z.strictObject({ from: z.number().default(0) }) }) },
+  listeners: {
+    greet: listener({ summary: "Hears of new leads", on: ["lead.created"] }),
+    log: listener({ summary: "Hears all", on: ["*"] }),
+  },
+});
+export const bodies: JobHandlersOf<typeof watchedContract> = {
+  count: (ctx) => {
+    const from: number = ctx.params.from; // the default is applied
+    return Promise.resolve(void from);
+  },
+};
+export const reactions: ListenerHandlersOf<typeof watchedContract> = {
+  greet: (_ctx, event) => {
+    const type: "lead.created" = event.type;
+    const name: string | null = event.data.lead.firstName;
+    // @ts-expect-error a field the event does not have
+    void event.data.contactId;
+    return Promise.resolve(void [type, name]);
+  },
+  log: (_ctx, event) => {
+    if (event.type === "lead.converted") void event.data.contactId;
+    // @ts-expect-error not every event has it
+    void event.data.contactId;
+    return Promise.resolve();
+  },
+};
+// @ts-expect-error a listener has no body
+export const deaf: ListenerHandlersOf<typeof watchedContract> = { log: () => Promise.resolve() };
 
 export async function messages(ctx: Ctx<"leads.get">): Promise<void> {
   const router = actorOf(ctx, "leads.router", ctx.params.id);
