@@ -7,6 +7,7 @@ import type { Shard } from "../database/unit-of-work.ts";
 import { errorType, type FieldError } from "../errors.ts";
 import { jobDuration, secondsSince } from "../metrics.ts";
 import { queues, type QueueName, type StoredJob } from "./job-spec.ts";
+import { surviveStrayRejections } from "./stray-rejections.ts";
 import { WorkerLeases } from "./worker-leases.ts";
 
 /** Runs one job; rejects when it failed. */
@@ -29,6 +30,8 @@ export class WorkerPools {
   readonly #pools: WorkerPool[] = [];
   readonly #leases: WorkerLeases[] = [];
   readonly #connections: pg.Pool[] = [];
+  readonly #onError: (error: Error) => void;
+  #dieAgain: (() => void) | undefined;
 
   /**
    * @param tasks names of the tasks this process can run, by queue
@@ -39,6 +42,7 @@ export class WorkerPools {
     tasks: ReadonlyMap<QueueName, readonly string[]>,
     options: { nodeId: string; run: JobRunner; onError: (error: Error) => void },
   ) {
+    this.#onError = options.onError;
     for (const shard of database.shards) {
       const connections = new pg.Pool({
         connectionString: shard.url,
@@ -58,6 +62,7 @@ export class WorkerPools {
   }
 
   async start(): Promise<void> {
+    this.#dieAgain ??= surviveStrayRejections(this.#onError);
     await Promise.all(this.#leases.map((leases) => leases.start()));
     await Promise.all(this.#pools.map((pool) => pool.start()));
   }
@@ -72,6 +77,7 @@ export class WorkerPools {
     await Promise.all(this.#pools.map((pool) => pool.stop()));
     await Promise.all(this.#leases.map((leases) => leases.stop()));
     await Promise.all(this.#connections.map((connections) => connections.end()));
+    this.#dieAgain?.();
   }
 }
 
@@ -110,7 +116,6 @@ class WorkerPool {
     events.on("pool:gracefulShutdown", () => {
       if (!this.#isStopping) end();
     });
-    events.on("localQueue:init", ({ localQueue }) => surviveRelease(localQueue));
     const runner = await run({
       pgPool: connections,
       noHandleSignals: true,
@@ -190,19 +195,6 @@ class WorkerPool {
       jobDuration.labels(task, outcome).observe(secondsSince(start));
     }
   }
-}
-
-/**
- * A local queue that ends because PostgreSQL is away gives its jobs back in a promise that it then refuses to watch
- * (graphile-worker 0.18.0): unhandled, its rejection would end the process. The jobs are freed with the pool's lease.
- */
-function surviveRelease(localQueue: object): void {
-  const queue = localQueue as { background(promise: Promise<void>): void };
-  const watch = queue.background.bind(queue);
-  queue.background = (promise) => {
-    promise.catch(() => undefined);
-    watch(promise);
-  };
 }
 
 /** Graphile Worker tells every job's story; what failed is kept with the job, so only its warnings count here. */

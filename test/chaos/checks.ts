@@ -28,13 +28,15 @@ export async function becomeQuiet(
   say: (line: string) => void,
 ): Promise<string[]> {
   let toldAt = performance.now();
+  const tell = (left: readonly string[]) => {
+    if (left.length === 0 || performance.now() < toldAt + tellEveryMs) return;
+    toldAt = performance.now();
+    say(`  waits for ${left.join("; ")}`);
+  };
   try {
     await eventually(async () => {
       const left = await unfinished(cluster);
-      if (left.length > 0 && performance.now() > toldAt + tellEveryMs) {
-        toldAt = performance.now();
-        say(`  waits for ${left.join("; ")}`);
-      }
+      tell(left);
       if (left.length > 0) throw new Error(left.join("; "));
       return true;
     }, quietWithinMs);
@@ -42,11 +44,12 @@ export async function becomeQuiet(
       "SELECT max(seq)::int AS head FROM events",
     );
     await eventually(() => {
-      const behind = followers.filter(({ seen }) => (seen.at(-1)?.seq ?? 0) < head);
-      if (behind.length > 0)
-        throw new Error(
-          `the feed ends at ${head}, but ${behind.map(({ name, seen }) => `${name} is at ${seen.at(-1)?.seq ?? 0}`).join(", ")}`,
-        );
+      const behind = followers
+        .map(({ name, seen }) => ({ name, at: seen.at(-1)?.seq ?? 0 }))
+        .filter(({ at }) => at < head)
+        .map(({ name, at }) => `${name} is at ${at} of ${head}`);
+      tell(behind);
+      if (behind.length > 0) throw new Error(behind.join(", "));
       return true;
     }, quietWithinMs);
     return [];

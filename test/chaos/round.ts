@@ -90,6 +90,7 @@ export async function runRound(
         (error: Error) => [`no operation is acknowledged: ${error.message}`],
       );
       await load.stop();
+      say("  load ended");
       const unquiet = await becomeQuiet(cluster, followers, say);
       const verdict = await check(cluster, { load, journals, followers, step, since, poolId });
       const failures = client.failures.slice(failuresBefore);
