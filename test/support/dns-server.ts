@@ -1,7 +1,6 @@
 import { createSocket } from "node:dgram";
 import { Resolver } from "node:dns/promises";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 
 /** A real name server on loopback, with answers that are not to be kept. */
 export interface DnsServer {
