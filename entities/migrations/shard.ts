@@ -2,6 +2,7 @@ import { Migration } from "@mikro-orm/migrations";
 import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
+import { CreateReceivedIds } from "./received-ids.ts";
 import { tenantTable } from "./row-level-security.ts";
 import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
 
@@ -340,4 +341,5 @@ export const shardMigrations = [
   DropImportLeases,
   CommitInGroups,
   CreateActors,
+  CreateReceivedIds,
 ];
