@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { z } from "zod";
+import { parseAllowEntry } from "./outbound/address.ts";
 
 const url = (...protocols: string[]) =>
   z.string().refine(
@@ -26,6 +27,10 @@ const port = z.coerce.number().int().min(0).max(65535);
 const flag = z.enum(["true", "false"]).transform((text) => text === "true");
 const masterKey = z.string().refine((text) => Buffer.from(text, "base64").length === 32, {
   message: "must be 32 bytes in base64 (openssl rand -base64 32)",
+});
+
+const allowEntry = z.string().refine((text) => parseAllowEntry(text) !== undefined, {
+  message: "must list addresses, networks (10.1.0.0/16) or host names (hooks.corp.internal, *.corp.internal)",
 });
 
 /** One setting: how it is validated, its default and what it means. `.env.example` is printed from this table. */
@@ -142,6 +147,11 @@ export const variables = {
     z.coerce.number().int().min(1).optional(),
     "3000",
     "Requests all users of an organization may make together in a minute. Default 30 times RATE_LIMIT_PER_MINUTE.",
+  ),
+  OUTBOUND_ALLOW: variable(
+    list(allowEntry).optional(),
+    "",
+    "What users' hooks may call beyond the public Internet, on any port: addresses, networks, host names (a name: whatever it resolves to). Default nothing.",
   ),
   MAX_IN_FLIGHT: variable(
     z.coerce.number().int().min(1).max(100_000).default(1_500),

@@ -22,7 +22,7 @@ export async function requireOk(response: Response): Promise<Response> {
 }
 
 /** Retry-After, seconds or a date (RFC 9110, 10.2.3), as milliseconds from now. */
-function retryAfterMs(text: string | null): number | undefined {
+export function retryAfterMs(text: string | null): number | undefined {
   if (text === null) return undefined;
   const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);

@@ -12,6 +12,7 @@ import type { Idempotency } from "./database/idempotency.ts";
 import { idempotencyUsed } from "./database/sql-errors.ts";
 import { UnitOfWork, type Shard } from "./database/unit-of-work.ts";
 import type { Env } from "./env.ts";
+import type { OutboundHttp } from "./outbound/http.ts";
 import type { RedisConnections } from "./redis/connections.ts";
 import type { SealedBox } from "./sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
@@ -30,6 +31,8 @@ export interface Runtime {
   redis: RedisConnections | undefined;
   /** Brings messages to actors, wherever they run. */
   actors: ActorClient;
+  /** Calls URLs that users name. */
+  outbound: OutboundHttp;
   /** Seals secrets at rest with MASTER_KEY. */
   sealedBox: SealedBox;
   /** Called after a commit that appended to the feed of this organization. */

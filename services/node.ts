@@ -8,6 +8,8 @@ import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
+import { OutboundHttp } from "../mixins/outbound/http.ts";
+import { OutboundPolicy } from "../mixins/outbound/policy.ts";
 import { requireFreePort } from "../mixins/ports.ts";
 import { RedisConnections } from "../mixins/redis/connections.ts";
 import { OpsServer } from "../mixins/ops-server.ts";
@@ -92,6 +94,8 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
         log: (line) => redisLog.warn(line),
       }));
     if (redis) closers.push(() => redis.close());
+    const outbound = new OutboundHttp(new OutboundPolicy(env.OUTBOUND_ALLOW));
+    closers.push(() => outbound.close());
     const hints = new FeedHints((organizationId) => {
       // a hint that is lost costs the sequencer's next poll, nothing else
       broker.emit("events.appended", { organizationId }).catch(() => undefined);
@@ -102,6 +106,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       database,
       redis,
       actors: new ActorClient(broker, database),
+      outbound,
       sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
       checkResults: env.CHECK_RESULTS,
       contracts: [

@@ -3,6 +3,7 @@ import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { CreateLeadReminders } from "./reminders.ts";
+import { CreateReceivedIds } from "./received-ids.ts";
 import { tenantTable } from "./row-level-security.ts";
 import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
 
@@ -342,4 +343,5 @@ export const shardMigrations = [
   CommitInGroups,
   CreateActors,
   CreateLeadReminders,
+  CreateReceivedIds,
 ];

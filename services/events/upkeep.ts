@@ -1,14 +1,19 @@
 import { forgetOldAnswers } from "../../mixins/actors/actors.repository.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { forgetReceivedIds } from "../../mixins/signed-request.ts";
 import { deleteOldKeys } from "./events.repository.ts";
 
 const rowsAtOnce = 1_000;
 
-/** Forgets idempotency keys and answers of actors after their 24 hours, and after 30 days dead jobs, after 3 the ticks of the clock. */
+/**
+ * Forgets idempotency keys, answers of actors and ids of received messages after their 24 hours, the clock's
+ * ticks after 3 days and dead jobs after 30.
+ */
 export async function cleanUp(database: Database): Promise<void> {
   await eachShard(database, async (shard) => {
     while ((await database.transaction(shard, (tx) => deleteOldKeys(tx, rowsAtOnce))) === rowsAtOnce);
+    while ((await database.transaction(shard, (tx) => forgetReceivedIds(tx, rowsAtOnce))) === rowsAtOnce);
     while (await database.transaction(shard, (tx) => forgetOldAnswers(tx, rowsAtOnce)));
     await database.transaction(shard, (tx) => tx.query({ text: "SELECT forget_old_dead_jobs()" }));
   });
