@@ -3,6 +3,7 @@ import { roles } from "../../mixins/actor.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
+import { apiKeyActions } from "./api-keys.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
 const user = z.strictObject({
@@ -49,7 +50,10 @@ const session = z.strictObject({
 });
 export type SessionView = z.output<typeof session>;
 
-/** Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. */
+/**
+ * Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. An API
+ * key counts as a session of its own, with the key's id.
+ */
 export const sessionRevoked = "session.revoked";
 export interface SessionRevoked {
   sessionId: string;
@@ -122,7 +126,7 @@ export const identityContract = defineContract("identity", {
       summary: "Ends the session of the access token",
       params: z.strictObject({}),
       returns: z.null(),
-      permission: "authenticated",
+      permission: "session",
       rest: "POST /auth/logout",
       status: 204,
     }),
@@ -137,14 +141,14 @@ export const identityContract = defineContract("identity", {
       summary: "The user's sessions that have not ended",
       params: z.strictObject({}),
       returns: z.strictObject({ data: z.array(session) }),
-      permission: "authenticated",
+      permission: "session",
       rest: "GET /auth/sessions",
     }),
     revokeSession: action({
       summary: "Ends a session of the user",
       params: byId,
       returns: z.null(),
-      permission: "authenticated",
+      permission: "session",
       rest: "DELETE /auth/sessions/:id",
       status: 204,
     }),
@@ -194,6 +198,7 @@ export const identityContract = defineContract("identity", {
       permission: "organization:update",
       rest: "PATCH /organization",
     }),
+    ...apiKeyActions,
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),

@@ -18,6 +18,7 @@ export const refreshTokenReused = () =>
 export const notAUser = () => unauthorized("UNAUTHENTICATED", "Only a signed-in user can do this.");
 export const userNotFound = () => appError(404, "USER_NOT_FOUND", "There is no such user.");
 export const sessionNotFound = () => appError(404, "SESSION_NOT_FOUND", "There is no such session.");
+export const apiKeyNotFound = () => appError(404, "API_KEY_NOT_FOUND", "There is no such API key.");
 export const organizationNotFound = () =>
   appError(404, "ORGANIZATION_NOT_FOUND", "There is no such organization.");
 export const lastAdmin = () =>

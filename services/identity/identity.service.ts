@@ -1,4 +1,5 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
+import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
@@ -32,6 +33,11 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  createApiKey,
+  listApiKeys,
+  getApiKey,
+  revokeApiKey,
+  findApiKey,
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
 });

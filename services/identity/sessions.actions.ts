@@ -1,5 +1,5 @@
 import type { ServiceBroker } from "moleculer";
-import { permissionsByRole } from "../../mixins/actor.ts";
+import { can, permissionsByRole } from "../../mixins/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { sessionRevoked, type SessionRevoked } from "./identity.contract.ts";
@@ -17,7 +17,7 @@ export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">
   return {
     user: userView(user),
     organization: organizationView(organization),
-    permissions: [...(permissionsByRole[user.role] ?? [])],
+    permissions: [...(permissionsByRole[user.role] ?? [])].filter((permission) => can(actor, permission)),
   };
 }
 

@@ -1,0 +1,30 @@
+import { Migration } from "@mikro-orm/migrations";
+import { tenantTable } from "./row-level-security.ts";
+
+/** What programs sign in with, on behalf of the user who made it. */
+export class CreateApiKeys extends Migration {
+  override name = "003_create_api_keys";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.api_keys (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  name text NOT NULL,
+  -- finds the key; no secret
+  prefix text NOT NULL UNIQUE,
+  -- SHA-256 of the whole key, in hex
+  hash text NOT NULL,
+  scopes text[] NOT NULL,
+  expires_at timestamptz(3),
+  -- at most a minute behind
+  last_used_at timestamptz(3),
+  revoked_at timestamptz(3),
+  created_at timestamptz(3) NOT NULL,
+  FOREIGN KEY (organization_id, user_id) REFERENCES control.users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX api_keys_by_user ON control.api_keys (organization_id, user_id);
+${tenantTable("control.api_keys", { platform: true })}
+`);
+  }
+}
