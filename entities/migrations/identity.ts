@@ -28,3 +28,19 @@ ${tenantTable("control.api_keys", { platform: true })}
 `);
   }
 }
+
+/** How often somebody failed to prove who they are, of late. */
+export class CreateSignInFailures extends Migration {
+  override name = "004_create_sign_in_failures";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.sign_in_failures (
+  -- SHA-256 of what is counted: an account, an address
+  key text PRIMARY KEY,
+  failures integer NOT NULL,
+  ends_at timestamptz(3) NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON control.sign_in_failures TO sangam_platform;
+`);
+  }
+}

@@ -223,6 +223,12 @@ export const identityContract = defineContract("identity", {
       scope: "platform",
       cron: { schedule: "0 * * * *", missed: "skip" },
     }),
+    forgetSignInFailures: job({
+      summary: "Forgets failed sign-ins that no longer count",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "20 * * * *", missed: "skip" },
+    }),
     announceTrialEnd: job({
       summary: "Tells an organization's feed that its trial has ended",
       payload: z.strictObject({ version: z.number().int(), trialEndedAt: timestamp }),

@@ -3,6 +3,11 @@ import { appError, conflict, invalidField, unauthorized } from "../../mixins/err
 /** The same for an unknown email, a wrong password and an inactive user: it must not tell which. */
 export const invalidCredentials = () =>
   unauthorized("INVALID_CREDENTIALS", "Email or password is wrong, or the user is not active.");
+/** The same whether or not the account exists. */
+export const tooManyAttempts = (retryAfterSeconds: number) =>
+  appError(429, "TOO_MANY_ATTEMPTS", `Too many attempts failed; try again in ${retryAfterSeconds} s.`, {
+    retryAfterSeconds,
+  });
 export const registrationClosed = () =>
   appError(403, "REGISTRATION_CLOSED", "New organizations cannot register here; ask the operator.");
 export const emailTaken = () => conflict("EMAIL_TAKEN", "A user with this email exists.");

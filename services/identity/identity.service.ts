@@ -1,10 +1,11 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
-import type { HandlersOf } from "../contracts.ts";
+import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
+import { forgetFailures } from "./throttle.ts";
 import { TokenIssuer, publicKeys } from "./token-issuer.ts";
 import { announceTrialEnd, expireTrials } from "./trials.jobs.ts";
 import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
@@ -14,7 +15,11 @@ export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
   return createService(identityContract, identityHandlers({ runtime, issuer }), runtime, {
     home: "control",
-    jobs: { expireTrials, announceTrialEnd },
+    jobs: {
+      expireTrials,
+      announceTrialEnd,
+      forgetSignInFailures: (ctx: JobCtx<"identity.forgetSignInFailures">) => forgetFailures(ctx.locals.tx),
+    },
     started: () => issuer.start(),
   });
 };
