@@ -1,5 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
-import { CreateApiKeys, CreateSignInFailures } from "./identity.ts";
+import { CreateApiKeys, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -100,4 +100,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON control.leaders, control.cron_runs TO sa
 }
 
 /** Applied to the control database only, in this order. */
-export const controlMigrations = [CreateControl, CreateCron, CreateApiKeys, CreateSignInFailures];
+export const controlMigrations = [
+  CreateControl,
+  CreateCron,
+  CreateApiKeys,
+  CreateSignInFailures,
+  CreateSecondFactors,
+];

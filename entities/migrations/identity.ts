@@ -44,3 +44,34 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON control.sign_in_failures TO sangam_platf
 `);
   }
 }
+
+/** The second factor of users who turned it on. */
+export class CreateSecondFactors extends Migration {
+  override name = "005_create_second_factors";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.totp_factors (
+  user_id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  sealed_secret bytea NOT NULL,
+  -- null: begun, and asked of nobody
+  confirmed_at timestamptz(3),
+  -- of the last code that was accepted; no code of this step or one before is accepted again
+  last_step bigint NOT NULL DEFAULT 0,
+  created_at timestamptz(3) NOT NULL,
+  FOREIGN KEY (organization_id, user_id) REFERENCES control.users (organization_id, id) ON DELETE CASCADE
+);
+${tenantTable("control.totp_factors", { platform: true })}
+
+-- Those not used yet.
+CREATE TABLE control.recovery_codes (
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  hash text NOT NULL,
+  PRIMARY KEY (user_id, hash),
+  FOREIGN KEY (organization_id, user_id) REFERENCES control.users (organization_id, id) ON DELETE CASCADE
+);
+${tenantTable("control.recovery_codes", { platform: true })}
+`);
+  }
+}

@@ -4,6 +4,7 @@ import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { apiKeyActions } from "./api-keys.contract.ts";
+import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
 const user = z.strictObject({
@@ -108,7 +109,8 @@ export const identityContract = defineContract("identity", {
       params: z.strictObject({
         email,
         password: z.string().max(200),
-        totp: z.string().max(10).optional(),
+        /** Six digits, or a recovery code. */
+        totp: secondFactorCode.optional(),
         ...client,
       }),
       returns: signedIn,
@@ -133,7 +135,12 @@ export const identityContract = defineContract("identity", {
     me: action({
       summary: "The signed-in user, the organization and what the role permits",
       params: z.strictObject({}),
-      returns: z.strictObject({ user, organization, permissions: z.array(z.string()) }),
+      returns: z.strictObject({
+        user,
+        organization,
+        permissions: z.array(z.string()),
+        isMfaOn: z.boolean(),
+      }),
       permission: "authenticated",
       rest: "GET /auth/me",
     }),
@@ -198,6 +205,7 @@ export const identityContract = defineContract("identity", {
       permission: "organization:update",
       rest: "PATCH /organization",
     }),
+    ...secondFactorActions,
     ...apiKeyActions,
     activeUserIds: action({
       summary: "Which of these are active users of the organization",

@@ -1,8 +1,13 @@
 import { appError, conflict, invalidField, unauthorized } from "../../mixins/errors.ts";
 
-/** The same for an unknown email, a wrong password and an inactive user: it must not tell which. */
+/** The same for an unknown email, a wrong password or code and an inactive user: it must not tell which. */
 export const invalidCredentials = () =>
-  unauthorized("INVALID_CREDENTIALS", "Email or password is wrong, or the user is not active.");
+  unauthorized("INVALID_CREDENTIALS", "Email, password or code is wrong, or the user is not active.");
+export const mfaRequired = () =>
+  unauthorized("MFA_REQUIRED", "Send the code of the authenticator app, or a recovery code, as totp.");
+export const mfaAlreadyOn = () => conflict("MFA_ALREADY_ON", "The second factor is on; turn it off first.");
+export const mfaNotEnrolled = () =>
+  conflict("MFA_NOT_ENROLLED", "There is no second factor; enroll one first.");
 /** The same whether or not the account exists. */
 export const tooManyAttempts = (retryAfterSeconds: number) =>
   appError(429, "TOO_MANY_ATTEMPTS", `Too many attempts failed; try again in ${retryAfterSeconds} s.`, {

@@ -3,6 +3,7 @@ import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
 import { forgetFailures } from "./throttle.ts";
@@ -38,6 +39,9 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
+  verifyTotp: (ctx) => verifyTotp(parts.runtime, ctx),
+  disableTotp: (ctx) => disableTotp(parts.runtime, ctx),
   createApiKey,
   listApiKeys,
   getApiKey,

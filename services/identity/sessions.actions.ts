@@ -6,6 +6,7 @@ import { sessionRevoked, type SessionRevoked } from "./identity.contract.ts";
 import { notAUser, sessionNotFound } from "./identity.errors.ts";
 import { getOrganization, getUser } from "./identity.repository.ts";
 import { organizationView, userView } from "./identity.view.ts";
+import { findFactor } from "./second-factor.repository.ts";
 import { endOwnSession, endSession, liveSessions } from "./sessions.repository.ts";
 
 /** The signed-in user, their organization and what their role permits. */
@@ -18,6 +19,7 @@ export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">
     user: userView(user),
     organization: organizationView(organization),
     permissions: [...(permissionsByRole[user.role] ?? [])].filter((permission) => can(actor, permission)),
+    isMfaOn: (await findFactor(tx, user.id))?.isConfirmed ?? false,
   };
 }
 

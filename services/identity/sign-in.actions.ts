@@ -16,6 +16,7 @@ import { isEasilyGuessed } from "./identity.rules.ts";
 import { organizationView, userView } from "./identity.view.ts";
 import { hashPassword, isPassword } from "./passwords.ts";
 import { newRefreshToken, readRefreshToken } from "./refresh-token.ts";
+import { requireSecondFactor } from "./second-factor.actions.ts";
 import { announceEnd } from "./sessions.actions.ts";
 import { endSession, openSession, rotateRefreshToken } from "./sessions.repository.ts";
 import { countFailure, requireRoom, signInCounters } from "./throttle.ts";
@@ -67,7 +68,7 @@ export async function register(
  * refused, the same.
  */
 export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity.login">): Promise<SignedIn> {
-  const { email, password, userAgent, ip } = ctx.params;
+  const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
   const counters = signInCounters(email, ip);
   // a transaction of its own: no connection is held while the password is compared
@@ -83,6 +84,7 @@ export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity
 
   const { tx } = ctx.locals;
   await requireRoom(tx, counters);
+  await requireSecondFactor(runtime, tx, { user: found, code: totp });
   if (!(await noteLogin(tx, found))) throw invalidCredentials();
   const user = await getUser(tx, found.id);
   const organization = await getOrganization(tx, user.organizationId);
