@@ -13,12 +13,15 @@ import { appError, unauthorized } from "./errors.ts";
 /** How access tokens are made; whoever signs and whoever verifies agree here. */
 export const accessToken = { algorithm: "EdDSA", issuer: "sangam", lifetimeSeconds: 600 } as const;
 
-/** What a verified access token says. */
+/** What a verified access token, or API key, says. */
 export interface Claims {
   userId: string;
   organizationId: string;
+  /** The API key's own id, if it is one. */
   sessionId: string;
   role: string;
+  /** Of an API key; see Actor. */
+  scopes?: readonly string[];
   /** Seconds since 1970. */
   expiresAt: number;
 }

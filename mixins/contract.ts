@@ -10,8 +10,11 @@ import type { ListenerSpec } from "./listeners/listener-spec.ts";
 import type { Meta } from "./meta.ts";
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-/** `leads:create`; `authenticated` needs any valid token; `public` needs none; `system` is jobs and timers alone. */
-export type Permission = `${string}:${string}` | "authenticated" | "public" | "system";
+/**
+ * `leads:create`; `authenticated` needs any valid token; `session` one that is no API key; `public` needs none;
+ * `system` is jobs and timers alone.
+ */
+export type Permission = `${string}:${string}` | "authenticated" | "session" | "public" | "system";
 
 /** Everything the rest of the system knows about one action. */
 export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
@@ -28,6 +31,11 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   status?: 200 | 201 | 202 | 204;
   /** `multipart`: the file arrives as `ctx.stream`; `download`: the result is a readable stream. Default `json`. */
   transfer?: "json" | "multipart" | "download";
+  /**
+   * What of the result is kept under an Idempotency-Key and answered again, where the result holds a secret that is
+   * shown once. Default: the result.
+   */
+  kept?(result: z.input<R>): z.input<R>;
   /** What a download is called and is. */
   file?(params: z.output<P>): { name: string; type: string };
 }

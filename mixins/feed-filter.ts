@@ -47,7 +47,8 @@ export function feedFilter(actor: Actor, types?: readonly string[]): (event: Fil
 
 function mayReadKind(actor: Actor, kind: string): boolean {
   const permission = readPermissions.get(kind);
-  return permission === undefined ? overseers.includes(actor.role) : can(actor, permission);
+  if (permission !== undefined) return can(actor, permission);
+  return overseers.includes(actor.role) && actor.scopes === undefined;
 }
 
 function typeTest(types: readonly string[] | undefined): (type: string) => boolean {

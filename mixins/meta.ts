@@ -6,6 +6,8 @@ export interface Meta {
   userId?: string;
   sessionId?: string;
   role?: string;
+  /** Of an API key; see Actor. */
+  scopes?: readonly string[] | undefined;
   requestId?: string;
   traceparent?: string;
   /** Key and fingerprint of the request; taken by the first command and not passed on. */

@@ -174,8 +174,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
     // an upload may break while the call is refused, when nobody listens to it yet
     ctx.stream?.on("error", () => undefined);
     try {
-      const { organizationId = "", userId = null, role = "", idempotency } = ctx.meta;
-      const actor = { organizationId, userId, role };
+      const { organizationId = "", userId = null, role = "", scopes, idempotency } = ctx.meta;
+      const actor = { organizationId, userId, role, scopes };
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
       if (!parsed.success) throw invalid(fieldErrors(parsed.error));
@@ -197,7 +197,7 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
           throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
         // the caller has been told that it failed: what can still be left undone is
         if (!tx.scope.readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
-        await tx.commit(result);
+        await tx.commit(spec.kept ? spec.kept(result) : result);
       } catch (error) {
         await tx.rollback();
         if (errorType(error) !== idempotencyUsed || !idempotency) throw error;

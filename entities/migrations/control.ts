@@ -1,4 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
+import { CreateApiKeys, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -99,4 +100,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON control.leaders, control.cron_runs TO sa
 }
 
 /** Applied to the control database only, in this order. */
-export const controlMigrations = [CreateControl, CreateCron];
+export const controlMigrations = [
+  CreateControl,
+  CreateCron,
+  CreateApiKeys,
+  CreateSignInFailures,
+  CreateSecondFactors,
+];

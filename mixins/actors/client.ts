@@ -149,12 +149,12 @@ export class ActorClient {
     const timeoutMs = Math.max(1, envelope.expiresAt - this.lease.now());
     const local = target === this.nodeId ? this.#local.get(service) : undefined;
     if (local) return withTimeout(timeoutMs, deliverTo(local, envelope, meta));
-    const { requestId, traceparent, organizationId, userId, role } = meta;
+    const { requestId, traceparent, organizationId, userId, role, scopes } = meta;
     try {
       return await this.#broker.call<Answer, Envelope>(`${service}.actors.turn`, envelope, {
         nodeID: target,
         timeout: timeoutMs,
-        meta: { requestId, traceparent, organizationId, userId, role },
+        meta: { requestId, traceparent, organizationId, userId, role, scopes },
       });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -171,8 +171,8 @@ const serviceOf = (kind: string): string => kind.slice(0, kind.indexOf("."));
 /** Hands an envelope to a host of this process. */
 export function deliverTo(host: LocalHost, envelope: Envelope, meta: Meta): Promise<Answer> {
   const { address, ...message } = envelope;
-  const { userId, role = "", requestId, traceparent } = meta;
-  const sender = { organizationId: address.organizationId, userId: userId ?? null, role };
+  const { userId, role = "", scopes, requestId, traceparent } = meta;
+  const sender = { organizationId: address.organizationId, userId: userId ?? null, role, scopes };
   const origin = {
     ...(userId === undefined ? {} : { userId }),
     ...(requestId === undefined ? {} : { requestId }),

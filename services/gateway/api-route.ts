@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import { requirePermission } from "../../mixins/actor.ts";
 import type { Claims } from "../../mixins/access-token.ts";
+import { isApiKey } from "../../mixins/api-key.ts";
 import type { Meta } from "../../mixins/meta.ts";
 import { unauthorized } from "../../mixins/errors.ts";
 import { sendProblem } from "./problem.ts";
@@ -29,7 +30,8 @@ const maxBodyBytes = 1024 * 1024;
 
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
-  authenticate(token: string): Promise<Claims>;
+  /** @param ofStranger called before a credential that was never seen here is looked up */
+  authenticate(credential: string, ofStranger: () => Promise<void>): Promise<Claims>;
   rateLimit: RateLimit;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
@@ -95,18 +97,30 @@ export function apiRoute(parts: {
       await parts.rateLimit.takeAddress(request.clientAddress, response);
       return;
     }
-    const [scheme, token] = request.headers.authorization?.split(" ") ?? [];
-    if (scheme?.toLowerCase() !== "bearer" || !token)
-      throw unauthorized("UNAUTHENTICATED", "Sign in first: send Authorization: Bearer <access token>.");
-    const claims = await parts.authenticate(token);
+    const claims = await parts.authenticate(credentialOf(request), () =>
+      parts.rateLimit.takeAddress(request.clientAddress, response),
+    );
     ctx.meta.organizationId = claims.organizationId;
     ctx.meta.userId = claims.userId;
     ctx.meta.sessionId = claims.sessionId;
     ctx.meta.role = claims.role;
+    if (claims.scopes) ctx.meta.scopes = claims.scopes;
     await parts.rateLimit.takeMember(claims.userId, claims.organizationId, response);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(claims, route.spec.permission);
   }
+}
+
+/** The access token, or API key, of a request. @throws 401 UNAUTHENTICATED without one */
+function credentialOf({ headers }: GatewayRequest): string {
+  const [scheme, token] = headers.authorization?.split(" ") ?? [];
+  if (scheme?.toLowerCase() === "bearer" && token) return token;
+  const apiKey = headers["x-api-key"];
+  if (headers.authorization === undefined && typeof apiKey === "string" && isApiKey(apiKey)) return apiKey;
+  throw unauthorized(
+    "UNAUTHENTICATED",
+    "Sign in first: send Authorization: Bearer <access token>, or X-API-Key.",
+  );
 }
 
 /** Status, ETag and Location of a success. */

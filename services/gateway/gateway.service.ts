@@ -3,6 +3,7 @@ import type { Server, ServerResponse } from "node:http";
 import type { Context, Service, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import { AccessTokens } from "../../mixins/access-token.ts";
+import { ApiKeys, isApiKey } from "../../mixins/api-key.ts";
 import { httpDuration, secondsSince } from "../../mixins/metrics.ts";
 import { continueTrace } from "../../mixins/trace.ts";
 import type { Runtime } from "../../mixins/service.ts";
@@ -36,6 +37,7 @@ const keepAliveTimeoutMs = 65_000;
 export default (runtime: Runtime): ServiceSchema => {
   const { env } = runtime;
   let tokens: AccessTokens;
+  let apiKeys: ApiKeys;
   let realtime: Realtime;
   let shedding: LoadShedding;
   let drain: Drain;
@@ -65,6 +67,7 @@ export default (runtime: Runtime): ServiceSchema => {
     events: {
       "session.revoked"(ctx: Context<{ sessionId: string }>) {
         tokens.revokeSession(ctx.params.sessionId);
+        apiKeys.forget(ctx.params.sessionId);
         realtime.onSessionRevoked(ctx.params);
       },
       "feed.advanced"(ctx: Context<FeedAdvanced>) {
@@ -115,7 +118,9 @@ export default (runtime: Runtime): ServiceSchema => {
       const addRoute = (route: object) =>
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
-      const authenticate = (token: string) => tokens.verify(token);
+      apiKeys = new ApiKeys((key) => broker.call("identity.findApiKey", key));
+      const authenticate = (credential: string, ofStranger?: () => Promise<void>) =>
+        isApiKey(credential) ? apiKeys.verify(credential, ofStranger) : tokens.verify(credential);
       const rateLimit = new RateLimit({
         perMinute: env.RATE_LIMIT_PER_MINUTE,
         perMinuteOfOrganization: env.RATE_LIMIT_PER_MINUTE_ORGANIZATION,

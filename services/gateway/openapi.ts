@@ -24,10 +24,13 @@ export function openApiDocument(version: string): Json {
       description: "A realtime CRM. Errors are RFC 9457 problems with a stable `code`.",
     },
     servers: [{ url: "/api/v1" }],
-    security: [{ bearer: [] }],
+    security: [{ bearer: [] }, { apiKey: [] }],
     paths,
     components: {
-      securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+      securitySchemes: {
+        bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
+        apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
+      },
       schemas: { Problem: schemaOf(problem, "output") },
     },
   };
@@ -68,6 +71,7 @@ function operation(route: Route): Json {
     tags: [route.action.split(".")[0]],
     "x-permission": spec.permission,
     ...(spec.permission === "public" ? { security: [] } : {}),
+    ...(spec.permission === "session" ? { security: [{ bearer: [] }] } : {}),
     parameters,
     ...(hasBody && named.length > 0 ? { requestBody: requestBody(route, named, properties, required) } : {}),
     responses: {

@@ -3,6 +3,8 @@ import { roles } from "../../mixins/actor.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
+import { apiKeyActions } from "./api-keys.contract.ts";
+import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
 const user = z.strictObject({
@@ -49,7 +51,10 @@ const session = z.strictObject({
 });
 export type SessionView = z.output<typeof session>;
 
-/** Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. */
+/**
+ * Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. An API
+ * key counts as a session of its own, with the key's id.
+ */
 export const sessionRevoked = "session.revoked";
 export interface SessionRevoked {
   sessionId: string;
@@ -104,7 +109,8 @@ export const identityContract = defineContract("identity", {
       params: z.strictObject({
         email,
         password: z.string().max(200),
-        totp: z.string().max(10).optional(),
+        /** Six digits, or a recovery code. */
+        totp: secondFactorCode.optional(),
         ...client,
       }),
       returns: signedIn,
@@ -122,14 +128,19 @@ export const identityContract = defineContract("identity", {
       summary: "Ends the session of the access token",
       params: z.strictObject({}),
       returns: z.null(),
-      permission: "authenticated",
+      permission: "session",
       rest: "POST /auth/logout",
       status: 204,
     }),
     me: action({
       summary: "The signed-in user, the organization and what the role permits",
       params: z.strictObject({}),
-      returns: z.strictObject({ user, organization, permissions: z.array(z.string()) }),
+      returns: z.strictObject({
+        user,
+        organization,
+        permissions: z.array(z.string()),
+        isMfaOn: z.boolean(),
+      }),
       permission: "authenticated",
       rest: "GET /auth/me",
     }),
@@ -137,14 +148,14 @@ export const identityContract = defineContract("identity", {
       summary: "The user's sessions that have not ended",
       params: z.strictObject({}),
       returns: z.strictObject({ data: z.array(session) }),
-      permission: "authenticated",
+      permission: "session",
       rest: "GET /auth/sessions",
     }),
     revokeSession: action({
       summary: "Ends a session of the user",
       params: byId,
       returns: z.null(),
-      permission: "authenticated",
+      permission: "session",
       rest: "DELETE /auth/sessions/:id",
       status: 204,
     }),
@@ -194,6 +205,8 @@ export const identityContract = defineContract("identity", {
       permission: "organization:update",
       rest: "PATCH /organization",
     }),
+    ...secondFactorActions,
+    ...apiKeyActions,
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),
@@ -217,6 +230,12 @@ export const identityContract = defineContract("identity", {
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "0 * * * *", missed: "skip" },
+    }),
+    forgetSignInFailures: job({
+      summary: "Forgets failed sign-ins that no longer count",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "20 * * * *", missed: "skip" },
     }),
     announceTrialEnd: job({
       summary: "Tells an organization's feed that its trial has ended",

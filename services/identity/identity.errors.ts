@@ -1,8 +1,18 @@
 import { appError, conflict, invalidField, unauthorized } from "../../mixins/errors.ts";
 
-/** The same for an unknown email, a wrong password and an inactive user: it must not tell which. */
+/** The same for an unknown email, a wrong password or code and an inactive user: it must not tell which. */
 export const invalidCredentials = () =>
-  unauthorized("INVALID_CREDENTIALS", "Email or password is wrong, or the user is not active.");
+  unauthorized("INVALID_CREDENTIALS", "Email, password or code is wrong, or the user is not active.");
+export const mfaRequired = () =>
+  unauthorized("MFA_REQUIRED", "Send the code of the authenticator app, or a recovery code, as totp.");
+export const mfaAlreadyOn = () => conflict("MFA_ALREADY_ON", "The second factor is on; turn it off first.");
+export const mfaNotEnrolled = () =>
+  conflict("MFA_NOT_ENROLLED", "There is no second factor; enroll one first.");
+/** The same whether or not the account exists. */
+export const tooManyAttempts = (retryAfterSeconds: number) =>
+  appError(429, "TOO_MANY_ATTEMPTS", `Too many attempts failed; try again in ${retryAfterSeconds} s.`, {
+    retryAfterSeconds,
+  });
 export const registrationClosed = () =>
   appError(403, "REGISTRATION_CLOSED", "New organizations cannot register here; ask the operator.");
 export const emailTaken = () => conflict("EMAIL_TAKEN", "A user with this email exists.");
@@ -18,6 +28,7 @@ export const refreshTokenReused = () =>
 export const notAUser = () => unauthorized("UNAUTHENTICATED", "Only a signed-in user can do this.");
 export const userNotFound = () => appError(404, "USER_NOT_FOUND", "There is no such user.");
 export const sessionNotFound = () => appError(404, "SESSION_NOT_FOUND", "There is no such session.");
+export const apiKeyNotFound = () => appError(404, "API_KEY_NOT_FOUND", "There is no such API key.");
 export const organizationNotFound = () =>
   appError(404, "ORGANIZATION_NOT_FOUND", "There is no such organization.");
 export const lastAdmin = () =>

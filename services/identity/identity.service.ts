@@ -1,9 +1,12 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
-import type { HandlersOf } from "../contracts.ts";
+import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
+import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
+import { forgetFailures } from "./throttle.ts";
 import { TokenIssuer, publicKeys } from "./token-issuer.ts";
 import { announceTrialEnd, expireTrials } from "./trials.jobs.ts";
 import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
@@ -13,7 +16,11 @@ export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
   return createService(identityContract, identityHandlers({ runtime, issuer }), runtime, {
     home: "control",
-    jobs: { expireTrials, announceTrialEnd },
+    jobs: {
+      expireTrials,
+      announceTrialEnd,
+      forgetSignInFailures: (ctx: JobCtx<"identity.forgetSignInFailures">) => forgetFailures(ctx.locals.tx),
+    },
     started: () => issuer.start(),
   });
 };
@@ -32,6 +39,14 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
+  verifyTotp: (ctx) => verifyTotp(parts.runtime, ctx),
+  disableTotp: (ctx) => disableTotp(parts.runtime, ctx),
+  createApiKey,
+  listApiKeys,
+  getApiKey,
+  revokeApiKey,
+  findApiKey,
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
 });

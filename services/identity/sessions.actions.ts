@@ -1,11 +1,12 @@
 import type { ServiceBroker } from "moleculer";
-import { permissionsByRole } from "../../mixins/actor.ts";
+import { can, permissionsByRole } from "../../mixins/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { sessionRevoked, type SessionRevoked } from "./identity.contract.ts";
 import { notAUser, sessionNotFound } from "./identity.errors.ts";
 import { getOrganization, getUser } from "./identity.repository.ts";
 import { organizationView, userView } from "./identity.view.ts";
+import { findFactor } from "./second-factor.repository.ts";
 import { endOwnSession, endSession, liveSessions } from "./sessions.repository.ts";
 
 /** The signed-in user, their organization and what their role permits. */
@@ -17,7 +18,8 @@ export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">
   return {
     user: userView(user),
     organization: organizationView(organization),
-    permissions: [...(permissionsByRole[user.role] ?? [])],
+    permissions: [...(permissionsByRole[user.role] ?? [])].filter((permission) => can(actor, permission)),
+    isMfaOn: (await findFactor(tx, user.id))?.isConfirmed ?? false,
   };
 }
 

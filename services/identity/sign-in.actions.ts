@@ -16,8 +16,10 @@ import { isEasilyGuessed } from "./identity.rules.ts";
 import { organizationView, userView } from "./identity.view.ts";
 import { hashPassword, isPassword } from "./passwords.ts";
 import { newRefreshToken, readRefreshToken } from "./refresh-token.ts";
+import { requireSecondFactor } from "./second-factor.actions.ts";
 import { announceEnd } from "./sessions.actions.ts";
 import { endSession, openSession, rotateRefreshToken } from "./sessions.repository.ts";
+import { countFailure, requireRoom, signInCounters } from "./throttle.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
 
 /** What signing in needs beyond its transaction. */
@@ -61,18 +63,28 @@ export async function register(
   return signedIn(issuer, user, organization, session);
 }
 
-/** Signs a user in. An unknown email takes as long as a wrong password, and is answered the same. */
+/**
+ * Signs a user in. An unknown email takes as long as a wrong password, and is answered, and after too many failures
+ * refused, the same.
+ */
 export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity.login">): Promise<SignedIn> {
-  const { email, password, userAgent, ip } = ctx.params;
+  const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
+  const counters = signInCounters(email, ip);
   // a transaction of its own: no connection is held while the password is compared
-  const found = await database.transaction({ platform: database.control }, (tx) =>
-    findUserByEmail(tx, email),
-  );
+  const found = await database.transaction({ platform: database.control }, async (tx) => {
+    await requireRoom(tx, counters);
+    return findUserByEmail(tx, email);
+  });
   const isRight = await isPassword(password, found?.isActive ? found.passwordHash : undefined);
-  if (!found || !isRight) throw invalidCredentials();
+  if (!found || !isRight) {
+    await countFailure(database, counters);
+    throw invalidCredentials();
+  }
 
   const { tx } = ctx.locals;
+  await requireRoom(tx, counters);
+  await requireSecondFactor(runtime, tx, { user: found, code: totp });
   if (!(await noteLogin(tx, found))) throw invalidCredentials();
   const user = await getUser(tx, found.id);
   const organization = await getOrganization(tx, user.organizationId);

@@ -7,6 +7,7 @@ import { lastAdmin, passwordTooCommon } from "./identity.errors.ts";
 import { flushUser, getUser, hasOtherAdmin, lockAdmins } from "./identity.repository.ts";
 import { isEasilyGuessed, removesAdmin, whySessionsEnd } from "./identity.rules.ts";
 import { userRowView, userView, type UserRow } from "./identity.view.ts";
+import { restrictKeysOf } from "./api-keys.repository.ts";
 import { hashPassword } from "./passwords.ts";
 import { announceEnd } from "./sessions.actions.ts";
 import { endSessionsOf } from "./sessions.repository.ts";
@@ -53,6 +54,7 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
   await tx.em.flush();
   const endReason = whySessionsEnd(before, after);
   if (endReason) announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, endReason));
+  if (endReason) announceEnd(ctx.broker, tx, await restrictKeysOf(tx, id, endReason));
   return userView(user);
 }
 

@@ -53,6 +53,7 @@ test("every table without one is known to hold nothing of a tenant", async () =>
     "control.cron_runs",
     "control.leaders",
     "control.shard_map",
+    "control.sign_in_failures",
     "control.signing_keys",
     "control_migrations",
     "node_leases",

@@ -48,8 +48,8 @@ export class Connection {
   }
 
   get actor(): Actor {
-    const { organizationId, userId, role } = this.#claims;
-    return { organizationId, userId, role };
+    const { organizationId, userId, role, scopes } = this.#claims;
+    return { organizationId, userId, role, scopes };
   }
 
   /**

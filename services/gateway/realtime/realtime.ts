@@ -234,7 +234,8 @@ export class Realtime {
     const revoked = await this.#database.transaction({ platform: control }, (tx) =>
       tx.query<{ id: string }>({
         name: "revoked_sessions",
-        text: "SELECT id FROM control.sessions WHERE id = ANY ($1) AND revoked_at IS NOT NULL",
+        text: `SELECT id FROM control.sessions WHERE id = ANY ($1) AND revoked_at IS NOT NULL
+          UNION ALL SELECT id FROM control.api_keys WHERE id = ANY ($1) AND revoked_at IS NOT NULL`,
         values: [sessionIds],
       }),
     );

@@ -22,13 +22,13 @@ const ttlMs = 10_000;
 export function recordFinder(broker: ServiceBroker): FindRecord {
   const found = new LRUCache<string, RecordOwner>({ max: 20_000, ttl: ttlMs });
   return async (caller, kind, id) => {
-    const { organizationId, userId, role } = caller;
-    const key = [organizationId, userId, role, kind, id].join("|");
+    const { organizationId, userId, role, scopes } = caller;
+    const key = [organizationId, userId, role, scopes?.join(), kind, id].join("|");
     const known = found.get(key);
     if (known) return known;
     const reader = readers[kind];
     if (!reader) throw appError(404, "RECORD_NOT_FOUND", "There is no such record.");
-    const meta = { organizationId, userId, role };
+    const meta = { organizationId, userId, role, ...(scopes ? { scopes } : {}) };
     const { assignedTo = null } = await broker.call<Partial<RecordOwner>, { id: string }>(
       reader.action,
       { id },

@@ -1,0 +1,77 @@
+import { Migration } from "@mikro-orm/migrations";
+import { tenantTable } from "./row-level-security.ts";
+
+/** What programs sign in with, on behalf of the user who made it. */
+export class CreateApiKeys extends Migration {
+  override name = "003_create_api_keys";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.api_keys (
+  id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  name text NOT NULL,
+  -- finds the key; no secret
+  prefix text NOT NULL UNIQUE,
+  -- SHA-256 of the whole key, in hex
+  hash text NOT NULL,
+  scopes text[] NOT NULL,
+  expires_at timestamptz(3),
+  -- at most a minute behind
+  last_used_at timestamptz(3),
+  revoked_at timestamptz(3),
+  created_at timestamptz(3) NOT NULL,
+  FOREIGN KEY (organization_id, user_id) REFERENCES control.users (organization_id, id) ON DELETE CASCADE
+);
+CREATE INDEX api_keys_by_user ON control.api_keys (organization_id, user_id);
+${tenantTable("control.api_keys", { platform: true })}
+`);
+  }
+}
+
+/** How often somebody failed to prove who they are, of late. */
+export class CreateSignInFailures extends Migration {
+  override name = "004_create_sign_in_failures";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.sign_in_failures (
+  -- SHA-256 of what is counted: an account, an address
+  key text PRIMARY KEY,
+  failures integer NOT NULL,
+  ends_at timestamptz(3) NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON control.sign_in_failures TO sangam_platform;
+`);
+  }
+}
+
+/** The second factor of users who turned it on. */
+export class CreateSecondFactors extends Migration {
+  override name = "005_create_second_factors";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.totp_factors (
+  user_id uuid PRIMARY KEY,
+  organization_id uuid NOT NULL,
+  sealed_secret bytea NOT NULL,
+  -- null: begun, and asked of nobody
+  confirmed_at timestamptz(3),
+  -- of the last code that was accepted; no code of this step or one before is accepted again
+  last_step bigint NOT NULL DEFAULT 0,
+  created_at timestamptz(3) NOT NULL,
+  FOREIGN KEY (organization_id, user_id) REFERENCES control.users (organization_id, id) ON DELETE CASCADE
+);
+${tenantTable("control.totp_factors", { platform: true })}
+
+-- Those not used yet.
+CREATE TABLE control.recovery_codes (
+  organization_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  hash text NOT NULL,
+  PRIMARY KEY (user_id, hash),
+  FOREIGN KEY (organization_id, user_id) REFERENCES control.users (organization_id, id) ON DELETE CASCADE
+);
+${tenantTable("control.recovery_codes", { platform: true })}
+`);
+  }
+}

@@ -1,0 +1,103 @@
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { invalidField } from "../../mixins/errors.ts";
+import type { Runtime } from "../../mixins/service.ts";
+import type { User } from "../../entities/control.ts";
+import type { Ctx, Result } from "../contracts.ts";
+import {
+  invalidCredentials,
+  mfaAlreadyOn,
+  mfaNotEnrolled,
+  mfaRequired,
+  notAUser,
+} from "./identity.errors.ts";
+import { getUser } from "./identity.repository.ts";
+import { isPassword } from "./passwords.ts";
+import {
+  confirmFactor,
+  findFactor,
+  openSeed,
+  removeFactor,
+  replaceRecoveryCodes,
+  replaceSeed,
+  useCode,
+} from "./second-factor.repository.ts";
+import { countFailure, requireRoom, secondFactorCounters } from "./throttle.ts";
+import { newRecoveryCodes, newSeed, stepOf } from "./totp.ts";
+
+/** Keeps a new seed for the user, sealed. */
+export async function enrollTotp(
+  { sealedBox }: Runtime,
+  ctx: Ctx<"identity.enrollTotp">,
+): Promise<Result<"identity.enrollTotp">> {
+  const { tx, actor } = ctx.locals;
+  if (actor.userId === null) throw notAUser();
+  const user = await getUser(tx, actor.userId);
+  const { secret, uri } = newSeed(user.email);
+  if (!(await replaceSeed(tx, sealedBox, user.id, secret))) throw mfaAlreadyOn();
+  return { secret, uri };
+}
+
+/** Turns the second factor on. The user's sessions go on. */
+export async function verifyTotp(
+  { sealedBox }: Runtime,
+  ctx: Ctx<"identity.verifyTotp">,
+): Promise<Result<"identity.verifyTotp">> {
+  const { tx, actor } = ctx.locals;
+  if (actor.userId === null) throw notAUser();
+  const factor = await findFactor(tx, actor.userId);
+  if (!factor) throw mfaNotEnrolled();
+  if (factor.isConfirmed) throw mfaAlreadyOn();
+  const step = stepOf(ctx.params.code, openSeed(sealedBox, actor.userId, factor), tx.now);
+  if (step === null)
+    throw invalidField("code", "wrong_code", "This is not the code the app shows now; try the next one.");
+  if (!(await confirmFactor(tx, actor.userId, step))) throw mfaAlreadyOn();
+  const recoveryCodes = newRecoveryCodes();
+  await replaceRecoveryCodes(tx, actor.userId, recoveryCodes);
+  return { recoveryCodes };
+}
+
+/** Turns the second factor off, for somebody who has both factors. The user's sessions go on. */
+export async function disableTotp(
+  { database, sealedBox }: Runtime,
+  ctx: Ctx<"identity.disableTotp">,
+): Promise<null> {
+  const { tx, actor } = ctx.locals;
+  const { password, code } = ctx.params;
+  const { userId, organizationId } = actor;
+  if (userId === null) throw notAUser();
+  const counters = secondFactorCounters(userId);
+  await database.transaction({ platform: database.control }, (before) => requireRoom(before, counters));
+  // a transaction of its own: no connection is held while the password is compared
+  const user = await database.transaction({ control: organizationId }, (before) => getUser(before, userId));
+  const isRight = await isPassword(password, user.isActive ? user.passwordHash : undefined);
+  const factor = isRight ? await findFactor(tx, userId) : null;
+  if (isRight && !factor?.isConfirmed) throw mfaNotEnrolled();
+  if (!factor || !(await useCode(tx, sealedBox, { userId, factor, code }))) {
+    await tx.rollback();
+    await countFailure(database, counters);
+    throw invalidCredentials();
+  }
+  await removeFactor(tx, userId);
+  return null;
+}
+
+/**
+ * Asks for the second factor of a user whose password was right, if there is one, and uses its code up in `tx`.
+ * @throws 401 MFA_REQUIRED without a code, INVALID_CREDENTIALS for a wrong one; 429 TOO_MANY_ATTEMPTS
+ */
+export async function requireSecondFactor(
+  { database, sealedBox }: Runtime,
+  tx: UnitOfWork,
+  { user, code }: { user: User; code: string | undefined },
+): Promise<void> {
+  const factor = await findFactor(tx, user.id);
+  if (!factor?.isConfirmed) return;
+  if (code === undefined || code === "") throw mfaRequired();
+  const counters = secondFactorCounters(user.id);
+  await requireRoom(tx, counters);
+  if (await useCode(tx, sealedBox, { userId: user.id, factor, code })) return;
+  // counting needs a connection: this one is given back, with the lock of a code that was used before
+  await tx.rollback();
+  await countFailure(database, counters);
+  throw invalidCredentials();
+}
