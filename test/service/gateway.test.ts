@@ -206,6 +206,8 @@ describe("another organization", () => {
       users: mine.userId,
       imports: lead.id,
       auth: lead.id,
+      jobs: "1",
+      "api-keys": lead.id,
     };
     const bodies: Record<string, object> = {
       "leads.assign": { userId: theirs.userId },
@@ -213,6 +215,7 @@ describe("another organization", () => {
       "leads.update": { firstName: "Stolen" },
       "identity.updateUser": { name: "Stolen" },
       "leads.updatePool": { name: "Stolen" },
+      "leads.createReminder": { remindAt: new Date().toISOString() },
     };
     const walked = routes.filter((route) => route.path.includes("/:id"));
     expect(walked.length).toBeGreaterThan(10);
@@ -220,7 +223,7 @@ describe("another organization", () => {
       const id = ids[route.path.split("/")[1] as string] as string;
       const answer = await theirs.send(
         route.method,
-        route.path.replace(":id", id),
+        route.path.replace(":id", id).replace(/:\w+/, lead.id),
         bodies[route.action] ?? {},
       );
       expect({ route: route.path, method: route.method, status: answer.status }).toMatchObject({
