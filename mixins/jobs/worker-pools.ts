@@ -135,13 +135,10 @@ class WorkerPool {
         worker: {
           concurrentJobs: atOnce,
           pollInterval: pollEveryMs,
-          ...(prefetch > 0
-            ? {
-                localQueue: { size: prefetch, ttl: 2000 },
-                completeJobBatchDelay: batchDelayMs,
-                failJobBatchDelay: batchDelayMs,
-              }
-            : {}),
+          // in batches everywhere: nobody hears of a single completion that fails, and its job stays locked (0.18.0)
+          completeJobBatchDelay: batchDelayMs,
+          failJobBatchDelay: batchDelayMs,
+          ...(prefetch > 0 ? { localQueue: { size: prefetch, ttl: 2000 } } : {}),
         },
       },
       crontab: "",
