@@ -7,7 +7,6 @@ const chosen = [
   "kill -9 a core",
   "kill -9 a worker",
   "PostgreSQL connections terminated mid-commit",
-  "NATS killed and restarted",
 ];
 
 test("killed processes and cut connections lose and double nothing that was acknowledged", async () => {
