@@ -3,11 +3,7 @@ import { faults } from "../chaos/faults.ts";
 import { runRound } from "../chaos/round.ts";
 
 /** One short round of `npm run test:chaos`, which has all faults. */
-const chosen = [
-  "kill -9 a core",
-  "kill -9 a worker",
-  "PostgreSQL connections terminated mid-commit",
-];
+const chosen = ["kill -9 a core", "kill -9 a worker", "PostgreSQL connections terminated mid-commit"];
 
 test("killed processes and cut connections lose and double nothing that was acknowledged", async () => {
   const round = await runRound(1, {

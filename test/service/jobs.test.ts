@@ -209,6 +209,21 @@ test("the last of one organization's many jobs does not hold up the first of ano
   await inspect(shardUrl(node, busy), "DELETE FROM graphile_worker._private_jobs WHERE locked_at IS NULL");
 });
 
+test("workers whose lease has ended are replaced, and jobs go on", async () => {
+  const organizationId = uuidv7();
+  const url = shardUrl(node, organizationId);
+  const leases = async () =>
+    (await inspect<{ worker_id: string }>(url, "SELECT worker_id FROM worker_leases")).map(
+      ({ worker_id }) => worker_id,
+    );
+  const before = await leases();
+  await inspect(url, "DELETE FROM worker_leases");
+  await eventually(async () => (await leases()).length === before.length, 15_000);
+  expect((await leases()).filter((id) => before.includes(id))).toEqual([]);
+  await add(organizationId, { task: "probe.work", payload: { n: 1 } });
+  await eventually(() => runsOf(organizationId).length === 1);
+}, 30_000);
+
 test("a stopping node finishes the jobs it has begun and gives back the others", async () => {
   const organizationId = uuidv7();
   await add(organizationId, { task: "probe.work", payload: { n: -1 } });
