@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 
 /**
  * Encrypts secrets at rest with AES-256-GCM under the newest master key; opens what any listed key sealed.
@@ -7,10 +7,16 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
  */
 export class SealedBox {
   readonly #keys: readonly Buffer[];
+  /** Names the key that seals, without telling anything of it. */
+  readonly newestKeyId: string;
 
   /** @param keys base64 of 32 bytes each, newest first */
   constructor(keys: readonly string[]) {
     this.#keys = keys.map((key) => Buffer.from(key, "base64"));
+    this.newestKeyId = createHmac("sha256", this.#keys[0] as Buffer)
+      .update("key id")
+      .digest("hex")
+      .slice(0, 16);
   }
 
   seal(plaintext: string, context: string): Buffer {

@@ -11,6 +11,7 @@ import type { Database } from "./database/database.ts";
 import type { Idempotency } from "./database/idempotency.ts";
 import { idempotencyUsed } from "./database/sql-errors.ts";
 import { UnitOfWork, type Shard } from "./database/unit-of-work.ts";
+import type { OrganizationKeys } from "./encryption/organization-keys.ts";
 import type { Env } from "./env.ts";
 import type { OutboundHttp } from "./outbound/http.ts";
 import type { RedisConnections } from "./redis/connections.ts";
@@ -35,6 +36,8 @@ export interface Runtime {
   outbound: OutboundHttp;
   /** Seals secrets at rest with MASTER_KEY. */
   sealedBox: SealedBox;
+  /** Seals what organizations keep, each with a key of its own. */
+  organizationKeys: OrganizationKeys;
   /** Called after a commit that appended to the feed of this organization. */
   onEvents(organizationId: string): void;
   checkResults: "always" | "sampled" | "never";

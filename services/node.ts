@@ -6,6 +6,7 @@ import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract.ts";
 import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
+import { OrganizationKeys } from "../mixins/encryption/organization-keys.ts";
 import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
@@ -94,6 +95,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
         log: (line) => redisLog.warn(line),
       }));
     if (redis) closers.push(() => redis.close());
+    const sealedBox = new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR));
     const outbound = new OutboundHttp(new OutboundPolicy(env.OUTBOUND_ALLOW));
     closers.push(() => outbound.close());
     const hints = new FeedHints((organizationId) => {
@@ -107,7 +109,8 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       redis,
       actors: new ActorClient(broker, database),
       outbound,
-      sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
+      sealedBox,
+      organizationKeys: new OrganizationKeys(database, sealedBox),
       checkResults: env.CHECK_RESULTS,
       contracts: [
         ...contracts,

@@ -1,5 +1,6 @@
 import { Migration } from "@mikro-orm/migrations";
 import { CreateApiKeys, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
+import { CreateOrganizationKeys } from "./organization-keys.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -106,4 +107,5 @@ export const controlMigrations = [
   CreateApiKeys,
   CreateSignInFailures,
   CreateSecondFactors,
+  CreateOrganizationKeys,
 ];

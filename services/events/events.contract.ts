@@ -53,6 +53,12 @@ export const eventsContract = defineContract("events", {
       scope: "platform",
       cron: { schedule: "17 * * * *", missed: "skip" },
     }),
+    rewrapKeys: job({
+      summary: "Wraps the organizations' data keys anew that are not under the newest MASTER_KEY",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "41 * * * *", missed: "skip" },
+    }),
     sweep: job({
       summary: "Finds jobs of workers that nobody knows, and listeners whose job is gone",
       payload: cronPayload,

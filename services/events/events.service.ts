@@ -19,6 +19,7 @@ export default function eventsService(runtime: Runtime) {
   const jobs: JobHandlersOf<typeof eventsContract> = {
     cleanUp: () => upkeep.cleanUp(database),
     tendPartitions: () => upkeep.tendPartitions(database, env.EVENTS_RETENTION_DAYS),
+    rewrapKeys: async () => void (await runtime.organizationKeys.rewrap()),
     sweep: () => upkeep.sweep(database),
   };
   return createService(eventsContract, handlers, runtime, {

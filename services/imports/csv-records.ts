@@ -1,6 +1,7 @@
 import { parse } from "csv-parse";
 import { appError } from "../../mixins/errors.ts";
-import { countLines, csvFailure, parseOptions } from "./csv.rules.ts";
+import { countLines } from "../../mixins/upload/text.ts";
+import { csvFailure, parseOptions } from "./csv.rules.ts";
 
 /** The file cannot be read further. Its message is for the person who made the file. */
 export const unreadableFile = "IMPORT_FILE_UNREADABLE";

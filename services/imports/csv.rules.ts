@@ -1,6 +1,5 @@
-import { isUtf8 } from "node:buffer";
 import { parse } from "csv-parse/sync";
-import { fileUnsupported, headingUnusable } from "./imports.errors.ts";
+import { headingUnusable } from "./imports.errors.ts";
 
 /** Longest record of a file, in bytes. */
 export const maxRecordBytes = 1024 * 1024;
@@ -24,75 +23,6 @@ export const parseOptions = (delimiter: string) => ({
   skip_empty_lines: true,
   max_record_size: maxRecordBytes,
 });
-
-const signatures: readonly [bytes: string, kind: string][] = [
-  ["d0cf11e0a1b11ae1", "an old Excel workbook (XLS)"],
-  ["1f8b", "a gzip archive"],
-  ["377abcaf271c", "a 7z archive"],
-  ["526172211a07", "a RAR archive"],
-  ["fd377a585a00", "an xz archive"],
-  ["28b52ffd", "a Zstandard archive"],
-  ["25504446", "a PDF document"],
-  ["89504e47", "a PNG image"],
-  ["ffd8ff", "a JPEG image"],
-  ["47494638", "a GIF image"],
-  ["fffe", "UTF-16 text"],
-  ["feff", "UTF-16 text"],
-  ["7f454c46", "a program"],
-];
-
-/** What a file that begins with `head` is, with its article, if it is surely not CSV. */
-export function foreignKind(head: Buffer): string | undefined {
-  if (["504b0304", "504b0506"].includes(head.toString("hex", 0, 4)))
-    return head.includes("[Content_Types].xml") || head.includes("xl/")
-      ? "an Excel workbook (XLSX, a ZIP archive)"
-      : "a ZIP archive";
-  const start = head.toString("hex", 0, 8);
-  const known = signatures.find(([bytes]) => start.startsWith(bytes));
-  if (known) return known[1];
-  const text = head
-    .toString("utf8", 0, 200)
-    .replace(/^\ufeff/, "")
-    .trimStart()
-    .toLowerCase();
-  if (/^(<!doctype|<html|<\?xml)/.test(text)) return "a web page or XML document";
-  if (/^(\{|\[\s*[[{])/.test(text)) return "JSON";
-  return undefined;
-}
-
-/** @throws 415 when bytes of a file, from position `offset` on, cannot be text */
-export function requireText(bytes: Buffer, offset: number): void {
-  const nul = bytes.indexOf(0);
-  if (nul !== -1) throw fileUnsupported(`a binary file (a NUL byte at position ${offset + nul})`);
-}
-
-/** Bytes at the end of `bytes` that begin a character whose rest is missing: 0 to 3. */
-export function unfinishedTail(bytes: Buffer): number {
-  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
-    const byte = bytes[bytes.length - back] as number;
-    if (byte < 0x80) return 0;
-    if (byte >= 0xc0) return back < (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2) ? back : 0;
-  }
-  return 0;
-}
-
-/** Position of the first byte that is not UTF-8, or -1. A character cut off at the end is not UTF-8 either. */
-export function firstInvalidByte(bytes: Buffer): number {
-  if (isUtf8(bytes)) return -1;
-  // the longest valid prefix, by halving; a prefix may end inside a character
-  const isValid = (length: number) => {
-    const prefix = bytes.subarray(0, length);
-    return isUtf8(prefix.subarray(0, length - unfinishedTail(prefix)));
-  };
-  let valid = 0;
-  let invalid = bytes.length + 1;
-  while (invalid - valid > 1) {
-    const middle = (valid + invalid) >> 1;
-    if (isValid(middle)) valid = middle;
-    else invalid = middle;
-  }
-  return valid - unfinishedTail(bytes.subarray(0, valid));
-}
 
 const delimiters = [",", ";", "\t", "|"];
 const otherSeparators = /[:^~#!*¦§]|[\x01-\x08\x0e-\x1f]/;
@@ -177,15 +107,6 @@ export function csvFailure(error: unknown): string {
     default:
       return message;
   }
-}
-
-/** Line breaks in `bytes`: LF, CRLF or CR. */
-export function countLines(bytes: Buffer): number {
-  let count = 0;
-  for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, at + 1)) count++;
-  for (let at = bytes.indexOf(13); at !== -1; at = bytes.indexOf(13, at + 1))
-    if (bytes[at + 1] !== 10) count++;
-  return count;
 }
 
 /** A cell that no spreadsheet takes for a formula (OWASP, CSV injection). */

@@ -1,14 +1,10 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
-import {
-  countLines,
-  detectFormat,
-  firstInvalidByte,
-  foreignKind,
-  requireText,
-  unfinishedTail,
-} from "./csv.rules.ts";
+import { equalChunks } from "../../mixins/upload/chunks.ts";
+import { foreignKind } from "../../mixins/upload/foreign-kind.ts";
+import { utf8Chunks } from "../../mixins/upload/text.ts";
+import { detectFormat } from "./csv.rules.ts";
 import {
   fileEmpty,
   fileMissing,
@@ -101,57 +97,26 @@ function readHeading(head: Buffer, mapping: Mapping): ColumnTargets {
   return targets;
 }
 
-const lf = 10;
-const cr = 13;
-
 /** The file in chunks of equal size, known to be UTF-8 text. */
-async function* textChunks(file: Readable): AsyncGenerator<Buffer, undefined> {
-  let offset = 0;
-  let line = 1;
-  let endsInCr = false;
-  let carried = Buffer.alloc(0);
-  for await (const bytes of equalChunks(file)) {
-    if (offset === 0) {
-      const kind = foreignKind(bytes);
-      if (kind !== undefined) throw fileUnsupported(kind);
-    }
-    requireText(bytes, offset);
-    const isLast = bytes.length < chunkBytes;
-    const text = carried.length > 0 ? Buffer.concat([carried, bytes]) : bytes;
-    const tail = isLast ? 0 : unfinishedTail(text);
-    const invalid = firstInvalidByte(text.subarray(0, text.length - tail));
-    if (invalid !== -1)
-      throw fileNotUtf8(offset - carried.length + invalid, line + countLines(text.subarray(0, invalid)));
-    carried = Buffer.from(text.subarray(text.length - tail));
-    line += countLines(bytes) - (endsInCr && bytes[0] === lf ? 1 : 0);
-    endsInCr = bytes.at(-1) === cr;
-    offset += bytes.length;
-    yield bytes;
-  }
-  if (carried.length > 0) throw fileNotUtf8(offset - carried.length, line);
+function textChunks(file: Readable): AsyncGenerator<Buffer, undefined> {
+  const chunks = equalChunks(file, {
+    chunkBytes,
+    maxBytes: maxFileMegabytes * 1024 * 1024,
+    tooLarge: () => fileTooLarge(maxFileMegabytes),
+    brokeOff: uploadBrokeOff,
+  });
+  return utf8Chunks(ofNoForeignKind(chunks), chunkBytes, {
+    binary: (position) => fileUnsupported(`a binary file (a NUL byte at position ${position})`),
+    notUtf8: fileNotUtf8,
+  });
 }
 
-/** Joins and cuts what arrives to chunks of `chunkBytes`; only the last is shorter. */
-async function* equalChunks(file: Readable): AsyncGenerator<Buffer> {
-  let waiting: Buffer[] = [];
-  let size = 0;
-  let total = 0;
-  try {
-    for await (const piece of file as AsyncIterable<Buffer | string>) {
-      const bytes = Buffer.from(piece as Buffer);
-      total += bytes.length;
-      if (total > maxFileMegabytes * 1024 * 1024) throw fileTooLarge(maxFileMegabytes);
-      waiting.push(bytes);
-      size += bytes.length;
-      if (size < chunkBytes) continue;
-      const joined = Buffer.concat(waiting);
-      let at = 0;
-      for (; at + chunkBytes <= joined.length; at += chunkBytes) yield joined.subarray(at, at + chunkBytes);
-      waiting = at < joined.length ? [joined.subarray(at)] : [];
-      size = joined.length - at;
-    }
-  } catch (error) {
-    throw (error as { type?: string }).type === "FILE_TOO_LARGE" ? error : uploadBrokeOff();
+async function* ofNoForeignKind(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let isFirst = true;
+  for await (const bytes of chunks) {
+    const kind = isFirst ? foreignKind(bytes) : undefined;
+    if (kind !== undefined) throw fileUnsupported(kind);
+    isFirst = false;
+    yield bytes;
   }
-  if (size > 0) yield Buffer.concat(waiting);
 }

@@ -1,14 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import { foreignKind } from "../../mixins/upload/foreign-kind.ts";
+import { countLines, firstInvalidByte, unfinishedTail } from "../../mixins/upload/text.ts";
 import { csvRecords } from "../../services/imports/csv-records.ts";
-import {
-  countLines,
-  detectFormat,
-  firstInvalidByte,
-  foreignKind,
-  inertCell,
-  unfinishedTail,
-} from "../../services/imports/csv.rules.ts";
+import { detectFormat, inertCell } from "../../services/imports/csv.rules.ts";
 
 const format = (text: string, expected: string[] = []) => detectFormat(Buffer.from(text), true, expected);
 const refusal = (work: () => unknown): string => {
