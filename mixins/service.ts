@@ -14,6 +14,7 @@ import { UnitOfWork, type Shard } from "./database/unit-of-work.ts";
 import type { Env } from "./env.ts";
 import type { OutboundHttp } from "./outbound/http.ts";
 import type { RedisConnections } from "./redis/connections.ts";
+import type { Mailer } from "./mail.ts";
 import type { SealedBox } from "./sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
 import { appError, errorType, invalid } from "./errors.ts";
@@ -35,6 +36,8 @@ export interface Runtime {
   outbound: OutboundHttp;
   /** Seals secrets at rest with MASTER_KEY. */
   sealedBox: SealedBox;
+  /** Sends mail, or keeps it where none is sent. */
+  mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */
   onEvents(organizationId: string): void;
   checkResults: "always" | "sampled" | "never";

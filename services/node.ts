@@ -10,6 +10,7 @@ import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
+import { createMailer } from "../mixins/mail.ts";
 import { requireFreePort } from "../mixins/ports.ts";
 import { RedisConnections } from "../mixins/redis/connections.ts";
 import { OpsServer } from "../mixins/ops-server.ts";
@@ -108,6 +109,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       actors: new ActorClient(broker, database),
       outbound,
       sealedBox: new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR)),
+      mailer: createMailer(env, database),
       checkResults: env.CHECK_RESULTS,
       contracts: [
         ...contracts,

@@ -1,5 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
-import { CreateApiKeys, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
+import { CreateApiKeys, CreateMailedLinks, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -106,4 +106,5 @@ export const controlMigrations = [
   CreateApiKeys,
   CreateSignInFailures,
   CreateSecondFactors,
+  CreateMailedLinks,
 ];

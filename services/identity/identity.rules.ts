@@ -6,7 +6,7 @@ export interface Standing {
   role: string;
   isActive: boolean;
 }
-export type EndReason = "logout" | "revoked" | "reuse" | "deactivated" | "role_changed";
+export type EndReason = "logout" | "revoked" | "reuse" | "deactivated" | "role_changed" | "password_reset";
 
 /**
  * Whether a new password is among the first anybody would try: a common one, or what the user is called.

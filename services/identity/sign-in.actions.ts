@@ -124,7 +124,8 @@ export async function refresh(
   return signedIn(issuer, outcome.user, outcome.organization, { sessionId, refreshToken: token });
 }
 
-async function signedIn(
+/** What a client gets to know of a session that has begun or goes on. */
+export async function signedIn(
   issuer: TokenIssuer,
   user: User,
   organization: Organization,
