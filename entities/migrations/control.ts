@@ -1,5 +1,11 @@
 import { Migration } from "@mikro-orm/migrations";
-import { CreateApiKeys, CreateMailedLinks, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
+import {
+  CreateApiKeys,
+  CreateAuditLog,
+  CreateMailedLinks,
+  CreateSecondFactors,
+  CreateSignInFailures,
+} from "./identity.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -107,4 +113,5 @@ export const controlMigrations = [
   CreateSignInFailures,
   CreateSecondFactors,
   CreateMailedLinks,
+  CreateAuditLog,
 ];

@@ -118,3 +118,29 @@ ${tenantTable("control.kept_mails", { platform: true })}
 `);
   }
 }
+
+/** What happened to users, sessions and keys. */
+export class CreateAuditLog extends Migration {
+  override name = "007_create_audit_log";
+  override up() {
+    this.addSql(`
+CREATE TABLE control.audit_log (
+  organization_id uuid NOT NULL REFERENCES control.organizations (id) ON DELETE CASCADE,
+  id uuid NOT NULL,
+  type text NOT NULL,
+  actor_id uuid,
+  subject_id uuid,
+  ip text,
+  user_agent text,
+  details jsonb NOT NULL,
+  created_at timestamptz(3) NOT NULL,
+  PRIMARY KEY (organization_id, id)
+);
+CREATE INDEX audit_log_by_time ON control.audit_log (organization_id, created_at, id);
+CREATE INDEX audit_log_by_age ON control.audit_log (created_at);
+${tenantTable("control.audit_log", { platform: true })}
+-- the app appends; only the platform forgets
+REVOKE UPDATE, DELETE ON control.audit_log FROM sangam_app;
+`);
+  }
+}

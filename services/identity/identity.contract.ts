@@ -5,6 +5,7 @@ import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { apiKeyActions } from "./api-keys.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
+import { auditActions } from "./audit-log.contract.ts";
 import { inviteActions } from "./invites.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
@@ -230,6 +231,7 @@ export const identityContract = defineContract("identity", {
       rest: "POST /auth/invite/accept",
       status: 201,
     }),
+    ...auditActions,
     ...inviteActions,
     ...secondFactorActions,
     ...apiKeyActions,
@@ -258,7 +260,7 @@ export const identityContract = defineContract("identity", {
       cron: { schedule: "0 * * * *", missed: "skip" },
     }),
     forgetSignInFailures: job({
-      summary: "Forgets failed sign-ins that no longer count",
+      summary: "Forgets failed sign-ins that no longer count, and old entries of the audit log",
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "20 * * * *", missed: "skip" },

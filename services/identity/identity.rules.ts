@@ -35,3 +35,20 @@ export function whySessionsEnd(before: Standing, after: Standing): EndReason | n
   if (before.isActive && !after.isActive) return "deactivated";
   return before.role === after.role ? null : "role_changed";
 }
+
+/** What a change of standing is called in the audit log. */
+export function standingChanges(
+  before: Standing,
+  after: Standing,
+): (
+  { type: "user.role_changed"; from: string; to: string } | { type: "user.activated" | "user.deactivated" }
+)[] {
+  return [
+    ...(before.role === after.role
+      ? []
+      : [{ type: "user.role_changed" as const, from: before.role, to: after.role }]),
+    ...(before.isActive === after.isActive
+      ? []
+      : [{ type: after.isActive ? ("user.activated" as const) : ("user.deactivated" as const) }]),
+  ];
+}

@@ -1,4 +1,5 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
+import { forgetOldEntries, listAuditLog } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
@@ -24,7 +25,10 @@ export default (runtime: Runtime) => {
       announceTrialEnd,
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
-      forgetSignInFailures: (ctx: JobCtx<"identity.forgetSignInFailures">) => forgetFailures(ctx.locals.tx),
+      forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
+        await forgetFailures(tx);
+        await forgetOldEntries(tx);
+      },
     },
     started: () => issuer.start(),
   });
@@ -44,6 +48,7 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  listAuditLog,
   forgotPassword,
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
   inviteUser,

@@ -2,6 +2,7 @@ import { v7 as uuidv7 } from "uuid";
 import { User } from "../../entities/control.ts";
 import type { Role } from "../../mixins/actor.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../contracts.ts";
+import { audit } from "./audit-log.ts";
 import type { SignedIn } from "./identity.contract.ts";
 import { emailTaken, inviteNotFound, linkInvalid, passwordTooCommon } from "./identity.errors.ts";
 import { findUserByEmail, flushUser, getOrganization } from "./identity.repository.ts";
@@ -32,6 +33,8 @@ export async function inviteUser(ctx: Ctx<"identity.inviteUser">): Promise<Resul
   });
   if (!invite) throw new Error("An invitation was written and not answered");
   enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
+  const { organizationId, userId: actorId } = ctx.locals.actor;
+  audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
   return { ...invite, status: "pending" };
 }
 
@@ -119,5 +122,8 @@ export async function acceptInvite(
   const user = tx.em.create(User, { ...invite, passwordHash, lastLoginAt: tx.now });
   await flushUser(tx);
   const organization = await getOrganization(tx, user.organizationId);
+  const details = { role: user.role };
+  const joined = { organizationId: organization.id, actorId: user.id, subjectId: user.id, details };
+  audit(tx, { type: "user.joined", ...joined, ...client });
   return signedIn(issuer, user, organization, await openSession(tx, user, client));
 }

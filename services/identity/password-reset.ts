@@ -1,6 +1,7 @@
 import { User } from "../../entities/control.ts";
 import type { Runtime } from "../../mixins/service.ts";
 import { enqueue, type Ctx, type JobCtx } from "../contracts.ts";
+import { audit } from "./audit-log.ts";
 import { linkInvalid, passwordTooCommon } from "./identity.errors.ts";
 import { findUserByEmail, getUser } from "./identity.repository.ts";
 import { isEasilyGuessed } from "./identity.rules.ts";
@@ -98,5 +99,7 @@ export async function resetPassword(
     values: [user.id],
   });
   announceEnd(ctx.broker, tx, await endSessionsOf(tx, user.id, "password_reset"));
+  const { id, organizationId } = user;
+  audit(tx, { type: "user.password_reset", organizationId, actorId: null, subjectId: id });
   return null;
 }

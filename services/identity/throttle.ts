@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { audit, type AuditEntry } from "./audit-log.ts";
 import { tooManyAttempts } from "./identity.errors.ts";
 
 const windowSeconds = 15 * 60;
@@ -48,10 +49,18 @@ export async function requireRoom(tx: UnitOfWork, counters: readonly Counter[]):
 
 /**
  * Counts a failure, durably, in PostgreSQL: all nodes count together, with Redis or without.
+ * @param entry tells of it, where somebody's account is concerned
  * @throws 429 TOO_MANY_ATTEMPTS when there had been enough before it
  */
-export async function countFailure(database: Database, counters: readonly Counter[]): Promise<void> {
-  const counts = await database.transaction({ platform: database.control }, (tx) => countUp(tx, counters));
+export async function countFailure(
+  database: Database,
+  counters: readonly Counter[],
+  entry: AuditEntry | null,
+): Promise<void> {
+  const counts = await database.transaction({ platform: database.control }, (tx) => {
+    audit(tx, entry);
+    return countUp(tx, counters);
+  });
   refuseBeyond(counters, counts, 1);
 }
 
