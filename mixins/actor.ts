@@ -24,7 +24,7 @@ export const permissionsByRole: Record<string, ReadonlySet<string>> = {
     ...every("create", "read", "update", "delete"),
     ...["users:read", "users:create", "users:update", "users:delete"],
     ...["organization:read", "organization:update", "events:read", "reports:view", "reports:export"],
-    ...["jobs:read", "jobs:update", "jobs:delete"],
+    ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read"],
     ...forOwnKeys,
   ]),
   manager: new Set([

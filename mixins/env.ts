@@ -123,6 +123,28 @@ export const variables = {
     "",
     "Unique name of this process in the cluster. Default: host name and process id.",
   ),
+  PUBLIC_URL: variable(
+    url("http:", "https:")
+      .transform((text) => text.replace(/\/+$/, ""))
+      .optional(),
+    "http://localhost:3000",
+    "Where users open the app; mails link to /reset-password and /accept-invite under it. Default http://localhost with PORT.",
+  ),
+  SMTP_URL: variable(
+    url("smtp:", "smtps:").optional(),
+    "",
+    "Mail server, with user and password if it asks for them. Unset: mails are kept or, without DEV_OUTBOX, fail.",
+  ),
+  MAIL_FROM: variable(
+    z.string().min(1).default("Sangam <no-reply@localhost>"),
+    "Sangam <no-reply@example.com>",
+    "Sender of mails.",
+  ),
+  DEV_OUTBOX: variable(
+    flag.optional(),
+    "false",
+    "Without SMTP_URL: keep mails, and show them at /dev/outbox to callers on the gateway's machine. Never in production: they hold links that sign in. Default true embedded, false with DATABASE_URL.",
+  ),
   REGISTRATION: variable(
     z.enum(["open", "closed"]).default("open"),
     "open",
@@ -186,6 +208,8 @@ export type Env = { [K in keyof typeof variables]: z.output<(typeof variables)[K
   DRAIN_SECONDS: number;
   RATE_LIMIT_PER_MINUTE_ORGANIZATION: number;
   SEED_DEMO: boolean;
+  DEV_OUTBOX: boolean;
+  PUBLIC_URL: string;
 };
 
 /**
@@ -208,6 +232,8 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   values.HOST ??= isEmbedded ? "127.0.0.1" : "0.0.0.0";
   values.DRAIN_SECONDS ??= isEmbedded ? 0 : 5;
   values.SEED_DEMO ??= isEmbedded;
+  values.DEV_OUTBOX ??= isEmbedded;
+  values.PUBLIC_URL ??= `http://localhost:${values.PORT as number}`;
   values.RATE_LIMIT_PER_MINUTE_ORGANIZATION ??= 30 * (values.RATE_LIMIT_PER_MINUTE as number);
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;

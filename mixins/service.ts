@@ -15,6 +15,7 @@ import type { OrganizationKeys } from "./encryption/organization-keys.ts";
 import type { Env } from "./env.ts";
 import type { OutboundHttp } from "./outbound/http.ts";
 import type { RedisConnections } from "./redis/connections.ts";
+import type { Mailer } from "./mail.ts";
 import type { SealedBox } from "./sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
 import { appError, errorType, invalid } from "./errors.ts";
@@ -38,6 +39,8 @@ export interface Runtime {
   sealedBox: SealedBox;
   /** Seals what organizations keep, each with a key of its own. */
   organizationKeys: OrganizationKeys;
+  /** Sends mail, or keeps it where none is sent. */
+  mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */
   onEvents(organizationId: string): void;
   checkResults: "always" | "sampled" | "never";

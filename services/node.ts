@@ -11,6 +11,7 @@ import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
+import { createMailer } from "../mixins/mail.ts";
 import { requireFreePort } from "../mixins/ports.ts";
 import { RedisConnections } from "../mixins/redis/connections.ts";
 import { OpsServer } from "../mixins/ops-server.ts";
@@ -111,6 +112,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       outbound,
       sealedBox,
       organizationKeys: new OrganizationKeys(database, sealedBox),
+      mailer: createMailer(env, database),
       checkResults: env.CHECK_RESULTS,
       contracts: [
         ...contracts,

@@ -1,5 +1,11 @@
 import { Migration } from "@mikro-orm/migrations";
-import { CreateApiKeys, CreateSecondFactors, CreateSignInFailures } from "./identity.ts";
+import {
+  CreateApiKeys,
+  CreateAuditLog,
+  CreateMailedLinks,
+  CreateSecondFactors,
+  CreateSignInFailures,
+} from "./identity.ts";
 import { CreateOrganizationKeys } from "./organization-keys.ts";
 import { tenantTable } from "./row-level-security.ts";
 
@@ -108,4 +114,6 @@ export const controlMigrations = [
   CreateSignInFailures,
   CreateSecondFactors,
   CreateOrganizationKeys,
+  CreateMailedLinks,
+  CreateAuditLog,
 ];

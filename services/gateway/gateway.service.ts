@@ -12,6 +12,7 @@ import { docsRoute } from "./docs.ts";
 import { Drain } from "./drain.ts";
 import { healthRoute } from "./health.ts";
 import { LoadShedding, priorityOf } from "./load-shedding.ts";
+import { outboxRoute } from "./outbox.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { recordFinder } from "./realtime/records.ts";
@@ -130,6 +131,7 @@ export default (runtime: Runtime): ServiceSchema => {
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));
+      addRoute(outboxRoute(runtime));
       realtime = new Realtime({
         httpServer: server,
         database: runtime.database,

@@ -5,6 +5,7 @@ import { invalid, invalidField } from "../../mixins/errors.ts";
 import { countStatement, pageStatement, pickFields, toPage, type Values } from "../../mixins/listing.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { apiKeyListing, type ApiKeyView } from "./api-keys.contract.ts";
+import { audit } from "./audit-log.ts";
 import { apiKeyColumns, findLiveKey, type ApiKeyRow } from "./api-keys.repository.ts";
 import type { SessionRevoked } from "./identity.contract.ts";
 import { apiKeyNotFound, notAUser } from "./identity.errors.ts";
@@ -52,6 +53,9 @@ export async function createApiKey(
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
     values: [actor.organizationId, made.id, actor.userId, name, prefix, hash, scopes, expiresAt, tx.now],
   });
+  const { organizationId, userId: actorId } = actor;
+  const details = { name, prefix, scopes };
+  audit(tx, { type: "api_key.created", organizationId, actorId, subjectId: made.id, details });
   return { ...made, key };
 }
 
@@ -103,6 +107,8 @@ export async function revokeApiKey(ctx: Ctx<"identity.revokeApiKey">): Promise<n
   });
   if (ended.length === 0) throw apiKeyNotFound();
   announceEnd(ctx.broker, tx, ended);
+  const { organizationId, userId: actorId } = actor;
+  audit(tx, { type: "api_key.revoked", organizationId, actorId, subjectId: ctx.params.id });
   return null;
 }
 

@@ -5,6 +5,8 @@ import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { apiKeyActions } from "./api-keys.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
+import { auditActions } from "./audit-log.contract.ts";
+import { inviteActions } from "./invites.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
 const user = z.strictObject({
@@ -205,6 +207,32 @@ export const identityContract = defineContract("identity", {
       permission: "organization:update",
       rest: "PATCH /organization",
     }),
+    forgotPassword: action({
+      summary: "Mails a link to choose a new password, if there is such a user; the answer does not tell",
+      params: z.strictObject({ email }),
+      returns: z.null(),
+      permission: "public",
+      rest: "POST /auth/password/forgot",
+      status: 204,
+    }),
+    resetPassword: action({
+      summary: "Sets a new password with the token of a mailed link, once; ends all sessions of the user",
+      params: z.strictObject({ token: z.string().min(1).max(200), password: newPassword }),
+      returns: z.null(),
+      permission: "public",
+      rest: "POST /auth/password/reset",
+      status: 204,
+    }),
+    acceptInvite: action({
+      summary: "Makes the invited user, with the token of a mailed link, once; signs in",
+      params: z.strictObject({ token: z.string().min(1).max(200), password: newPassword, ...client }),
+      returns: signedIn,
+      permission: "public",
+      rest: "POST /auth/invite/accept",
+      status: 201,
+    }),
+    ...auditActions,
+    ...inviteActions,
     ...secondFactorActions,
     ...apiKeyActions,
     activeUserIds: action({
@@ -232,10 +260,21 @@ export const identityContract = defineContract("identity", {
       cron: { schedule: "0 * * * *", missed: "skip" },
     }),
     forgetSignInFailures: job({
-      summary: "Forgets failed sign-ins that no longer count",
+      summary: "Forgets failed sign-ins that no longer count, and old entries of the audit log",
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "20 * * * *", missed: "skip" },
+    }),
+    sendPasswordReset: job({
+      summary: "Mails a link to choose a new password",
+      payload: z.strictObject({ email: z.string() }),
+      scope: "platform",
+      queue: "email-send",
+    }),
+    sendInvite: job({
+      summary: "Mails an invitation",
+      payload: z.strictObject({ inviteId: id }),
+      queue: "email-send",
     }),
     announceTrialEnd: job({
       summary: "Tells an organization's feed that its trial has ended",

@@ -1,4 +1,4 @@
-import { appError, conflict, invalidField, unauthorized } from "../../mixins/errors.ts";
+import { appError, badRequest, conflict, invalidField, unauthorized } from "../../mixins/errors.ts";
 
 /** The same for an unknown email, a wrong password or code and an inactive user: it must not tell which. */
 export const invalidCredentials = () =>
@@ -28,6 +28,10 @@ export const refreshTokenReused = () =>
 export const notAUser = () => unauthorized("UNAUTHENTICATED", "Only a signed-in user can do this.");
 export const userNotFound = () => appError(404, "USER_NOT_FOUND", "There is no such user.");
 export const sessionNotFound = () => appError(404, "SESSION_NOT_FOUND", "There is no such session.");
+/** The same for a token that was used, has expired or never was. */
+export const linkInvalid = () =>
+  badRequest("LINK_INVALID", "This link was used before or has expired; ask for a new one.");
+export const inviteNotFound = () => appError(404, "INVITE_NOT_FOUND", "There is no such invitation.");
 export const apiKeyNotFound = () => appError(404, "API_KEY_NOT_FOUND", "There is no such API key.");
 export const organizationNotFound = () =>
   appError(404, "ORGANIZATION_NOT_FOUND", "There is no such organization.");

@@ -6,7 +6,7 @@ export interface Standing {
   role: string;
   isActive: boolean;
 }
-export type EndReason = "logout" | "revoked" | "reuse" | "deactivated" | "role_changed";
+export type EndReason = "logout" | "revoked" | "reuse" | "deactivated" | "role_changed" | "password_reset";
 
 /**
  * Whether a new password is among the first anybody would try: a common one, or what the user is called.
@@ -34,4 +34,21 @@ export const removesAdmin = (before: Standing, after: Standing): boolean =>
 export function whySessionsEnd(before: Standing, after: Standing): EndReason | null {
   if (before.isActive && !after.isActive) return "deactivated";
   return before.role === after.role ? null : "role_changed";
+}
+
+/** What a change of standing is called in the audit log. */
+export function standingChanges(
+  before: Standing,
+  after: Standing,
+): (
+  { type: "user.role_changed"; from: string; to: string } | { type: "user.activated" | "user.deactivated" }
+)[] {
+  return [
+    ...(before.role === after.role
+      ? []
+      : [{ type: "user.role_changed" as const, from: before.role, to: after.role }]),
+    ...(before.isActive === after.isActive
+      ? []
+      : [{ type: after.isActive ? ("user.activated" as const) : ("user.deactivated" as const) }]),
+  ];
 }

@@ -1,7 +1,10 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
+import { forgetOldEntries, listAuditLog } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
+import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
+import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
@@ -14,12 +17,18 @@ import { activeUserIds, createUser, getUserById, listUsers, updateUser } from ".
 /** Organizations, their users, and the sessions and tokens they sign in with. */
 export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
-  return createService(identityContract, identityHandlers({ runtime, issuer }), runtime, {
+  const parts: SignInParts = { runtime, issuer };
+  return createService(identityContract, identityHandlers(parts), runtime, {
     home: "control",
     jobs: {
       expireTrials,
       announceTrialEnd,
-      forgetSignInFailures: (ctx: JobCtx<"identity.forgetSignInFailures">) => forgetFailures(ctx.locals.tx),
+      sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
+      sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
+      forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
+        await forgetFailures(tx);
+        await forgetOldEntries(tx);
+      },
     },
     started: () => issuer.start(),
   });
@@ -39,6 +48,13 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  listAuditLog,
+  forgotPassword,
+  resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
+  inviteUser,
+  listInvites,
+  revokeInvite,
+  acceptInvite: (ctx) => acceptInvite(parts, ctx),
   enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
   verifyTotp: (ctx) => verifyTotp(parts.runtime, ctx),
   disableTotp: (ctx) => disableTotp(parts.runtime, ctx),

@@ -1,3 +1,4 @@
+import type { Actor } from "../../mixins/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { invalidField } from "../../mixins/errors.ts";
 import type { Runtime } from "../../mixins/service.ts";
@@ -11,6 +12,8 @@ import {
   notAUser,
 } from "./identity.errors.ts";
 import { getUser } from "./identity.repository.ts";
+import type { AuditType } from "./audit-log.contract.ts";
+import { audit } from "./audit-log.ts";
 import { isPassword } from "./passwords.ts";
 import {
   confirmFactor,
@@ -21,6 +24,7 @@ import {
   replaceSeed,
   useCode,
 } from "./second-factor.repository.ts";
+import type { Client } from "./sessions.repository.ts";
 import { countFailure, requireRoom, secondFactorCounters } from "./throttle.ts";
 import { newRecoveryCodes, newSeed, stepOf } from "./totp.ts";
 
@@ -53,6 +57,7 @@ export async function verifyTotp(
   if (!(await confirmFactor(tx, actor.userId, step))) throw mfaAlreadyOn();
   const recoveryCodes = newRecoveryCodes();
   await replaceRecoveryCodes(tx, actor.userId, recoveryCodes);
+  auditOwn(tx, "mfa.enabled", actor);
   return { recoveryCodes };
 }
 
@@ -74,12 +79,17 @@ export async function disableTotp(
   if (isRight && !factor?.isConfirmed) throw mfaNotEnrolled();
   if (!factor || !(await useCode(tx, sealedBox, { userId, factor, code }))) {
     await tx.rollback();
-    await countFailure(database, counters);
+    const failure = { organizationId, actorId: userId, subjectId: userId };
+    await countFailure(database, counters, { type: "user.sign_in_failed", ...failure });
     throw invalidCredentials();
   }
   await removeFactor(tx, userId);
+  auditOwn(tx, "mfa.disabled", actor);
   return null;
 }
+
+const auditOwn = (tx: UnitOfWork, type: AuditType, { organizationId, userId }: Actor): void =>
+  audit(tx, { type, organizationId, actorId: userId, subjectId: userId });
 
 /**
  * Asks for the second factor of a user whose password was right, if there is one, and uses its code up in `tx`.
@@ -88,7 +98,7 @@ export async function disableTotp(
 export async function requireSecondFactor(
   { database, sealedBox }: Runtime,
   tx: UnitOfWork,
-  { user, code }: { user: User; code: string | undefined },
+  { user, code, client }: { user: User; code: string | undefined; client: Client },
 ): Promise<void> {
   const factor = await findFactor(tx, user.id);
   if (!factor?.isConfirmed) return;
@@ -98,6 +108,9 @@ export async function requireSecondFactor(
   if (await useCode(tx, sealedBox, { userId: user.id, factor, code })) return;
   // counting needs a connection: this one is given back, with the lock of a code that was used before
   await tx.rollback();
-  await countFailure(database, counters);
+  const { id: subjectId, organizationId } = user;
+  const details = { isSecondFactor: true };
+  const failure = { organizationId, actorId: null, subjectId, ...client, details };
+  await countFailure(database, counters, { type: "user.sign_in_failed", ...failure });
   throw invalidCredentials();
 }

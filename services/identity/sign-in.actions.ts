@@ -3,6 +3,7 @@ import { Organization, User } from "../../entities/control.ts";
 import { accessToken } from "../../mixins/access-token.ts";
 import type { Runtime } from "../../mixins/service.ts";
 import type { Ctx } from "../contracts.ts";
+import { audit } from "./audit-log.ts";
 import type { SignedIn } from "./identity.contract.ts";
 import {
   invalidCredentials,
@@ -78,17 +79,28 @@ export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity
   });
   const isRight = await isPassword(password, found?.isActive ? found.passwordHash : undefined);
   if (!found || !isRight) {
-    await countFailure(database, counters);
+    const { id = null, organizationId = "" } = found ?? {};
+    const entry = {
+      type: "user.sign_in_failed",
+      organizationId,
+      actorId: null,
+      subjectId: id,
+      ip,
+      userAgent,
+    } as const;
+    await countFailure(database, counters, found && entry);
     throw invalidCredentials();
   }
 
   const { tx } = ctx.locals;
   await requireRoom(tx, counters);
-  await requireSecondFactor(runtime, tx, { user: found, code: totp });
+  await requireSecondFactor(runtime, tx, { user: found, code: totp, client: { ip, userAgent } });
   if (!(await noteLogin(tx, found))) throw invalidCredentials();
   const user = await getUser(tx, found.id);
   const organization = await getOrganization(tx, user.organizationId);
   const session = await openSession(tx, user, { userAgent, ip });
+  const { id, organizationId } = user;
+  audit(tx, { type: "user.signed_in", organizationId, actorId: id, subjectId: id, ip, userAgent });
   return signedIn(issuer, user, organization, session);
 }
 
@@ -112,6 +124,14 @@ export async function refresh(
     if (!owner) {
       const ended = await endSession(tx, sessionId, "reuse");
       announceEnd(ctx.broker, tx, ended);
+      for (const { organizationId, userId } of ended)
+        audit(tx, {
+          type: "session.token_reused",
+          organizationId,
+          actorId: null,
+          subjectId: userId,
+          ...client,
+        });
       return ended.length > 0 ? "reused" : "unknown";
     }
     const user = await getUser(tx, owner.userId);
@@ -124,7 +144,8 @@ export async function refresh(
   return signedIn(issuer, outcome.user, outcome.organization, { sessionId, refreshToken: token });
 }
 
-async function signedIn(
+/** What a client gets to know of a session that has begun or goes on. */
+export async function signedIn(
   issuer: TokenIssuer,
   user: User,
   organization: Organization,

@@ -5,8 +5,9 @@ import type { Ctx, Result } from "../contracts.ts";
 import { userListing, type UserView } from "./identity.contract.ts";
 import { lastAdmin, passwordTooCommon } from "./identity.errors.ts";
 import { flushUser, getUser, hasOtherAdmin, lockAdmins } from "./identity.repository.ts";
-import { isEasilyGuessed, removesAdmin, whySessionsEnd } from "./identity.rules.ts";
+import { isEasilyGuessed, removesAdmin, standingChanges, whySessionsEnd } from "./identity.rules.ts";
 import { userRowView, userView, type UserRow } from "./identity.view.ts";
+import { audit } from "./audit-log.ts";
 import { restrictKeysOf } from "./api-keys.repository.ts";
 import { hashPassword } from "./passwords.ts";
 import { announceEnd } from "./sessions.actions.ts";
@@ -32,6 +33,8 @@ export async function createUser(ctx: Ctx<"identity.createUser">): Promise<UserV
   const { organizationId } = tx;
   const user = tx.em.create(User, { organizationId, name, email, role, passwordHash });
   await flushUser(tx);
+  const { userId: actorId } = ctx.locals.actor;
+  audit(tx, { type: "user.joined", organizationId, actorId, subjectId: user.id, details: { role } });
   return userView(user);
 }
 
@@ -52,6 +55,10 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
   if (removesAdmin(before, after) && !(await hasOtherAdmin(tx, id))) throw lastAdmin();
   tx.em.assign(user, { ...after, name: name ?? user.name });
   await tx.em.flush();
+  for (const { type, ...details } of standingChanges(before, after)) {
+    const { organizationId, userId: actorId } = ctx.locals.actor;
+    audit(tx, { type, organizationId, actorId, subjectId: id, details });
+  }
   const endReason = whySessionsEnd(before, after);
   if (endReason) announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, endReason));
   if (endReason) announceEnd(ctx.broker, tx, await restrictKeysOf(tx, id, endReason));

@@ -1,0 +1,62 @@
+import { z } from "zod";
+import { action } from "../../mixins/contract.ts";
+import { listParams, type Listing } from "../../mixins/listing.ts";
+import { id, pageOf, timestamp } from "../../mixins/schemas.ts";
+
+export const auditTypes = [
+  "user.signed_in",
+  "user.sign_in_failed",
+  "user.invited",
+  "user.joined",
+  "user.role_changed",
+  "user.deactivated",
+  "user.activated",
+  "user.password_reset",
+  "session.token_reused",
+  "mfa.enabled",
+  "mfa.disabled",
+  "api_key.created",
+  "api_key.revoked",
+] as const;
+export type AuditType = (typeof auditTypes)[number];
+
+const entry = z.strictObject({
+  id,
+  type: z.enum(auditTypes),
+  /** Who did it; null where nobody was signed in. */
+  actorId: id.nullable(),
+  /** Whom or what it was done to. */
+  subjectId: id.nullable(),
+  ip: z.string().nullable(),
+  userAgent: z.string().nullable(),
+  details: z.record(z.string(), z.unknown()),
+  createdAt: timestamp,
+});
+export type AuditEntryView = z.output<typeof entry>;
+
+export const auditListing: Listing = {
+  table: "control.audit_log",
+  fields: {
+    id: "uuid",
+    type: "text",
+    actorId: "uuid",
+    subjectId: "uuid",
+    ip: "text",
+    userAgent: "text",
+    details: "json",
+    createdAt: "timestamp",
+  },
+  filterable: ["type", "actorId", "subjectId", "ip", "createdAt"],
+  sortable: ["createdAt"],
+  defaultSort: "-createdAt",
+};
+
+export const auditActions = {
+  listAuditLog: action({
+    summary: "Lists what happened to the organization's users, sessions and keys",
+    params: listParams(auditListing),
+    returns: pageOf(entry.partial().extend({ id })),
+    permission: "audit-log:read",
+    rest: "GET /audit-log",
+  }),
+};

@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { roles } from "../../mixins/actor.ts";
+import { action } from "../../mixins/contract.ts";
+import { byId, email, id, text, timestamp } from "../../mixins/schemas.ts";
+
+const invite = z.strictObject({
+  id,
+  name: z.string(),
+  email: z.string(),
+  role: z.enum(roles),
+  expiresAt: timestamp,
+  createdAt: timestamp,
+});
+export type InviteView = z.output<typeof invite>;
+
+export const inviteActions = {
+  inviteUser: action({
+    summary: "Mails an invitation to join the organization; a new one replaces that of the same email",
+    params: z.strictObject({ name: text(200), email, role: z.enum(roles) }),
+    returns: invite.extend({ status: z.literal("pending") }),
+    permission: "users:create",
+    rest: "POST /users/invite",
+    status: 202,
+  }),
+  listInvites: action({
+    summary: "Invitations that wait for an answer, newest first",
+    params: z.strictObject({}),
+    returns: z.strictObject({ data: z.array(invite) }),
+    permission: "users:create",
+    rest: "GET /invites",
+  }),
+  revokeInvite: action({
+    summary: "Takes an invitation back",
+    params: byId,
+    returns: z.null(),
+    permission: "users:create",
+    rest: "DELETE /invites/:id",
+    status: 204,
+  }),
+};
