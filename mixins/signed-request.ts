@@ -31,8 +31,8 @@ export function verifyBodySignature(
 }
 
 /**
- * Checks a request that is signed by the Standard Webhooks specification (webhook-id, -timestamp, -signature). Equal to the
- * package `standardwebhooks`, which can neither be told the time nor sign bytes that are not UTF-8.
+ * Checks a request that is signed by the Standard Webhooks specification (webhook-id, -timestamp, -signature).
+ * Equal to the package `standardwebhooks`, which can neither be told the time nor sign bytes that are not UTF-8.
  * @param body the bytes as they came, before any parsing
  * @param secrets `whsec_` and base64, all that are valid now: while one is replaced, both
  * @returns the id, for `acceptOnce`, and when it was sent
@@ -80,7 +80,8 @@ export const newWebhookSecret = (): string => secretPrefix + randomBytes(32).toS
 
 /**
  * Remembers, in the caller's transaction, that the message `id` of `source` was received: of any number of
- * transactions with the same one, at once or within 24 hours, only one commits. The others wait for it, and go on only if it is undone.
+ * transactions with the same one, at once or within 24 hours, only one commits. The others wait for it, and go on
+ * only if it is undone.
  * @param source who numbers its messages itself: `channel:<id>`
  * @throws 409 ALREADY_RECEIVED, which says to the sender that it need not send again
  */

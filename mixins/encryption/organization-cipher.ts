@@ -15,8 +15,9 @@ const tagBytes = 16;
 const headBytes = 1 + nonceBytes + tagBytes;
 
 /**
- * Seals values of one organization with its data key (AES-256-GCM), and makes blind indexes of them (HMAC-SHA256), each under a key of
- * its own derived from that (HKDF, RFC 5869). Layout: 1 byte version, 12 bytes nonce, 16 bytes tag, ciphertext.
+ * Seals values of one organization with its data key (AES-256-GCM), and makes blind indexes of them (HMAC-SHA256),
+ * each under a key of its own derived from that (HKDF, RFC 5869). Layout: 1 byte version, 12 bytes nonce, 16 bytes
+ * tag, ciphertext.
  */
 export class OrganizationCipher {
   readonly #sealKey: Buffer;
@@ -38,7 +39,9 @@ export class OrganizationCipher {
     return Buffer.concat([Buffer.from([layout]), nonce, cipher.getAuthTag(), sealed]);
   }
 
-  /** @throws Error when the bytes were changed, or sealed elsewhere: for another row, column, table or organization */
+  /**
+   * @throws Error when the bytes were changed, or sealed elsewhere: for another row, column, table or organization
+   */
   open(context: SealContext, sealed: Buffer): string {
     const failure = () => new Error(`A sealed value does not open at ${associated(context).toString()}`);
     if (sealed.length < headBytes || sealed[0] !== layout) throw failure();
@@ -55,8 +58,9 @@ export class OrganizationCipher {
   }
 
   /**
-   * 32 bytes to find and compare a sealed value by, kept in a column beside it: equal within a column and organization for equal
-   * text, and telling nothing else of it. Bring the text to its one form first (lower case, E.164 …).
+   * 32 bytes to find and compare a sealed value by, kept in a column beside it: equal within a column and
+   * organization for equal text, and telling nothing else of it. Bring the text to its one form first (lower case,
+   * E.164 …).
    */
   blindIndex({ table, column }: Omit<SealContext, "row">, plaintext: string): Buffer {
     return createHmac("sha256", this.#indexKey)

@@ -10,8 +10,8 @@ const keptMs = 10 * 60_000;
 const rewrappedAtOnce = 500;
 
 /**
- * The data key of each organization: made when it is first needed, kept in the control database wrapped by MASTER_KEY.
- * Rotating MASTER_KEY wraps the keys anew and touches nothing they have sealed.
+ * The data key of each organization: made when it is first needed, kept in the control database wrapped by
+ * MASTER_KEY. Rotating MASTER_KEY wraps the keys anew and touches nothing they have sealed.
  */
 export class OrganizationKeys {
   readonly #database: Database;
@@ -29,8 +29,8 @@ export class OrganizationKeys {
   }
 
   /**
-   * The cipher of an organization. Ask for it before the unit of work reads or writes: the first time it needs a connection of its own, and
-   * the key it makes must be durable before anything is sealed with it.
+   * The cipher of an organization. Ask for it before the unit of work reads or writes: the first time it needs a
+   * connection of its own, and the key it makes must be durable before anything is sealed with it.
    * @throws Error when MASTER_KEY does not open the key
    */
   async of(organizationId: string): Promise<OrganizationCipher> {
@@ -38,8 +38,8 @@ export class OrganizationKeys {
   }
 
   /**
-   * Wraps every key anew that is not under the newest MASTER_KEY, in small transactions: it may die anywhere, run twice and run at once.
-   * Afterwards the older MASTER_KEY is needed for none of these keys.
+   * Wraps every key anew that is not under the newest MASTER_KEY, in small transactions: it may die anywhere, run
+   * twice and run at once. Afterwards the older MASTER_KEY is needed for none of these keys.
    * @returns how many were wrapped anew
    * @throws Error when a key is under none of the listed ones; those before it are done
    */

@@ -7,9 +7,9 @@ const globalUnicast = ipaddr.IPv6.parseCIDR("2000::/3");
 const platformAddresses = new Set(["168.63.129.16"]);
 
 /**
- * Whether an address, as a resolver or a socket writes it, is one of the public Internet: not loopback, private, link-local,
- * shared (CGNAT), multicast, broadcast, reserved, of a cloud's metadata, nor an IPv6 form that carries an
- * IPv4 address (mapped, compatible, 6to4, Teredo, NAT64). What is no address at all is not public.
+ * Whether an address, as a resolver or a socket writes it, is one of the public Internet: not loopback, private,
+ * link-local, shared (CGNAT), multicast, broadcast, reserved, of a cloud's metadata, nor an IPv6 form that carries
+ * an IPv4 address (mapped, compatible, 6to4, Teredo, NAT64). What is no address at all is not public.
  */
 export function isPublicAddress(address: string): boolean {
   if (isIP(address) === 0 || address.includes("%") || platformAddresses.has(address)) return false;
@@ -23,7 +23,8 @@ export type AllowEntry =
   { network: [ipaddr.IPv4 | ipaddr.IPv6, number] } | { host: string; withSubdomains: boolean };
 
 /**
- * Reads an entry of OUTBOUND_ALLOW: `10.1.0.0/16`, `fd12::/48`, `127.0.0.1`, `hooks.corp.internal`, `*.corp.internal`.
+ * Reads an entry of OUTBOUND_ALLOW: `10.1.0.0/16`, `fd12::/48`, `127.0.0.1`, `hooks.corp.internal`,
+ * `*.corp.internal`.
  * @returns undefined when it is none of these
  */
 export function parseAllowEntry(text: string): AllowEntry | undefined {

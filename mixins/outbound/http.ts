@@ -54,9 +54,10 @@ export interface OutboundResponse {
 }
 
 /**
- * Calls URLs that users name (webhooks, documents, integrations) without letting them reach into the network that Sangam runs
- * in. The policy is applied to each URL of a chain of redirects, to every address its name resolves to, and to
- * the address of the socket; the addresses that were checked are the ones that are dialled, so a name that changes its answer gains nothing.
+ * Calls URLs that users name (webhooks, documents, integrations) without letting them reach into the network that
+ * Sangam runs in. The policy is applied to each URL of a chain of redirects, to every address its name resolves
+ * to, and to the address of the socket; the addresses that were checked are the ones that are dialled, so a name
+ * that changes its answer gains nothing.
  */
 export class OutboundHttp {
   readonly #policy: OutboundPolicy;
@@ -74,8 +75,9 @@ export class OutboundHttp {
 
   /**
    * Sends a request under the protection of `outside`, following redirects.
-   * @throws 422 OUTBOUND_REFUSED with `reason`, 502 OUTBOUND_RESPONSE_TOO_LARGE or _UNREADABLE, and as Outside.call does:
-   *   OutsideStatusError for a status below 500 that is not 2xx, 503 OUTSIDE_UNAVAILABLE, 504 OUTSIDE_TIMEOUT
+   * @throws 422 OUTBOUND_REFUSED with `reason`, 502 OUTBOUND_RESPONSE_TOO_LARGE or _UNREADABLE, and as
+   *   Outside.call does: OutsideStatusError for a status below 500 that is not 2xx, 503 OUTSIDE_UNAVAILABLE, 504
+   *   OUTSIDE_TIMEOUT
    */
   async request(
     outside: Outside,
@@ -150,7 +152,10 @@ function guardedConnector(policy: OutboundPolicy, options: OutboundOptions): bui
   };
 }
 
-/** A lookup for sockets that fails when any of a name's addresses is forbidden: which one is dialled is not in our hand. */
+/**
+ * A lookup for sockets that fails when any of a name's addresses is forbidden: which one is dialled is not in our
+ * hand.
+ */
 function guardedLookup(
   resolve: (host: string) => Promise<string[]>,
   isPermitted: (host: string, address: string) => boolean,

@@ -8,8 +8,8 @@ const longestUrl = 2_048;
 const innerNames = ["localhost", "localdomain", "local", "internal", "home.arpa", "onion"];
 
 /**
- * Which URLs Sangam calls on behalf of those who may name one: http and https on ports 80 and 443 of the public Internet, and
- * what the operator allows beyond it, on any port.
+ * Which URLs Sangam calls on behalf of those who may name one: http and https on ports 80 and 443 of the public
+ * Internet, and what the operator allows beyond it, on any port.
  */
 export class OutboundPolicy {
   readonly #allowed: readonly AllowEntry[];
@@ -25,8 +25,8 @@ export class OutboundPolicy {
 
   /**
    * Checks what can be known of a URL before its name is resolved; `isPermitted` must then hold for each address.
-   * @returns the URL in the one form that is called: WHATWG parsing turns decimal, octal, hex and short IPv4 forms and
-   *   look-alike characters into what they mean
+   * @returns the URL in the one form that is called: WHATWG parsing turns decimal, octal, hex and short IPv4 forms
+   *   and look-alike characters into what they mean
    * @throws 422 OUTBOUND_REFUSED with `reason`
    */
   parse(text: string): URL {
@@ -66,7 +66,10 @@ export const bareHost = (hostname: string): string => hostname.replace(/^\[(.*)\
 
 const portOf = (url: URL): number => Number(url.port || (url.protocol === "https:" ? 443 : 80));
 
-/** A name with a dot in it that is not an inner one. The root's trailing dot would hide `localhost.`: it is refused. */
+/**
+ * A name with a dot in it that is not an inner one. The root's trailing dot would hide `localhost.`: it is
+ * refused.
+ */
 function isPublicName(host: string): boolean {
   if (!host.includes(".") || host.endsWith(".")) return false;
   return !innerNames.some((name) => host === name || host.endsWith(`.${name}`));

@@ -5,7 +5,10 @@ import { fileUnsafe } from "./upload.errors.ts";
 const chunkBytes = 256 * 1024;
 /** Longest mark below, so that none is cut in two. */
 const overlap = 32;
-/** What a browser or a server that guesses would run, if it took a binary file for markup. Short marks occur by chance. */
+/**
+ * What a browser or a server that guesses would run, if it took a binary file for markup. Short marks occur by
+ * chance.
+ */
 const markup = /<script[\s>/]|<!doctype html|<html[\s>]|<iframe[\s>]|<\?php|<svg[^>]{0,16}xmlns/i;
 
 /**
@@ -44,7 +47,8 @@ const forbiddenInSvg: readonly [RegExp, string][] = [
 ];
 
 /**
- * Refuses an SVG image that does more than draw: scripts, handlers, embedded pages, references to other sites, entities.
+ * Refuses an SVG image that does more than draw: scripts, handlers, embedded pages, references to other sites,
+ * entities.
  * @param text all of it; UTF-8 is known
  * @throws 422 FILE_UNSAFE
  */

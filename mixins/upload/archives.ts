@@ -31,8 +31,9 @@ const longestComment = 0xffff;
 const mostDirectoryBytes = 8 * 1024 * 1024;
 
 /**
- * Checks a ZIP archive (and so DOCX, XLSX …) without unpacking it anywhere: one reading of its directory, which must agree
- * with the entries, and of each entry's data, of which only the length is kept. Archives within are not opened: whoever opens one, checks it.
+ * Checks a ZIP archive (and so DOCX, XLSX …) without unpacking it anywhere: one reading of its directory, which
+ * must agree with the entries, and of each entry's data, of which only the length is kept. Archives within are not
+ * opened: whoever opens one, checks it.
  * @throws 422 ARCHIVE_UNSAFE
  */
 export async function requireSafeZip(path: string, size: number, limits: ArchiveLimits = {}): Promise<void> {
@@ -57,7 +58,10 @@ const mostUnpacked = (
   { maxUnpackedBytes = 256 * 1024 * 1024, maxRatio = 200 }: ArchiveLimits,
 ) => Math.min(maxUnpackedBytes, size * maxRatio);
 
-/** Reads the central directory (APPNOTE.TXT, 4.3.12 and 4.3.16). Only the plainest form is accepted: readers differ over the others. */
+/**
+ * Reads the central directory (APPNOTE.TXT, 4.3.12 and 4.3.16). Only the plainest form is accepted: readers differ
+ * over the others.
+ */
 async function readDirectory(file: FileHandle, size: number, maxEntries: number): Promise<Entry[]> {
   const tail = await readAt(file, Math.max(0, size - endRecordBytes - longestComment), size);
   const at = tail.lastIndexOf("PK\x05\x06", undefined, "latin1");

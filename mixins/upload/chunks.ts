@@ -9,7 +9,10 @@ export interface ChunkOptions {
   brokeOff: () => Error;
 }
 
-/** Joins and cuts what arrives to chunks of `chunkBytes`; only the last is shorter. Holds no more than that, and what came at once. */
+/**
+ * Joins and cuts what arrives to chunks of `chunkBytes`; only the last is shorter. Holds no more than that, and
+ * what came at once.
+ */
 export async function* equalChunks(file: Readable, options: ChunkOptions): AsyncGenerator<Buffer> {
   const { chunkBytes, maxBytes } = options;
   let waiting: Buffer[] = [];

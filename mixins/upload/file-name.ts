@@ -2,12 +2,16 @@ const longestName = 200;
 const longestExtension = 16;
 /** Names that Windows gives to devices, whatever their extension. */
 const deviceName = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)/i;
-/** Control and format characters (among them those that turn the reading direction), line breaks, lone surrogates, private use. */
+/**
+ * Control and format characters (among them those that turn the reading direction), line breaks, lone surrogates,
+ * private use.
+ */
 const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}]/gu;
 
 /**
- * The name a file is kept and offered under, made of what its uploader says: the last part of a path, without what a file system,
- * a header or an eye could misread. At most 200 bytes, its extension kept; `file` when nothing is left.
+ * The name a file is kept and offered under, made of what its uploader says: the last part of a path, without what
+ * a file system, a header or an eye could misread. At most 200 bytes, its extension kept; `file` when nothing is
+ * left.
  */
 export function safeFileName(given: string): string {
   const last = given.normalize("NFC").split(/[/\\]/).at(-1) ?? "";
@@ -27,7 +31,10 @@ export function extensionOf(name: string): string {
   return dot > 0 ? name.slice(dot + 1).toLowerCase() : "";
 }
 
-/** Whether a name within an archive could be written outside of the folder that it is unpacked to, or fool who reads it. */
+/**
+ * Whether a name within an archive could be written outside of the folder that it is unpacked to, or fool who
+ * reads it.
+ */
 export function isUnsafeEntryName(name: string): boolean {
   if (name === "" || name.length > 1_024 || name.search(invisible) !== -1) return true;
   if (/^[/\\]|^[a-z]:|\\/i.test(name)) return true;

@@ -44,12 +44,13 @@ export interface ReceivedFile extends AsyncDisposable {
 }
 
 /**
- * Takes a file that somebody sends: writes it to a temporary file while it comes, in constant memory, and checks its size, its type by its bytes against
- * the policy and against what is said of it, that archives unpack to what they say and within bounds, and that it is
- * nothing besides what it seems. What is refused is gone from the disk; so is, at the operating system's leisure, what a process that died left there.
+ * Takes a file that somebody sends: writes it to a temporary file while it comes, in constant memory, and checks
+ * its size, its type by its bytes against the policy and against what is said of it, that archives unpack to what
+ * they say and within bounds, and that it is nothing besides what it seems. What is refused is gone from the disk;
+ * so is, at the operating system's leisure, what a process that died left there.
  * @param declared.type of the upload's part; `application/octet-stream` claims nothing
- * @throws 400 FILE_REQUIRED, UPLOAD_BROKE_OFF; 413 FILE_TOO_LARGE; 415 UNSUPPORTED_FILE, FILE_TYPE_MISMATCH; 422 FILE_EMPTY,
- *   FILE_UNSAFE, ARCHIVE_UNSAFE
+ * @throws 400 FILE_REQUIRED, UPLOAD_BROKE_OFF; 413 FILE_TOO_LARGE; 415 UNSUPPORTED_FILE, FILE_TYPE_MISMATCH; 422
+ *   FILE_EMPTY, FILE_UNSAFE, ARCHIVE_UNSAFE
  */
 export async function receiveUpload(
   file: unknown,
