@@ -180,7 +180,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
     // an upload may break while the call is refused, when nobody listens to it yet
     ctx.stream?.on("error", () => undefined);
     try {
-      const { organizationId = "", userId = null, role = "", scopes, idempotency } = ctx.meta;
+      const { organizationId = "", userId = null, role = "", scopes } = ctx.meta;
+      const idempotency = keptIdempotency(ctx.meta, runtime);
       const actor = { organizationId, userId, role, scopes };
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
@@ -220,6 +221,16 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
     }
   };
 }
+
+/** A request's key with what is kept of its fingerprint: a body may hold a password, and a plain hash could be tried. */
+const keptIdempotency = (
+  { idempotency }: Meta,
+  { sealedBox }: Pick<Runtime, "sealedBox">,
+): Idempotency | undefined =>
+  idempotency && {
+    key: idempotency.key,
+    fingerprint: sealedBox.mac("idempotency", idempotency.fingerprint),
+  };
 
 /** What of a call's meta goes with the jobs it adds. */
 function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefined {
