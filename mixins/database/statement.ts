@@ -9,13 +9,17 @@ export interface Statement {
 export interface RowsStatement {
   name: string;
   text: string;
-  rows: readonly unknown[];
+  /**
+   * Each as JSON text: objects kept until a commit grow old, and V8 would then make every object of their kind old
+   * from birth, those of the next lists too (measured: a fifth of a GET's time).
+   */
+  rows: readonly string[];
 }
 
 export const withRows = ({ name, text, rows }: RowsStatement): Statement => ({
   name,
   text,
-  values: [JSON.stringify(rows)],
+  values: [`[${rows.join(",")}]`],
 });
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

@@ -91,7 +91,7 @@ export class UnitOfWork {
   readonly #idempotency: Idempotency | undefined;
   readonly #guard: Guard | undefined;
   readonly #deferred: (Statement | RowsStatement)[] = [];
-  readonly #events: object[] = [];
+  readonly #events: string[] = [];
   readonly #jobs: NewJob[] = [];
   readonly #afterCommit: (() => void)[] = [];
   readonly #violations = new Map<string, () => Error>();
@@ -144,7 +144,7 @@ export class UnitOfWork {
 
   /** Appends an event to the organization's feed, in this transaction. */
   record({ type, entity, actorId, audience, data }: RecordedEvent): void {
-    this.#events.push({
+    const event = {
       id: uuidv7(),
       type,
       entity_kind: entity.kind,
@@ -153,7 +153,8 @@ export class UnitOfWork {
       actor_id: actorId,
       audience,
       data,
-    });
+    };
+    this.#events.push(JSON.stringify(event));
   }
   /** Whether committing adds to the feed. */
   get hasEvents(): boolean {
@@ -252,7 +253,7 @@ export class UnitOfWork {
   /** Takes the idempotency key, if the call has one, and records its response at once. */
   #claim(response: unknown): RowsStatement[] {
     if (!this.#idempotency) return [];
-    return [{ ...claimKeys, rows: [{ ...this.#idempotency, response: response ?? null }] }];
+    return [{ ...claimKeys, rows: [JSON.stringify({ ...this.#idempotency, response: response ?? null })] }];
   }
 
   /** Undoes everything. Safe to call twice. */

@@ -90,7 +90,7 @@ const insertText = `INSERT INTO leads (${columns}) SELECT ${columns} FROM json_p
 
 /** Inserts a lead at commit; a clash of external ids is a 409. */
 export function insertLead(tx: UnitOfWork, row: LeadRow): void {
-  const insert = { name: "insert_leads", text: insertText, rows: [row] };
+  const insert = { name: "insert_leads", text: insertText, rows: [JSON.stringify(row)] };
   if (row.external_id === null) return tx.deferRows(insert);
   claimExternalIds(tx, [row]);
   // it may have to wait for whoever is about to take the same external id

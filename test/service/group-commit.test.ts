@@ -32,7 +32,7 @@ async function create(name: string, options: { key?: string; organizationId?: st
     text: `INSERT INTO companies (id, organization_id, name, created_at, updated_at)
       SELECT gen_random_uuid(), organization_id, name, now(), now()
       FROM json_to_recordset($1) AS c (organization_id uuid, name text)`,
-    rows: [{ organization_id: owner, name }],
+    rows: [JSON.stringify({ organization_id: owner, name })],
   });
   const entity = { kind: "company", id: organizationId, version: 1 };
   tx.record({ type: "t", entity, actorId: null, audience: [organizationId], data: { name } });
