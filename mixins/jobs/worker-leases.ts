@@ -37,8 +37,7 @@ export class WorkerLeases {
     });
   }
 
-  async start(): Promise<void> {
-    await this.#freeDead();
+  start(): void {
     this.#poller.start();
   }
 

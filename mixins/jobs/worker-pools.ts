@@ -1,25 +1,27 @@
 import { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Logger, run, type Runner, type WorkerEvents } from "graphile-worker";
-import pg from "pg";
 import type { Database } from "../database/database.ts";
 import type { Shard } from "../database/unit-of-work.ts";
 import { errorType, type FieldError } from "../errors.ts";
 import { jobDuration, secondsSince } from "../metrics.ts";
+import { within } from "../within.ts";
 import { queues, type QueueName, type StoredJob } from "./job-spec.ts";
 import { surviveStrayRejections } from "./stray-rejections.ts";
+import { WorkerConnections } from "./worker-connections.ts";
 import { WorkerLeases } from "./worker-leases.ts";
 
 /** Runs one job; rejects when it failed. */
 export type JobRunner = (task: string, job: StoredJob) => Promise<void>;
 
 const restartAfterMs = 1000;
+const longestStartMs = 30_000;
 /** Longest wait for a job whose notification was lost. */
 const pollEveryMs = 1000;
 /** A job that still runs this long after the node was told to stop counts as failed and is tried elsewhere. */
 const drainMs = 20_000;
 const batchDelayMs = 5;
-/** A pool that ends by itself, because PostgreSQL was away, is given up after this long: some never come to their end. */
+/** A pool that ends, because PostgreSQL was away or it was told to, is given up after this long: some never come to it. */
 const longestEndMs = 5_000;
 
 /**
@@ -29,7 +31,6 @@ const longestEndMs = 5_000;
 export class WorkerPools {
   readonly #pools: WorkerPool[] = [];
   readonly #leases: WorkerLeases[] = [];
-  readonly #connections: pg.Pool[] = [];
   readonly #onError: (error: Error) => void;
   #dieAgain: (() => void) | undefined;
 
@@ -44,27 +45,18 @@ export class WorkerPools {
   ) {
     this.#onError = options.onError;
     for (const shard of database.shards) {
-      const connections = new pg.Pool({
-        connectionString: shard.url,
-        // each pool listens on one; fetching and completing share the rest
-        max: tasks.size + 3,
-        application_name: `sangam-worker-${options.nodeId}`.slice(0, 63),
-        connectionTimeoutMillis: 10_000,
-      });
-      connections.on("error", (error) => options.onError(error));
-      connections.on("connect", (client) => client.on("error", () => undefined));
-      this.#connections.push(connections);
       const leases = new WorkerLeases(database, shard, options.nodeId, options.onError);
       this.#leases.push(leases);
       for (const [queue, names] of tasks)
-        this.#pools.push(new WorkerPool({ shard, queue, names, connections, leases, ...options }));
+        this.#pools.push(new WorkerPool({ shard, queue, names, leases, ...options }));
     }
   }
 
-  async start(): Promise<void> {
+  start(): void {
+    if (this.#stopped) return;
     this.#dieAgain ??= surviveStrayRejections(this.#onError);
-    await Promise.all(this.#leases.map((leases) => leases.start()));
-    await Promise.all(this.#pools.map((pool) => pool.start()));
+    for (const leases of this.#leases) leases.start();
+    for (const pool of this.#pools) pool.start();
   }
 
   /** Takes no more jobs, waits for those that run, at most 20 s, and gives the rest back. */
@@ -76,7 +68,6 @@ export class WorkerPools {
   async #stop(): Promise<void> {
     await Promise.all(this.#pools.map((pool) => pool.stop()));
     await Promise.all(this.#leases.map((leases) => leases.stop()));
-    await Promise.all(this.#connections.map((connections) => connections.end()));
     this.#dieAgain?.();
   }
 }
@@ -85,25 +76,46 @@ interface PoolOptions {
   shard: Shard;
   queue: QueueName;
   names: readonly string[];
-  connections: pg.Pool;
   leases: WorkerLeases;
+  nodeId: string;
   run: JobRunner;
   onError: (error: Error) => void;
 }
 
-/** One pool of Graphile Worker, started anew when it ends by itself or has lost its lease. */
+/** One pool of Graphile Worker, run anew when it ends by itself or has lost its lease. */
 class WorkerPool {
   readonly #options: PoolOptions;
-  #runner: Runner | undefined;
-  #isStopping = false;
+  readonly #stopping = new AbortController();
+  #ended: Promise<void> | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
   }
 
-  async start(): Promise<void> {
-    const { queue, names, connections, leases, onError } = this.#options;
-    const { atOnce, prefetch } = queues[queue];
+  start(): void {
+    this.#ended ??= this.#keepRunning(this.#stopping.signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#ended;
+  }
+
+  async #keepRunning(stopping: AbortSignal): Promise<void> {
+    const { queue, onError } = this.#options;
+    while (!stopping.aborted) {
+      try {
+        await this.#runOnce(stopping);
+      } catch (error) {
+        onError(new Error(`workers of ${queue} ended`, { cause: error }));
+      }
+      await sleep(restartAfterMs, undefined, { signal: stopping }).catch(() => undefined);
+    }
+  }
+
+  /** From the start of a pool to its end, by itself or because the node stops. */
+  async #runOnce(stopping: AbortSignal): Promise<void> {
+    const { shard, leases, onError } = this.#options;
     const events = new EventEmitter() as WorkerEvents;
     let workerId = "";
     let hold = Promise.resolve();
@@ -112,12 +124,47 @@ class WorkerPool {
       hold = leases.hold(workerId);
       hold.catch(() => undefined); // awaited by each job
     });
-    const { promise: ending, resolve: end } = Promise.withResolvers<void>();
-    events.on("pool:gracefulShutdown", () => {
-      if (!this.#isStopping) end();
+    const ending = new Promise<void>((end) => {
+      events.on("pool:gracefulShutdown", () => {
+        if (!stopping.aborted) end();
+      });
     });
-    const runner = await run({
-      pgPool: connections,
+    const connections = new WorkerConnections(shard.url, this.#options);
+    try {
+      const runner = await within(
+        longestStartMs,
+        this.#startRunner(connections, events, async () => {
+          await hold;
+          await leases.require(workerId);
+        }),
+        () => {
+          throw new Error(`they did not start in ${longestStartMs} ms`);
+        },
+      );
+      // the lease may not have begun yet, or never will
+      const lost = hold
+        .then(() => leases.whenLost(workerId))
+        .catch(onError)
+        .then(() => kill(runner, "its lease was lost"));
+      const givenUp = ending.then(() => sleep(longestEndMs, undefined, { ref: false }));
+      const told = whenAborted(stopping).then(() => drain(runner));
+      await Promise.race([runner.promise, lost, givenUp, told]);
+    } finally {
+      leases.release(workerId);
+      await connections.close();
+    }
+  }
+
+  /** @param mayRun what each job waits for; it rejects when the job may not begin */
+  #startRunner(
+    connections: WorkerConnections,
+    events: WorkerEvents,
+    mayRun: () => Promise<void>,
+  ): Promise<Runner> {
+    const { queue, names, onError } = this.#options;
+    const { atOnce, prefetch } = queues[queue];
+    return run({
+      pgPool: connections.pool,
       noHandleSignals: true,
       logger: graphileLogger(onError),
       events,
@@ -125,8 +172,7 @@ class WorkerPool {
         names.map((task) => [
           task,
           async (job: unknown) => {
-            await hold;
-            await leases.require(workerId);
+            await mayRun();
             await this.#run(task, job as StoredJob);
           },
         ]),
@@ -143,41 +189,6 @@ class WorkerPool {
       },
       crontab: "",
     });
-    this.#runner = runner;
-    // the lease may not have begun yet, or never will
-    const lost = hold
-      .then(() => leases.whenLost(workerId))
-      .catch(onError)
-      .then(() => runner.kill("its lease was lost"));
-    const givenUp = ending.then(() => sleep(longestEndMs, undefined, { ref: false }));
-    Promise.race([runner.promise, lost, givenUp])
-      .catch((error: unknown) => onError(new Error(`workers of ${queue} ended`, { cause: error })))
-      .finally(() => {
-        leases.release(workerId);
-        if (!this.#isStopping) this.#restart();
-      });
-  }
-
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    const runner = this.#runner;
-    if (!runner) return;
-    const drained = runner.stop("the node stops").catch(() => undefined);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<"late">((done) => (timer = setTimeout(() => done("late"), drainMs)));
-    const isLate = (await Promise.race([drained, late])) === "late";
-    clearTimeout(timer);
-    if (isLate) await runner.kill("the node stops").catch(() => undefined);
-  }
-
-  #restart(): void {
-    setTimeout(() => {
-      if (this.#isStopping) return;
-      this.start().catch((error: Error) => {
-        this.#options.onError(error);
-        this.#restart();
-      });
-    }, restartAfterMs);
   }
 
   async #run(task: string, job: StoredJob): Promise<void> {
@@ -193,6 +204,27 @@ class WorkerPool {
     }
   }
 }
+
+const kill = (runner: Runner, why: string): Promise<unknown> =>
+  within(
+    longestEndMs,
+    runner.kill(why).catch(() => undefined),
+    () => undefined,
+  );
+
+/** Waits for the jobs that run, and gives the others back. */
+const drain = (runner: Runner): Promise<unknown> =>
+  within(
+    drainMs,
+    runner.stop("the node stops").catch(() => undefined),
+    () => kill(runner, "the node stops"),
+  );
+
+const whenAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((done) => {
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", () => done(), { once: true });
+  });
 
 /** Graphile Worker tells every job's story; what failed is kept with the job, so only its warnings count here. */
 const graphileLogger = (onError: (error: Error) => void): Logger =>

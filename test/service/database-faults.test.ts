@@ -145,6 +145,21 @@ describe("a pool", () => {
   });
 });
 
+test("a node that is stopped while its workers start ends with them", async () => {
+  const url = await createDatabase();
+  const proxy = await TcpProxy.listen(Number(new URL(url).port));
+  try {
+    // a slow database, so that they still start
+    proxy.delay(5);
+    const node = await startNode(testEnv([proxy.through(url)], { LOG_LEVEL: "fatal" }));
+    await node.stop();
+    await eventually(() => proxy.connections === 0);
+  } finally {
+    await proxy.close();
+    await dropDatabase(url);
+  }
+});
+
 test("a node goes on by itself after its PostgreSQL was restarted", async () => {
   const folder = mkdtempSync(join(tmpdir(), "sangam-restart-"));
   chmodSync(folder, 0o755);

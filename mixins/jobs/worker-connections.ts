@@ -1,0 +1,40 @@
+import type { Socket } from "node:net";
+import pg, { type Pool, type PoolClient } from "pg";
+import { within } from "../within.ts";
+
+/** One to listen on; fetching, completing and failing share the rest. */
+const poolSize = 4;
+/** When PostgreSQL is gone without a word: longer than any statement of Graphile Worker takes. */
+const silenceTimeoutMs = 33_000;
+const graceMs = 1000;
+
+/** The connections of one run of Graphile Worker. They end with it, also those that it never gives back. */
+export class WorkerConnections {
+  readonly pool: Pool;
+  readonly #open = new Set<PoolClient>();
+
+  constructor(url: string, options: { nodeId: string; onError: (error: Error) => void }) {
+    this.pool = new pg.Pool({
+      connectionString: url,
+      max: poolSize,
+      application_name: `sangam-worker-${options.nodeId}`.slice(0, 63),
+      connectionTimeoutMillis: 10_000,
+      // only a pipelining connection ends when an answer is late; another one would serve the next statement
+      pipeline: true,
+      query_timeout: silenceTimeoutMs,
+    });
+    this.pool.on("error", (error) => options.onError(error));
+    this.pool.on("connect", (client) => {
+      this.#open.add(client);
+      client.on("error", () => undefined);
+    });
+    this.pool.on("remove", (client) => void this.#open.delete(client));
+  }
+
+  async close(): Promise<void> {
+    await within(graceMs, this.pool.end(), () => {
+      for (const client of this.#open)
+        (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
+    });
+  }
+}
