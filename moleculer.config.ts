@@ -1,9 +1,10 @@
 import type { BrokerOptions } from "moleculer";
-import { actorReplCommand } from "./mixins/actors/actor-command.ts";
+import { actorCommand } from "./mixins/actors/actor-command.ts";
 import { deadlineMiddleware } from "./mixins/deadline.ts";
-import { jobReplCommand } from "./mixins/jobs/job-command.ts";
+import { jobCommand } from "./mixins/jobs/job-command.ts";
 import type { Env } from "./mixins/env.ts";
 import { movedServiceMiddleware } from "./mixins/moved-service.ts";
+import { replCommand } from "./mixins/repl-command.ts";
 import { logFields, traceMiddleware } from "./mixins/trace.ts";
 
 /** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
@@ -74,6 +75,15 @@ export function brokerOptions(env: Env): BrokerOptions {
     maxCallLevel: 20,
     // services/node.ts owns the one stop path
     skipProcessEventRegistration: true,
-    replOptions: { customCommands: [actorReplCommand, jobReplCommand] },
+    replOptions: {
+      customCommands: [
+        replCommand(
+          "actor",
+          "Lists, finds, passivates and moves actors; `actor` alone says how",
+          actorCommand,
+        ),
+        replCommand("jobs", "Lists jobs, retries and drops dead ones; `jobs help` says how", jobCommand),
+      ],
+    },
   };
 }

@@ -55,7 +55,8 @@ export class Leader {
         values: [this.#name, epoch],
       });
       if (mine) return work(tx, epoch);
-      this.#epoch = undefined;
+      // meanwhile it may have been elected anew
+      if (this.#epoch === epoch) this.#epoch = undefined;
       return undefined;
     });
   }

@@ -32,18 +32,6 @@ export async function actorCommand(broker: ServiceBroker, words: readonly string
   }
 }
 
-/** The command as Moleculer's REPL takes it. */
-export const actorReplCommand = {
-  command: "actor [words...]",
-  description: "Lists, finds, passivates and moves actors; `actor` alone says how",
-  allowUnknownOptions: true,
-  /** @param params its types say a list of words; what comes is an object with the whole line */
-  async action(broker: ServiceBroker, params: unknown): Promise<void> {
-    const words = (params as { rawCommand: string }).rawCommand.trim().split(/\s+/).slice(1);
-    console.log(await actorCommand(broker, words).catch((error: Error) => error.message));
-  },
-};
-
 const hostsOf = (broker: ServiceBroker, service: string): string[] =>
   (broker.registry.getActionEndpoints(`${service}.actors.turn`)?.endpoints ?? [])
     .filter(({ isAvailable }) => isAvailable)

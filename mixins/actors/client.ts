@@ -7,6 +7,7 @@ import { errorType } from "../errors.ts";
 import type { Shard } from "../database/unit-of-work.ts";
 import type { Meta } from "../meta.ts";
 import { Semaphore } from "../semaphore.ts";
+import { within } from "../within.ts";
 import type { ActorAddress, SendOptions } from "./actor-contract.ts";
 import { actorUnavailable } from "./actors.errors.ts";
 import type { Answer, LocalHost } from "./message.ts";
@@ -148,7 +149,10 @@ export class ActorClient {
   async #ask(service: string, target: string, envelope: Envelope, meta: Meta): Promise<Answer> {
     const timeoutMs = Math.max(1, envelope.expiresAt - this.lease.now());
     const local = target === this.nodeId ? this.#local.get(service) : undefined;
-    if (local) return withTimeout(timeoutMs, deliverTo(local, envelope, meta));
+    if (local)
+      return within(timeoutMs, deliverTo(local, envelope, meta), () => {
+        throw actorUnavailable("its turn took too long");
+      });
     const { requestId, traceparent, organizationId, userId, role, scopes } = meta;
     try {
       return await this.#broker.call<Answer, Envelope>(`${service}.actors.turn`, envelope, {
@@ -179,18 +183,4 @@ export function deliverTo(host: LocalHost, envelope: Envelope, meta: Meta): Prom
     ...(traceparent === undefined ? {} : { traceparent }),
   };
   return host.deliver(address, { ...message, sender, origin });
-}
-
-async function withTimeout<T>(timeoutMs: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(actorUnavailable("its turn took too long")), timeoutMs);
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

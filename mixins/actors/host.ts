@@ -3,6 +3,7 @@ import type { Database } from "../database/database.ts";
 import { appError, invalid } from "../errors.ts";
 import { fieldErrors } from "../field-errors.ts";
 import { Poller } from "../poller.ts";
+import { within } from "../within.ts";
 import { Activation, type ActivationParts } from "./activation.ts";
 import type { ActorAddress, ActorHandlers, ActorSpec } from "./actor-contract.ts";
 import { unknownMessage } from "./actors.errors.ts";
@@ -94,12 +95,7 @@ export class ActorHost implements LocalHost {
     this.#isDraining = true;
     await this.#sweeper.stop();
     const living = [...this.#activations.values()];
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([
-      Promise.all(living.map((activation) => activation.settled())),
-      new Promise((done) => (timer = setTimeout(done, drainMs))),
-    ]);
-    clearTimeout(timer);
+    await within(drainMs, Promise.all(living.map((activation) => activation.settled())), () => undefined);
     // what is not answered by now is sent elsewhere; the turn in hand is fenced there or finishes first
     for (const activation of living) void activation.giveUp();
   }

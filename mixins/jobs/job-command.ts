@@ -35,15 +35,3 @@ export async function jobCommand(broker: ServiceBroker, words: readonly string[]
 const line = (job: ListedJob): string =>
   `${job.shard} ${job.id}  ${job.task} ${JSON.stringify(job.payload)}  of ${job.organizationId ?? "the platform"}, `
   + `${job.attempts} of ${job.maxAttempts} tries${job.lastError === null ? "" : `: ${job.lastError}`}`;
-
-/** The command as Moleculer's REPL takes it. */
-export const jobReplCommand = {
-  command: "jobs [words...]",
-  description: "Lists jobs, retries and drops dead ones; `jobs help` says how",
-  allowUnknownOptions: true,
-  /** @param params its types say a list of words; what comes is an object with the whole line */
-  async action(broker: ServiceBroker, params: unknown): Promise<void> {
-    const words = (params as { rawCommand: string }).rawCommand.trim().split(/\s+/).slice(1);
-    console.log(await jobCommand(broker, words).catch((error: Error) => error.message));
-  },
-};

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { readLeader } from "../../mixins/leader.ts";
+import { within } from "../../mixins/within.ts";
 import type { Runtime } from "../../mixins/service.ts";
 
 /** Without these this node cannot serve; other checks only tell. */
@@ -62,17 +63,13 @@ export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
 }
 
 async function check(ask: () => Promise<string | void>): Promise<{ status: "up" | "down"; detail?: string }> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, fail) => {
-    timer = setTimeout(() => fail(new Error(`no answer within ${checkTimeoutMs} ms`)), checkTimeoutMs);
-  });
   try {
-    const detail = await Promise.race([ask(), late]);
+    const detail = await within(checkTimeoutMs, ask(), () => {
+      throw new Error(`no answer within ${checkTimeoutMs} ms`);
+    });
     return { status: "up", ...(detail ? { detail } : {}) };
   } catch (error) {
     return { status: "down", detail: (error as Error).message };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,22 +1,18 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
-import { Database } from "../../mixins/database/database.ts";
+import type { Database } from "../../mixins/database/database.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { eventually } from "../support/node.ts";
-import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
+import { inspect, openDatabase } from "../support/database.ts";
 
 const mine = "01900000-0000-7000-8000-000000000001";
 const yours = "01900000-0000-7000-8000-000000000002";
 let url: string;
 let database: Database;
-
+let close: () => Promise<void>;
 beforeAll(async () => {
-  url = await createDatabase();
-  database = await Database.open([url], { logicalShards: 16, poolSize: 4, onError: () => undefined });
+  ({ url, database, close } = await openDatabase());
 });
-afterAll(async () => {
-  await database.close();
-  await dropDatabase(url);
-});
+afterAll(() => close());
 beforeEach(() => inspect(url, "TRUNCATE companies CASCADE; TRUNCATE events; TRUNCATE idempotency_keys"));
 
 /** A command that inserts a company and records an event, as the unit of work of an action does it. */

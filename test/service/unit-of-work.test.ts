@@ -1,21 +1,17 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
-import { Database } from "../../mixins/database/database.ts";
+import type { Database } from "../../mixins/database/database.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { Company } from "../../entities/sales.ts";
-import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
+import { inspect, openDatabase } from "../support/database.ts";
 
 const organizationId = "01900000-0000-7000-8000-000000000001";
 let url: string;
 let database: Database;
-
+let close: () => Promise<void>;
 beforeAll(async () => {
-  url = await createDatabase();
-  database = await Database.open([url], { logicalShards: 16, poolSize: 4, onError: () => undefined });
+  ({ url, database, close } = await openDatabase());
 });
-afterAll(async () => {
-  await database.close();
-  await dropDatabase(url);
-});
+afterAll(() => close());
 beforeEach(() => inspect(url, "TRUNCATE companies CASCADE; TRUNCATE events; TRUNCATE idempotency_keys"));
 
 const begin = (idempotency?: { key: string; fingerprint: string }) =>

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
+import { Database } from "../../mixins/database/database.ts";
 
 const adminUrl = (): string => {
   const url = process.env.TEST_POSTGRES_URL;
@@ -30,6 +31,21 @@ export async function dropDatabase(url: string): Promise<void> {
   await asAdmin((client) =>
     client.query(`DROP DATABASE IF EXISTS ${new URL(url).pathname.slice(1)} WITH (FORCE)`),
   );
+}
+
+/** A database of its own, opened as a node does, without anything that runs beside it. */
+export async function openDatabase(): Promise<{
+  url: string;
+  database: Database;
+  close: () => Promise<void>;
+}> {
+  const url = await createDatabase();
+  const database = await Database.open([url], { logicalShards: 16, poolSize: 4, onError: () => undefined });
+  const close = async () => {
+    await database.close();
+    await dropDatabase(url);
+  };
+  return { url, database, close };
 }
 
 /** Runs SQL as the owner of a database, past row-level security: for looking at what is really stored. */
