@@ -1,4 +1,11 @@
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  randomBytes,
+  type KeyObject,
+} from "node:crypto";
 
 /**
  * Encrypts secrets at rest with AES-256-GCM under the newest master key; opens what any listed key sealed.
@@ -6,14 +13,15 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:
  * so a sealed value moved to another place does not open.
  */
 export class SealedBox {
-  readonly #keys: readonly Buffer[];
+  // as key objects: Node takes ten microseconds to find out that a buffer is none
+  readonly #keys: readonly KeyObject[];
   /** Names the key that seals, without telling anything of it. */
   readonly newestKeyId: string;
 
   /** @param keys base64 of 32 bytes each, newest first */
   constructor(keys: readonly string[]) {
-    this.#keys = keys.map((key) => Buffer.from(key, "base64"));
-    this.newestKeyId = createHmac("sha256", this.#keys[0] as Buffer)
+    this.#keys = keys.map((key) => createSecretKey(key, "base64"));
+    this.newestKeyId = createHmac("sha256", this.#keys[0] as KeyObject)
       .update("key id")
       .digest("hex")
       .slice(0, 16);
@@ -21,14 +29,14 @@ export class SealedBox {
 
   /** A keyed hash: whoever reads it later cannot try out what it was made of. Changes with the newest key. */
   mac(purpose: string, text: string): string {
-    return createHmac("sha256", this.#keys[0] as Buffer)
+    return createHmac("sha256", this.#keys[0] as KeyObject)
       .update(`${purpose}\n${text}`)
       .digest("base64url");
   }
 
   seal(plaintext: string, context: string): Buffer {
     const nonce = randomBytes(12);
-    const cipher = createCipheriv("aes-256-gcm", this.#keys[0] as Buffer, nonce);
+    const cipher = createCipheriv("aes-256-gcm", this.#keys[0] as KeyObject, nonce);
     cipher.setAAD(Buffer.from(context));
     const sealed = Buffer.concat([cipher.update(plaintext, "utf8"), cipher.final()]);
     return Buffer.concat([nonce, cipher.getAuthTag(), sealed]);

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { randomFillSync } from "node:crypto";
 import type { Context, Middleware } from "moleculer";
 import type { Meta } from "./meta.ts";
+import { drawBytes } from "./new-id.ts";
 
 const form = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
 
@@ -22,19 +22,10 @@ export function continueTrace(given: unknown): string {
   return `00-${isValid ? traceId : randomId(16)}-${randomId(8)}-${isValid ? flags : "00"}`;
 }
 
-/** Bytes are drawn a kilobyte at a time: a system call for each id shows in a profile. */
-const drawn = Buffer.alloc(1024);
-let used = drawn.length;
-
 /** Random, in hex; never all zero, which would mean that there is no id. */
-function randomId(bytes: number): string {
-  if (used + bytes > drawn.length) {
-    randomFillSync(drawn);
-    used = 0;
-  }
-  const id = drawn.subarray(used, used + bytes);
-  used += bytes;
-  return id.every((byte) => byte === 0) ? randomId(bytes) : id.toString("hex");
+function randomId(count: number): string {
+  const bytes = drawBytes(count);
+  return bytes.every((byte) => byte === 0) ? randomId(count) : bytes.toString("hex");
 }
 
 const calls = new AsyncLocalStorage<Meta>();

@@ -1,11 +1,11 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { v7 as uuidv7 } from "uuid";
 import { appError, violatedConstraint } from "../errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../metrics.ts";
+import { newId } from "../new-id.ts";
 import { isUndone, type GroupCommit } from "./group-commit.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
@@ -145,7 +145,7 @@ export class UnitOfWork {
   /** Appends an event to the organization's feed, in this transaction. */
   record({ type, entity, actorId, audience, data }: RecordedEvent): void {
     const event = {
-      id: uuidv7(),
+      id: newId(),
       type,
       entity_kind: entity.kind,
       entity_id: entity.id,

@@ -1,7 +1,7 @@
-import { v7 as uuidv7 } from "uuid";
 import { appError, errorType, invalid, type FieldError } from "../../mixins/errors.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
 import { fieldErrors } from "../../mixins/field-errors.ts";
+import { newId } from "../../mixins/new-id.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
@@ -73,7 +73,7 @@ export async function bulkCreate(
 }
 
 const newIdentity = ({ organizationId, now }: { organizationId: string; now: Date }) => ({
-  id: uuidv7(),
+  id: newId(),
   organizationId,
   now: now.toISOString(),
 });
