@@ -24,6 +24,12 @@ export default {
     {
       ...common,
       ...withDatabase,
+      displayName: "security",
+      testMatch: ["<rootDir>/test/security/**/*.test.ts"],
+    },
+    {
+      ...common,
+      ...withDatabase,
       displayName: "cluster",
       testMatch: ["<rootDir>/test/cluster/**/*.test.ts"],
     },

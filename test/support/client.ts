@@ -11,6 +11,7 @@ export interface Answer {
 export class Client {
   readonly origin: string;
   readonly token: string | undefined;
+  readonly apiKey: string | undefined;
   readonly refreshToken: string | undefined;
   readonly userId: string;
   readonly organizationId: string;
@@ -23,8 +24,10 @@ export class Client {
       user: { id: string };
       organization: { id: string };
     },
+    apiKey?: string,
   ) {
     this.origin = origin;
+    this.apiKey = apiKey;
     this.token = session?.accessToken;
     this.refreshToken = session?.refreshToken;
     this.userId = session?.user.id ?? "";
@@ -44,6 +47,7 @@ export class Client {
       method,
       headers: {
         ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
+        ...(this.apiKey ? { "x-api-key": this.apiKey } : {}),
         ...(canHaveBody && !isForm ? { "content-type": "application/json" } : {}),
         ...headers,
       },
@@ -62,6 +66,9 @@ export class Client {
   get = (path: string, headers?: Record<string, string>) => this.send("GET", path, undefined, headers);
   post = (path: string, body?: unknown, headers?: Record<string, string>) =>
     this.send("POST", path, body, headers);
+
+  /** A program with an API key. */
+  withApiKey = (apiKey: string): Client => new Client(this.origin, undefined, apiKey);
 
   /** Registers an organization; answers its admin. */
   async register(organizationName: string): Promise<Client> {

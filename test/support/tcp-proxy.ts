@@ -116,7 +116,8 @@ export class TcpProxy {
       socket.setNoDelay(true);
       socket.on("error", () => other.resetAndDestroy());
       socket.on("close", () => {
-        this.#links.delete(link);
+        // an end that a black hole swallowed leaves the other half open, to be cut
+        if (other.destroyed) this.#links.delete(link);
         if (socket.errored) other.resetAndDestroy();
       });
     }
