@@ -52,7 +52,7 @@ export async function startProcess(
     child.stdout.on("data", read);
     child.stderr.on("data", read);
     child.once("exit", () => fail(new Error(`${name} ended:\n${output}`)));
-    setTimeout(() => fail(new Error(`${name} did not start in 60 s:\n${output}`)), 60_000).unref();
+    setTimeout(() => fail(new Error(`${name} did not start in 120 s:\n${output}`)), 120_000).unref();
   });
   try {
     await running;
