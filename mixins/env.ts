@@ -130,6 +130,11 @@ export const variables = {
     "http://localhost:3000",
     "Where users open the app; mails link to /reset-password and /accept-invite under it. Default http://localhost with PORT.",
   ),
+  CORS_ORIGINS: variable(
+    list(url("http:", "https:")).optional(),
+    "",
+    "Origins, besides PUBLIC_URL's, whose pages may call the API from a browser: https://app.example.com, … Set, requests from pages elsewhere are refused. Unset: browsers keep other origins from reading answers.",
+  ),
   SMTP_URL: variable(
     url("smtp:", "smtps:").optional(),
     "",

@@ -143,8 +143,6 @@ function writeHead(
     ctx.meta.$responseType = type;
     response.setHeader("Content-Disposition", `attachment; filename="${name}"`);
   }
-  response.setHeader("X-Content-Type-Options", "nosniff");
-  response.setHeader("Cache-Control", "no-store");
 }
 
 function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {

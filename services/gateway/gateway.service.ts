@@ -8,6 +8,7 @@ import { httpDuration, secondsSince } from "../../mixins/metrics.ts";
 import { continueTrace } from "../../mixins/trace.ts";
 import type { Runtime } from "../../mixins/service.ts";
 import { apiRoute, type GatewayRequest } from "./api-route.ts";
+import { corsSettings, protector } from "./browsers.ts";
 import { docsRoute } from "./docs.ts";
 import { Drain } from "./drain.ts";
 import { healthRoute } from "./health.ts";
@@ -37,6 +38,7 @@ const keepAliveTimeoutMs = 65_000;
 /** REST and WebSocket in front of every action that has a route: see docs/architecture.md. */
 export default (runtime: Runtime): ServiceSchema => {
   const { env } = runtime;
+  const protect = protector(env);
   let tokens: AccessTokens;
   let apiKeys: ApiKeys;
   let realtime: Realtime;
@@ -54,6 +56,7 @@ export default (runtime: Runtime): ServiceSchema => {
     logRouteRegistration: null,
     etag: false,
     requestTimeout: 120_000,
+    cors: corsSettings(env),
     qsOptions: { depth: 3, parameterLimit: 100, arrayLimit: 200 },
     rootCallOptions: (options: { requestID?: string }, request: GatewayRequest, response: ServerResponse) =>
       beginRequest(options, request, response, env.TRUST_PROXY),
@@ -79,6 +82,7 @@ export default (runtime: Runtime): ServiceSchema => {
       // refused here, a request costs neither parsing nor a look at who sends it
       httpHandler(this: Service, request: GatewayRequest, response: ServerResponse) {
         drain.entered(response);
+        protect(response);
         const isLetIn = shedding.enter(priorityOf(request));
         response.once("close", () => {
           drain.left(response);

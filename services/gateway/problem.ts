@@ -49,6 +49,11 @@ const foreign: Record<string, { status: number; code: string; detail: string }> 
     detail: "The body is not as long as Content-Length says.",
   },
   "request.aborted": { status: 400, code: "REQUEST_ABORTED", detail: "The request was cut off." },
+  ORIGIN_NOT_ALLOWED: {
+    status: 403,
+    code: "ORIGIN_NOT_ALLOWED",
+    detail: "Pages of this origin may not call the API.",
+  },
   BadRequestError: { status: 400, code: "MALFORMED_REQUEST", detail: "The URL cannot be read." },
   NotFoundError: { status: 404, code: "ROUTE_NOT_FOUND", detail: "There is no such route." },
   ServiceNotFoundError: unavailable("No node offers this now; try again."),
