@@ -17,6 +17,9 @@ export const auditTypes = [
   "mfa.disabled",
   "api_key.created",
   "api_key.revoked",
+  "role.created",
+  "role.updated",
+  "role.deleted",
 ] as const;
 export type AuditType = (typeof auditTypes)[number];
 

@@ -6,6 +6,7 @@ import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
@@ -58,6 +59,11 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
   verifyTotp: (ctx) => verifyTotp(parts.runtime, ctx),
   disableTotp: (ctx) => disableTotp(parts.runtime, ctx),
+  listRoles,
+  getRole,
+  createRole: (ctx) => createRole(ctx, parts.runtime.contracts),
+  updateRole: (ctx) => updateRole(ctx, parts.runtime.contracts),
+  deleteRole,
   createApiKey,
   listApiKeys,
   getApiKey,
