@@ -3,6 +3,7 @@ import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { apiKeyActions } from "./api-keys.contract.ts";
+import { credentialActions, newPassword } from "./credentials.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
 import { auditActions } from "./audit-log.contract.ts";
 import { roleActions, roleInput } from "./roles.contract.ts";
@@ -65,8 +66,6 @@ export interface SessionRevoked {
   userId: string;
 }
 
-/** 10 to 200 characters; no rule about their kinds (NIST SP 800-63B). */
-const newPassword = z.string().min(10).max(200);
 const client = {
   /** Filled by the gateway from the connection. */
   userAgent: z.string().max(500).optional(),
@@ -235,6 +234,7 @@ export const identityContract = defineContract("identity", {
     ...auditActions,
     ...inviteActions,
     ...roleActions,
+    ...credentialActions,
     ...secondFactorActions,
     ...apiKeyActions,
     activeUserIds: action({

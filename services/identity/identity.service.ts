@@ -1,6 +1,7 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
-import { forgetOldEntries, listAuditLog } from "./audit-log.ts";
+import { forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
+import { changePassword, resetUserMfa } from "./credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
@@ -50,6 +51,9 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   getOrganization: getOwnOrganization,
   updateOrganization,
   listAuditLog,
+  noteExport,
+  changePassword: (ctx) => changePassword(parts.runtime, ctx),
+  resetUserMfa,
   forgotPassword,
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
   inviteUser,

@@ -99,6 +99,16 @@ describe("with teams", () => {
     expect(csv).not.toContain(leads[hidden].id);
   });
 
+  test("an export is noted in the audit log, without what was looked for", async () => {
+    await staff.meera.get("/leads/export?filter[email]=shared@example.com");
+    const { data } = await made<{ data: unknown[] }>(
+      admin.get("/audit-log?filter[type]=leads.exported&limit=1"),
+    );
+    expect(data).toMatchObject([
+      { actorId: staff.meera.userId, details: { format: "csv", filteredBy: ["email"] } },
+    ]);
+  });
+
   test("duplicates name only leads the manager sees", async () => {
     const { data } = await made<{ data: { lead: Lead }[] }>(
       staff.meera.get(`/leads/${leads.anil.id}/duplicates`),
