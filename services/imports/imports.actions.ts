@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
-import { sightOf } from "../../mixins/actor.ts";
+import { canSee, sightOf } from "../../mixins/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { enqueue, type Ctx, type Result } from "../contracts.ts";
 import { inertCell } from "./csv.rules.ts";
@@ -111,13 +111,12 @@ function whyNotRolledBack({ status, is_dry_run }: ImportRecord): Error {
   return is_dry_run ? dryRunNotRolledBack() : importAlreadyRolledBack();
 }
 
-/** Who does not see all leads sees the imports they began: rejected rows hold what may become leads. */
+/** An import is seen as a lead assigned to who began it would be: rejected rows hold what may become leads. */
 async function getImport(
   ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">,
 ): Promise<ImportRecord> {
   const { actor, tx } = ctx.locals;
   const found = await findImport(tx, ctx.params.id);
-  const isVisible = sightOf(actor) === "all" || found?.created_by === actor.userId;
-  if (!found || !isVisible) throw importNotFound();
+  if (!found || !canSee(actor, { assignedTo: found.created_by })) throw importNotFound();
   return found;
 }

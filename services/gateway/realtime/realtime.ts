@@ -8,6 +8,7 @@ import { appError, errorType, unauthorized } from "../../../mixins/errors.ts";
 import type { FeedAdvanced } from "../../../mixins/feed.ts";
 import { Poller } from "../../../mixins/poller.ts";
 import type { RedisConnections } from "../../../mixins/redis/connections.ts";
+import { Semaphore } from "../../../mixins/semaphore.ts";
 import { AccessWatch } from "./access-watch.ts";
 import { Connection, type ClientSocket, type SocketData } from "./connection.ts";
 import { Ephemeral } from "./ephemeral.ts";
@@ -48,6 +49,8 @@ export class Realtime {
   readonly #database: Database;
   readonly #access: Access;
   readonly #accessWatch: AccessWatch;
+  // an organization with many managers must leave connections to those who call
+  readonly #looks = new Semaphore({ atOnce: 4, mostWaiting: 100_000 });
   readonly #authenticate: (token: string) => Promise<Claims>;
   readonly #logger: { warn(message: string): void };
   readonly #feeds: Feeds;
@@ -81,7 +84,7 @@ export class Realtime {
     this.#mostSocketsOfOrganization = options.mostSocketsOfOrganization ?? mostSocketsOfOrganization;
     this.#database = options.database;
     this.#access = options.access;
-    this.#accessWatch = new AccessWatch(options.database, options.access);
+    this.#accessWatch = new AccessWatch(options.database);
     this.#authenticate = options.authenticate;
     this.#logger = options.logger;
     const onError = (error: Error) => this.#logger.warn(`realtime: ${error.message}`);
@@ -152,7 +155,8 @@ export class Realtime {
     );
     await Promise.all(
       theirs.map(async (connection) => {
-        if (await connection.refresh(this.#access)) this.#ephemeral.place(connection);
+        const hasTaken = await this.#looks.run(() => connection.refresh(this.#access));
+        if (hasTaken) this.#ephemeral.place(connection);
       }),
     );
   }
@@ -256,8 +260,9 @@ export class Realtime {
   async #checkAccess(): Promise<false> {
     const claims = [...this.#connections].map((connection) => connection.claims);
     const asked = claims.filter(({ role }) => isLookedUp(role)).map(({ organizationId }) => organizationId);
-    for (const organizationId of await this.#accessWatch.findChanged([...new Set(asked)]))
-      await this.onAccessChanged({ organizationId });
+    await this.#accessWatch.round([...new Set(asked)], (organizationId) =>
+      this.onAccessChanged({ organizationId }),
+    );
     return false;
   }
 
