@@ -54,7 +54,7 @@ export const Session = defineEntity({
     lastUsedAt: p.datetime(3),
     expiresAt: p.datetime(3),
     revokedAt: p.datetime(3).nullable(),
-    /** logout | reuse | revoked | deactivated | role_changed | password_reset */
+    /** logout | reuse | revoked | deactivated | role_changed | password_reset | password_changed | mfa_reset */
     revokedBecause: p.string().nullable(),
   },
 });

@@ -1,11 +1,12 @@
 import { z } from "zod";
-import { can, seesOnlyOwn, systemRole, type Actor } from "./actor.ts";
+import { can, sightOf, systemRole, type Actor } from "./actor.ts";
 import type { SequencedEvent } from "./feed.ts";
 
 /** What a decision about an event needs of it. */
 export type FilteredEvent = Pick<SequencedEvent, "type" | "audience"> & { entity: { kind: string } };
 
-const readPermissions = new Map([
+/** What an actor needs to see events of each kind of record. */
+export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["lead", "leads:read"],
   ["contact", "contacts:read"],
   ["company", "companies:read"],
@@ -13,7 +14,10 @@ const readPermissions = new Map([
   ["import", "imports:read"],
   ["pool", "pools:read"],
   ["scoring", "scoring:read"],
+  ["team", "teams:read"],
 ]);
+/** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
+export const nobody = "00000000-0000-0000-0000-000000000000";
 /** Roles that see kinds of which nothing is said above: users and settings. */
 const overseers: readonly string[] = ["admin", "manager", systemRole];
 
@@ -32,17 +36,25 @@ export const typesText = z
 export const typesInput = z.union([typesText, checkedTypes]);
 
 /**
- * The test of whether an event is for this actor: its role may read the kind of record, a role that sees
- * only its own is in the audience, and the type is one asked for.
+ * The test of whether an event is for this actor: its role may read the kind of record, one who does not see all
+ * records sees one of somebody in the audience, and the type is one asked for.
  * @param types patterns; undefined takes all
  */
 export function feedFilter(actor: Actor, types?: readonly string[]): (event: FilteredEvent) => boolean {
-  const isRestricted = seesOnlyOwn(actor);
+  const isForActor = audienceTest(actor);
   const isWanted = typeTest(types);
   return ({ type, entity, audience }) =>
-    mayReadKind(actor, entity.kind)
-    && (!isRestricted || audience === null || (actor.userId !== null && audience.includes(actor.userId)))
-    && isWanted(type);
+    mayReadKind(actor, entity.kind) && isForActor(audience) && isWanted(type);
+}
+
+function audienceTest(actor: Actor): (audience: readonly string[] | null) => boolean {
+  const sight = sightOf(actor);
+  if (sight === "all") return () => true;
+  const { assignees, unassigned } = sight;
+  return (audience) =>
+    audience === null
+    || audience.some((user) => assignees.has(user) || (unassigned && user === nobody))
+    || (unassigned && audience.length === 0);
 }
 
 function mayReadKind(actor: Actor, kind: string): boolean {

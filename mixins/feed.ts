@@ -11,7 +11,7 @@ export interface SequencedEvent {
   actorId: string | null;
   occurredAt: string;
   data: unknown;
-  /** Users of restricted roles who may see it; null: everybody who may read the kind. */
+  /** Users whose records it is about, see feedFilter; null: everybody who may read the kind. */
   audience: string[] | null;
 }
 

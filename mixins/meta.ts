@@ -1,3 +1,4 @@
+import type { Claims } from "./access-token.ts";
 import type { Idempotency } from "./database/idempotency.ts";
 
 /** What travels with a call. Only the gateway and system jobs set it. */
@@ -14,4 +15,9 @@ export interface Meta {
   idempotency?: Idempotency;
   /** Set by a callee that answered from the record of an earlier call. */
   replayed?: boolean;
+}
+
+/** The meta of calls by whoever bears these claims: made here alone, so that no part of it is ever left out. */
+export function metaOf({ organizationId, userId, sessionId, role, scopes }: Claims): Meta {
+  return { organizationId, userId, sessionId, role, ...(scopes === undefined ? {} : { scopes }) };
 }

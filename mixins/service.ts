@@ -2,6 +2,7 @@ import type { Context, ServiceSchema } from "moleculer";
 import { z } from "zod";
 import { actorService, type ActorHandlersOf } from "./actors/actor-service.ts";
 import type { ActorClient } from "./actors/client.ts";
+import { accessChanged, type Access, type AccessChanged } from "./access.ts";
 import { requirePermission } from "./actor.ts";
 import type { ActionSpec, Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "./jobs/job-spec.ts";
@@ -29,6 +30,8 @@ export interface Runtime {
   /** Of package.json. */
   version: string;
   database: Database;
+  /** What callers may do and see. */
+  access: Access;
   /** Undefined without REDIS_URL. What is in it may vanish at any time. */
   redis: RedisConnections | undefined;
   /** Brings messages to actors, wherever they run. */
@@ -119,7 +122,11 @@ export function createService<C extends Contract>(
     });
   }
   const mixins = actors ? [actorService(contract, actors, runtime)] : [];
-  return { ...schema, mixins, name: contract.name, actions } as unknown as ServiceSchema;
+  const events = {
+    [accessChanged]: (ctx: Context<AccessChanged>) => runtime.access.forget(ctx.params.organizationId),
+    ...schema.events,
+  };
+  return { ...schema, events, mixins, name: contract.name, actions } as unknown as ServiceSchema;
 }
 
 function bodyOf<B>(bodies: Record<string, B>, contract: Contract, name: string): B {
@@ -180,9 +187,9 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
     // an upload may break while the call is refused, when nobody listens to it yet
     ctx.stream?.on("error", () => undefined);
     try {
-      const { organizationId = "", userId = null, role = "", scopes } = ctx.meta;
+      const { organizationId = "" } = ctx.meta;
       const idempotency = keptIdempotency(ctx.meta, runtime);
-      const actor = { organizationId, userId, role, scopes };
+      const actor = await runtime.access.actorOf(ctx.meta);
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
       if (!parsed.success) throw invalid(fieldErrors(parsed.error));

@@ -20,6 +20,7 @@ import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
 import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
+import { teamsContract } from "./teams/teams.contract.ts";
 
 /** Every contract of the system: routes, OpenAPI, permissions, types and generated tests derive from this list. */
 export const contracts = [
@@ -28,6 +29,7 @@ export const contracts = [
   importsContract,
   eventsContract,
   jobsContract,
+  teamsContract,
 ] as const;
 
 type Contracts = (typeof contracts)[number];

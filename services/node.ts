@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
+import { Access } from "../mixins/access.ts";
 import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract.ts";
 import { Database } from "../mixins/database/database.ts";
@@ -107,6 +108,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       env,
       version: packageJson.version,
       database,
+      access: new Access(database),
       redis,
       actors: new ActorClient(broker, database),
       outbound,

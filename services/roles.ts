@@ -5,13 +5,14 @@
  */
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
-  core: ["identity", "leads", "imports", "events", "jobs", "worker", "mirror", "cron"],
-  worker: ["identity", "leads", "imports", "events", "jobs", "worker", "mirror"],
+  core: ["identity", "teams", "leads", "imports", "events", "jobs", "worker", "mirror", "cron"],
+  worker: ["identity", "teams", "leads", "imports", "events", "jobs", "worker", "mirror"],
   cron: ["cron"],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
 export const allServices = [
   "identity",
+  "teams",
   "leads",
   "imports",
   "events",

@@ -1,4 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
+import { CreateRoles } from "./access.ts";
 import {
   CreateApiKeys,
   CreateAuditLog,
@@ -116,4 +117,5 @@ export const controlMigrations = [
   CreateOrganizationKeys,
   CreateMailedLinks,
   CreateAuditLog,
+  CreateRoles,
 ];

@@ -1,4 +1,5 @@
 import { Migration } from "@mikro-orm/migrations";
+import { CreateTeams } from "./access.ts";
 import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
@@ -344,4 +345,5 @@ export const shardMigrations = [
   CreateActors,
   CreateLeadReminders,
   CreateReceivedIds,
+  CreateTeams,
 ];

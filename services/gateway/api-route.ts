@@ -1,10 +1,11 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
+import type { Access } from "../../mixins/access.ts";
 import { requirePermission } from "../../mixins/actor.ts";
 import type { Claims } from "../../mixins/access-token.ts";
 import { isApiKey } from "../../mixins/api-key.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import { metaOf, type Meta } from "../../mixins/meta.ts";
 import { unauthorized } from "../../mixins/errors.ts";
 import { sendProblem } from "./problem.ts";
 import type { RateLimit } from "./rate-limit.ts";
@@ -33,6 +34,7 @@ export function apiRoute(parts: {
   /** @param ofStranger called before a credential that was never seen here is looked up */
   authenticate(credential: string, ofStranger: () => Promise<void>): Promise<Claims>;
   rateLimit: RateLimit;
+  access: Access;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
   return (path) => ({
@@ -100,14 +102,10 @@ export function apiRoute(parts: {
     const claims = await parts.authenticate(credentialOf(request), () =>
       parts.rateLimit.takeAddress(request.clientAddress, response),
     );
-    ctx.meta.organizationId = claims.organizationId;
-    ctx.meta.userId = claims.userId;
-    ctx.meta.sessionId = claims.sessionId;
-    ctx.meta.role = claims.role;
-    if (claims.scopes) ctx.meta.scopes = claims.scopes;
+    Object.assign(ctx.meta, metaOf(claims));
     await parts.rateLimit.takeMember(claims.userId, claims.organizationId, response);
     // the action asks again; asked here, a refused upload is not read first
-    requirePermission(claims, route.spec.permission);
+    requirePermission(await parts.access.actorOf(claims), route.spec.permission);
   }
 }
 

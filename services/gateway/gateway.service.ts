@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Server, ServerResponse } from "node:http";
 import type { Context, Service, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
+import { accessChanged, type AccessChanged } from "../../mixins/access.ts";
 import { AccessTokens } from "../../mixins/access-token.ts";
 import { ApiKeys, isApiKey } from "../../mixins/api-key.ts";
 import { httpDuration, secondsSince } from "../../mixins/metrics.ts";
@@ -74,6 +75,9 @@ export default (runtime: Runtime): ServiceSchema => {
         apiKeys.forget(ctx.params.sessionId);
         realtime.onSessionRevoked(ctx.params);
       },
+      [accessChanged](ctx: Context<AccessChanged>) {
+        return realtime.onAccessChanged(ctx.params);
+      },
       "feed.advanced"(ctx: Context<FeedAdvanced>) {
         realtime.onFeedAdvanced(ctx.params);
       },
@@ -131,7 +135,7 @@ export default (runtime: Runtime): ServiceSchema => {
         perMinuteOfOrganization: env.RATE_LIMIT_PER_MINUTE_ORGANIZATION,
         redis: runtime.redis,
       });
-      const api = apiRoute({ authenticate, rateLimit, logger });
+      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, logger });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));
@@ -139,6 +143,7 @@ export default (runtime: Runtime): ServiceSchema => {
       realtime = new Realtime({
         httpServer: server,
         database: runtime.database,
+        access: runtime.access,
         redis: runtime.redis,
         name: env.NODE_ID,
         authenticate,

@@ -12,11 +12,17 @@ export const auditTypes = [
   "user.deactivated",
   "user.activated",
   "user.password_reset",
+  "user.password_changed",
   "session.token_reused",
   "mfa.enabled",
   "mfa.disabled",
+  "mfa.reset",
   "api_key.created",
   "api_key.revoked",
+  "role.created",
+  "role.updated",
+  "role.deleted",
+  "leads.exported",
 ] as const;
 export type AuditType = (typeof auditTypes)[number];
 
@@ -52,6 +58,12 @@ export const auditListing: Listing = {
 };
 
 export const auditActions = {
+  noteExport: action({
+    summary: "Notes in the audit log that somebody takes leads out",
+    params: z.strictObject({ format: z.string(), filteredBy: z.array(z.string()) }),
+    returns: z.null(),
+    permission: "reports:export",
+  }),
   listAuditLog: action({
     summary: "Lists what happened to the organization's users, sessions and keys",
     params: listParams(auditListing),

@@ -74,6 +74,14 @@ const view = (row: AuditRow): Partial<AuditEntryView> & { id: string } => ({
   createdAt: row.created_at,
 });
 
+/** Notes an export before it begins. */
+export function noteExport(ctx: Ctx<"identity.noteExport">): Promise<null> {
+  const { organizationId, userId: actorId } = ctx.locals.actor;
+  const details = ctx.params;
+  audit(ctx.locals.tx, { type: "leads.exported", organizationId, actorId, subjectId: null, details });
+  return Promise.resolve(null);
+}
+
 /** A page of the organization's audit log. */
 export async function listAuditLog(
   ctx: Ctx<"identity.listAuditLog">,

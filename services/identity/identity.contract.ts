@@ -1,11 +1,12 @@
 import { z } from "zod";
-import { roles } from "../../mixins/actor.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { apiKeyActions } from "./api-keys.contract.ts";
+import { credentialActions, newPassword } from "./credentials.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
 import { auditActions } from "./audit-log.contract.ts";
+import { roleActions, roleInput } from "./roles.contract.ts";
 import { inviteActions } from "./invites.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
@@ -13,7 +14,8 @@ const user = z.strictObject({
   id,
   name: z.string(),
   email: z.string(),
-  role: z.enum(roles),
+  /** A built-in role's name, or the id of a custom role. */
+  role: z.string(),
   isActive: z.boolean(),
   lastLoginAt: timestamp.nullable(),
   createdAt: timestamp,
@@ -64,8 +66,6 @@ export interface SessionRevoked {
   userId: string;
 }
 
-/** 10 to 200 characters; no rule about their kinds (NIST SP 800-63B). */
-const newPassword = z.string().min(10).max(200);
 const client = {
   /** Filled by the gateway from the connection. */
   userAgent: z.string().max(500).optional(),
@@ -170,7 +170,7 @@ export const identityContract = defineContract("identity", {
     }),
     createUser: action({
       summary: "Adds a user with a first password",
-      params: z.strictObject({ name: text(200), email, role: z.enum(roles), password: newPassword }),
+      params: z.strictObject({ name: text(200), email, role: roleInput, password: newPassword }),
       returns: user,
       permission: "users:create",
       rest: "POST /users",
@@ -186,7 +186,7 @@ export const identityContract = defineContract("identity", {
     updateUser: action({
       summary: "Changes a user's name or role, or deactivates them, which ends their sessions",
       params: z
-        .strictObject({ name: text(200), role: z.enum(roles), isActive: z.boolean() })
+        .strictObject({ name: text(200), role: roleInput, isActive: z.boolean() })
         .partial()
         .extend({ id, expectedVersion }),
       returns: user,
@@ -233,6 +233,8 @@ export const identityContract = defineContract("identity", {
     }),
     ...auditActions,
     ...inviteActions,
+    ...roleActions,
+    ...credentialActions,
     ...secondFactorActions,
     ...apiKeyActions,
     activeUserIds: action({

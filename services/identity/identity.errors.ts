@@ -16,8 +16,8 @@ export const tooManyAttempts = (retryAfterSeconds: number) =>
 export const registrationClosed = () =>
   appError(403, "REGISTRATION_CLOSED", "New organizations cannot register here; ask the operator.");
 export const emailTaken = () => conflict("EMAIL_TAKEN", "A user with this email exists.");
-export const passwordTooCommon = () =>
-  invalidField("password", "too_common", "This password is among the first to be guessed; choose another.");
+export const passwordTooCommon = (path = "password") =>
+  invalidField(path, "too_common", "This password is among the first to be guessed; choose another.");
 export const invalidRefreshToken = () =>
   unauthorized("INVALID_REFRESH_TOKEN", "The refresh token is not valid; sign in again.");
 export const refreshTokenReused = () =>
@@ -28,6 +28,8 @@ export const refreshTokenReused = () =>
 export const notAUser = () => unauthorized("UNAUTHENTICATED", "Only a signed-in user can do this.");
 export const userNotFound = () => appError(404, "USER_NOT_FOUND", "There is no such user.");
 export const sessionNotFound = () => appError(404, "SESSION_NOT_FOUND", "There is no such session.");
+export const mfaIsOwn = () =>
+  conflict("MFA_IS_OWN", "Turn your own second factor off with POST /auth/mfa/totp/disable.");
 /** The same for a token that was used, has expired or never was. */
 export const linkInvalid = () =>
   badRequest("LINK_INVALID", "This link was used before or has expired; ask for a new one.");

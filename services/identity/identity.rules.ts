@@ -6,7 +6,15 @@ export interface Standing {
   role: string;
   isActive: boolean;
 }
-export type EndReason = "logout" | "revoked" | "reuse" | "deactivated" | "role_changed" | "password_reset";
+export type EndReason =
+  | "logout"
+  | "revoked"
+  | "reuse"
+  | "deactivated"
+  | "role_changed"
+  | "password_reset"
+  | "password_changed"
+  | "mfa_reset";
 
 /**
  * Whether a new password is among the first anybody would try: a common one, or what the user is called.

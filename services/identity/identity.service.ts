@@ -1,11 +1,13 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
-import { forgetOldEntries, listAuditLog } from "./audit-log.ts";
+import { forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
+import { changePassword, resetUserMfa } from "./credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
@@ -49,6 +51,9 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   getOrganization: getOwnOrganization,
   updateOrganization,
   listAuditLog,
+  noteExport,
+  changePassword: (ctx) => changePassword(parts.runtime, ctx),
+  resetUserMfa,
   forgotPassword,
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
   inviteUser,
@@ -58,6 +63,11 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
   verifyTotp: (ctx) => verifyTotp(parts.runtime, ctx),
   disableTotp: (ctx) => disableTotp(parts.runtime, ctx),
+  listRoles,
+  getRole,
+  createRole: (ctx) => createRole(ctx, parts.runtime.contracts),
+  updateRole: (ctx) => updateRole(ctx, parts.runtime.contracts),
+  deleteRole,
   createApiKey,
   listApiKeys,
   getApiKey,

@@ -1,4 +1,3 @@
-import type { Role } from "../../mixins/actor.ts";
 import type { Organization, User } from "../../entities/control.ts";
 import type { OrganizationView, UserView } from "./identity.contract.ts";
 
@@ -8,7 +7,7 @@ export const userView = (user: User): UserView => ({
   id: user.id,
   name: user.name,
   email: user.email,
-  role: user.role as Role,
+  role: user.role,
   isActive: user.isActive,
   lastLoginAt: iso(user.lastLoginAt),
   createdAt: user.createdAt.toISOString(),
@@ -21,7 +20,7 @@ export interface UserRow {
   id: string;
   name?: string;
   email?: string;
-  role?: Role;
+  role?: string;
   is_active?: boolean;
   last_login_at?: string | null;
   created_at?: string;

@@ -1,13 +1,14 @@
 import { z } from "zod";
-import { roles } from "../../mixins/actor.ts";
 import { action } from "../../mixins/contract.ts";
+import { roleInput } from "./roles.contract.ts";
 import { byId, email, id, text, timestamp } from "../../mixins/schemas.ts";
 
 const invite = z.strictObject({
   id,
   name: z.string(),
   email: z.string(),
-  role: z.enum(roles),
+  /** A built-in role's name, or the id of a custom role. */
+  role: z.string(),
   expiresAt: timestamp,
   createdAt: timestamp,
 });
@@ -16,7 +17,7 @@ export type InviteView = z.output<typeof invite>;
 export const inviteActions = {
   inviteUser: action({
     summary: "Mails an invitation to join the organization; a new one replaces that of the same email",
-    params: z.strictObject({ name: text(200), email, role: z.enum(roles) }),
+    params: z.strictObject({ name: text(200), email, role: roleInput }),
     returns: invite.extend({ status: z.literal("pending") }),
     permission: "users:create",
     rest: "POST /users/invite",

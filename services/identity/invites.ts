@@ -1,6 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
 import { User } from "../../entities/control.ts";
-import type { Role } from "../../mixins/actor.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 import { audit } from "./audit-log.ts";
 import type { SignedIn } from "./identity.contract.ts";
@@ -10,6 +9,7 @@ import { isEasilyGuessed } from "./identity.rules.ts";
 import type { InviteView } from "./invites.contract.ts";
 import { linkHash, newLinkToken } from "./link-token.ts";
 import { hashPassword } from "./passwords.ts";
+import { requireGrantable } from "./roles.repository.ts";
 import { openSession } from "./sessions.repository.ts";
 import { signedIn, type SignInParts } from "./sign-in.actions.ts";
 
@@ -22,6 +22,7 @@ export async function inviteUser(ctx: Ctx<"identity.inviteUser">): Promise<Resul
   const { name, email, role } = ctx.params;
   // only in this organization: what other organizations have is found out by who accepts
   if (await findUserByEmail(tx, email)) throw emailTaken();
+  await requireGrantable(tx, ctx.locals.actor, role);
   const [invite] = await tx.query<InviteView>({
     name: "invite_user",
     text: `INSERT INTO control.invites (organization_id, id, name, email, role, expires_at, created_at)
@@ -112,7 +113,7 @@ export async function acceptInvite(
   const passwordHash = await hashPassword(password);
 
   const { tx } = ctx.locals;
-  const [invite] = await tx.query<{ organizationId: string; name: string; email: string; role: Role }>({
+  const [invite] = await tx.query<{ organizationId: string; name: string; email: string; role: string }>({
     name: "use_invite",
     text: `DELETE FROM control.invites WHERE ${where}
       RETURNING organization_id AS "organizationId", name, email, role`,

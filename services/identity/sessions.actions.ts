@@ -1,5 +1,5 @@
 import type { ServiceBroker } from "moleculer";
-import { can, permissionsByRole } from "../../mixins/actor.ts";
+import { can, rightsOf } from "../../mixins/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { sessionRevoked, type SessionRevoked } from "./identity.contract.ts";
@@ -18,7 +18,7 @@ export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">
   return {
     user: userView(user),
     organization: organizationView(organization),
-    permissions: [...(permissionsByRole[user.role] ?? [])].filter((permission) => can(actor, permission)),
+    permissions: [...rightsOf(actor).permissions].filter((permission) => can(actor, permission)),
     isMfaOn: (await findFactor(tx, user.id))?.isConfirmed ?? false,
   };
 }

@@ -107,6 +107,19 @@ export const endSessionsOf = (
 ): Promise<SessionRevoked[]> =>
   tx.query({ name: "end_sessions_of", text: endWhere("user_id = $1"), values: [userId, because, tx.now] });
 
+/** As `endSessionsOf`, but for one. */
+export const endOtherSessionsOf = (
+  tx: UnitOfWork,
+  userId: string,
+  id: string,
+  because: EndReason,
+): Promise<SessionRevoked[]> =>
+  tx.query({
+    name: "end_other_sessions_of",
+    text: endWhere("user_id = $1 AND id <> $4"),
+    values: [userId, because, tx.now, id],
+  });
+
 const endWhere = (condition: string): string => `UPDATE control.sessions
   SET revoked_at = $3, revoked_because = $2, updated_at = $3, version = version + 1
   WHERE ${condition} AND revoked_at IS NULL AND expires_at > $3

@@ -10,6 +10,7 @@ import { userRowView, userView, type UserRow } from "./identity.view.ts";
 import { audit } from "./audit-log.ts";
 import { restrictKeysOf } from "./api-keys.repository.ts";
 import { hashPassword } from "./passwords.ts";
+import { requireGrantable } from "./roles.repository.ts";
 import { announceEnd } from "./sessions.actions.ts";
 import { endSessionsOf } from "./sessions.repository.ts";
 
@@ -31,6 +32,7 @@ export async function createUser(ctx: Ctx<"identity.createUser">): Promise<UserV
   const passwordHash = await hashPassword(password);
   const { tx } = ctx.locals;
   const { organizationId } = tx;
+  await requireGrantable(tx, ctx.locals.actor, role);
   const user = tx.em.create(User, { organizationId, name, email, role, passwordHash });
   await flushUser(tx);
   const { userId: actorId } = ctx.locals.actor;
@@ -51,6 +53,11 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
   const user = await getUser(tx, id, { lock: true });
   if (expectedVersion !== undefined && expectedVersion !== user.version) throw versionMismatch(user.version);
   const before = { role: user.role, isActive: user.isActive };
+  if (role !== undefined && role !== user.role) {
+    // neither may somebody take away what they could not give
+    await requireGrantable(tx, ctx.locals.actor, user.role);
+    await requireGrantable(tx, ctx.locals.actor, role);
+  }
   const after = { role: role ?? user.role, isActive: isActive ?? user.isActive };
   if (removesAdmin(before, after) && !(await hasOtherAdmin(tx, id))) throw lastAdmin();
   tx.em.assign(user, { ...after, name: name ?? user.name });

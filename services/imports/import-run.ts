@@ -219,7 +219,7 @@ class ImportRun {
         ...event(importView(row)),
         entity: { kind: "import", id: row.id, version: row.version },
         actorId: row.created_by,
-        audience: null,
+        audience: row.created_by === null ? [] : [row.created_by],
       });
       return true;
     });

@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
+import { canSee, sightOf } from "../../mixins/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { enqueue, type Ctx, type Result } from "../contracts.ts";
 import { inertCell } from "./csv.rules.ts";
@@ -8,6 +9,9 @@ import {
   importAlreadyRolledBack,
   importNotFinished,
   importNotFound,
+  mappingInvalid,
+  mayNotMapAssignee,
+  mayNotReachAll,
   uploadExpired,
 } from "./imports.errors.ts";
 import {
@@ -29,6 +33,11 @@ export async function create(
   const { actor, tx } = ctx.locals;
   const { organizationId } = actor;
   const { fileName, mapping, onDuplicate, dryRun } = ctx.params;
+  if (sightOf(actor) !== "all") {
+    if (onDuplicate === "update") throw mayNotReachAll();
+    const [assigning] = Object.entries(mapping).find(([, target]) => target === "assignedTo") ?? [];
+    if (assigning !== undefined) throw mappingInvalid([mayNotMapAssignee(assigning)]);
+  }
   const id = await storeUpload(database, ctx.stream, {
     organizationId,
     createdBy: actor.userId,
@@ -86,7 +95,11 @@ function rejectedCells({ row_number, reason, record }: RejectedRow, columns: str
 
 /** Starts turning an ended import back. */
 export async function rollback(ctx: Ctx<"imports.rollback">): Promise<Result<"imports.rollback">> {
-  const { tx } = ctx.locals;
+  const { actor, tx } = ctx.locals;
+  if (sightOf(actor) !== "all") {
+    await getImport(ctx);
+    throw mayNotReachAll();
+  }
   const found = await startRollback(tx, ctx.params.id);
   if (!found) throw whyNotRolledBack(await getImport(ctx));
   enqueue(tx, "imports.run", { importId: found.id }, { key: found.id });
@@ -98,10 +111,12 @@ function whyNotRolledBack({ status, is_dry_run }: ImportRecord): Error {
   return is_dry_run ? dryRunNotRolledBack() : importAlreadyRolledBack();
 }
 
+/** An import is seen as a lead assigned to who began it would be: rejected rows hold what may become leads. */
 async function getImport(
   ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">,
 ): Promise<ImportRecord> {
-  const found = await findImport(ctx.locals.tx, ctx.params.id);
-  if (!found) throw importNotFound();
+  const { actor, tx } = ctx.locals;
+  const found = await findImport(tx, ctx.params.id);
+  if (!found || !canSee(actor, { assignedTo: found.created_by })) throw importNotFound();
   return found;
 }

@@ -1,10 +1,11 @@
 import { v7 as uuidv7 } from "uuid";
-import { canSee, seesOnlyOwn } from "../../mixins/actor.ts";
+import { canSee } from "../../mixins/actor.ts";
 import { invalid, versionMismatch } from "../../mixins/errors.ts";
 import { countStatement, pageStatement, pickFields, toPage, type Values } from "../../mixins/listing.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Actor } from "../../mixins/actor.ts";
+import { visibleRows } from "../../mixins/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
@@ -36,10 +37,7 @@ import { assignByPools, membersOf, takeTurns } from "./pools.assignment.ts";
 /** Which leads a list shows this actor. */
 export const visibleTo =
   (actor: Actor) =>
-  (values: Values): string[] =>
-    seesOnlyOwn(actor)
-      ? ["deleted_at IS NULL", `assigned_to = ${values.add(actor.userId)}`]
-      : ["deleted_at IS NULL"];
+  (values: Values): string[] => ["deleted_at IS NULL", ...visibleRows(actor, values)];
 
 /** Lists leads by keyset; the count, if asked for, is taken beside the page. */
 export async function list(ctx: Ctx<"leads.list">): Promise<Result<"leads.list">> {
@@ -153,7 +151,7 @@ export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<Lead
   return leadView(change?.row ?? before);
 }
 
-/** @throws 404 without such a lead, 422 without such an active pool, 409 POOL_EMPTY */
+/** @throws 404 without such a lead, 422 without such an active pool, 403 for one with others than the actor's, 409 POOL_EMPTY */
 async function nextOfPool(
   ctx: Ctx<"leads.assign">,
   desk: Desk,
@@ -164,6 +162,7 @@ async function nextOfPool(
   const lead = await getLead(desk.database.reader(actor.organizationId), actor, leadId);
   const { pools } = await desk.settings.of(actor.organizationId);
   const pool = pools.find(({ id }) => id === poolId) ?? { id: poolId, members: [] };
+  for (const { userId } of pool.members) requireMayAssign(actor, userId);
   const active = await desk.users.among(ctx, membersOf([pool]));
   const users = await takeTurns(ctx, pool, [lead], active);
   if (!users) throw unknownPool();

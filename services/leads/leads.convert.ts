@@ -1,6 +1,8 @@
 import { v7 as uuidv7 } from "uuid";
 import { Company, Contact, Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { Values } from "../../mixins/listing.ts";
+import { visibleRows } from "../../mixins/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
 import {
   dealName,
@@ -104,6 +106,18 @@ async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: strin
   return company;
 }
 
+/** One that the actor may not see does not exist for it, and must not show in the answer. */
+async function findContact(ctx: ConvertContext, email: string): Promise<Contact | undefined> {
+  const { actor, tx } = ctx.locals;
+  const values = new Values();
+  const conditions = [`email = ${values.add(email)}`, "deleted_at IS NULL", ...visibleRows(actor, values)];
+  const [found] = await tx.query<{ id: string }>({
+    text: `SELECT id FROM contacts WHERE ${conditions.join(" AND ")} ORDER BY created_at LIMIT 1`,
+    values: values.list,
+  });
+  return found && tx.em.findOneOrFail(Contact, { id: found.id });
+}
+
 /** The contact with the lead's email, moved forward; without one, a new contact. */
 async function findOrMakeContact(
   ctx: ConvertContext,
@@ -112,14 +126,7 @@ async function findOrMakeContact(
 ): Promise<Contact> {
   const { actor, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
-  const [known] =
-    lead.email === null
-      ? []
-      : await tx.em.find(
-          Contact,
-          { email: lead.email, deletedAt: null },
-          { orderBy: { createdAt: "asc" }, limit: 1 },
-        );
+  const known = lead.email === null ? undefined : await findContact(ctx, lead.email);
   if (known) {
     known.lifecycleStage = furthestStage(known.lifecycleStage, stage);
     known.companyId ??= companyId;

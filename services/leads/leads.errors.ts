@@ -9,7 +9,7 @@ export const externalIdTaken = () =>
 export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
 export const mayNotAssign = () =>
-  appError(403, "FORBIDDEN", "Your role may assign leads only to yourself; ask a manager.");
+  appError(403, "FORBIDDEN", "You may assign leads only to yourself and those whose leads you see.");
 export const unknownAssignee = () =>
   invalidField("assignedTo", "not_found", "is not an active user of the organization");
 export const invalidPhone = () => ({

@@ -1,3 +1,4 @@
+import { nobody } from "../../mixins/feed-filter.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { leadView } from "./leads.view.ts";
 
@@ -22,7 +23,10 @@ export function leadEvent(
   };
 }
 
-/** Users of restricted roles who may see an event: the assignee, and the one before. */
+/**
+ * Whose records an event is about: the assignee's, and the one's before. null: unassigned; empty when nothing else.
+ */
 export function audienceOf(...assignees: (string | null | undefined)[]): string[] {
-  return [...new Set(assignees.filter((user) => typeof user === "string"))];
+  const users = new Set(assignees.filter((user) => typeof user === "string"));
+  return users.size > 0 && assignees.includes(null) ? [...users, nobody] : [...users];
 }

@@ -1,5 +1,6 @@
-import { seesOnlyOwn } from "../../mixins/actor.ts";
 import { badRequest } from "../../mixins/errors.ts";
+import { Values } from "../../mixins/listing.ts";
+import { visibleRows } from "../../mixins/visibility.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";
 import { getLead } from "./leads.repository.ts";
@@ -62,12 +63,15 @@ export async function duplicates(ctx: Ctx<"leads.duplicates">): Promise<Result<"
   const { actor, tx } = ctx.locals;
   const lead = await getLead(tx, actor, ctx.params.id);
   if (lead.email === null && lead.phone === null) return { data: [] };
+  const values = new Values();
+  const [id, email, phone] = [lead.id, lead.email, lead.phone].map((value) => values.add(value));
+  const isShown = [`id <> ${id}`, "deleted_at IS NULL", ...visibleRows(actor, values)].join(" AND ");
   const rows = await tx.query<LeadRow>({
     text: `SELECT ${leadColumns.join(", ")} FROM leads
-      WHERE id IN (SELECT id FROM leads WHERE email = $2 UNION SELECT id FROM leads WHERE phone = $3)
-        AND id <> $1 AND deleted_at IS NULL AND ($4::uuid IS NULL OR assigned_to = $4)
+      WHERE id IN (SELECT id FROM leads WHERE email = ${email} UNION SELECT id FROM leads WHERE phone = ${phone})
+        AND ${isShown}
       ORDER BY created_at, id LIMIT ${mostDuplicates}`,
-    values: [lead.id, lead.email, lead.phone, seesOnlyOwn(actor) ? actor.userId : null],
+    values: values.list,
   });
   return {
     data: rows.map((row) => ({

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ScoringRule } from "../../entities/leads.ts";
-import { seesOnlyOwn, type Actor } from "../../mixins/actor.ts";
+import { canSee, sightOf, type Actor } from "../../mixins/actor.ts";
 import type { FieldError } from "../../mixins/errors.ts";
 import { columnOf } from "../../mixins/listing.ts";
 import type { LeadInput } from "./lead.schemas.ts";
@@ -114,14 +114,14 @@ export function changeLead(
  * @throws 403 when such an actor names somebody else
  */
 export function firstAssignee(actor: Actor, assignedTo: string | null | undefined): string | null {
-  if (!seesOnlyOwn(actor)) return assignedTo ?? null;
   if (assignedTo !== undefined) requireMayAssign(actor, assignedTo);
-  return actor.userId;
+  const sight = sightOf(actor);
+  return sight === "all" || sight.unassigned ? (assignedTo ?? null) : actor.userId;
 }
 
-/** Who sees only their own leads may take one, but neither give it to another nor drop it. @throws 403 */
+/** Nobody may assign a lead so that they do not see it afterwards. @throws 403 */
 export function requireMayAssign(actor: Actor, assignedTo: string | null): void {
-  if (seesOnlyOwn(actor) && assignedTo !== actor.userId) throw mayNotAssign();
+  if (!canSee(actor, { assignedTo })) throw mayNotAssign();
 }
 
 /** The input by which an action's parameters change a lead: only the fields that were given. */

@@ -4,6 +4,7 @@ import { io, type Socket } from "socket.io-client";
 import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access-token.ts";
 import { unauthorized } from "../../mixins/errors.ts";
+import { accessChanged, type AccessChanged } from "../../mixins/access.ts";
 import type { FeedAdvanced } from "../../mixins/feed.ts";
 import { recordFinder } from "../../services/gateway/realtime/records.ts";
 import { Realtime } from "../../services/gateway/realtime/realtime.ts";
@@ -26,6 +27,7 @@ export class RealtimeServer {
     const realtime = new Realtime({
       httpServer: http,
       database: node.runtime.database,
+      access: node.runtime.access,
       redis: node.runtime.redis,
       name: node.runtime.env.NODE_ID,
       authenticate: readToken,
@@ -39,6 +41,7 @@ export class RealtimeServer {
       name: this.service,
       events: {
         "feed.advanced": (ctx: { params: FeedAdvanced }) => realtime.onFeedAdvanced(ctx.params),
+        [accessChanged]: (ctx: { params: AccessChanged }) => realtime.onAccessChanged(ctx.params),
         "session.revoked": (ctx: { params: { sessionId: string } }) => realtime.onSessionRevoked(ctx.params),
       },
     });

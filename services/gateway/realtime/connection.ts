@@ -1,6 +1,7 @@
 import type { DefaultEventsMap, Socket } from "socket.io";
+import type { Access } from "../../../mixins/access.ts";
 import type { Claims } from "../../../mixins/access-token.ts";
-import { requirePermission, type Actor } from "../../../mixins/actor.ts";
+import { can, requirePermission, type Actor } from "../../../mixins/actor.ts";
 import { conflict, unauthorized } from "../../../mixins/errors.ts";
 import { feedFilter } from "../../../mixins/feed-filter.ts";
 import type { Feeds } from "./feeds.ts";
@@ -9,7 +10,12 @@ import type { Answer, EndReason, ServerMessages, SubscribeRequest } from "./real
 import { slowSockets } from "./realtime.metrics.ts";
 import { Subscription } from "./subscription.ts";
 
-export type ClientSocket = Socket<DefaultEventsMap, ServerMessages, DefaultEventsMap, { claims: Claims }>;
+/** Who has opened a socket. */
+export interface SocketData {
+  claims: Claims;
+  actor: Actor;
+}
+export type ClientSocket = Socket<DefaultEventsMap, ServerMessages, DefaultEventsMap, SocketData>;
 
 /** How long a socket may go on with an expired token, for the client to send its next one. */
 const graceMs = 30_000;
@@ -21,10 +27,13 @@ export class Connection {
   readonly #onError: (error: Error) => void;
   readonly #outbox: Outbox;
   #claims: Claims;
+  #actor: Actor;
   #subscription: Subscription | undefined;
   #types: readonly string[] | undefined;
   /** Counts subscribe and unsubscribe: what was begun for an earlier one is dropped. */
   #turn = 0;
+  /** Counts looks at what the user may do: only the last that began counts. */
+  #look = 0;
   #isClosed = false;
 
   constructor(socket: ClientSocket, feeds: Feeds, onError: (error: Error) => void) {
@@ -32,6 +41,7 @@ export class Connection {
     this.#feeds = feeds;
     this.#onError = onError;
     this.#claims = socket.data.claims;
+    this.#actor = socket.data.actor;
     this.#outbox = new Outbox(socket.conn);
   }
 
@@ -48,8 +58,7 @@ export class Connection {
   }
 
   get actor(): Actor {
-    const { organizationId, userId, role, scopes } = this.#claims;
-    return { organizationId, userId, role, scopes };
+    return this.#actor;
   }
 
   /**
@@ -88,12 +97,23 @@ export class Connection {
     this.#unsubscribe();
   }
 
-  /** Goes on under another token of the same user, with that token's rights. @throws 401 for anybody else's */
-  renew(claims: Claims): void {
+  /** Goes on under another token of the same user, with that token's rights: as `refresh`. @throws 401 for anybody else's */
+  renew(claims: Claims, access: Access): Promise<boolean> {
     if (claims.userId !== this.#claims.userId || claims.organizationId !== this.#claims.organizationId)
       throw unauthorized("TOKEN_INVALID", "The token is another user's; open a new connection for it.");
     this.#claims = claims;
-    if (this.#subscription) this.#subscription.isVisible = feedFilter(this.actor, this.#types);
+    return this.refresh(access);
+  }
+
+  /** Takes note of what the user may do now. Answers whether it did: not when the socket is gone, or another look began later. */
+  async refresh(access: Access): Promise<boolean> {
+    const look = ++this.#look;
+    const actor = await access.actorOf(this.#claims);
+    if (this.#isClosed || look !== this.#look) return false;
+    this.#actor = actor;
+    if (!can(actor, "events:read")) this.#unsubscribe();
+    else if (this.#subscription) this.#subscription.isVisible = feedFilter(actor, this.#types);
+    return true;
   }
 
   /** Sends an encoded packet beside the feed. A reader that is too slow for it is dropped. */

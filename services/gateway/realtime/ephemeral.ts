@@ -1,4 +1,4 @@
-import { can, seesOnlyOwn } from "../../../mixins/actor.ts";
+import { can, sightOf } from "../../../mixins/actor.ts";
 import { appError } from "../../../mixins/errors.ts";
 import type { Connection } from "./connection.ts";
 import { messageLimit } from "./message-limit.ts";
@@ -28,8 +28,9 @@ interface Organization {
 
 /** Those of the organization who may see every record of a kind. */
 const kindRoom = (organizationId: string, kind: string) => `org:${organizationId}:${kind}`;
-/** The sockets of somebody who sees only the records assigned to them. */
-const ownerRoom = (userId: string) => `user:${userId}`;
+/** Those who see the records of a kind assigned to this user, but not all; null: those that are unassigned. */
+const assigneeRoom = (organizationId: string, kind: string, userId: string | null) =>
+  `${kindRoom(organizationId, kind)}:${userId}`;
 
 /** Presence and typing: what sockets tell each other and nobody keeps. */
 export class Ephemeral {
@@ -77,12 +78,17 @@ export class Ephemeral {
   /** Puts the socket into the rooms its rights open; again when they have changed. */
   place({ actor, socket }: Connection): void {
     const rooms = new Set<string>();
-    if (seesOnlyOwn(actor)) rooms.add(ownerRoom(actor.userId ?? ""));
-    else
-      for (const [kind, { permission }] of Object.entries(readers))
-        if (can(actor, permission)) rooms.add(kindRoom(actor.organizationId, kind));
+    const { organizationId } = actor;
+    const sight = sightOf(actor);
+    for (const [kind, { permission }] of Object.entries(readers)) {
+      if (!can(actor, permission)) continue;
+      if (sight === "all") rooms.add(kindRoom(organizationId, kind));
+      else
+        for (const assignee of [...sight.assignees, ...(sight.unassigned ? [null] : [])])
+          rooms.add(assigneeRoom(organizationId, kind, assignee));
+    }
     for (const room of socket.rooms) if (room !== socket.id && !rooms.has(room)) void socket.leave(room);
-    void socket.join([...rooms]);
+    void socket.join([...rooms].filter((room) => !socket.rooms.has(room)));
   }
 
   leave(connection: Connection): void {
@@ -124,8 +130,7 @@ export class Ephemeral {
     // a reader that is not ready for it does without: the next one comes in a few seconds
     socket.volatile.to(kindRoom(claims.organizationId, entity.kind)).emit("typing", typing);
     // a room each, because only then it goes through that room's own channel
-    if (assignedTo !== null && assignedTo !== claims.userId)
-      socket.volatile.to(ownerRoom(assignedTo)).emit("typing", typing);
+    socket.volatile.to(assigneeRoom(claims.organizationId, entity.kind, assignedTo)).emit("typing", typing);
     return { ok: true };
   }
 

@@ -2,12 +2,15 @@ import type { Server as HttpServer } from "node:http";
 import { Server, type DefaultEventsMap } from "socket.io";
 import type { z } from "zod";
 import type { Claims } from "../../../mixins/access-token.ts";
+import { isLookedUp, type Access, type AccessChanged } from "../../../mixins/access.ts";
 import type { Database } from "../../../mixins/database/database.ts";
 import { appError, errorType, unauthorized } from "../../../mixins/errors.ts";
 import type { FeedAdvanced } from "../../../mixins/feed.ts";
 import { Poller } from "../../../mixins/poller.ts";
 import type { RedisConnections } from "../../../mixins/redis/connections.ts";
-import { Connection, type ClientSocket } from "./connection.ts";
+import { Semaphore } from "../../../mixins/semaphore.ts";
+import { AccessWatch } from "./access-watch.ts";
+import { Connection, type ClientSocket, type SocketData } from "./connection.ts";
 import { Ephemeral } from "./ephemeral.ts";
 import { Feeds } from "./feeds.ts";
 import { messageLimit } from "./message-limit.ts";
@@ -42,8 +45,12 @@ const farewellMs = 500;
  * Hints from the broker make it fast; what is true is read from PostgreSQL every two seconds besides.
  */
 export class Realtime {
-  readonly #io: Server<DefaultEventsMap, ServerMessages, GatewayMessages, { claims: Claims }>;
+  readonly #io: Server<DefaultEventsMap, ServerMessages, GatewayMessages, SocketData>;
   readonly #database: Database;
+  readonly #access: Access;
+  readonly #accessWatch: AccessWatch;
+  // an organization with many managers must leave connections to those who call
+  readonly #looks = new Semaphore({ atOnce: 4, mostWaiting: 100_000 });
   readonly #authenticate: (token: string) => Promise<Claims>;
   readonly #logger: { warn(message: string): void };
   readonly #feeds: Feeds;
@@ -66,6 +73,7 @@ export class Realtime {
   constructor(options: {
     httpServer: HttpServer;
     database: Database;
+    access: Access;
     redis: RedisConnections | undefined;
     name: string;
     authenticate: (token: string) => Promise<Claims>;
@@ -75,6 +83,8 @@ export class Realtime {
   }) {
     this.#mostSocketsOfOrganization = options.mostSocketsOfOrganization ?? mostSocketsOfOrganization;
     this.#database = options.database;
+    this.#access = options.access;
+    this.#accessWatch = new AccessWatch(options.database);
     this.#authenticate = options.authenticate;
     this.#logger = options.logger;
     const onError = (error: Error) => this.#logger.warn(`realtime: ${error.message}`);
@@ -115,6 +125,12 @@ export class Realtime {
         run: () => this.#checkSessions(),
         onError,
       }),
+      new Poller({
+        name: "roles and teams",
+        everyMs: checkEveryMs,
+        run: () => this.#checkAccess(),
+        onError,
+      }),
     ];
     for (const poller of this.#pollers) poller.start();
     this.#expiry = setInterval(() => this.#endExpired(), 1_000).unref();
@@ -129,6 +145,20 @@ export class Realtime {
   onSessionRevoked({ sessionId }: { sessionId: string }): void {
     for (const connection of this.#connections)
       if (connection.sessionId === sessionId) connection.end("revoked");
+  }
+
+  /** Gives the sockets of an organization the rights of today. Resolves when they have them. */
+  async onAccessChanged({ organizationId }: AccessChanged): Promise<void> {
+    this.#access.forget(organizationId);
+    const theirs = [...this.#connections].filter(
+      ({ claims }) => claims.organizationId === organizationId && isLookedUp(claims.role),
+    );
+    await Promise.all(
+      theirs.map(async (connection) => {
+        const hasTaken = await this.#looks.run(() => connection.refresh(this.#access));
+        if (hasTaken) this.#ephemeral.place(connection);
+      }),
+    );
   }
 
   /** Lets go of every client, which then reconnects elsewhere by itself. The HTTP server stays open. */
@@ -150,13 +180,14 @@ export class Realtime {
     if (typeof token !== "string" || token === "")
       throw unauthorized("UNAUTHENTICATED", "Connect with auth: { token }.");
     const claims = await this.#authenticate(token);
+    const actor = await this.#access.actorOf(claims);
     if (this.#sockets >= mostSockets) throw appError(503, "SERVER_FULL", "This server has no place left.");
     const { organizationId, userId } = claims;
     if ((this.#socketsOf.get(organizationId) ?? 0) >= this.#mostSocketsOfOrganization)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Your organization has too many connections here.");
     if ((this.#socketsOf.get(userId) ?? 0) >= mostSocketsOfUser)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Close another connection first.");
-    socket.data.claims = claims;
+    socket.data = { claims, actor };
     // the transport may close before the socket is ever connected, so its place is tied to the transport
     this.#count(claims, 1);
     if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(claims, -1));
@@ -215,14 +246,23 @@ export class Realtime {
       answer(await this.#ephemeral.typing(connection, message)),
     );
     listen("authenticate", clientMessages.authenticate, async ({ token }, answer) => {
-      connection.renew(await this.#authenticate(token));
-      this.#ephemeral.place(connection);
+      const claims = await this.#authenticate(token);
+      if (await connection.renew(claims, this.#access)) this.#ephemeral.place(connection);
       answer({ ok: true });
     });
   }
 
   async #checkFeeds(): Promise<false> {
     await this.#feeds.checkHeads();
+    return false;
+  }
+
+  async #checkAccess(): Promise<false> {
+    const claims = [...this.#connections].map((connection) => connection.claims);
+    const asked = claims.filter(({ role }) => isLookedUp(role)).map(({ organizationId }) => organizationId);
+    await this.#accessWatch.round([...new Set(asked)], (organizationId) =>
+      this.onAccessChanged({ organizationId }),
+    );
     return false;
   }
 

@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { ServiceBroker } from "moleculer";
 import type { Claims } from "../../../mixins/access-token.ts";
 import { appError } from "../../../mixins/errors.ts";
+import { metaOf } from "../../../mixins/meta.ts";
 
 /** What decides who may see a record. */
 export interface RecordOwner {
@@ -15,8 +16,8 @@ export const readers: Record<string, { action: string; permission: string }> = {
   lead: { action: "leads.get", permission: "leads:read" },
 };
 
-/** Typing is repeated every few seconds; a record is looked up again after this. */
-const ttlMs = 10_000;
+/** How long a record's assignee, and the sender's right to see it, are believed without a look. */
+const ttlMs = 1_500;
 
 /** Asks a record's own service, so that its rule alone says who may see it. */
 export function recordFinder(broker: ServiceBroker): FindRecord {
@@ -28,11 +29,10 @@ export function recordFinder(broker: ServiceBroker): FindRecord {
     if (known) return known;
     const reader = readers[kind];
     if (!reader) throw appError(404, "RECORD_NOT_FOUND", "There is no such record.");
-    const meta = { organizationId, userId, role, ...(scopes ? { scopes } : {}) };
     const { assignedTo = null } = await broker.call<Partial<RecordOwner>, { id: string }>(
       reader.action,
       { id },
-      { meta, timeout: 5_000 },
+      { meta: metaOf(caller), timeout: 5_000 },
     );
     found.set(key, { assignedTo });
     return { assignedTo };
