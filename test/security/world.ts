@@ -107,6 +107,8 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   const invite = await created(
     theirs.post("/users/invite", { name: mark, email: `${mark}-guest@example.com`, role: "viewer" }),
   );
+  const role = await created(theirs.post("/roles", { name: mark, permissions: ["leads:read"] }));
+  const team = await created(theirs.post("/teams", { name: mark, memberIds: [rep.userId] }));
   const { body: sessions } = await theirs.get("/auth/sessions");
   return {
     "/auth/sessions/:id": (sessions as { data: { id: string }[] }).data[0]?.id as string,
@@ -118,6 +120,8 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/leads/:id/reminders/:reminderId": reminder.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,
+    "/roles/:role": role.id as string,
+    "/teams/:id": team.id as string,
     "/jobs/:id": await deadJob(node, theirs.organizationId),
   };
 }
