@@ -37,7 +37,7 @@ async function run(args: string[]): Promise<number> {
     console.error(usage);
     return 2;
   }
-  const env = readEnv({ ...process.env });
+  const env = readEnv(process.env);
   if (env.DATABASE_URL === undefined)
     throw new Error("DATABASE_URL is unset: an embedded Sangam has one database of its own.");
   const urls = [env.DATABASE_URL, ...(env.DATABASE_SHARDS ?? [])];

@@ -373,7 +373,7 @@ export class UnitOfWork {
     if (this.#isOver) return Promise.reject(new Error("This unit of work is over"));
     this.#opened ??= (async () => {
       if (!this.#client) await this.#pipeline([]);
-      return this.#client as unknown as Promise<PoolClient>;
+      return this.#client as Promise<PoolClient>;
     })();
     return this.#opened;
   }

@@ -16,7 +16,7 @@ export class GateStayedOpen extends Error {}
 const platformWaitMs = 1_000;
 
 /** Under whose name the jobs of an organization are held while it is switched; no worker is called so. */
-const holderOf = ({ organizationId, epoch }: Passage): string => `shards/${organizationId}/${epoch}`;
+const holderOf = ({ organizationId }: Passage): string => `shards/${organizationId}`;
 
 /** Puts the gates up for a copy: the organization goes on at the source, and is not let in at the target. */
 export async function beginPassage({ organizationId, epoch, source, target }: Passage): Promise<void> {
