@@ -43,6 +43,9 @@ CREATE TABLE moves.jobs (
 );
 ${tenantTable("moves.jobs", { platform: true })}
 
+-- Where an organization is, is not for its own transactions to say.
+REVOKE INSERT, UPDATE, DELETE ON moves.gates, moves.jobs FROM sangam_app;
+
 -- Passes the organization's gate; the first statement of each of its transactions. A writer holds the gate open to
 -- the end of its transaction: whoever closes it waits for that. Raises SGM01 when the organization is not here, or may
 -- not write for the moment; at once, so that nobody waits on a connection.

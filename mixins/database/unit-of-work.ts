@@ -295,8 +295,11 @@ export class UnitOfWork {
       if (this.#isOver) throw new Error("This unit of work is over");
       return (await this.#alone([statement]))[0] as QueryResult<T>;
     }
-    if (this.#client || this.#idempotency) await this.#open();
-    return (await this.#pipeline([statement])).at(-1) as QueryResult<T>;
+    if (this.#isOver) throw new Error("This unit of work is over");
+    if (this.#idempotency) await this.#open();
+    const sent = this.#pipeline([statement]);
+    this.#beginning ??= sent;
+    return (await sent).at(-1) as QueryResult<T>;
   }
 
   #alone(statements: Statement[]): Promise<QueryResult[]> {
@@ -321,7 +324,7 @@ export class UnitOfWork {
   /** Sends statements, behind those that begin the transaction if these are its first; answers the results of all. */
   async #pipeline(statements: Statement[], onLoss = unavailable): Promise<QueryResult[]> {
     const entering = this.#client ? [] : this.#entering();
-    const connection = (this.#client ??= takeConnection(this.#shard.pool));
+    const connection = this.#connection();
     const client = await connection;
     try {
       return await exchange(this.#shard, client, [...entering, ...statements]);
@@ -368,16 +371,17 @@ export class UnitOfWork {
     ];
   }
 
-  /** The connection, with the transaction begun and the idempotency key claimed. */
-  #open(): Promise<PoolClient> {
-    if (this.#isOver) return Promise.reject(new Error("This unit of work is over"));
-    this.#opened ??= (async () => {
-      if (!this.#client) await this.#pipeline([]);
-      return this.#client as Promise<PoolClient>;
-    })();
-    return this.#opened;
+  #connection(): Promise<PoolClient> {
+    return (this.#client ??= takeConnection(this.#shard.pool));
   }
-  #opened: Promise<PoolClient> | undefined;
+
+  /** The connection, with the transaction begun and the idempotency key claimed. */
+  async #open(): Promise<PoolClient> {
+    if (this.#isOver) throw new Error("This unit of work is over");
+    await (this.#beginning ??= this.#pipeline([]));
+    return this.#connection();
+  }
+  #beginning: Promise<unknown> | undefined;
 }
 
 type Write = Statement | RowsStatement;

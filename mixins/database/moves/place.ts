@@ -46,11 +46,11 @@ export class Place {
     options: { epoch?: string; isSnapshot?: boolean } = {},
   ): Promise<T> {
     return this.#transaction(options.isSnapshot ? "ISOLATION LEVEL REPEATABLE READ" : "", async () => {
+      if (options.epoch !== undefined) await this.#requireEpoch(options.epoch);
       await this.client.query(
         "SELECT set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true)",
         [this.#organizationId],
       );
-      if (options.epoch !== undefined) await this.#requireEpoch(options.epoch);
       return work(this.client);
     });
   }
@@ -74,6 +74,7 @@ export class Place {
   }
 
   async #requireEpoch(epoch: string): Promise<void> {
+    await this.client.query("SET LOCAL role = sangam_platform");
     const { rowCount } = await this.client.query(
       "SELECT FROM moves.gates WHERE organization_id = $1 AND epoch = $2 FOR SHARE",
       [this.#organizationId, epoch],
