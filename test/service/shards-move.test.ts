@@ -151,28 +151,25 @@ test("jobs that wait go along, also when the first mover dies with them in its h
   expect((await jobs())[1 - from]).toBe(0);
 });
 
-test("what the old database keeps is not seen there: a reminder is given once, in the new home", async () => {
-  const lead = await create("a");
-  await move(node, org.id, other(), { isKept: true });
-  const from = other();
-  await inspect(
-    node.databases[from] as string,
-    `INSERT INTO lead_reminders (organization_id, id, lead_id, user_id, remind_at, created_at)
-     VALUES ($1, gen_random_uuid(), $2, $3, now(), now())`,
-    [org.id, lead.id, org.userId("admin")],
+test("what the old database keeps is out of sight of the platform's work there", async () => {
+  await create("a");
+  await sequenced();
+  const from = home();
+  await move(node, org.id, 1 - from, { isKept: true });
+  const url = node.databases[from] as string;
+  const unplaced = "SELECT FROM events WHERE organization_id = $1 AND seq IS NULL";
+  await inspect(url, "UPDATE events SET seq = NULL WHERE organization_id = $1", [org.id]);
+  const platform = node.runtime.database.shards[from] as Database["control"];
+  const placed = await node.runtime.database.transaction({ platform }, (tx) =>
+    tx.query({ text: "SELECT * FROM sequence_events(100)" }),
   );
-  const remindAt = new Date(Date.now() - 1_000).toISOString();
-  await node.call("leads.createReminder", { id: lead.id, remindAt }, org.as("admin"));
-  await node.broker.call("leads.findDueReminders", { scheduledFor: remindAt }, { meta: { role: "system" } });
-  const given = async () =>
-    (await node.call("events.list", { types: "lead.reminder_due" }, org.as("admin"))).data.length;
-  await eventually(async () => (await given()) === 1);
-  const [kept] = await inspect<{ reminded_at: string | null }>(
-    node.databases[from] as string,
-    "SELECT reminded_at FROM lead_reminders WHERE organization_id = $1",
-    [org.id],
-  );
-  expect(kept).toEqual({ reminded_at: null });
+  expect(placed).toEqual([]);
+  expect(await inspect(url, unplaced, [org.id])).toHaveLength(1);
+  expect(await rowsByDatabase(node, org.id, "leads")).toEqual([1, 1]);
+  await create("b");
+  await move(node, org.id, from);
+  expect(await rows("leads")).toEqual({ home: 2, elsewhere: 0 });
+  await sequenced();
 });
 
 test("a transaction under way is waited for, and what it wrote moves too", async () => {

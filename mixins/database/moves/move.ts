@@ -1,4 +1,5 @@
 import type { Homes, OrganizationHome } from "../homes.ts";
+import { compareAll, compareChanged, ownOf } from "./compare.ts";
 import { forgetChanges, logChanges, readChanges, stopLogging, type Changes } from "./changes.ts";
 import {
   GateStayedOpen,
@@ -13,10 +14,12 @@ import {
   type Passage,
 } from "./gates.ts";
 import { Place } from "./place.ts";
-import { applyChanges, checksum, copyRows, deleteRows } from "./rows.ts";
+import { announceMove, findHome, settle } from "./records.ts";
+import { applyChanges, copyRows, deleteRows } from "./rows.ts";
 import { requireSameTables, tenantTables, type TenantTable } from "./tenant-tables.ts";
 import { waitForOldTransactions } from "./old-transactions.ts";
 
+const defaultPauseMs = 5_000;
 /** Changed rows that are few enough to be carried over in the pause. */
 const fewChanges = 500;
 /** Times the copy is brought up to date before the pause begins all the same. */
@@ -25,9 +28,6 @@ const mostRounds = 10;
 const mostPauses = 10;
 /** How long a job that ran while the organization moved may go on before the rest of the work is done without it. */
 const runningJobsMs = 30_000;
-/** The table that the control database keeps some rows of for organizations that live elsewhere. */
-const sharedWithControl = "idempotency_keys";
-
 export interface MoveOptions {
   organizationId: string;
   /** Index of the database it goes to. */
@@ -65,6 +65,8 @@ export async function moveOrganization(urls: string[], homes: Homes, options: Mo
   const { organizationId, to, step = () => undefined } = options;
   if (urls[to] === undefined)
     throw new Error(`There is no database ${to}: there are ${urls.length}, from 0 on.`);
+  const { pauseMs = defaultPauseMs } = options;
+  if (pauseMs < 100 || pauseMs > 8_000) throw new Error("The pause is 100 to 8,000 ms: calls wait 10 s.");
   await asOnlyMover(urls, organizationId, async (control) => {
     const earlier = await findHome(control, homes, organizationId);
     if (earlier?.state === "cleaning") await finish(urls, control, earlier, options);
@@ -108,7 +110,7 @@ export async function abandonMove(urls: string[], homes: Homes, organizationId: 
 
 async function carryOver(passage: Passage, options: MoveOptions): Promise<void> {
   const { organizationId, epoch, source, target } = passage;
-  const { pauseMs = 5_000, step = () => undefined } = options;
+  const { pauseMs = defaultPauseMs, step = () => undefined } = options;
   const tables = await tenantTables(source.client);
   requireSameTables(tables, await tenantTables(target.client));
   await clearTarget(target, tables, organizationId, epoch);
@@ -160,41 +162,6 @@ async function catchUp(
   return changed;
 }
 
-const compareAll = async (client: Place["client"], target: Place, tables: TenantTable[], since: string) => {
-  for (const table of tables) {
-    const isShared = table.name === sharedWithControl;
-    if (isShared && target.index === 0) continue;
-    await compare(client, target, table, isShared ? { since } : {});
-  }
-};
-
-const compareChanged = async (
-  client: Place["client"],
-  target: Place,
-  tables: TenantTable[],
-  changes: Changes,
-) => {
-  for (const table of tables) {
-    const keys = changes.get(table.name);
-    if (keys) await compare(client, target, table, { keys });
-  }
-};
-
-/** @throws Error when a table's rows in the target are not those of the source */
-async function compare(
-  client: Place["client"],
-  target: Place,
-  table: TenantTable,
-  of: { keys?: string[][]; since?: string },
-): Promise<void> {
-  const [there, here] = await Promise.all([
-    checksum(client, table, of),
-    target.asOrganization((other) => checksum(other, table, of)),
-  ]);
-  if (there.rows !== here.rows || there.hash !== here.hash)
-    throw new Error(`The copies of ${table.name} differ: ${there.rows} rows and ${here.rows}. Try again.`);
-}
-
 /** What the target holds of an earlier stay or an earlier try. */
 async function clearTarget(
   target: Place,
@@ -205,9 +172,6 @@ async function clearTarget(
   await deleteRows(target, ownOf(target, tables), epoch);
   await target.rows("DELETE FROM moves.jobs WHERE organization_id = $1", [organizationId]);
 }
-const ownOf = (place: Place, tables: TenantTable[]): TenantTable[] =>
-  place.index === 0 ? tables.filter(({ name }) => name !== sharedWithControl) : tables;
-
 /** The months of the organization's events must have partitions: the feed never falls into the default one. */
 async function ensurePartitions(source: Place, target: Place): Promise<void> {
   const { rows } = await source.asOrganization((client) =>
@@ -288,47 +252,6 @@ async function abandon(control: Place, passage: Passage): Promise<boolean> {
   await stopLogging(source, organizationId);
   await deleteRows(target, ownOf(target, await tenantTables(target.client)), epoch);
   return true;
-}
-
-async function announceMove(
-  control: Place,
-  organizationId: string,
-  from: number,
-  to: number,
-): Promise<string> {
-  const [row] = await control.rows<{ epoch: string }>(
-    `INSERT INTO control.organization_shards AS o (organization_id, database_index, other_index, state, epoch)
-     VALUES ($1, $2, $3, 'moving', 1)
-     ON CONFLICT (organization_id) DO UPDATE SET other_index = excluded.other_index, state = 'moving',
-       epoch = o.epoch + 1, changed_at = clock_timestamp()
-     WHERE o.database_index = excluded.database_index AND o.state <> 'cleaning' RETURNING epoch`,
-    [organizationId, from, to],
-  );
-  if (!row) throw new Error("The organization's home has changed meanwhile; try again.");
-  return row.epoch;
-}
-
-const settle = (control: Place, organizationId: string, epoch: string): Promise<unknown[]> =>
-  control.rows(
-    `UPDATE control.organization_shards SET state = 'settled', other_index = NULL, changed_at = clock_timestamp()
-     WHERE organization_id = $1 AND epoch = $2 RETURNING epoch`,
-    [organizationId, epoch],
-  );
-
-/** Where the organization is, after ending what a dead mover left behind the switch. */
-async function findHome(
-  control: Place,
-  homes: Homes,
-  organizationId: string,
-): Promise<OrganizationHome | undefined> {
-  await homes.refresh();
-  const [row] = await control.rows<{ home: string }>(
-    `SELECT json_build_object('organizationId', organization_id, 'databaseIndex', database_index,
-       'otherIndex', other_index, 'state', state, 'epoch', epoch::text) AS home
-     FROM control.organization_shards WHERE organization_id = $1`,
-    [organizationId],
-  );
-  return row && (JSON.parse(row.home) as OrganizationHome);
 }
 
 async function asOnlyMover(
