@@ -11,7 +11,7 @@ import type { Meta } from "./meta.ts";
 import type { Database } from "./database/database.ts";
 import type { Idempotency } from "./database/idempotency.ts";
 import { idempotencyUsed } from "./database/sql-errors.ts";
-import { UnitOfWork, type Shard } from "./database/unit-of-work.ts";
+import { UnitOfWork, type Scope, type Shard } from "./database/unit-of-work.ts";
 import type { OrganizationKeys } from "./encryption/organization-keys.ts";
 import type { Env } from "./env.ts";
 import type { OutboundHttp } from "./outbound/http.ts";
@@ -155,12 +155,10 @@ function unitOfAction(spec: ActionSpec, runtime: Runtime, home: Home): OpenUnit 
       isControl: true,
     });
   return ({ organizationId = "", idempotency }) => {
-    const shard = home === "shard" ? runtime.database.shardOf(organizationId) : control;
-    return {
-      tx: new UnitOfWork(shard, { organizationId, readOnly }, readOnly ? undefined : idempotency),
-      shard,
-      isControl: home === "control",
-    };
+    const isControl = home === "control";
+    const shard = isControl ? control : runtime.database.shardOf(organizationId);
+    const scope: Scope = { organizationId, readOnly, ...(isControl ? { home } : {}) };
+    return { tx: new UnitOfWork(shard, scope, readOnly ? undefined : idempotency), shard, isControl };
   };
 }
 
@@ -215,7 +213,7 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       } catch (error) {
         await tx.rollback();
         if (errorType(error) !== idempotencyUsed || !idempotency) throw error;
-        result = await recordedResponse(shard, organizationId, idempotency);
+        result = await recordedResponse(new UnitOfWork(shard, { ...tx.scope, readOnly: true }), idempotency);
         ctx.meta.replayed = true;
       }
       if (tx.hasEvents) runtime.onEvents(organizationId);
@@ -253,12 +251,7 @@ const serviceUnavailable = () =>
   appError(503, "SERVICE_UNAVAILABLE", "A part that this needs is not available; try again.");
 
 /** What the first request with this key was answered. @throws 422 when that request was another one */
-async function recordedResponse(
-  shard: Shard,
-  organizationId: string,
-  { key, fingerprint }: Idempotency,
-): Promise<unknown> {
-  const tx = new UnitOfWork(shard, { organizationId, readOnly: true });
+async function recordedResponse(tx: UnitOfWork, { key, fingerprint }: Idempotency): Promise<unknown> {
   const rows = await tx.query<{ fingerprint: string; response: unknown }>({
     text: "SELECT fingerprint, response FROM idempotency_keys WHERE key = $1",
     values: [key],

@@ -89,6 +89,9 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
     });
     closers.push(() => database.close());
+    const homes = database.homes.follower((error) => databaseLog.warn(error.message));
+    homes.start();
+    closers.push(() => homes.stop());
     const redisLog = broker.getLogger("redis");
     const redis =
       env.REDIS_URL

@@ -7,6 +7,7 @@ import {
   CreateSecondFactors,
   CreateSignInFailures,
 } from "./identity.ts";
+import { CreateOrganizationShards } from "./moves.ts";
 import { CreateOrganizationKeys } from "./organization-keys.ts";
 import { tenantTable } from "./row-level-security.ts";
 
@@ -118,4 +119,5 @@ export const controlMigrations = [
   CreateMailedLinks,
   CreateAuditLog,
   CreateRoles,
+  CreateOrganizationShards,
 ];

@@ -56,7 +56,6 @@ export class Activation {
   readonly address: ActorAddress;
   lastUsedAt = performance.now();
   readonly #parts: ActivationParts;
-  readonly #shard: Shard;
   readonly #mailbox = new Mailbox<Waiting>(mailboxCapacity);
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #onEnd: () => void;
@@ -69,8 +68,12 @@ export class Activation {
   constructor(address: ActorAddress, parts: ActivationParts, onEnd: () => void) {
     this.address = address;
     this.#parts = parts;
-    this.#shard = parts.database.shardOf(address.organizationId);
     this.#onEnd = onEnd;
+  }
+
+  /** Asked anew for each turn: organizations move. */
+  get #shard(): Shard {
+    return this.#parts.database.shardOf(this.address.organizationId);
   }
 
   get waiting(): number {
@@ -249,6 +252,6 @@ function isUnclear(error: unknown): boolean {
   return type === "OUTCOME_UNKNOWN" || type === "DATABASE_TIMEOUT";
 }
 
-const passing = new Set(["OUTCOME_UNKNOWN", "DATABASE_UNAVAILABLE", "WRITE_CONFLICT"]);
+const passing = new Set(["OUTCOME_UNKNOWN", "DATABASE_UNAVAILABLE", "WRITE_CONFLICT", "ORGANIZATION_MOVING"]);
 /** Whether the same message may well succeed a moment later; its id keeps it from being applied twice. */
 const isPassing = (error: unknown): boolean => passing.has(errorType(error) ?? "");

@@ -1,31 +1,33 @@
 import { MikroORM } from "@mikro-orm/postgresql";
-import { LRUCache } from "lru-cache";
 import pg from "pg";
 import { allEntities } from "../../entities/all.ts";
 import { FairShare } from "../jobs/fair-share.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { logicalShard } from "./shard-map.ts";
+import { Homes } from "./homes.ts";
 import { isoTimestamp, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
+import { within } from "../within.ts";
 import { UnitOfWork, runAlone, type Scope, type Shard } from "./unit-of-work.ts";
 
 // object ids of types, the same in every PostgreSQL
 const timestamptz = 1184;
 const textList = 1009;
 
+/** What one database said, or why it said nothing. */
+export type ShardAnswer<T> = { shard: string; answer: T } | { shard: string; error: string };
+
 /** Where everything durable lives: the control database and the shards. */
 export class Database {
   readonly control: Shard;
   readonly shards: readonly Shard[];
-  readonly #shardOf: readonly number[];
-  /** What was worked out of late: a call asks several times. */
-  readonly #placed = new LRUCache<string, Shard>({ max: 10_000 });
+  /** Which shard each organization lives in. */
+  readonly homes: Homes;
 
-  private constructor(shards: Shard[], shardOf: number[]) {
+  private constructor(shards: Shard[], homes: Homes) {
     this.control = shards[0] as Shard;
     this.shards = shards;
-    this.#shardOf = shardOf;
+    this.homes = homes;
   }
 
   /**
@@ -38,9 +40,11 @@ export class Database {
     options: { logicalShards: number; poolSize: number; onError: (error: Error) => void },
   ): Promise<Database> {
     await Promise.all(urls.map((url, index) => migrate(url, { control: index === 0 })));
-    const shards = urls.map((url, index) => openShard(url, index, options));
+    const shards: Shard[] = urls.map((url, index) => openShard(url, index, options, () => homes));
+    const homes: Homes = new Homes(shards);
     try {
-      return new Database(shards, await loadShardMap(shards, options.logicalShards));
+      await homes.load(options.logicalShards);
+      return new Database(shards, homes);
     } catch (error) {
       await closeAll(shards);
       throw error;
@@ -49,12 +53,7 @@ export class Database {
 
   /** The database that holds an organization's rows. */
   shardOf(organizationId: string): Shard {
-    const known = this.#placed.get(organizationId);
-    if (known) return known;
-    const index = this.#shardOf[logicalShard(organizationId, this.#shardOf.length)] as number;
-    const shard = this.shards[index] as Shard;
-    this.#placed.set(organizationId, shard);
-    return shard;
+    return this.homes.of(organizationId);
   }
 
   /** Reads of an organization, each by itself and holding no connection afterwards. */
@@ -71,7 +70,7 @@ export class Database {
       "platform" in target
         ? [target.platform, { platform: true }]
         : "control" in target
-          ? [this.control, { organizationId: target.control }]
+          ? [this.control, { organizationId: target.control, home: "control" }]
           : [this.shardOf(target.organizationId), { organizationId: target.organizationId }];
     const tx = new UnitOfWork(shard, scope);
     try {
@@ -84,14 +83,40 @@ export class Database {
     }
   }
 
+  /**
+   * Reads every database at once, with the platform's rights. One that fails, or takes longer, says so in its answer:
+   * the others' are no worse for it.
+   * @param timeoutMs longest for each; default 5,000
+   */
+  everywhere<T>(
+    read: (tx: UnitOfWork, shard: Shard) => Promise<T>,
+    timeoutMs = 5_000,
+  ): Promise<ShardAnswer<T>[]> {
+    return Promise.all(
+      this.shards.map(async (shard): Promise<ShardAnswer<T>> => {
+        const tx = new UnitOfWork(shard, { platform: true, readOnly: true });
+        try {
+          const answer = await within(timeoutMs, read(tx, shard), () => {
+            throw new Error(`no answer within ${timeoutMs} ms`);
+          });
+          return { shard: shard.name, answer };
+        } catch (error) {
+          return { shard: shard.name, error: (error as Error).message };
+        }
+      }),
+    );
+  }
+
   /** How full the longest line for connections is: 0 nobody waits, 1 the next is refused. */
   get pressure(): number {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
-  /** @throws when a database cannot answer */
+  /** @throws Error naming each database that does not answer within 1.5 s */
   async ping(): Promise<void> {
-    await Promise.all(this.shards.map((shard) => shard.pool.query("SELECT 1")));
+    const answers = await this.everywhere((tx) => tx.query({ name: "ping", text: "SELECT 1" }), 1_500);
+    const silent = answers.flatMap((one) => ("error" in one ? [`${one.shard}: ${one.error}`] : []));
+    if (silent.length > 0) throw new Error(silent.join("; "));
   }
 
   close(): Promise<void> {
@@ -107,6 +132,7 @@ function openShard(
   url: string,
   index: number,
   options: { poolSize: number; onError: (error: Error) => void },
+  homes: () => Homes,
 ): Shard {
   const types = new pg.TypeOverrides();
   types.setTypeParser(timestamptz, isoTimestamp);
@@ -122,33 +148,7 @@ function openShard(
   const shard: Shard = {
     ...{ name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare() },
     commits: new GroupCommit((organizationId, statements) => runAlone(shard, { organizationId }, statements)),
+    findHome: (organizationId, since) => homes().find(organizationId, shard, since),
   };
   return shard;
-}
-
-/** Reads logical shard → database, writing it where it is new. Concurrent first starts agree on the same rows. */
-async function loadShardMap(shards: Shard[], logicalShards: number): Promise<number[]> {
-  const control = shards[0] as Shard;
-  const tx = new UnitOfWork(control, { platform: true });
-  const indexes = Array.from({ length: logicalShards }, (_, logical) => logical % shards.length);
-  await tx.query({
-    text: `INSERT INTO control.shard_map (logical_shard, database_index)
-      SELECT logical - 1, index FROM unnest($1::int[]) WITH ORDINALITY AS map (index, logical)
-      WHERE NOT EXISTS (SELECT FROM control.shard_map) ON CONFLICT DO NOTHING`,
-    values: [indexes],
-  });
-  const rows = await tx.query<{ logical_shard: number; database_index: number }>({
-    text: "SELECT logical_shard, database_index FROM control.shard_map ORDER BY logical_shard",
-  });
-  await tx.commit();
-  if (rows.length !== logicalShards)
-    throw new Error(
-      `LOGICAL_SHARDS is ${logicalShards}, but this installation was made with ${rows.length}. Set it to ${rows.length}.`,
-    );
-  const missing = rows.find((row) => row.database_index >= shards.length);
-  if (missing)
-    throw new Error(
-      `The shard map names database ${missing.database_index}, but DATABASE_SHARDS lists only ${shards.length - 1}.`,
-    );
-  return rows.map((row) => row.database_index);
 }

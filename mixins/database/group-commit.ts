@@ -1,5 +1,6 @@
 import { sqlState } from "../errors.ts";
 import { busy } from "./pool.ts";
+import { isRefusedAtGate } from "./sql-errors.ts";
 import { withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** Transactions of the same writes of one organization that may be under way; what comes meanwhile goes together. */
@@ -74,7 +75,8 @@ export class GroupCommit {
       await this.#run(organizationId, merge(commands));
       for (const { resolve } of commands) resolve();
     } catch (error) {
-      if (commands.length === 1 || !isUndone(error)) for (const { reject } of commands) reject(error);
+      if (commands.length === 1 || !isUndone(error) || isRefusedAtGate(error))
+        for (const { reject } of commands) reject(error);
       else for (const command of commands) await this.#runTogether(organizationId, [command]);
     }
   }

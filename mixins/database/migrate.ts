@@ -32,6 +32,7 @@ export async function migrate(url: string, parts: { control: boolean }): Promise
     await runMigrations({ connectionString: url, logger: new Logger(() => () => undefined) });
     if (parts.control) await run(url, "control_migrations", controlMigrations);
     await run(url, "shard_migrations", shardMigrations);
+    await lock.query("SELECT moves.guard_tables()");
     // the feed must never fall into the default partition
     await lock.query("SELECT ensure_events_partitions()");
   } finally {

@@ -4,6 +4,9 @@ import { isConnectionLoss, unavailable } from "./pool.ts";
 /** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */
 export const idempotencyUsed = "IDEMPOTENCY_KEY_USED";
 
+/** Whether the organization does not live in this database, or may not write for the moment; nothing was done. */
+export const isRefusedAtGate = (error: unknown): boolean => sqlState(error) === "SGM01";
+
 /** Turns SQLSTATEs that mean something to a client into errors of ours; the rest pass as they are. */
 export function translate(error: unknown): unknown {
   switch (sqlState(error)) {

@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { appError, violatedConstraint } from "../errors.ts";
+import { appError, sqlState, violatedConstraint } from "../errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
@@ -11,7 +11,7 @@ import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from ".
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
 import { roundTrip } from "./round-trip.ts";
-import { translate } from "./sql-errors.ts";
+import { isRefusedAtGate, translate } from "./sql-errors.ts";
 import { isUuid, withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
@@ -27,10 +27,16 @@ export interface Shard {
   fairShare: FairShare;
   /** Commits commands that only insert rows. */
   commits: GroupCommit;
+  /** Where an organization is to be sought that was not let in here; see Homes.find. */
+  findHome: (organizationId: string, since: number) => Promise<Shard>;
 }
 
-/** Under whose eyes a transaction runs: one organization's (row-level security), or the platform's. */
-export type Scope = { organizationId: string; readOnly?: boolean } | { platform: true; readOnly?: boolean };
+/**
+ * Under whose eyes a transaction runs: one organization's (row-level security), or the platform's. `home` is `control`
+ * where an organization's transaction is about control tables: they stay where they are when it moves.
+ */
+export type Scope =
+  { organizationId: string; home?: "control"; readOnly?: boolean } | { platform: true; readOnly?: boolean };
 
 /** A change of state, as it is written to `events`. */
 export interface RecordedEvent {
@@ -64,12 +70,18 @@ const begin: Statement = { name: "begin", text: "BEGIN" };
 /** The statement that puts a transaction under its scope; it must come first in it. */
 function enter(scope: Scope): Statement {
   const mode = scope.readOnly ? "set_config('transaction_read_only', 'on', true), " : "";
-  const name = `enter_${"platform" in scope ? "platform" : "organization"}${scope.readOnly ? "_to_read" : ""}`;
-  if ("platform" in scope) return { name, text: `SELECT ${mode}set_config('role', 'sangam_platform', true)` };
+  const purpose = scope.readOnly ? "_to_read" : "";
+  if ("platform" in scope) {
+    // the lock whoever closes a gate waits for, see entities/migrations/moves.ts
+    const lock = scope.readOnly ? "" : ", pg_advisory_xact_lock_shared(7236003)";
+    const text = `SELECT ${mode}set_config('role', 'sangam_platform', true)${lock}`;
+    return { name: `enter_platform${purpose}`, text };
+  }
   if (!isUuid(scope.organizationId)) throw appError(401, "UNAUTHENTICATED", "No organization.");
+  const gate = scope.home === "control" ? "" : `, moves.enter($1::uuid, ${!scope.readOnly})`;
   return {
-    name,
-    text: `SELECT ${mode}set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true)`,
+    name: `enter_${scope.home ?? "organization"}${purpose}`,
+    text: `SELECT ${mode}set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true)${gate}`,
     values: [scope.organizationId],
   };
 }
@@ -80,6 +92,9 @@ function enter(scope: Scope): Statement {
  * round trip. `em` is a MikroORM entity manager inside the same transaction.
  *
  * Die before COMMIT arrives: nothing happened. Die after: everything did, and the idempotency key answers a retry.
+ *
+ * Where the organization has moved to another database, or may not write for the moment, its gate refuses the
+ * transaction before anything is done; it then begins anew where the organization lives.
  */
 export class UnitOfWork {
   readonly scope: Scope;
@@ -87,7 +102,7 @@ export class UnitOfWork {
   readonly now = new Date();
   /** On whose behalf; jobs that are added carry it. */
   origin: JobOrigin | undefined;
-  readonly #shard: Shard;
+  #shard: Shard;
   readonly #idempotency: Idempotency | undefined;
   readonly #guard: Guard | undefined;
   readonly #deferred: (Statement | RowsStatement)[] = [];
@@ -243,11 +258,12 @@ export class UnitOfWork {
   }
 
   #commitShared(writes: RowsStatement[], response: unknown): Promise<void> {
-    return this.#shard.commits
-      .commit(this.organizationId, [...this.#claim(response), ...writes])
-      .catch((error: unknown) => {
+    const rows = [...this.#claim(response), ...writes];
+    return this.#atHome((shard) => shard.commits.commit(this.organizationId, rows)).catch(
+      (error: unknown) => {
         throw this.#explain(error, outcomeUnknown);
-      });
+      },
+    );
   }
 
   /** Takes the idempotency key, if the call has one, and records its response at once. */
@@ -266,10 +282,7 @@ export class UnitOfWork {
     } catch {
       return; // never connected: nothing to undo
     }
-    await client.query("ROLLBACK").then(
-      () => client.release(),
-      (error: Error) => client.release(error),
-    );
+    await undo(client);
   }
 
   async #release(): Promise<void> {
@@ -282,23 +295,62 @@ export class UnitOfWork {
       if (this.#isOver) throw new Error("This unit of work is over");
       return (await this.#alone([statement]))[0] as QueryResult<T>;
     }
-    if (!this.#client && !this.#idempotency)
-      return (await this.#pipeline([...this.#entering(), statement])).at(-1) as QueryResult<T>;
-    await this.#open();
-    return (await this.#pipeline([statement]))[0] as QueryResult<T>;
+    if (this.#isOver) throw new Error("This unit of work is over");
+    if (this.#idempotency) await this.#open();
+    const sent = this.#pipeline([statement]);
+    this.#beginning ??= sent;
+    return (await sent).at(-1) as QueryResult<T>;
   }
 
   #alone(statements: Statement[]): Promise<QueryResult[]> {
     const onLoss = this.scope.readOnly ? unavailable : outcomeUnknown;
-    return runAlone(this.#shard, this.scope, statements).catch((error: unknown) => {
+    return this.#atHome((shard) => runAlone(shard, this.scope, statements)).catch((error: unknown) => {
       throw this.#explain(error, onLoss);
     });
   }
 
+  /** Runs what is a transaction by itself where the organization lives. */
+  async #atHome<T>(work: (shard: Shard) => Promise<T>): Promise<T> {
+    for (const since = performance.now(); ;) {
+      try {
+        return await work(this.#shard);
+      } catch (error) {
+        if (!isRefusedAtGate(error)) throw error;
+        this.#shard = await this.#shard.findHome(this.organizationId, since);
+      }
+    }
+  }
+
+  /** Sends statements, behind those that begin the transaction if these are its first; answers the results of all. */
   async #pipeline(statements: Statement[], onLoss = unavailable): Promise<QueryResult[]> {
-    return exchange(this.#shard, await this.#connection(), statements).catch((error: unknown) => {
-      throw this.#explain(error, onLoss);
-    });
+    const entering = this.#client ? [] : this.#entering();
+    const connection = this.#connection();
+    const client = await connection;
+    try {
+      return await exchange(this.#shard, client, [...entering, ...statements]);
+    } catch (error) {
+      if (isRefusedAtGate(error)) this.#client = this.#beginAtHome(client);
+      // sent behind the statement that was refused, this one was not looked at
+      else if (this.#client === connection || sqlState(error) !== "25P02") throw this.#explain(error, onLoss);
+      return this.#pipeline(statements, onLoss);
+    }
+  }
+
+  /** A connection to where the organization lives, with the transaction begun there. */
+  async #beginAtHome(client: PoolClient): Promise<PoolClient> {
+    for (const since = performance.now(); ;) {
+      await undo(client);
+      this.#shard = await this.#shard.findHome(this.organizationId, since);
+      client = await takeConnection(this.#shard.pool);
+      try {
+        await exchange(this.#shard, client, this.#entering());
+        return client;
+      } catch (error) {
+        if (isRefusedAtGate(error)) continue;
+        await undo(client);
+        throw this.#explain(error, unavailable);
+      }
+    }
   }
 
   /** @param onLoss what the loss of the connection means */
@@ -310,33 +362,37 @@ export class UnitOfWork {
     return this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
   }
 
+  #entering(): Statement[] {
+    return [
+      begin,
+      enter(this.scope),
+      ...(this.#guard ? [this.#guard.enter] : []),
+      ...(this.#idempotency ? [lockKey(this.#idempotency.key)] : []),
+    ];
+  }
+
   #connection(): Promise<PoolClient> {
     return (this.#client ??= takeConnection(this.#shard.pool));
   }
 
-  #entering(): Statement[] {
-    return [begin, enter(this.scope), ...(this.#guard ? [this.#guard.enter] : [])];
-  }
-
   /** The connection, with the transaction begun and the idempotency key claimed. */
-  #open(): Promise<PoolClient> {
-    if (this.#isOver) return Promise.reject(new Error("This unit of work is over"));
-    this.#opened ??= (async () => {
-      if (!this.#client)
-        await this.#pipeline([
-          ...this.#entering(),
-          ...(this.#idempotency ? [lockKey(this.#idempotency.key)] : []),
-        ]);
-      return this.#connection();
-    })();
-    return this.#opened;
+  async #open(): Promise<PoolClient> {
+    if (this.#isOver) throw new Error("This unit of work is over");
+    await (this.#beginning ??= this.#pipeline([]));
+    return this.#connection();
   }
-  #opened: Promise<PoolClient> | undefined;
+  #beginning: Promise<unknown> | undefined;
 }
 
 type Write = Statement | RowsStatement;
 const isRows = (write: Write): write is RowsStatement => "rows" in write;
 const toStatement = (write: Write): Statement => (isRows(write) ? withRows(write) : write);
+
+const undo = (client: PoolClient): Promise<void> =>
+  client.query("ROLLBACK").then(
+    () => client.release(),
+    (error: Error) => client.release(error),
+  );
 
 /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
 export async function runAlone(shard: Shard, scope: Scope, statements: Statement[]): Promise<QueryResult[]> {

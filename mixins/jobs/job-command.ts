@@ -17,13 +17,23 @@ interface ListedJob {
   lastError: string | null;
 }
 
+interface Listed {
+  jobs: ListedJob[];
+  silent: { shard: string; error: string }[];
+}
+
 /** What `jobs …` in the REPL answers, from any node of the cluster. @param words what follows `jobs` */
 export async function jobCommand(broker: ServiceBroker, words: readonly string[]): Promise<string> {
   const [verb = "dead", shard, id] = words;
   const meta = { role: systemRole };
   if (["dead", "retrying", "waiting", "running"].includes(verb) && words.length <= 1) {
-    const jobs = await broker.call<ListedJob[], object>("jobs.listAll", { state: verb }, { meta, timeout });
-    return jobs.length === 0 ? `No job is ${verb}.` : jobs.map(line).join("\n");
+    const { jobs, silent } = await broker.call<Listed, object>(
+      "jobs.listAll",
+      { state: verb },
+      { meta, timeout },
+    );
+    const lines = silent.map(({ shard, error }) => `${shard} DOES NOT ANSWER: ${error}`);
+    return [...lines, ...(jobs.length === 0 ? [`No job is ${verb}.`] : jobs.map(line))].join("\n");
   }
   if ((verb === "retry" || verb === "drop") && id !== undefined && words.length === 3) {
     const isDone = await broker.call<boolean, object>(`jobs.${verb}Any`, { shard, id }, { meta, timeout });

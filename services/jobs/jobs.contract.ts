@@ -65,7 +65,11 @@ export const jobsContract = defineContract("jobs", {
         state: job.shape.state.default("dead"),
         limit: z.number().int().min(1).max(1000).default(100),
       }),
-      returns: z.array(anyJob),
+      returns: z.strictObject({
+        jobs: z.array(anyJob),
+        /** Shards that did not answer, and why: their jobs are missing. */
+        silent: z.array(z.strictObject({ shard: z.string(), error: z.string() })),
+      }),
       permission: "system",
     }),
     retryAny: action({
