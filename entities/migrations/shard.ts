@@ -3,6 +3,7 @@ import { CreateTeams } from "./access.ts";
 import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
+import { CreatePrivacy } from "./privacy.ts";
 import { CreateLeadReminders } from "./reminders.ts";
 import { CreateReceivedIds } from "./received-ids.ts";
 import { tenantTable } from "./row-level-security.ts";
@@ -346,4 +347,5 @@ export const shardMigrations = [
   CreateLeadReminders,
   CreateReceivedIds,
   CreateTeams,
+  CreatePrivacy,
 ];
