@@ -50,7 +50,7 @@ const builtIn: Record<Role, Rights> = {
       ...["roles:read", "roles:create", "roles:update", "roles:delete"],
       ...["teams:read", "teams:create", "teams:update", "teams:delete"],
       ...["organization:read", "organization:update", "events:read", "reports:view", "reports:export"],
-      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read"],
+      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", "privacy:create", "privacy:read"],
       ...forOwnKeys,
     ]),
     sees: "all",

@@ -8,6 +8,12 @@ import type { SequencedEvent } from "./feed.ts";
 import type { JobSpec } from "./jobs/job-spec.ts";
 import type { ListenerSpec } from "./listeners/listener-spec.ts";
 import type { Meta } from "./meta.ts";
+import type {
+  PersonalDataAnswer,
+  PersonalDataParams,
+  PersonalDataSpec,
+  PersonalDataVerb,
+} from "./personal-data.ts";
 
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 /**
@@ -47,6 +53,7 @@ export interface Contract<
   J extends Record<string, JobSpec> = Record<string, JobSpec>,
   L extends Record<string, ListenerSpec> = Record<string, ListenerSpec>,
   K extends Record<string, ActorSpec> = Record<string, ActorSpec>,
+  D extends Record<string, PersonalDataSpec> = Record<string, PersonalDataSpec>,
 > {
   name: N;
   actions: A;
@@ -58,6 +65,8 @@ export interface Contract<
   listeners: L;
   /** Kinds of actors the service hosts. */
   actors: K;
+  /** What the service holds of persons. */
+  personalData: D;
 }
 
 /** Gives `spec` its precise type; there is nothing to learn from it at run time. */
@@ -71,16 +80,18 @@ export const defineContract = <
   J extends Record<string, JobSpec> = Record<never, never>,
   L extends Record<string, ListenerSpec> = Record<never, never>,
   K extends Record<string, ActorSpec> = Record<never, never>,
+  D extends Record<string, PersonalDataSpec> = Record<never, never>,
 >(
   name: N,
-  spec: { actions: A; events: E; jobs?: J; listeners?: L; actors?: K },
-): Contract<N, A, E, J, L, K> => ({
+  spec: { actions: A; events: E; jobs?: J; listeners?: L; actors?: K; personalData?: D },
+): Contract<N, A, E, J, L, K, D> => ({
   name,
   actions: spec.actions,
   events: spec.events,
   jobs: spec.jobs ?? ({} as J),
   listeners: spec.listeners ?? ({} as L),
   actors: spec.actors ?? ({} as K),
+  personalData: spec.personalData ?? ({} as D),
 });
 
 type UnionToIntersection<U> = (U extends unknown ? (x: U) => void : never) extends (x: infer I) => void
@@ -141,6 +152,18 @@ export type Handlers<C, Actions> =
 export type JobHandlers<C, Actions> =
   C extends Contract<string, infer _A, infer _E, infer J>
     ? { [K in keyof J]: (ctx: TypedContext<Actions, z.output<J[K]["payload"]>>) => Promise<void> }
+    : never;
+
+/** What a service does with each kind of personal data its contract names; `expire` where that has a retention. */
+export type PersonalDataHandlers<C, Actions> =
+  C extends Contract<string, infer _A, infer _E, infer _J, infer _L, infer _K, infer D>
+    ? {
+        [K in keyof D]: {
+          [
+            V in D[K] extends { retention: object } ? PersonalDataVerb : Exclude<PersonalDataVerb, "expire">
+          ]: (ctx: TypedContext<Actions, PersonalDataParams<V>>) => Promise<PersonalDataAnswer<V>>;
+        };
+      }
     : never;
 
 /** An event as a listener hears it; `data` is what its contract says of the type. */

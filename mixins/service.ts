@@ -8,6 +8,7 @@ import type { ActionSpec, Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "./jobs/job-spec.ts";
 import { deliver } from "./listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
+import { personalDataCalls, type PersonalDataVerb } from "./personal-data.ts";
 import type { Database } from "./database/database.ts";
 import type { Idempotency } from "./database/idempotency.ts";
 import { idempotencyUsed } from "./database/sql-errors.ts";
@@ -77,9 +78,10 @@ export function createService<C extends Contract>(
     jobs?: { [K in keyof C["jobs"]]: AnyHandler };
     listeners?: { [K in keyof C["listeners"]]: AnyListener };
     actors?: ActorHandlersOf<C>;
+    personalData?: { [K in keyof C["personalData"]]: Partial<Record<PersonalDataVerb, AnyHandler>> };
   } & Partial<ServiceSchema> = {},
 ): ServiceSchema {
-  const { home = "shard", jobs = {}, listeners = {}, actors, ...schema } = options;
+  const { home = "shard", jobs = {}, listeners = {}, actors, personalData = {}, ...schema } = options;
   if (Object.keys(contract.actors).length > 0 && !actors)
     throw new Error(`${contract.name} declares actors: give createService their handlers`);
   const actions: Record<string, unknown> = {};
@@ -120,6 +122,21 @@ export function createService<C extends Contract>(
           onEvents: (organizationId) => runtime.onEvents(organizationId),
         }),
     });
+  }
+  for (const [kind, { retention }] of Object.entries(contract.personalData)) {
+    const bodies = bodyOf<Partial<Record<PersonalDataVerb, AnyHandler>>>(personalData, contract, kind);
+    for (const verb of Object.keys(personalDataCalls) as PersonalDataVerb[]) {
+      if (verb === "expire" && !retention) continue;
+      const name = `${kind}.${verb}`;
+      const body = bodies[verb];
+      if (body === undefined) throw new Error(`${contract.name}.${name} has no body`);
+      const spec: ActionSpec = { ...personalDataCalls[verb], permission: "system" };
+      const open = unitOfAction(spec, runtime, home);
+      add(name, {
+        timeout: defaultTimeoutMs,
+        handler: pipeline(`${contract.name}.${name}`, spec, body, runtime, open),
+      });
+    }
   }
   const mixins = actors ? [actorService(contract, actors, runtime)] : [];
   const events = {

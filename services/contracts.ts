@@ -7,6 +7,7 @@ import type {
   JobsOf,
   ListenerHandlers,
   ParamsOut,
+  PersonalDataHandlers,
   ResultOf,
   TypedContext,
 } from "../mixins/contract.ts";
@@ -21,6 +22,7 @@ import { importsContract } from "./imports/imports.contract.ts";
 import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
+import { privacyContract } from "./privacy/privacy.contract.ts";
 
 /** Every contract of the system: routes, OpenAPI, permissions, types and generated tests derive from this list. */
 export const contracts = [
@@ -30,6 +32,8 @@ export const contracts = [
   eventsContract,
   jobsContract,
   teamsContract,
+  // erases what it keeps of exports last, when nothing is left that a new one could find
+  privacyContract,
 ] as const;
 
 type Contracts = (typeof contracts)[number];
@@ -46,6 +50,7 @@ export type Result<N extends ActionName> = ResultOf<Actions[N]>;
 export type HandlersOf<C> = Handlers<C, Actions>;
 export type JobHandlersOf<C> = JobHandlers<C, Actions>;
 export type ListenerHandlersOf<C> = ListenerHandlers<C, Actions, Events>;
+export type PersonalDataHandlersOf<C> = PersonalDataHandlers<C, Actions>;
 /** The context of one job: `JobCtx<"leads.rescore">`. */
 export type JobCtx<N extends JobName> = TypedContext<Actions, z.output<Jobs[N]["payload"]>>;
 

@@ -5,8 +5,8 @@
  */
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
-  core: ["identity", "teams", "leads", "imports", "events", "jobs", "worker", "mirror", "cron"],
-  worker: ["identity", "teams", "leads", "imports", "events", "jobs", "worker", "mirror"],
+  core: ["identity", "teams", "leads", "imports", "events", "jobs", "privacy", "worker", "mirror", "cron"],
+  worker: ["identity", "teams", "leads", "imports", "events", "jobs", "privacy", "worker", "mirror"],
   cron: ["cron"],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
@@ -17,6 +17,7 @@ export const allServices = [
   "imports",
   "events",
   "jobs",
+  "privacy",
   "worker",
   "mirror",
   "cron",

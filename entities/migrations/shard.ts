@@ -3,6 +3,7 @@ import { CreateTeams } from "./access.ts";
 import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
+import { CreatePrivacy } from "./privacy.ts";
 import { CreateLeadReminders } from "./reminders.ts";
 import { CreateMoves } from "./moves.ts";
 import { CreateReceivedIds } from "./received-ids.ts";
@@ -348,4 +349,5 @@ export const shardMigrations = [
   CreateReceivedIds,
   CreateTeams,
   CreateMoves,
+  CreatePrivacy,
 ];

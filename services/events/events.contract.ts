@@ -2,6 +2,7 @@ import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { typesText } from "../../mixins/feed-filter.ts";
+import { personalData } from "../../mixins/personal-data.ts";
 import { id, timestamp } from "../../mixins/schemas.ts";
 
 export const feedEvent = z.strictObject({
@@ -64,6 +65,18 @@ export const eventsContract = defineContract("events", {
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "* * * * *", missed: "skip" },
+    }),
+  },
+  personalData: {
+    events: personalData({
+      summary:
+        "Events of the person's records; they keep place, type and time, and lose the personal fields of their data",
+      tables: ["events"],
+      retention: { default: 400, least: 30, most: 36_500 },
+    }),
+    answers: personalData({
+      summary: "Answers kept for 24 hours under an Idempotency-Key; those that show the person are deleted",
+      tables: ["idempotency_keys"],
     }),
   },
 });

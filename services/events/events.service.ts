@@ -5,6 +5,7 @@ import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { lagPollers } from "./feed-lag.ts";
 import { list } from "./events.actions.ts";
 import { eventsContract } from "./events.contract.ts";
+import { eventsPersonalDataHandlers } from "./personal-data.ts";
 import { Sequencer } from "./sequencer.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import * as upkeep from "./upkeep.ts";
@@ -24,6 +25,7 @@ export default function eventsService(runtime: Runtime) {
   };
   return createService(eventsContract, handlers, runtime, {
     jobs,
+    personalData: eventsPersonalDataHandlers(runtime.contracts),
     events: {
       // one node of the group hears a hint, whichever: the nodes take turns by a lock, see Sequencer
       "events.appended"(ctx: Context<{ organizationId: string }>) {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract.ts";
+import { job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { id, pageOf, timestamp } from "../../mixins/schemas.ts";
 
@@ -23,6 +24,11 @@ export const auditTypes = [
   "role.updated",
   "role.deleted",
   "leads.exported",
+  "privacy.export_requested",
+  "privacy.archive_downloaded",
+  "privacy.erasure_requested",
+  "privacy.person_erased",
+  "privacy.retention_changed",
 ] as const;
 export type AuditType = (typeof auditTypes)[number];
 
@@ -70,5 +76,18 @@ export const auditActions = {
     returns: pageOf(entry.partial().extend({ id })),
     permission: "audit-log:read",
     rest: "GET /audit-log",
+  }),
+};
+
+export const auditJobs = {
+  noteInAuditLog: job({
+    summary: "Writes an entry of another service, whose organization lives in a shard, to the audit log",
+    payload: z.strictObject({
+      id,
+      type: z.enum(auditTypes),
+      actorId: id.nullable(),
+      subjectId: id.nullable(),
+      at: timestamp,
+    }),
   }),
 };

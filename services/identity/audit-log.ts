@@ -18,6 +18,10 @@ export interface AuditEntry {
   userAgent?: string | undefined;
   /** Never a secret. */
   details?: Record<string, unknown>;
+  /** Names the entry where it may be written again; default: a new one. */
+  id?: string;
+  /** Default: now. */
+  at?: string;
 }
 
 /**
@@ -33,22 +37,24 @@ export function audit(tx: UnitOfWork, entry: AuditEntry | null): void {
     ip,
     userAgent,
     details = {},
+    id = uuidv7(),
+    at = tx.now,
   } = entry ?? ({} as AuditEntry);
   tx.defer({
     name: "append_audit_log",
     text: `INSERT INTO control.audit_log
         (organization_id, id, type, actor_id, subject_id, ip, user_agent, details, created_at)
-      SELECT $1::uuid, $2::uuid, $3, $4::uuid, $5::uuid, $6, $7, $8::jsonb, $9::timestamptz WHERE $1 IS NOT NULL`,
+      SELECT $1::uuid, $2::uuid, $3, $4::uuid, $5::uuid, $6, $7, $8::jsonb, $9::timestamptz WHERE $1 IS NOT NULL ON CONFLICT DO NOTHING`,
     values: [
       organizationId ?? null,
-      uuidv7(),
+      id,
       type,
       actorId,
       subjectId,
       ip,
       userAgent,
       JSON.stringify(details),
-      tx.now,
+      at,
     ],
   });
 }

@@ -4,8 +4,9 @@ import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../mixins/listing.ts";
 import { apiKeyActions } from "./api-keys.contract.ts";
 import { credentialActions, newPassword } from "./credentials.contract.ts";
+import { identityPersonalData } from "./personal-data.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
-import { auditActions } from "./audit-log.contract.ts";
+import { auditActions, auditJobs } from "./audit-log.contract.ts";
 import { roleActions, roleInput } from "./roles.contract.ts";
 import { inviteActions } from "./invites.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
@@ -255,6 +256,7 @@ export const identityContract = defineContract("identity", {
     "organization.trial_ended": z.strictObject({ plan: z.string(), trialEndedAt: timestamp }),
   },
   jobs: {
+    ...auditJobs,
     expireTrials: job({
       summary: "Ends the trials that are over",
       payload: cronPayload,
@@ -283,4 +285,5 @@ export const identityContract = defineContract("identity", {
       payload: z.strictObject({ version: z.number().int(), trialEndedAt: timestamp }),
     }),
   },
+  personalData: identityPersonalData,
 });

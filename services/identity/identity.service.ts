@@ -1,11 +1,12 @@
 import { createService, type Runtime } from "../../mixins/service.ts";
-import { forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
+import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
 import { changePassword, resetUserMfa } from "./credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
+import { identityPersonalDataHandlers } from "./personal-data.ts";
 import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
 import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
@@ -25,6 +26,12 @@ export default (runtime: Runtime) => {
     jobs: {
       expireTrials,
       announceTrialEnd,
+      noteInAuditLog: (ctx: JobCtx<"identity.noteInAuditLog">) => {
+        const { organizationId } = ctx.locals.tx;
+        return runtime.database.transaction({ control: organizationId }, (tx) =>
+          Promise.resolve(audit(tx, { ...ctx.params, organizationId })),
+        );
+      },
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
@@ -32,6 +39,7 @@ export default (runtime: Runtime) => {
         await forgetOldEntries(tx);
       },
     },
+    personalData: identityPersonalDataHandlers(runtime.database),
     started: () => issuer.start(),
   });
 };

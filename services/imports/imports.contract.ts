@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
+import { personalData } from "../../mixins/personal-data.ts";
 import { byId, id, text, timestamp } from "../../mixins/schemas.ts";
 
 export const leadImport = z.strictObject({
@@ -113,6 +114,19 @@ export const importsContract = defineContract("imports", {
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "*/10 * * * *", missed: "skip" },
+    }),
+  },
+  personalData: {
+    imports: personalData({
+      summary:
+        "Imports and their files. A file is dropped when its import ends; an erasure waits for the imports begun before it",
+      tables: ["imports", "import_chunks"],
+      retention: { default: 2555, least: 30, most: 36_500 },
+    }),
+    "rejected-rows": personalData({
+      summary:
+        "Rows of files that were refused; those that show the person's email, phone or full name are deleted",
+      tables: ["import_errors"],
     }),
   },
 });

@@ -4,6 +4,7 @@ import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { runImport } from "./import-run.ts";
 import * as actions from "./imports.actions.ts";
 import { importsContract } from "./imports.contract.ts";
+import { importsPersonalDataHandlers } from "./personal-data.ts";
 import { deleteDeadUploads } from "./imports.repository.ts";
 
 /** Takes CSV files of leads and imports them in the background, on any node that runs jobs. */
@@ -32,6 +33,7 @@ export default function importsService(runtime: Runtime): ServiceSchema {
   };
   return createService(importsContract, handlers, runtime, {
     jobs,
+    personalData: importsPersonalDataHandlers,
     created(this: { broker: ServiceBroker }) {
       ({ broker } = this);
     },

@@ -13,6 +13,7 @@ import {
 } from "../../mixins/schemas.ts";
 import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
+import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
 import { reminderActions, reminderEvents, reminderJobs } from "./reminders.contract.ts";
 import { scoringActions, scoringJobs } from "./scoring.contract.ts";
@@ -217,8 +218,11 @@ export const leadsContract = defineContract("leads", {
     "scoring.rules_changed": z.strictObject({ version: z.number().int() }),
     "contact.created": z.strictObject({ contactId: id, leadId: id.nullable() }),
     "contact.updated": z.strictObject({ contactId: id, leadId: id.nullable() }),
+    "contact.deleted": z.strictObject({ contactId: id, leadId: id.nullable() }),
     "company.created": z.strictObject({ companyId: id, name: z.string() }),
     "deal.created": z.strictObject({ dealId: id, name: z.string(), pipelineId: id, stageId: id }),
+    "deal.updated": z.strictObject({ dealId: id, changes: z.array(z.string()) }),
   },
   jobs: { ...scoringJobs, ...reminderJobs },
+  personalData: leadsPersonalData,
 });

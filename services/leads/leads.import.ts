@@ -1,6 +1,8 @@
 import { v7 as uuidv7 } from "uuid";
+import { erasedAmong, markHash } from "../../mixins/erased-persons.ts";
 import { errorType } from "../../mixins/errors.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
+import { emailMark, phoneMark } from "../../mixins/personal-data.ts";
 import { fieldErrors } from "../../mixins/field-errors.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
@@ -32,16 +34,28 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const { actor, tx } = ctx.locals;
   const { importId, onDuplicate, isDryRun, rows } = ctx.params;
   const settings = await desk.settings.of(tx.organizationId);
-  const judged = rows.map(judgeRow);
+  const cipher = await desk.keys.of(tx.organizationId);
+  const judged = rows
+    .map(judgeRow)
+    .map((row) => ({ ...row, hashes: marksOfInput(row.input).map((mark) => markHash(cipher, mark)) }));
+  const hashes = judged.flatMap((row) => row.hashes);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
   const assignees = inputs.flatMap(({ assignedTo }) => assignedTo ?? []);
   const active = await desk.users.among(ctx, new Set([...assignees, ...membersOf(settings.pools)]));
 
   const identity = { organizationId: tx.organizationId, now: tx.now.toISOString(), importId };
-  const planFor = (matches: LeadRow[]): { plan: ImportPlan; rejections: Rejection[] } => {
+  const planFor = (
+    matches: LeadRow[],
+    erased: ReadonlySet<string>,
+  ): { plan: ImportPlan; rejections: Rejection[] } => {
     const plan = new ImportPlan(onDuplicate, matches, settings.scoring, identity);
     const rejections: Rejection[] = [];
     for (const row of judged) {
+      if (row.hashes.some((hash) => erased.has(hash.toString("hex")))) {
+        // the row of the file is not kept either
+        rejections.push({ rowNumber: row.rowNumber, record: {}, reason: erasedPerson });
+        continue;
+      }
       const refused = row.input === undefined ? row.reason : takeRow(plan, row, row.input, active);
       if (refused !== undefined)
         rejections.push({ rowNumber: row.rowNumber, record: row.record, reason: refused });
@@ -52,7 +66,10 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const routed = new Map<string, string | null>();
   if (!isDryRun && settings.pools.length > 0) {
     // turns are taken before the transaction, for the leads that a look says will be new
-    const look = planFor(await findMatches(desk.database.reader(tx.organizationId), keys, { lock: false }));
+    const reader = desk.database.reader(tx.organizationId);
+    const look = planFor(
+      ...(await Promise.all([findMatches(reader, keys, { lock: false }), erasedAmong(reader, hashes)])),
+    );
     const leads = look.plan.created().map(({ row }) => row);
     await assignByPools(
       ctx,
@@ -64,12 +81,13 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     for (const lead of leads) routed.set(lead.id, lead.assigned_to);
   }
 
-  const [isCurrent, matches] = await Promise.all([
+  const [isCurrent, erased, matches] = await Promise.all([
     fenceImport(tx, ctx.params),
+    erasedAmong(tx, hashes),
     findMatches(tx, keys, { lock: onDuplicate === "update" && !isDryRun }),
   ]);
   if (!isCurrent) throw importFenced();
-  const { plan, rejections } = planFor(matches);
+  const { plan, rejections } = planFor(matches, erased);
 
   if (!isDryRun) {
     const created = plan.created();
@@ -105,6 +123,13 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   moveCheckpoint(tx, importId, rows.length, counts);
   return counts;
 }
+
+const erasedPerson = "erased_person: this person was erased on request and is not imported again";
+
+const marksOfInput = (input: LeadInput | undefined): string[] => [
+  ...(input?.email ? [emailMark(input.email)] : []),
+  ...(input?.phone ? [phoneMark(input.phone)] : []),
+];
 
 /** A row with its input when that is valid, else with the reason why not; `id` is its lead's if it becomes one. */
 function judgeRow({ rowNumber, record, input, error }: ImportRow) {

@@ -10,6 +10,7 @@ import { exportLeads } from "./leads.export.ts";
 import * as history from "./leads.history.ts";
 import { importBatch } from "./leads.import.ts";
 import { rollbackImport } from "./leads.rollback.ts";
+import { leadsPersonalDataHandlers } from "./personal-data.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
 import * as reminders from "./reminders.actions.ts";
@@ -24,6 +25,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     database,
     settings: new SettingsCache(database),
     users: new ActiveUsers(),
+    keys: runtime.organizationKeys,
   };
   const handlers: HandlersOf<typeof leadsContract> = {
     create: (ctx) => capture.create(ctx, desk),
@@ -62,6 +64,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   return createService(leadsContract, handlers, runtime, {
     actors: { router },
     jobs,
+    personalData: leadsPersonalDataHandlers,
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

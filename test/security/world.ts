@@ -109,6 +109,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   );
   const role = await created(theirs.post("/roles", { name: mark, permissions: ["leads:read"] }));
   const team = await created(theirs.post("/teams", { name: mark, memberIds: [rep.userId] }));
+  const exported = await created(theirs.post("/privacy/exports", { scope: "organization" }));
   const { body: sessions } = await theirs.get("/auth/sessions");
   return {
     "/auth/sessions/:id": (sessions as { data: { id: string }[] }).data[0]?.id as string,
@@ -122,6 +123,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/imports/:id": imported.id as string,
     "/roles/:role": role.id as string,
     "/teams/:id": team.id as string,
+    "/privacy/requests/:id": exported.id as string,
     "/jobs/:id": await deadJob(node, theirs.organizationId),
   };
 }

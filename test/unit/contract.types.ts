@@ -2,6 +2,7 @@ import { z } from "zod";
 import { actor } from "../../mixins/actors/actor-contract.ts";
 import type { ActorHandlersOf } from "../../mixins/actors/actor-service.ts";
 import { action, defineContract } from "../../mixins/contract.ts";
+import { personalData } from "../../mixins/personal-data.ts";
 import { createService, type Runtime } from "../../mixins/service.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { listener } from "../../mixins/listeners/listener-spec.ts";
@@ -13,6 +14,7 @@ import {
   type HandlersOf,
   type JobHandlersOf,
   type ListenerHandlersOf,
+  type PersonalDataHandlersOf,
 } from "../../services/contracts.ts";
 
 // Type tests: `npm run types` fails when one of these lines stops being an error, or starts to be one.
@@ -101,6 +103,21 @@ export const reactions: ListenerHandlersOf<typeof watchedContract> = {
 };
 // @ts-expect-error a listener has no body
 export const deaf: ListenerHandlersOf<typeof watchedContract> = { log: () => Promise.resolve() };
+
+export const diaryContract = defineContract("diary", {
+  actions: {},
+  events: {},
+  personalData: {
+    notes: personalData({ summary: "Notes", tables: ["notes"] }),
+    old: personalData({ summary: "Old", tables: ["old"], retention: { default: 90, least: 30, most: 900 } }),
+  },
+});
+type Diary = PersonalDataHandlersOf<typeof diaryContract>;
+declare const notes: Diary["notes"];
+// @ts-expect-error what has a retention must expire too
+export const undying: Diary = { notes, old: notes };
+// @ts-expect-error a kind has no handlers
+export const forgotten: Pick<Diary, "notes"> = {};
 
 export async function messages(ctx: Ctx<"leads.get">): Promise<void> {
   const router = actorOf(ctx, "leads.router", ctx.params.id);

@@ -1,0 +1,26 @@
+import { personalData } from "../../mixins/personal-data.ts";
+
+const sevenYears = 2555;
+
+/** What leads hold of persons; part of leadsContract. */
+export const leadsPersonalData = {
+  leads: personalData({
+    summary:
+      "Leads, their reminders, and what an import would restore; the lead stays as a deleted one with source, status and score, all else is deleted",
+    tables: ["leads", "lead_reminders", "import_changes"],
+    fields: [
+      ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "tags"],
+      ...["customFields", "consent", "scoreReasons", "note"],
+    ],
+    retention: { default: sevenYears, least: 30, most: 36_500 },
+  }),
+  contacts: personalData({
+    summary: "Contacts; the contact stays as a deleted one, without what tells who it was",
+    tables: ["contacts"],
+  }),
+  deals: personalData({
+    summary: "Deals of the person's contacts; they keep amount and stage, and are named after their company",
+    tables: ["deals"],
+    fields: ["name"],
+  }),
+};

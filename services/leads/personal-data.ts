@@ -1,0 +1,133 @@
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import {
+  exportPage,
+  phoneMark,
+  subjectIds,
+  type PersonalDataAnswer,
+  type PersonalDataParams,
+} from "../../mixins/personal-data.ts";
+import { entomb } from "../../mixins/tombstones.ts";
+import { record, type PersonalDataHandlersOf } from "../contracts.ts";
+import { leadColumns, type LeadRow } from "./lead-row.ts";
+import type { leadsContract } from "./leads.contract.ts";
+import { leadEvent } from "./leads.events.ts";
+import { lockLeads, updateLeads } from "./leads.repository.ts";
+import { leadsPersonalData } from "./personal-data.contract.ts";
+import { keysOfMarks, marksOf, personOf } from "./personal-data.person.ts";
+import { contactData, dealData } from "./personal-data.sales.ts";
+
+const atOnce = 200;
+const eventsAtOnce = 1_000;
+const eventFields = new Set(leadsPersonalData.leads.fields);
+/** Whether a lead still says who it is. */
+const isSomebody = `(num_nonnulls(external_id, first_name, last_name, email, phone, company_name, title) > 0
+  OR tags <> '{}' OR custom_fields <> '{}' OR consent <> '{}')`;
+
+/** Finds, exports, erases and forgets what leads hold of persons. */
+export const leadsPersonalDataHandlers: PersonalDataHandlersOf<typeof leadsContract> = {
+  leads: {
+    async find({ locals: { tx }, params: { person } }) {
+      const { emails, phones } = keysOfMarks(person);
+      const rows = await tx.query<LeadRow>({
+        text: `SELECT id, email, phone, first_name, last_name FROM leads WHERE ${isSomebody} AND id IN (
+          SELECT id FROM leads WHERE email = ANY ($1)
+          UNION SELECT id FROM leads WHERE phone = ANY ($2)
+          UNION SELECT id FROM leads WHERE id = ANY ($3)
+          UNION SELECT lead_id FROM contacts WHERE email = ANY ($1) OR phone = ANY ($2) OR id = ANY ($4))`,
+        values: [emails, phones, subjectIds(person, "lead"), subjectIds(person, "contact")],
+      });
+      const found = personOf("lead", rows);
+      // a phone that was asked for may have been written as people do
+      return {
+        ...found,
+        phones: [...phones, ...found.phones],
+        marks: [...phones.map(phoneMark), ...found.marks],
+      };
+    },
+    async export({ locals: { tx }, params: { person, after } }) {
+      const rows = await tx.query<{ id: string }>({
+        text: `SELECT ${leadColumns.join(", ")}, (SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at,
+              'note', r.note, 'reminded_at', r.reminded_at, 'user_id', r.user_id) ORDER BY r.remind_at), '[]')
+            FROM lead_reminders r WHERE r.lead_id = leads.id) AS reminders
+          FROM leads WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
+          ORDER BY id LIMIT ${atOnce}`,
+        values: [person && subjectIds(person, "lead"), after],
+      });
+      return exportPage(rows, atOnce, ({ id }) => id);
+    },
+    erase: eraseLeads,
+    expire: expireLeads,
+  },
+  contacts: contactData,
+  deals: dealData,
+};
+
+async function eraseLeads({
+  locals: { tx },
+  params: { person, after },
+}: {
+  locals: { tx: UnitOfWork };
+  params: PersonalDataParams<"erase">;
+}): Promise<PersonalDataAnswer<"erase">> {
+  const ids = subjectIds(person, "lead")
+    .toSorted()
+    .filter((id) => after === null || id > after)
+    .slice(0, atOnce);
+  const locked = await lockLeads(tx, ids);
+  const rows = locked.filter((row) => row.deleted_at === null || marksOf(row).length > 0 || hasName(row));
+  anonymise(tx, rows);
+  tx.defer({ text: "DELETE FROM lead_reminders WHERE lead_id = ANY ($1)", values: [ids] });
+  // an import that is turned back leaves these leads as they are
+  tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
+  return { count: rows.length, kept: 0, next: ids.length === atOnce ? (ids.at(-1) ?? null) : null };
+}
+
+const hasName = (row: LeadRow): boolean =>
+  [row.external_id, row.first_name, row.last_name, row.company_name, row.title].some(
+    (value) => value !== null,
+  )
+  || row.tags.length > 0
+  || Object.keys(row.custom_fields).length + Object.keys(row.consent).length > 0;
+
+/** Leaves of leads what says nothing of the person, and deletes them for everybody who shows them. */
+function anonymise(tx: UnitOfWork, leads: readonly LeadRow[]): void {
+  const now = tx.now.toISOString();
+  const rows = leads.map((lead) => ({
+    ...lead,
+    ...{ external_id: null, first_name: null, last_name: null, email: null, phone: null, company_name: null },
+    ...{ title: null, tags: [], custom_fields: {}, consent: {}, score_reasons: [] },
+    deleted_at: lead.deleted_at ?? now,
+    updated_at: now,
+    version: lead.version + 1,
+  }));
+  updateLeads(tx, rows);
+  for (const row of rows) record(tx, leadEvent("lead.deleted", row, null));
+}
+
+/** Closed and deleted leads that nobody has touched since `before` go, and with them all that hangs on them; their events become tombstones. */
+async function expireLeads({
+  locals: { tx },
+  params: { before, after },
+}: {
+  locals: { tx: UnitOfWork };
+  params: PersonalDataParams<"expire">;
+}): Promise<PersonalDataAnswer<"expire">> {
+  const rows = await tx.query<LeadRow>({
+    text: `SELECT ${leadColumns.join(", ")} FROM leads
+      WHERE updated_at < $1 AND (deleted_at IS NOT NULL OR status IN ('converted', 'unqualified'))
+        AND ($2::uuid IS NULL OR id > $2)
+      ORDER BY id LIMIT ${atOnce} FOR UPDATE SKIP LOCKED`,
+    values: [before, after],
+  });
+  anonymise(
+    tx,
+    rows.filter(({ deleted_at: deletedAt }) => deletedAt === null),
+  );
+  const ids = rows.map(({ id }) => id);
+  // nobody could find them any more once the leads are gone
+  while ((await entomb(tx, ids, eventFields, eventsAtOnce)) === eventsAtOnce);
+  tx.defer({ text: "UPDATE contacts SET lead_id = NULL WHERE lead_id = ANY ($1)", values: [ids] });
+  tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
+  tx.defer({ text: "DELETE FROM leads WHERE id = ANY ($1)", values: [ids] });
+  return { count: rows.length, next: rows.length === atOnce ? (ids.at(-1) ?? null) : null };
+}

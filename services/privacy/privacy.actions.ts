@@ -1,0 +1,124 @@
+import { Readable } from "node:stream";
+import { v7 as uuidv7 } from "uuid";
+import { countStatement, pageStatement, toPage } from "../../mixins/listing.ts";
+import { emailMark, nobody, phoneMark, type Person } from "../../mixins/personal-data.ts";
+import { enqueue, record, type Ctx, type Result } from "../contracts.ts";
+import { readArchive } from "./archive.repository.ts";
+import { auditLater } from "./audit.ts";
+import { requestListing, type RequestView } from "./privacy.contract.ts";
+import { archiveGone, archiveNotReady, requestNotFound, unknownSubject } from "./privacy.errors.ts";
+import {
+  findRequest,
+  insertRequest,
+  requestView,
+  type NewRequest,
+  type RequestRow,
+} from "./requests.repository.ts";
+import { isKnown, sealPerson, type PrivacyParts } from "./run.ts";
+
+type Creating = Ctx<"privacy.createExport"> | Ctx<"privacy.createErasure">;
+
+/** Takes an export; a job makes its archive. */
+export async function createExport(
+  ctx: Ctx<"privacy.createExport">,
+  node: PrivacyParts,
+): Promise<RequestView> {
+  const row = await create(ctx, node, {
+    kind: "export",
+    scope: ctx.params.scope ?? "person",
+    reason: null,
+  });
+  enqueue(ctx.locals.tx, "privacy.export", { requestId: row.id }, { key: row.id });
+  return requestView(row);
+}
+
+/** Takes an erasure; a job erases the person. */
+export async function createErasure(
+  ctx: Ctx<"privacy.createErasure">,
+  node: PrivacyParts,
+): Promise<RequestView> {
+  const row = await create(ctx, node, { kind: "erasure", scope: "person", reason: ctx.params.reason });
+  enqueue(ctx.locals.tx, "privacy.erase", { requestId: row.id }, { key: row.id });
+  return requestView(row);
+}
+
+async function create(
+  ctx: Creating,
+  node: PrivacyParts,
+  about: Pick<NewRequest, "kind" | "scope" | "reason">,
+): Promise<RequestRow> {
+  const { tx, actor } = ctx.locals;
+  const person = personOf(ctx.params);
+  // an email may be one that nobody has yet, for an erasure keeps it out; a record is there or not
+  if (ctx.params.subject && !(await isKnown(node, tx.organizationId, person))) throw unknownSubject();
+  const cipher = await node.keys.of(tx.organizationId);
+  const id = uuidv7();
+  const sealedPerson = about.scope === "person" ? sealPerson(cipher, id, person) : null;
+  const row = await insertRequest(tx, { ...about, id, requestedBy: actor.userId, sealedPerson });
+  if (!row) throw new Error("A request was written and not answered");
+  record(tx, {
+    type: "privacy.requested",
+    entity: { kind: "privacy", id, version: row.version },
+    actorId: actor.userId,
+    audience: null,
+    data: { kind: about.kind, scope: about.scope },
+  });
+  const type = about.kind === "export" ? "privacy.export_requested" : "privacy.erasure_requested";
+  auditLater(tx, { type, actorId: actor.userId, subjectId: id });
+  return row;
+}
+
+function personOf({ email, phone, subject }: Creating["params"]): Person {
+  return {
+    ...nobody,
+    emails: email === undefined ? [] : [email],
+    phones: phone === undefined ? [] : [phone],
+    subjects: subject === undefined ? [] : [subject],
+    marks: [
+      ...(email === undefined ? [] : [emailMark(email)]),
+      ...(phone === undefined ? [] : [phoneMark(phone)]),
+    ],
+  };
+}
+
+/** A page of requests. */
+export async function listRequests(
+  ctx: Ctx<"privacy.listRequests">,
+): Promise<Result<"privacy.listRequests">> {
+  const { tx } = ctx.locals;
+  const [rows, counts] = await Promise.all([
+    tx.query<RequestRow>(pageStatement(requestListing, ctx.params)),
+    ctx.params.count ? tx.query<{ total: number }>(countStatement(requestListing, ctx.params)) : undefined,
+  ]);
+  return toPage(rows, ctx.params, requestView, counts?.[0]?.total);
+}
+
+/** One request. */
+export async function getRequest(ctx: Ctx<"privacy.getRequest">): Promise<RequestView> {
+  const row = await findRequest(ctx.locals.tx, ctx.params.id);
+  if (!row) throw requestNotFound();
+  return requestView(row);
+}
+
+/** Streams an archive. @throws 404, 409 before it is made, 410 when it has expired */
+export async function downloadArchive(
+  ctx: Ctx<"privacy.downloadArchive">,
+  node: PrivacyParts,
+): Promise<NodeJS.ReadableStream> {
+  const { tx, actor } = ctx.locals;
+  const { organizationId } = tx;
+  const row = await findRequest(tx, ctx.params.id);
+  if (row?.kind !== "export") throw requestNotFound();
+  if (row.status !== "completed") throw archiveNotReady();
+  const { id, archive } = requestView(row);
+  if (!archive || archive.expiresAt <= tx.now.toISOString()) throw archiveGone();
+  const cipher = await node.keys.of(organizationId);
+  await node.database.transaction({ organizationId }, (own) =>
+    Promise.resolve(
+      auditLater(own, { type: "privacy.archive_downloaded", actorId: actor.userId, subjectId: id }),
+    ),
+  );
+  return Readable.from(readArchive(node.database, organizationId, cipher, { id, bytes: archive.bytes }), {
+    objectMode: false,
+  });
+}

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { contracts } from "../../services/contracts.ts";
+import type { Contract } from "../../mixins/contract.ts";
+import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
+import { Database } from "../../mixins/database/database.ts";
+
+/** Tables that no contract declares, and why they hold nothing of a person. */
+const withoutPersons: Record<string, string> = {
+  actor_inbox: "answers of actors: ids of users",
+  actor_reminders: "times and parameters of actors",
+  actors: "states of actors: ids of leads and users",
+  assignment_pools: "settings: ids of users",
+  companies: "names and domains of companies",
+  custom_fields: "settings",
+  event_heads: "a count",
+  listener_cursors: "counts",
+  listener_holds: "ids",
+  pipelines: "settings",
+  received_ids: "ids of messages",
+  retention_settings: "settings",
+  scoring_rules: "settings",
+  "control.organization_keys": "wrapped keys",
+  "control.organizations": "names and domains of companies",
+};
+/** Tables without an organization. */
+const ofThePlatform: Record<string, string> = {
+  control_migrations: "names of migrations",
+  "control.cron_runs": "ticks",
+  "control.leaders": "nodes",
+  "control.shard_map": "places",
+  "control.sign_in_failures": "hashes, for a quarter of an hour",
+  "control.signing_keys": "keys",
+  node_leases: "nodes",
+  shard_migrations: "names of migrations",
+  worker_leases: "nodes",
+};
+
+let url: string;
+beforeAll(async () => {
+  url = await createDatabase();
+  const database = await Database.open([url], { logicalShards: 16, poolSize: 2, onError: () => undefined });
+  await database.close();
+});
+afterAll(() => dropDatabase(url));
+
+const declared = (contracts as readonly Contract[]).flatMap(({ personalData }) =>
+  Object.values(personalData).flatMap(({ tables }) => tables),
+);
+
+test("every table is declared as personal data by a contract, or known to hold nothing of a person", async () => {
+  const tables = await inspect<{ name: string }>(
+    url,
+    `SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname IN ('public', 'control') AND c.relkind IN ('r', 'p') AND NOT c.relispartition`,
+  );
+  const known = [...declared, ...Object.keys(withoutPersons), ...Object.keys(ofThePlatform)];
+  expect(tables.map(({ name }) => name).sort()).toEqual(known.toSorted());
+});
+
+test("no table is declared twice: each has one service that answers for it", () => {
+  expect(declared.toSorted()).toEqual([...new Set(declared)].sort());
+});
+
+test("a table called free of persons has no column that is named like one", async () => {
+  const columns = await inspect<{ name: string }>(
+    url,
+    `SELECT a.attrelid::regclass::text || '.' || a.attname AS name FROM pg_attribute a
+     WHERE a.attrelid = ANY ($1::text[]::regclass[]) AND NOT a.attisdropped
+       AND a.attname ~ '(email|phone|first_name|last_name|^ip$|user_agent|recipient|note)'`,
+    [Object.keys(withoutPersons)],
+  );
+  expect(columns).toEqual([]);
+});
