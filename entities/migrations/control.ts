@@ -8,6 +8,7 @@ import {
   CreateSignInFailures,
 } from "./identity.ts";
 import { CreateOrganizationKeys } from "./organization-keys.ts";
+import { CreateKeyRotation } from "./organization-life.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -118,4 +119,5 @@ export const controlMigrations = [
   CreateMailedLinks,
   CreateAuditLog,
   CreateRoles,
+  CreateKeyRotation,
 ];
