@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Database } from "../../mixins/database/database.ts";
+import type { OrganizationKeys } from "../../mixins/encryption/organization-keys.ts";
 import type { Ctx } from "../contracts.ts";
 import { unknownAssignee } from "./leads.errors.ts";
 import type { SettingsCache } from "./settings.ts";
@@ -9,6 +10,7 @@ export interface Desk {
   database: Database;
   settings: SettingsCache;
   users: ActiveUsers;
+  keys: OrganizationKeys;
 }
 
 /** The part of a context by which an action asks other services. */
