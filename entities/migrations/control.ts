@@ -8,7 +8,7 @@ import {
   CreateSignInFailures,
 } from "./identity.ts";
 import { CreateOrganizationKeys } from "./organization-keys.ts";
-import { CreateKeyRotation } from "./organization-life.ts";
+import { CreateKeyRotation, CreateOrganizationLife } from "./organization-life.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -120,4 +120,5 @@ export const controlMigrations = [
   CreateAuditLog,
   CreateRoles,
   CreateKeyRotation,
+  CreateOrganizationLife,
 ];

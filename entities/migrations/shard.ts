@@ -4,7 +4,7 @@ import { CreateActors } from "./actors.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { CreateLeadReminders } from "./reminders.ts";
-import { CreateSensitiveFields } from "./organization-life.ts";
+import { CreateJobsOfOrganization, CreateSensitiveFields } from "./organization-life.ts";
 import { CreateReceivedIds } from "./received-ids.ts";
 import { tenantTable } from "./row-level-security.ts";
 import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
@@ -348,4 +348,5 @@ export const shardMigrations = [
   CreateReceivedIds,
   CreateTeams,
   CreateSensitiveFields,
+  CreateJobsOfOrganization,
 ];

@@ -23,6 +23,12 @@ export const auditTypes = [
   "role.updated",
   "role.deleted",
   "leads.exported",
+  "organization.updated",
+  "organization.plan_changed",
+  "organization.suspended",
+  "organization.resumed",
+  "organization.deletion_scheduled",
+  "organization.restored",
 ] as const;
 export type AuditType = (typeof auditTypes)[number];
 

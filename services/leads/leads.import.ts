@@ -40,6 +40,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const { importId, onDuplicate, isDryRun, rows } = ctx.params;
   const settings = await desk.settings.of(tx.organizationId);
   const judged = rows.map(judgeRow);
+  const quota = await desk.quota.of(tx.organizationId);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
   const fields = await SensitiveFields.of(ctx, desk, settings);
   for (const input of inputs) {
@@ -85,6 +86,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
 
   if (!isDryRun) {
     const created = plan.created();
+    quota.take(created.length);
     for (const { row } of created) {
       // a lead that the look took for a duplicate: looked at again, it gets its turn
       if (settings.pools.length > 0 && !routed.has(row.id)) throw importOvertaken();
