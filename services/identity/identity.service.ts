@@ -1,3 +1,4 @@
+import type { Service } from "moleculer";
 import { createService, type Runtime } from "../../mixins/service.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
@@ -7,13 +8,25 @@ import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data.ts";
-import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { eraseOrganization, findErasures } from "./erasure.jobs.ts";
+import {
+  deleteOrganization,
+  restoreOrganization,
+  resumeOrganization,
+  setPlan,
+  suspendOrganization,
+  wakeJobs,
+} from "./lifecycle.actions.ts";
+import { announceChange, getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { getUsage } from "./quotas.ts";
 import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
 import { forgetFailures } from "./throttle.ts";
-import { TokenIssuer, publicKeys } from "./token-issuer.ts";
+import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
+import { resealSeeds } from "./second-factor.repository.ts";
+import { TokenIssuer } from "./token-issuer.ts";
 import { announceTrialEnd, expireTrials } from "./trials.jobs.ts";
 import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
 
@@ -32,15 +45,33 @@ export default (runtime: Runtime) => {
           Promise.resolve(audit(tx, { ...ctx.params, organizationId })),
         );
       },
+      announceChange,
+      wakeJobs: (ctx: JobCtx<"identity.wakeJobs">) => wakeJobs(ctx, runtime.database),
+      findErasures,
+      eraseOrganization: (ctx: JobCtx<"identity.eraseOrganization">) =>
+        eraseOrganization(ctx, runtime.database),
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
         await forgetFailures(tx);
         await forgetOldEntries(tx);
       },
+      tendKeys: async () => {
+        const { database, sealedBox, env } = runtime;
+        await rotateSigningKeys(database, sealedBox, env.SIGNING_KEY_DAYS);
+        await rewrapSigningKeys(database, sealedBox);
+        await resealSeeds(runtime);
+      },
+    },
+    created(this: Service) {
+      issuer.onError = (error) => this.logger.warn(`signing keys: ${error.message}`);
     },
     personalData: identityPersonalDataHandlers(runtime.database),
     started: () => issuer.start(),
+    stopped() {
+      issuer.stop();
+      return Promise.resolve();
+    },
   });
 };
 
@@ -58,6 +89,12 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  getUsage: (ctx) => getUsage(parts.runtime, ctx),
+  deleteOrganization: (ctx) => deleteOrganization(parts.runtime, ctx),
+  restoreOrganization: (ctx) => restoreOrganization(parts, ctx),
+  suspendOrganization: (ctx) => suspendOrganization(parts.runtime, ctx),
+  resumeOrganization: (ctx) => resumeOrganization(parts.runtime, ctx),
+  setPlan: (ctx) => setPlan(parts.runtime, ctx),
   listAuditLog,
   noteExport,
   changePassword: (ctx) => changePassword(parts.runtime, ctx),

@@ -16,10 +16,17 @@ import {
 import { ImportPlan, keysOf, type ImportedLead } from "./import.rules.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput } from "./lead.schemas.ts";
-import { externalIdTaken, importFenced, importOvertaken, unknownAssignee } from "./leads.errors.ts";
+import {
+  externalIdTaken,
+  importFenced,
+  importOvertaken,
+  sensitiveNotImported,
+  unknownAssignee,
+} from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import { claimExternalIds, findMatches, insertFreeLeads, updateLeads } from "./leads.repository.ts";
 import { normalise } from "./leads.rules.ts";
+import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 
 type ImportContext = Ctx<"leads.importBatch">;
@@ -34,12 +41,18 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const { actor, tx } = ctx.locals;
   const { importId, onDuplicate, isDryRun, rows } = ctx.params;
   const settings = await desk.settings.of(tx.organizationId);
+  const quota = await desk.quota.of(tx.organizationId);
   const cipher = await desk.keys.of(tx.organizationId);
   const judged = rows
     .map(judgeRow)
     .map((row) => ({ ...row, hashes: marksOfInput(row.input).map((mark) => markHash(cipher, mark)) }));
   const hashes = judged.flatMap((row) => row.hashes);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
+  const fields = await SensitiveFields.of(ctx, desk, settings);
+  for (const input of inputs) {
+    const key = fields.namedBy(input);
+    if (key !== undefined) throw sensitiveNotImported(key);
+  }
   const assignees = inputs.flatMap(({ assignedTo }) => assignedTo ?? []);
   const active = await desk.users.among(ctx, new Set([...assignees, ...membersOf(settings.pools)]));
 
@@ -91,6 +104,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
 
   if (!isDryRun) {
     const created = plan.created();
+    quota.take(created.length);
     for (const { row } of created) {
       // a lead that the look took for a duplicate: looked at again, it gets its turn
       if (settings.pools.length > 0 && !routed.has(row.id)) throw importOvertaken();
