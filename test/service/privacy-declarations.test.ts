@@ -19,8 +19,11 @@ const withoutPersons: Record<string, string> = {
   received_ids: "ids of messages",
   retention_settings: "settings",
   scoring_rules: "settings",
+  teams: "names, and ids of users",
   "control.organization_keys": "wrapped keys",
   "control.organizations": "names and domains of companies",
+  "control.roles": "names and permissions",
+  "control.organization_shards": "places",
 };
 /** Tables without an organization. */
 const ofThePlatform: Record<string, string> = {
