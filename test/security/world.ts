@@ -114,8 +114,6 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   return {
     "/auth/sessions/:id": (sessions as { data: { id: string }[] }).data[0]?.id as string,
     "/users/:id": rep.userId,
-    "/roles/:role": role.id as string,
-    "/teams/:id": team.id as string,
     "/invites/:id": invite.id as string,
     "/api-keys/:id": key.id as string,
     "/leads/:id": lead.id as string,
