@@ -7,6 +7,7 @@ const rootDir = resolve(import.meta.dirname, "../..");
 const themes = [
   ...["access-token", "api-keys", "audit", "bad-requests", "identity", "invites", "mailed-links"],
   ...["organization-cipher", "organization-keys", "outbound", "received-ids", "routes", "row-level-security"],
+  ...["access-nodes", "credentials", "custom-roles", "mass-assignment", "visibility"],
   ...["second-factor", "sign-in-throttle", "signed-request", "upload-guard", "imports-upload"],
 ];
 

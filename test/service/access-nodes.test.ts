@@ -77,8 +77,10 @@ test("a change of a role holds at another node and its sockets at once", async (
   expect(await user.get(`/leads/${before.id}`)).toMatchObject({ status: 404 });
   await setSight("all");
   await eventually(async () => (await user.get(`/leads/${before.id}`)).status === 200, 500);
-  const shown = await newLead(admin.userId);
-  await eventually(() => heard(socket, shown), 2_000);
+  await eventually(async () => {
+    const shown = await newLead(admin.userId);
+    return eventually(() => heard(socket, shown), 500);
+  }, 2_000);
   expect(heard(socket, before)).toBe(false);
 });
 

@@ -226,29 +226,37 @@ describe("a user with a custom role", () => {
       user.post("/api-keys", { name: "k", scopes: ["leads:read", "events:read"] }),
     );
     const byKey = () => new Client(originOf(node)).get("/leads", { "x-api-key": key });
-    const socket = new SocketClient(user.origin, user.token ?? "");
-    sockets.push(socket);
-    await socket.connected();
-    expect(await socket.send("subscribe", {})).toMatchObject({ ok: true });
-    const lead = () => made<{ id: string }>(admin.post("/leads", { firstName: "L" }));
+    const follow = async (client: Client) => {
+      const socket = new SocketClient(client.origin, client.token ?? "");
+      sockets.push(socket);
+      await socket.connected();
+      expect(await socket.send("subscribe", {})).toMatchObject({ ok: true });
+      return socket;
+    };
+    const [socket, watcher] = [await follow(user), await follow(admin)];
+    const heard = ({ id }: { id: string }, by = socket) => by.events.some(({ entity }) => entity.id === id);
+    /** A lead whose event has passed every socket. */
+    const lead = async () => {
+      const captured = await made<{ id: string }>(admin.post("/leads", { firstName: "L" }));
+      await eventually(() => heard(captured, watcher));
+      return captured;
+    };
     const change = (body: object) => made(admin.send("PATCH", `/roles/${role.id}`, body));
-    const heard = ({ id }: { id: string }) => socket.events.some(({ entity }) => entity.id === id);
 
     const unseen = await lead();
     await change({ sees: "all" });
     await eventually(async () => (await user.get(`/leads/${unseen.id}`)).status === 200, 2_000);
-    const seen = await lead();
-    await eventually(() => heard(seen), 2_000);
+    await eventually(async () => heard(await lead()), 2_000);
     expect(heard(unseen)).toBe(false);
     expect(await byKey()).toMatchObject({ status: 200 });
 
     await change({ permissions: ["events:read", "api-keys:create"] });
     await eventually(async () => (await user.get("/leads")).status === 403, 2_000);
     await eventually(async () => (await byKey()).status === 403, 2_000);
+    await eventually(async () => !heard(await lead()), 2_000);
     const gone = await lead();
     await change({ permissions: ["leads:read", "events:read", "api-keys:create"] });
-    const back = await lead();
-    await eventually(() => heard(back), 2_000);
+    await eventually(async () => heard(await lead()), 2_000);
     expect(heard(gone)).toBe(false);
 
     await change({ permissions: ["leads:read"] });
