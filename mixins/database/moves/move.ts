@@ -59,7 +59,7 @@ export type MoveStep =
  * anew, or `abandonMove`. Die after it: the first call of the organization, or a node within a second, lets it in at its
  * new home; call again to finish. A mover that was replaced by another is fenced by its epoch.
  * @param urls of every database, as Database.open gets them
- * @throws Error when it lives there, another mover is at work, or the copies differ; it then stays where it was
+ * @throws Error when another mover is at work, or the copies differ; it then stays where it was
  */
 export async function moveOrganization(urls: string[], homes: Homes, options: MoveOptions): Promise<void> {
   const { organizationId, to, step = () => undefined } = options;
@@ -72,6 +72,8 @@ export async function moveOrganization(urls: string[], homes: Homes, options: Mo
     if (earlier?.state === "cleaning") await finish(urls, control, earlier, options);
     const from = homes.indexOf(organizationId);
     if (from === to) {
+      if (earlier?.state === "moving")
+        throw new Error('A move elsewhere is half done: "abandon" takes it back.');
       await step("done", "it lives there");
       return;
     }
