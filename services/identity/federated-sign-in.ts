@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { User } from "../../entities/control.ts";
 import type { Role } from "../../mixins/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
@@ -7,7 +8,8 @@ import type { Result } from "../contracts.ts";
 import { audit } from "./audit-log.ts";
 import type { SignedIn } from "./identity.contract.ts";
 import { flushUser, getOrganization, noteLogin } from "./identity.repository.ts";
-import { signInRefused } from "./oauth.errors.ts";
+import { redirectRefused, signInRefused } from "./oauth.errors.ts";
+import { allowedRedirect } from "./oauth.rules.ts";
 import { findFactor } from "./second-factor.repository.ts";
 import { openSession, type Client } from "./sessions.repository.ts";
 import { signedIn, type SignInParts } from "./sign-in.actions.ts";
@@ -16,8 +18,6 @@ import { codeSeconds, keepCode } from "./sign-in-codes.ts";
 
 /** Stands in the place of a password hash where there is no password. */
 export const noPassword = "";
-/** What the browser gets that a sign-in came back to. */
-export type SignInAnswer = Result<"identity.finishOauth">;
 type Refusal = Parameters<typeof signInRefused>[0];
 
 /** What a sign-in that came back knows besides the user. */
@@ -38,7 +38,7 @@ export async function admit(
   tx: UnitOfWork,
   user: User,
   { provider, isSecondFactorDone, front, browserHash, client }: ComeBack,
-): Promise<SignInAnswer> {
+): Promise<Result<"identity.finishSaml">> {
   if (!user.isActive) throw signInRefused("ACCOUNT_NOT_ACTIVE");
   if (front?.challenge) {
     const bearer = { challenge: front.challenge };
@@ -117,10 +117,10 @@ export async function refuse(
 }
 
 /** Tells a front end why its sign-in failed, where there is one to tell. */
-export async function orTellFrontEnd(
+export async function orTellFrontEnd<A>(
   { front }: Pick<Attempt, "front">,
-  end: () => Promise<SignInAnswer>,
-): Promise<SignInAnswer> {
+  end: () => Promise<A>,
+): Promise<A | { redirectTo: string }> {
   try {
     return await end();
   } catch (error) {
@@ -135,4 +135,28 @@ export function withQuery(address: string, values: Record<string, string>): stri
   const url = new URL(address);
   for (const [name, value] of Object.entries(values)) url.searchParams.set(name, value);
   return url.href;
+}
+
+/** The key of a browser that has none yet. */
+export const newBrowserKey = (): string => randomBytes(32).toString("base64url");
+
+/** @throws 400 REDIRECT_REFUSED */
+export function frontEndOf(
+  { runtime: { env } }: SignInParts,
+  redirect: string | undefined,
+  challenge: string | null,
+): FrontEnd | null {
+  if (redirect === undefined) return null;
+  const origins = [new URL(env.PUBLIC_URL).origin, ...(env.SIGN_IN_REDIRECTS ?? [])];
+  const url = allowedRedirect(redirect, origins);
+  if (!url) throw redirectRefused();
+  return { redirect: url.href, challenge };
+}
+
+/** What a chain of errors says, without the tokens some of them carry along. */
+export function causesOf(error: unknown): string {
+  const said: string[] = [];
+  for (let cause = error; cause instanceof Error && said.length < 5; cause = cause.cause)
+    said.push(cause.message.split("\n")[0] ?? "");
+  return said.join(": ");
 }

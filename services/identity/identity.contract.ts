@@ -17,6 +17,7 @@ import {
 import { federationSettingsActions } from "./federation-settings.contract.ts";
 import { inviteActions } from "./invites.contract.ts";
 import { oauthActions } from "./oauth.contract.ts";
+import { samlActions } from "./saml.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
 const user = z.strictObject({
@@ -235,6 +236,7 @@ export const identityContract = defineContract("identity", {
     ...apiKeyActions,
     ...federationSettingsActions,
     ...oauthActions(signedIn),
+    ...samlActions(signedIn),
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),

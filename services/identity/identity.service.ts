@@ -26,6 +26,7 @@ import { getFederation, replaceFederation } from "./federation-settings.ts";
 import { listIdentities, unlinkIdentity } from "./identities.ts";
 import { finishOauth, linkOauth, startOauth, tradeSignInCode, type OauthParts } from "./oauth.actions.ts";
 import { OidcProviders } from "./oauth.providers.ts";
+import { acceptSaml, finishSaml, samlMetadata, startSaml } from "./saml.actions.ts";
 import { forgetAttempts } from "./sign-in-attempts.ts";
 import { login, refresh, register } from "./sign-in.actions.ts";
 import { forgetFailures } from "./throttle.ts";
@@ -134,6 +135,10 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   unlinkIdentity,
   getFederation,
   replaceFederation,
+  samlMetadata: (ctx) => samlMetadata(parts, ctx),
+  startSaml: (ctx) => startSaml(parts, ctx),
+  acceptSaml: (ctx) => acceptSaml(parts, ctx),
+  finishSaml: (ctx) => finishSaml(parts, ctx),
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
 });

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { User } from "../../entities/control.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { errorType } from "../../mixins/errors.ts";
@@ -7,30 +6,26 @@ import {
   acceptInviteOf,
   admit,
   beginSession,
+  causesOf,
+  frontEndOf,
+  newBrowserKey,
   orTellFrontEnd,
   refuse,
   withQuery,
   noPassword,
   type ComeBack,
-  type SignInAnswer,
 } from "./federated-sign-in.ts";
 import { findFederation } from "./federation-settings.ts";
 import { linkIdentity, useIdentity } from "./identities.ts";
 import type { SignedIn } from "./identity.contract.ts";
 import { notAUser } from "./identity.errors.ts";
 import { findUserByEmail, getUser } from "./identity.repository.ts";
-import { codeInvalid, redirectRefused, signInRefused, stateInvalid } from "./oauth.errors.ts";
+import { codeInvalid, signInRefused, stateInvalid } from "./oauth.errors.ts";
 import type { OidcProviders, Secrets } from "./oauth.providers.ts";
-import {
-  allowedRedirect,
-  decideFirstSignIn,
-  isEmailTrusted,
-  isSecondFactorDone,
-  type Claims,
-} from "./oauth.rules.ts";
+import { decideFirstSignIn, isEmailTrusted, isSecondFactorDone, type Claims } from "./oauth.rules.ts";
 import { requireSecondFactor } from "./second-factor.actions.ts";
 import type { SignInParts } from "./sign-in.actions.ts";
-import { keepAttempt, takeAttempt, type FrontEnd } from "./sign-in-attempts.ts";
+import { keepAttempt, takeAttempt } from "./sign-in-attempts.ts";
 import { useCode } from "./sign-in-codes.ts";
 
 /** What sign-in with OpenID Connect needs beyond its transaction. */
@@ -38,7 +33,6 @@ export interface OauthParts extends SignInParts {
   providers: OidcProviders;
 }
 
-const newBrowserKey = (): string => randomBytes(32).toString("base64url");
 const nameOf = (key: string): string => `oidc:${key}`;
 
 /** Leads the browser to the provider. */
@@ -85,7 +79,7 @@ export async function linkOauth(
 export async function finishOauth(
   parts: OauthParts,
   ctx: Ctx<"identity.finishOauth">,
-): Promise<SignInAnswer> {
+): Promise<Result<"identity.finishOauth">> {
   const { database, sealedBox } = parts.runtime;
   const { provider, state, code, iss, error, browserKey, ip, userAgent } = ctx.params;
   parts.providers.get(provider);
@@ -134,7 +128,11 @@ export async function tradeSignInCode(
 }
 
 /** Signs the person in whom the claims name, in a transaction of its own: it fails apart from the action's. */
-async function signIn(parts: OauthParts, claims: Claims, how: ComeBack): Promise<SignInAnswer> {
+async function signIn(
+  parts: OauthParts,
+  claims: Claims,
+  how: ComeBack,
+): Promise<Result<"identity.finishOauth">> {
   const { database } = parts.runtime;
   const outcome = await database.transaction({ platform: database.control }, async (tx) => {
     const linked = await useIdentity(tx, claims);
@@ -191,25 +189,4 @@ async function invitesOf(tx: UnitOfWork, email: string): Promise<string[]> {
     values: [email, tx.now],
   });
   return rows.map((row) => row.organization_id);
-}
-
-/** @throws 400 REDIRECT_REFUSED */
-export function frontEndOf(
-  { runtime: { env } }: SignInParts,
-  redirect: string | undefined,
-  challenge: string | null,
-): FrontEnd | null {
-  if (redirect === undefined) return null;
-  const origins = [new URL(env.PUBLIC_URL).origin, ...(env.SIGN_IN_REDIRECTS ?? [])];
-  const url = allowedRedirect(redirect, origins);
-  if (!url) throw redirectRefused();
-  return { redirect: url.href, challenge };
-}
-
-/** What a chain of errors says, without the tokens some of them carry along. */
-function causesOf(error: unknown): string {
-  const said: string[] = [];
-  for (let cause = error; cause instanceof Error && said.length < 5; cause = cause.cause)
-    said.push(cause.message.split("\n")[0] ?? "");
-  return said.join(": ");
 }

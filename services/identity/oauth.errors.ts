@@ -40,6 +40,7 @@ const refusals = {
   EMAIL_NOT_VERIFIED: "The provider does not vouch for your email address; sign in otherwise, then link it.",
   ACCOUNT_EXISTS: "A user with this email exists; sign in with the password, then link the provider.",
   ACCOUNT_NOT_ACTIVE: "The user is not active.",
+  ROLE_NOT_ALLOWED: "Users of this role do not sign in with SAML here.",
   NO_ACCOUNT: "Nobody with this email is a user or was invited; ask for an invitation.",
 } as const;
 export const signInRefused = (reason: keyof typeof refusals) => appError(403, reason, refusals[reason]);
