@@ -22,7 +22,7 @@ export class BrowserCookie {
   read({ headers }: IncomingMessage): string | undefined {
     for (const pair of headers.cookie?.split(";") ?? []) {
       const [name, value] = pair.trim().split("=");
-      if (name === this.#name && value !== undefined && /^[\w-]{1,100}$/.test(value)) return value;
+      if (name === this.#name && value !== undefined && /^[\w-]{43}$/.test(value)) return value;
     }
     return undefined;
   }

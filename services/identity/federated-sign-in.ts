@@ -157,6 +157,6 @@ export function frontEndOf(
 export function causesOf(error: unknown): string {
   const said: string[] = [];
   for (let cause = error; cause instanceof Error && said.length < 5; cause = cause.cause)
-    said.push(cause.message.split("\n")[0] ?? "");
+    said.push((cause.message.split("\n")[0] ?? "").slice(0, 200));
   return said.join(": ");
 }
