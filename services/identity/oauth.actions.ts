@@ -25,7 +25,7 @@ import type { OidcProviders, Secrets } from "./oauth.providers.ts";
 import { decideFirstSignIn, isEmailTrusted, isSecondFactorDone, type Claims } from "./oauth.rules.ts";
 import { requireSecondFactor } from "./second-factor.actions.ts";
 import type { SignInParts } from "./sign-in.actions.ts";
-import { keepAttempt, takeAttempt } from "./sign-in-attempts.ts";
+import { keepAttempt, takeAttempt, type Attempt } from "./sign-in-attempts.ts";
 import { useCode } from "./sign-in-codes.ts";
 
 /** What sign-in with OpenID Connect needs beyond its transaction. */
@@ -40,15 +40,9 @@ export async function startOauth(
   parts: OauthParts,
   ctx: Ctx<"identity.startOauth">,
 ): Promise<Result<"identity.startOauth">> {
-  const { provider, redirect, challenge = null, browserKey = newBrowserKey() } = ctx.params;
+  const { redirect, challenge = null } = ctx.params;
   const front = frontEndOf(parts, redirect, challenge);
-  const { url, state, secrets } = await parts.providers.begin(provider);
-  await keepAttempt(
-    ctx.locals.tx,
-    parts.runtime.sealedBox,
-    { token: state, browserKey },
-    { provider: nameOf(provider), organizationId: null, userId: null, secrets: { ...secrets }, front },
-  );
+  const { url, browserKey } = await begin(parts, ctx, { organizationId: null, userId: null, front });
   return { redirectTo: url, browserKey };
 }
 
@@ -60,19 +54,23 @@ export async function linkOauth(
   parts: OauthParts,
   ctx: Ctx<"identity.linkOauth">,
 ): Promise<Result<"identity.linkOauth">> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  const { provider, redirect, browserKey = newBrowserKey() } = ctx.params;
-  const front = frontEndOf(parts, redirect, null);
-  const { url, state, secrets } = await parts.providers.begin(provider);
-  const { organizationId, userId } = actor;
-  await keepAttempt(
-    tx,
-    parts.runtime.sealedBox,
-    { token: state, browserKey },
-    { provider: nameOf(provider), organizationId, userId, secrets: { ...secrets }, front },
-  );
+  const { organizationId, userId } = ctx.locals.actor;
+  if (userId === null) throw notAUser();
+  const front = frontEndOf(parts, ctx.params.redirect, null);
+  const { url, browserKey } = await begin(parts, ctx, { organizationId, userId, front });
   return { body: { url }, browserKey };
+}
+
+async function begin(
+  { providers, runtime }: OauthParts,
+  { params, locals }: Ctx<"identity.startOauth"> | Ctx<"identity.linkOauth">,
+  whose: Pick<Attempt, "organizationId" | "userId" | "front">,
+): Promise<{ url: string; browserKey: string }> {
+  const { provider, browserKey = newBrowserKey() } = params;
+  const { url, state, secrets } = await providers.begin(provider);
+  const attempt = { ...whose, provider: nameOf(provider), secrets };
+  await keepAttempt(locals.tx, runtime.sealedBox, { token: state, browserKey }, attempt);
+  return { url, browserKey };
 }
 
 /** Where the provider leads back to. The state is used up first, whatever comes of it. */
@@ -89,7 +87,7 @@ export async function finishOauth(
   );
   if (!attempt) throw stateInvalid();
   return orTellFrontEnd(attempt, async () => {
-    const secrets = attempt.secrets as unknown as Secrets;
+    const secrets = attempt.secrets as Secrets;
     const claims = await parts.providers
       .finish(provider, { code, state, iss, error }, { state, secrets })
       .catch((failure: unknown) => {

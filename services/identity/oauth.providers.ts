@@ -28,10 +28,7 @@ const algorithms = [
 ];
 
 /** What is kept of a sign-in while the provider has it. */
-export interface Secrets {
-  nonce: string;
-  codeVerifier: string;
-}
+export type Secrets = Record<"nonce" | "codeVerifier", string>;
 
 interface Known {
   provider: OidcProvider;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { forgetAttempts } from "../../services/identity/sign-in-attempts.ts";
 import { startNode } from "../../services/node.ts";
 import { Browser, type Page } from "../support/browser.ts";
 import { Client } from "../support/client.ts";
@@ -287,6 +288,18 @@ describe("the state of a sign-in", () => {
     expect(await browser.open(`${callback()}?code=1&state=invented`)).toMatchObject(invalid);
     expect(await browser.open(`${callback()}?code=1`)).toMatchObject({ status: 422 });
     expect(await browser.open(`${callback()}?code=1&state=a&state=b`)).toMatchObject({ status: 422 });
+  });
+
+  test("is forgotten once it has ended, and not before", async () => {
+    const { database } = all.node.runtime;
+    const { browser, url } = await begin();
+    await inspect(all.node.databases[0] ?? "", "UPDATE control.sign_in_attempts SET expires_at = now()");
+    const live = await begin();
+    await database.transaction({ platform: database.control }, forgetAttempts);
+    const rows = await inspect(all.node.databases[0] ?? "", "SELECT FROM control.sign_in_attempts");
+    expect(rows).toHaveLength(1);
+    expect(await browser.open(url)).toMatchObject(invalid);
+    expect(await live.browser.open(live.url)).toMatchObject({ status: 200 });
   });
 
   test("does not go over to another provider", async () => {
