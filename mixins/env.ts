@@ -264,7 +264,7 @@ export function readEnv(source: Record<string, string | undefined>): Env {
     else
       problems.push(
         ...parsed.error.issues.map(({ path, message }) => {
-          const value = isSecret ? `${["(hidden)", ...path].join(".")}` : (source[name] ?? "");
+          const value = isSecret ? ["(hidden)", ...path].join(".") : (source[name] ?? "");
           return `${name}=${value}: ${message}`;
         }),
       );

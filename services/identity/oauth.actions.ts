@@ -56,6 +56,7 @@ export async function linkOauth(
 ): Promise<Result<"identity.linkOauth">> {
   const { organizationId, userId } = ctx.locals.actor;
   if (userId === null) throw notAUser();
+  parts.providers.get(ctx.params.provider);
   const front = frontEndOf(parts, ctx.params.redirect, null);
   const { url, browserKey } = await begin(parts, ctx, { organizationId, userId, front });
   return { body: { url }, browserKey };

@@ -150,6 +150,22 @@ describe("a sign-in with SAML", () => {
   });
 });
 
+test("a form is read for SAML alone, and only as long as one is", async () => {
+  const form = (path: string, fields: Record<string, string>) =>
+    fetch(`${all.api}${path}`, { method: "POST", body: new URLSearchParams(fields) });
+  const acs = `/auth/saml/${admin.organizationId}/acs`;
+  const statuses = await Promise.all([
+    form("/auth/login", { email: "a@b.test", password: "p" }),
+    form(acs, Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`field${n}`, "1"]))),
+    form(acs, { SAMLResponse: "A".repeat(2_000_000) }),
+    form(acs, { SAMLResponse: "A".repeat(300_000) }),
+    form(acs, { SAMLResponse: "A", nosuch: "1" }),
+    fetch(`${all.api}${acs}`, { method: "POST", body: "SAMLResponse=A&SAMLResponse=B", headers: formType }),
+  ]);
+  expect(statuses.map(({ status }) => status)).toEqual([415, 413, 413, 422, 422, 422]);
+});
+const formType = { "content-type": "application/x-www-form-urlencoded" };
+
 describe("the settings of SAML", () => {
   test.each([
     ["an address that is not https", { ssoUrl: "http://idp.corp.test/" }, "saml.ssoUrl"],
