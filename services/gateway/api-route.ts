@@ -8,7 +8,7 @@ import { isApiKey } from "../../mixins/api-key.ts";
 import { metaOf, type Meta } from "../../mixins/meta.ts";
 import { unauthorized } from "../../mixins/errors.ts";
 import type { BrowserAnswer } from "../../mixins/browser-answer.ts";
-import { answerBrowser, type BrowserCookie } from "./browser.ts";
+import { answerBrowser, type BrowserCookie } from "./browser-answer.ts";
 import { sendProblem } from "./problem.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import {

@@ -12,7 +12,7 @@ import type { Runtime } from "../../mixins/service.ts";
 import { ApiUsage } from "./api-usage.ts";
 import { apiRoute, type GatewayRequest } from "./api-route.ts";
 import { corsSettings, protector } from "./browsers.ts";
-import { BrowserCookie } from "./browser.ts";
+import { BrowserCookie } from "./browser-answer.ts";
 import { docsRoute } from "./docs.ts";
 import { Drain } from "./drain.ts";
 import { healthRoute } from "./health.ts";

@@ -5,7 +5,7 @@ import type { ActionSpec } from "../../mixins/contract.ts";
 import { appError, badRequest, invalid } from "../../mixins/errors.ts";
 import { isUuid } from "../../mixins/database/statement.ts";
 import { contracts } from "../contracts.ts";
-import type { BrowserCookie } from "./browser.ts";
+import type { BrowserCookie } from "./browser-answer.ts";
 
 /** One REST route, as a contract declares it. */
 export interface Route {

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { User } from "../../entities/control.ts";
-import type { Role } from "../../mixins/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { errorType } from "../../mixins/errors.ts";
@@ -74,7 +73,7 @@ export async function acceptInviteOf(
   { email, organizationId }: { email: string; organizationId: string },
   { provider, client }: Pick<ComeBack, "provider" | "client">,
 ): Promise<User | null> {
-  const [invite] = await tx.query<{ name: string; role: Role }>({
+  const [invite] = await tx.query<{ name: string; role: string }>({
     name: "use_invite_of",
     text: `DELETE FROM control.invites WHERE email = $1 AND organization_id = $2 AND expires_at > $3
       RETURNING name, role`,

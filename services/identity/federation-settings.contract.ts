@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { z } from "zod";
-import { roles } from "../../mixins/actor.ts";
 import { action } from "../../mixins/contract.ts";
 import { isHttpsOrLoopback } from "../../mixins/oidc-providers.ts";
+import { roleInput } from "./roles.contract.ts";
 
 /** A PEM certificate with a key that signatures of today need: RSA of 2048 bits or more. */
 const certificate = z
@@ -20,11 +20,8 @@ export const samlSettings = z.strictObject({
   certificates: z.array(certificate).min(1).max(5),
   /** Name of the attribute that holds the email; null: the NameID is one. */
   emailAttribute: z.string().trim().min(1).max(500).nullable().default(null),
-  /** Who may sign in by it. Default all. */
-  roles: z
-    .array(z.enum(roles))
-    .min(1)
-    .default([...roles]),
+  /** Roles, built-in or custom, whose users may sign in by it; null: all. */
+  roles: z.array(roleInput).min(1).nullable().default(null),
 });
 export type SamlSettings = z.output<typeof samlSettings>;
 

@@ -154,7 +154,7 @@ async function findPerson(
     (await findUserByEmail(tx, email)) ?? (await acceptInviteOf(tx, { email, organizationId }, how));
   if (!user) return { user, refused: "NO_ACCOUNT" };
   if (!user.isActive) return { user, refused: "ACCOUNT_NOT_ACTIVE" };
-  return roles.some((role) => role === user.role) ? user : { user, refused: "ROLE_NOT_ALLOWED" };
+  return (roles?.includes(user.role) ?? true) ? user : { user, refused: "ROLE_NOT_ALLOWED" };
 }
 
 /** @throws 404 SAML_OFF */

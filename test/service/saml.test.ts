@@ -186,7 +186,7 @@ describe("the settings of SAML", () => {
       linksByEmail: false,
       saml: {
         ...{ idpEntityId, ssoUrl, certificates: [certificate.trim()], emailAttribute: null },
-        roles: ["admin", "manager", "sales_rep", "viewer"],
+        roles: null,
       },
     });
     expect(await auditOf(all, admin.organizationId)).toContain("federation.configured");

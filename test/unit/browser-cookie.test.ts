@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expect, test } from "@jest/globals";
-import { BrowserCookie } from "../../services/gateway/browser.ts";
+import { BrowserCookie } from "../../services/gateway/browser-answer.ts";
 
 const key = "k".repeat(43);
 const read = (apiUrl: string, cookie?: string) =>

@@ -40,8 +40,6 @@ export function answerBrowser(
   { redirectTo, browserKey, body, xml }: BrowserAnswer,
   cookie: BrowserCookie,
 ): unknown {
-  // addresses here hold codes that the next site must not learn
-  response.setHeader("Referrer-Policy", "no-referrer");
   if (browserKey !== undefined) cookie.write(response, browserKey);
   if (redirectTo !== undefined) {
     // after a form, 303: a 302 would leave it to the browser whether to post it again
