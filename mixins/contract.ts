@@ -35,8 +35,13 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   rest?: `${HttpMethod} /${string}`;
   /** Status of success; default 200, 201 for a POST that creates is said here. */
   status?: 200 | 201 | 202 | 204;
-  /** `multipart`: the file arrives as `ctx.stream`; `download`: the result is a readable stream. Default `json`. */
-  transfer?: "json" | "multipart" | "download";
+  /**
+   * `multipart`: the file arrives as `ctx.stream`; `download`: the result is a readable stream; `browser`: the result is
+   * a BrowserAnswer, and may follow a change also after a GET. Default `json`.
+   */
+  transfer?: "json" | "multipart" | "download" | "browser";
+  /** Whether an HTML form may send the body too. Default false. */
+  isForm?: boolean;
   /**
    * What of the result is kept under an Idempotency-Key and answered again, where the result holds a secret that is
    * shown once. Default: the result.

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { z } from "zod";
+import { oidcProviders, type OidcProvider } from "./oidc-providers.ts";
 import { parseAllowEntry } from "./outbound/address.ts";
 
 const url = (...protocols: string[]) =>
@@ -38,11 +39,17 @@ interface Variable<S extends z.ZodType = z.ZodType> {
   schema: S;
   example: string;
   doc: string;
+  /** Complaints then do not repeat its value. */
+  isSecret?: boolean;
 }
 const variable = <S extends z.ZodType>(schema: S, example: string, doc: string): Variable<S> => ({
   schema,
   example,
   doc,
+});
+const secret = <S extends z.ZodType>(schema: S, doc: string): Variable<S> => ({
+  ...variable(schema, "", doc),
+  isSecret: true,
 });
 
 export const variables = {
@@ -105,9 +112,8 @@ export const variables = {
     "false",
     "Publish every event to the JetStream stream crm of NATS_URL, for programs outside. The same on all nodes.",
   ),
-  MASTER_KEY: variable(
+  MASTER_KEY: secret(
     list(masterKey).optional(),
-    "",
     "32 random bytes in base64, newest first (openssl rand -base64 32). Made and kept in DATA_DIR when embedded.",
   ),
   SIGNING_KEY_DAYS: variable(
@@ -154,6 +160,28 @@ export const variables = {
     flag.optional(),
     "false",
     "Without SMTP_URL: keep mails, and show them at /dev/outbox to callers on the gateway's machine. Never in production: they hold links that sign in. Default true embedded, false with DATABASE_URL.",
+  ),
+  API_URL: variable(
+    url("http:", "https:")
+      .transform((text) => text.replace(/\/+$/, ""))
+      .optional(),
+    "",
+    "Where browsers reach the gateway; providers of sign-in lead back to /api/v1/auth under it. Default PUBLIC_URL.",
+  ),
+  SIGN_IN_REDIRECTS: variable(
+    list(url("http:", "https:").transform((text) => new URL(text).origin)).optional(),
+    "",
+    "Origins of front ends that a sign-in with a provider may return to, besides that of PUBLIC_URL.",
+  ),
+  GOOGLE_CLIENT_ID: variable(
+    z.string().optional(),
+    "",
+    "OAuth client of Google, whose redirect URI is /api/v1/auth/oauth/google/callback under API_URL. Unset: no sign-in with Google.",
+  ),
+  GOOGLE_CLIENT_SECRET: secret(z.string().optional(), "Secret of GOOGLE_CLIENT_ID."),
+  OIDC_PROVIDERS: secret(
+    oidcProviders.default([]),
+    'Further OpenID Connect providers, a JSON array of {"key","issuer","clientId","clientSecret","label","emailDomains"?,"isMfaTrusted"?}; see docs/security-identity.md.',
   ),
   REGISTRATION: variable(
     z.enum(["open", "closed"]).default("open"),
@@ -220,6 +248,7 @@ export type Env = { [K in keyof typeof variables]: z.output<(typeof variables)[K
   SEED_DEMO: boolean;
   DEV_OUTBOX: boolean;
   PUBLIC_URL: string;
+  API_URL: string;
 };
 
 /**
@@ -229,12 +258,21 @@ export type Env = { [K in keyof typeof variables]: z.output<(typeof variables)[K
 export function readEnv(source: Record<string, string | undefined>): Env {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
-  for (const [name, { schema }] of Object.entries(variables)) {
+  for (const [name, { schema, isSecret }] of Object.entries<Variable>(variables)) {
     const parsed = schema.safeParse(source[name] === "" ? undefined : source[name]);
     if (parsed.success) values[name] = parsed.data;
     else
-      problems.push(...parsed.error.issues.map((issue) => `${name}=${source[name] ?? ""}: ${issue.message}`));
+      problems.push(
+        ...parsed.error.issues.map(({ path, message }) => {
+          const value = isSecret ? ["(hidden)", ...path].join(".") : (source[name] ?? "");
+          return `${name}=${value}: ${message}`;
+        }),
+      );
   }
+  if ((values.GOOGLE_CLIENT_ID === undefined) !== (values.GOOGLE_CLIENT_SECRET === undefined))
+    problems.push("GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET must be set together");
+  if ((values.OIDC_PROVIDERS as OidcProvider[] | undefined)?.some(({ key }) => key === "google"))
+    problems.push("OIDC_PROVIDERS: the key google belongs to GOOGLE_CLIENT_ID");
   if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && problems.length === 0)
     problems.push("MASTER_KEY must be set when DATABASE_URL is (openssl rand -base64 32)");
   if (problems.length > 0) throw new Error(`Bad settings:\n  ${problems.join("\n  ")}`);
@@ -244,6 +282,7 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   values.SEED_DEMO ??= isEmbedded;
   values.DEV_OUTBOX ??= isEmbedded;
   values.PUBLIC_URL ??= `http://localhost:${values.PORT as number}`;
+  values.API_URL ??= values.PUBLIC_URL;
   values.RATE_LIMIT_PER_MINUTE_ORGANIZATION ??= 30 * (values.RATE_LIMIT_PER_MINUTE as number);
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;

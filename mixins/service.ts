@@ -194,7 +194,8 @@ function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
   };
 }
 
-const isQuery = (spec: ActionSpec): boolean => spec.rest?.startsWith("GET ") ?? false;
+const isQuery = ({ rest, transfer }: ActionSpec): boolean =>
+  (rest?.startsWith("GET ") ?? false) && transfer !== "browser";
 
 function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: Runtime, open: OpenUnit) {
   const succeeded = actionDuration.labels(name, "ok");

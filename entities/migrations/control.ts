@@ -1,5 +1,6 @@
 import { Migration } from "@mikro-orm/migrations";
 import { CreateRoles } from "./access.ts";
+import { CreateFederation } from "./federation.ts";
 import {
   CreateApiKeys,
   CreateAuditLog,
@@ -123,4 +124,5 @@ export const controlMigrations = [
   CreateOrganizationShards,
   CreateKeyRotation,
   CreateOrganizationLife,
+  CreateFederation,
 ];

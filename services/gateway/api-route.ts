@@ -7,9 +7,19 @@ import type { Claims } from "../../mixins/access-token.ts";
 import { isApiKey } from "../../mixins/api-key.ts";
 import { metaOf, type Meta } from "../../mixins/meta.ts";
 import { unauthorized } from "../../mixins/errors.ts";
+import type { BrowserAnswer } from "../../mixins/browser-answer.ts";
+import { answerBrowser, type BrowserCookie } from "./browser-answer.ts";
 import { sendProblem } from "./problem.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { idempotencyOf, paramsOf, routeByAction, routes, type RequestParts, type Route } from "./routes.ts";
+import {
+  idempotencyOf,
+  isForm,
+  paramsOf,
+  routeByAction,
+  routes,
+  type RequestParts,
+  type Route,
+} from "./routes.ts";
 import { receiveUpload } from "./upload.ts";
 
 /** A request on its way through moleculer-web. */
@@ -37,6 +47,7 @@ export function apiRoute(parts: {
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
   admit(claims: Claims, response: ServerResponse): Promise<void>;
+  cookie: BrowserCookie;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
   return (path) => ({
@@ -49,7 +60,10 @@ export function apiRoute(parts: {
     authentication: false,
     authorization: false,
     callOptions: { timeout: 30_000 },
-    bodyParsers: { json: { limit: maxBodyBytes, strict: false, verify: hashBody } },
+    bodyParsers: {
+      json: { limit: maxBodyBytes, strict: false, verify: hashBody },
+      urlencoded: { extended: false, limit: maxBodyBytes, parameterLimit: 20, type: isForm },
+    },
     aliases: Object.fromEntries(
       routes.map((route) => [
         `${route.method} ${route.path}`,
@@ -66,7 +80,7 @@ export function apiRoute(parts: {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
       await identify(ctx, route, request, response);
       if (route.spec.transfer !== "multipart")
-        request.$params = paramsOf(route, request, request.$params as RequestParts);
+        request.$params = paramsOf(route, request, request.$params as RequestParts, parts.cookie);
       const idempotency = idempotencyOf(request);
       if (idempotency) ctx.meta.idempotency = idempotency;
     },
@@ -80,7 +94,8 @@ export function apiRoute(parts: {
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") as Route;
       writeHead(ctx, route, path, request, response, result);
-      return result;
+      if (route.spec.transfer !== "browser") return result;
+      return answerBrowser(ctx.meta, request, response, result as BrowserAnswer, parts.cookie);
     },
 
     onError(request: GatewayRequest, response: ServerResponse, error: unknown) {

@@ -12,6 +12,7 @@ import type { Runtime } from "../../mixins/service.ts";
 import { ApiUsage } from "./api-usage.ts";
 import { apiRoute, type GatewayRequest } from "./api-route.ts";
 import { corsSettings, protector } from "./browsers.ts";
+import { BrowserCookie } from "./browser-answer.ts";
 import { docsRoute } from "./docs.ts";
 import { Drain } from "./drain.ts";
 import { healthRoute } from "./health.ts";
@@ -151,6 +152,8 @@ export default (runtime: Runtime): ServiceSchema => {
         apiUsage.take(organizationId, standing);
       };
       const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, logger });
+      const cookie = new BrowserCookie(env.API_URL);
+      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, cookie, logger });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));

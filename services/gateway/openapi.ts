@@ -100,9 +100,10 @@ function requestBody(
     required: [...named.filter((name) => required.has(name)), ...(isMultipart ? ["file"] : [])],
     additionalProperties: false,
   };
+  const type = route.spec.isForm ? "application/x-www-form-urlencoded" : "application/json";
   return {
     required: true,
-    content: { [isMultipart ? "multipart/form-data" : "application/json"]: { schema } },
+    content: { [isMultipart ? "multipart/form-data" : type]: { schema } },
   };
 }
 
@@ -110,6 +111,13 @@ function success({ spec }: Route): Json {
   if (spec.status === 204) return { description: "Done" };
   if (spec.transfer === "download")
     return { description: "A file", content: { [spec.file?.({}).type ?? "application/octet-stream"]: {} } };
+  if (spec.transfer === "browser") {
+    const { body } = schemaOf(spec.returns, "output").properties as Record<string, Json>;
+    return {
+      description: `${spec.summary}; or a redirect with Location`,
+      content: { "application/json": { schema: body ?? {} } },
+    };
+  }
   return {
     description: spec.summary,
     content: { "application/json": { schema: schemaOf(spec.returns, "output") } },

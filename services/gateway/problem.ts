@@ -37,6 +37,7 @@ const titles: Record<number, string> = {
 const foreign: Record<string, { status: number; code: string; detail: string }> = {
   "entity.parse.failed": { status: 400, code: "MALFORMED_JSON", detail: "The body is not valid JSON." },
   "entity.too.large": { status: 413, code: "BODY_TOO_LARGE", detail: "The body is larger than 1 MB." },
+  "parameters.too.many": { status: 413, code: "BODY_TOO_LARGE", detail: "The form has too many fields." },
   "encoding.unsupported": {
     status: 415,
     code: "UNSUPPORTED_ENCODING",

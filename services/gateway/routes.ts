@@ -5,6 +5,7 @@ import type { ActionSpec } from "../../mixins/contract.ts";
 import { appError, badRequest, invalid } from "../../mixins/errors.ts";
 import { isUuid } from "../../mixins/database/statement.ts";
 import { contracts } from "../contracts.ts";
+import type { BrowserCookie } from "./browser-answer.ts";
 
 /** One REST route, as a contract declares it. */
 export interface Route {
@@ -18,6 +19,8 @@ export interface Route {
   isVersioned: boolean;
   /** Whether the action asks for the client's address and user agent. */
   wantsClient: boolean;
+  /** Whether the action asks for the browser's key. */
+  wantsBrowser: boolean;
 }
 
 const hasParam = (spec: ActionSpec, name: string): boolean =>
@@ -36,12 +39,13 @@ export const routes: Route[] = contracts.flatMap((contract) =>
         pathParams: [...path.matchAll(/:(\w+)/g)].map((match) => match[1] as string),
         isVersioned: hasParam(spec, "expectedVersion"),
         wantsClient: hasParam(spec, "ip"),
+        wantsBrowser: hasParam(spec, "browserKey"),
       },
     ];
   }),
 );
 /** Parameters that come from the connection and its headers; a client that sends them by name is refused. */
-export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip"];
+export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip", "browserKey"];
 export const routeByAction = new Map(routes.map((route) => [route.action, route]));
 
 /** Parts of a request, as moleculer-web leaves them with `mergeParams: false`. */
@@ -59,6 +63,7 @@ export function paramsOf(
   route: Route,
   request: IncomingMessage & { clientAddress: string },
   { params, query, body }: RequestParts,
+  cookie: BrowserCookie,
 ): Record<string, unknown> {
   for (const name of route.pathParams)
     if (name === "id" && !isUuid(params[name] ?? ""))
@@ -82,8 +87,18 @@ export function paramsOf(
     filled.ip = request.clientAddress;
     filled.userAgent = request.headers["user-agent"]?.slice(0, 500);
   }
+  if (route.wantsBrowser) filled.browserKey = cookie.read(request);
   return filled;
 }
+
+const formType = /^application\/x-www-form-urlencoded\b/i;
+const formPaths = routes
+  .filter(({ spec }) => spec.isForm)
+  .map(({ path }) => new RegExp(`${path.replaceAll(/:\w+/g, "[^/]+")}$`));
+/** Whether a request is a form of a route that takes forms. */
+export const isForm = (request: IncomingMessage & { originalUrl?: string }): boolean =>
+  formType.test(request.headers["content-type"] ?? "")
+  && formPaths.some((path) => path.test(request.originalUrl?.split("?")[0] ?? ""));
 
 function bodyOf(
   route: Route,
@@ -96,6 +111,10 @@ function bodyOf(
   if (unknown !== undefined) throw badRequest("UNKNOWN_PARAMETER", `There is no query parameter ${unknown}.`);
   const type = request.headers["content-type"];
   if (!hasBody(request)) return {};
+  const hasBody =
+    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
+  if (!hasBody) return {};
+  if (route.spec.isForm && type !== undefined && formType.test(type)) return { ...(body as object) };
   if (type === undefined || !/^application\/([\w.-]+\+)?json\b/i.test(type))
     throw appError(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json.");
   if (typeof body !== "object" || body === null || Array.isArray(body))

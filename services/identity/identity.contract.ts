@@ -14,7 +14,10 @@ import {
   organizationJobs,
   organization,
 } from "./organization.contract.ts";
+import { federationSettingsActions } from "./federation-settings.contract.ts";
 import { inviteActions } from "./invites.contract.ts";
+import { oauthActions } from "./oauth.contract.ts";
+import { samlActions } from "./saml.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
 const user = z.strictObject({
@@ -231,6 +234,9 @@ export const identityContract = defineContract("identity", {
     ...credentialActions,
     ...secondFactorActions,
     ...apiKeyActions,
+    ...federationSettingsActions,
+    ...oauthActions(signedIn),
+    ...samlActions(signedIn),
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),

@@ -22,7 +22,13 @@ import { getUsage } from "./quotas.ts";
 import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
-import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
+import { getFederation, replaceFederation } from "./federation-settings.ts";
+import { listIdentities, unlinkIdentity } from "./identities.ts";
+import { finishOauth, linkOauth, startOauth, tradeSignInCode, type OauthParts } from "./oauth.actions.ts";
+import { OidcProviders } from "./oauth.providers.ts";
+import { acceptSaml, finishSaml, samlMetadata, startSaml } from "./saml.actions.ts";
+import { forgetAttempts } from "./sign-in-attempts.ts";
+import { login, refresh, register } from "./sign-in.actions.ts";
 import { forgetFailures } from "./throttle.ts";
 import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
 import { resealSeeds } from "./second-factor.repository.ts";
@@ -33,7 +39,7 @@ import { activeUserIds, createUser, getUserById, listUsers, updateUser } from ".
 /** Organizations, their users, and the sessions and tokens they sign in with. */
 export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
-  const parts: SignInParts = { runtime, issuer };
+  const parts: OauthParts = { runtime, issuer, providers: new OidcProviders(runtime) };
   return createService(identityContract, identityHandlers(parts), runtime, {
     home: "control",
     jobs: {
@@ -55,6 +61,7 @@ export default (runtime: Runtime) => {
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
         await forgetFailures(tx);
         await forgetOldEntries(tx);
+        await forgetAttempts(tx);
       },
       tendKeys: async () => {
         const { database, sealedBox, env } = runtime;
@@ -75,7 +82,7 @@ export default (runtime: Runtime) => {
   });
 };
 
-const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContract> => ({
+const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract> => ({
   register: (ctx) => register(parts, ctx),
   login: (ctx) => login(parts, ctx),
   refresh: (ctx) => refresh(parts, ctx),
@@ -118,6 +125,20 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   getApiKey,
   revokeApiKey,
   findApiKey,
+  listProviders: () =>
+    Promise.resolve({ data: parts.providers.all.map(({ key, label }) => ({ key, label })) }),
+  startOauth: (ctx) => startOauth(parts, ctx),
+  finishOauth: (ctx) => finishOauth(parts, ctx),
+  tradeSignInCode: (ctx) => tradeSignInCode(parts, ctx),
+  linkOauth: (ctx) => linkOauth(parts, ctx),
+  listIdentities,
+  unlinkIdentity,
+  getFederation,
+  replaceFederation,
+  samlMetadata: (ctx) => samlMetadata(parts, ctx),
+  startSaml: (ctx) => startSaml(parts, ctx),
+  acceptSaml: (ctx) => acceptSaml(parts, ctx),
+  finishSaml: (ctx) => finishSaml(parts, ctx),
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
 });

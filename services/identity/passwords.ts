@@ -20,10 +20,10 @@ export const hashPassword = (password: string): Promise<string> =>
   hashing.run(() => hash(normalized(password), cost));
 
 /**
- * Whether the password is the one hashed; without a hash, no, after the same time.
+ * Whether the password is the one hashed; without a hash, or with that of no password (""), no, after the same time.
  * Hold no database connection while waiting for it. @throws 503 SERVER_BUSY
  */
 export async function isPassword(password: string, passwordHash: string | undefined): Promise<boolean> {
-  const matches = await hashing.run(() => verify(passwordHash ?? nobodysHash, normalized(password)));
-  return matches && passwordHash !== undefined;
+  const matches = await hashing.run(() => verify(passwordHash || nobodysHash, normalized(password)));
+  return matches && passwordHash !== undefined && passwordHash !== "";
 }

@@ -114,6 +114,9 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   const { body: sessions } = await theirs.get("/auth/sessions");
   return {
     "/auth/sessions/:id": (sessions as { data: { id: string }[] }).data[0]?.id as string,
+    "/auth/identities/:id": await linkedIdentity(node, theirs),
+    // a provider is nobody's
+    "/auth/oauth/:provider": "nosuch",
     "/users/:id": rep.userId,
     "/invites/:id": invite.id as string,
     "/api-keys/:id": key.id as string,
@@ -128,6 +131,17 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/privacy/requests/:id": exported.id as string,
     "/jobs/:id": await deadJob(node, theirs.organizationId),
   };
+}
+
+/** An account of a provider that their admin signs in with. */
+async function linkedIdentity(node: TestNode, { organizationId, userId }: Client): Promise<string> {
+  const [linked] = await inspect<{ id: string }>(
+    node.databases[0] as string,
+    `INSERT INTO control.identities (id, organization_id, user_id, issuer, subject, provider, email, created_at)
+      VALUES (gen_random_uuid(), $1, $2, 'https://id.test', $3, 'test', $3, now()) RETURNING id`,
+    [organizationId, userId, mark],
+  );
+  return linked?.id as string;
 }
 
 /** A job of the organization that has failed for good. */

@@ -28,8 +28,16 @@ test.each([
   [{ MASTER_KEY: "short" }, "must be 32 bytes in base64"],
   [{ LOGICAL_SHARDS: "257" }, "LOGICAL_SHARDS=257"],
   [{ REGISTRATION: "maybe" }, "REGISTRATION=maybe"],
+  [{ GOOGLE_CLIENT_ID: "id" }, "GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET must be set together"],
+  [{ OIDC_PROVIDERS: "[{}]" }, "OIDC_PROVIDERS=(hidden).0.key"],
 ])("%j is refused in a line that names the variable", (settings, words) => {
   expect(() => readEnv(settings)).toThrow(words);
+});
+
+test.each(["MASTER_KEY", "OIDC_PROVIDERS"])("a bad %s is refused without being shown", (name) => {
+  const read = () => readEnv({ [name]: "s3cret" });
+  expect(read).toThrow(`${name}=(hidden)`);
+  expect(read).not.toThrow("s3cret");
 });
 
 test("an empty variable counts as unset", () => {

@@ -1,0 +1,415 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { forgetAttempts } from "../../services/identity/sign-in-attempts.ts";
+import { startNode } from "../../services/node.ts";
+import { Browser, type Page } from "../support/browser.ts";
+import { Client } from "../support/client.ts";
+import { inspect } from "../support/database.ts";
+import {
+  auditOf,
+  enrolTotp,
+  frontEnd,
+  newVerifier,
+  startFederation,
+  type Federation,
+} from "../support/federation.ts";
+import { originOf, testEnv, type TestNode } from "../support/node.ts";
+import type { Account } from "../support/oidc.ts";
+
+let all: Federation;
+let admin: Client;
+
+beforeAll(async () => {
+  all = await startFederation();
+  admin = await all.visitor.register("Corp");
+});
+afterAll(() => all.stop());
+
+let count = 0;
+const newAccount = (): Account & { email: string } => {
+  const sub = `person-${++count}`;
+  return { sub, email: `${sub}@corp.test`, email_verified: true };
+};
+const start = (query = "") => `${all.api}/auth/oauth/real/start${query}`;
+const callback = () => `${all.api}/auth/oauth/real/callback`;
+/** Signs in at the real provider as this account, in a new browser unless one is given. */
+function signIn(account: Account, browser = new Browser(), query = ""): Promise<Page> {
+  all.real.account = account;
+  return browser.open(start(query), query === "" ? {} : { until: frontEnd });
+}
+const invite = (email: string) => admin.post("/users/invite", { name: "Invited", email, role: "viewer" });
+const clientOf = ({ body }: Page) => new Client(new URL(all.api).origin, body as never);
+/** A user who has linked the provider. */
+async function member(): Promise<{ account: Account & { email: string }; user: Client }> {
+  const account = newAccount();
+  await invite(account.email);
+  return { account, user: clientOf(await signIn(account)) };
+}
+
+describe("a first sign-in with a provider", () => {
+  test("makes the user who was invited, and later signs in the same one", async () => {
+    const account = newAccount();
+    await invite(account.email.toUpperCase());
+    const first = await signIn(account);
+    expect(first).toMatchObject({
+      status: 200,
+      body: { user: { email: account.email, role: "viewer" }, organization: { id: admin.organizationId } },
+    });
+    expect(first.headers.get("cache-control")).toBe("no-store");
+    const user = clientOf(first);
+    expect(await user.get("/auth/me")).toMatchObject({ status: 200 });
+    // the address may change at the provider: the person stays who they are
+    const again = await signIn({ ...account, email: "renamed@elsewhere.test" });
+    expect(again.body).toMatchObject({ user: { id: user.userId } });
+    expect(await auditOf(all, user.userId)).toEqual([
+      "user.signed_in",
+      "user.signed_in",
+      "identity.linked",
+      "user.joined",
+    ]);
+    expect((await admin.get("/invites")).body).toMatchObject({ data: [] });
+  });
+
+  test("leaves a user without a password none that could be guessed", async () => {
+    const { account } = await member();
+    for (const password of ["", " ", "correct-horse-battery"])
+      expect(await all.visitor.post("/auth/login", { email: account.email, password })).toMatchObject({
+        status: 401,
+      });
+  });
+
+  test("is refused to who is unknown, and registers nobody", async () => {
+    const account = newAccount();
+    expect(await signIn(account)).toMatchObject({ status: 403, body: { code: "NO_ACCOUNT" } });
+  });
+
+  test.each([
+    ["is not verified", { email_verified: false }],
+    ["is not said to be verified", { email_verified: undefined }],
+    ["is of a domain that is not the provider's", { email: "somebody@gmail.com" }],
+    ["is of a domain that only ends alike", { email: "somebody@notcorp.test" }],
+  ])("is refused where the address %s, whether or not it is known", async (_title, overrides) => {
+    const account = { ...newAccount(), ...overrides };
+    const unknown = await signIn(account);
+    await invite(account.email);
+    const known = await signIn(account);
+    for (const answer of [unknown, known])
+      expect(answer).toMatchObject({ status: 403, body: { code: "EMAIL_NOT_VERIFIED" } });
+  });
+
+  test("does not take over an account that has a password, unless its organization says so", async () => {
+    const account = newAccount();
+    const password = "correct-horse-battery";
+    const made = await admin.post("/users", { name: "P", email: account.email, role: "viewer", password });
+    const { id } = made.body as { id: string };
+    expect(await signIn(account)).toMatchObject({ status: 403, body: { code: "ACCOUNT_EXISTS" } });
+    expect((await auditOf(all, id))[0]).toBe("user.sign_in_failed");
+    const other = await all.visitor.register("Elsewhere");
+    await other.send("PUT", "/organization/federation", { linksByEmail: true });
+    expect(await signIn(account)).toMatchObject({ status: 403, body: { code: "ACCOUNT_EXISTS" } });
+    expect(await admin.send("PUT", "/organization/federation", { linksByEmail: true })).toMatchObject({
+      status: 200,
+    });
+    expect(await signIn(account)).toMatchObject({ status: 200, body: { user: { id } } });
+    await admin.send("PUT", "/organization/federation", { linksByEmail: false });
+  });
+
+  test("does not choose among organizations that invited the same address", async () => {
+    const account = newAccount();
+    const other = await all.visitor.register("Another");
+    await invite(account.email);
+    await other.post("/users/invite", { name: "I", email: account.email, role: "admin" });
+    expect(await signIn(account)).toMatchObject({ status: 403, body: { code: "NO_ACCOUNT" } });
+  });
+
+  test("makes one user when it comes twice at the same time", async () => {
+    const account = newAccount();
+    await invite(account.email);
+    const pages = await Promise.all(Array.from({ length: 4 }, () => signIn(account)));
+    const users = new Set(pages.flatMap(({ body }) => (body.user as { id: string } | undefined)?.id ?? []));
+    expect(users.size).toBe(1);
+  });
+});
+
+describe("a sign-in with a provider", () => {
+  test("is refused to a user who was deactivated", async () => {
+    const { account, user } = await member();
+    await admin.send("PATCH", `/users/${user.userId}`, { isActive: false });
+    expect(await signIn(account)).toMatchObject({ status: 403, body: { code: "ACCOUNT_NOT_ACTIVE" } });
+    expect((await auditOf(all, user.userId))[0]).toBe("user.sign_in_failed");
+  });
+
+  test("still asks for the second factor, unless a trusted provider did", async () => {
+    const { account, user } = await member();
+    const codeNow = await enrolTotp(user);
+    const browser = new Browser();
+    const { status, body } = await signIn({ ...account, amr: ["pwd"] }, browser);
+    expect({ status, body }).toMatchObject({ status: 200, body: { next: "totp" } });
+    const trade = (fields: object, by = browser) =>
+      by.open(`${all.api}/auth/oauth/token`, {
+        init: {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ code: body.code, ...fields }),
+        },
+      });
+    const invalid = { status: 400, body: { code: "SIGN_IN_CODE_INVALID" } };
+    expect(await trade({ totp: codeNow() }, new Browser())).toMatchObject(invalid);
+    expect(await trade({})).toMatchObject({ status: 401, body: { code: "MFA_REQUIRED" } });
+    expect(await trade({ totp: "000000" })).toMatchObject({
+      status: 401,
+      body: { code: "INVALID_CREDENTIALS" },
+    });
+    expect(await trade({ totp: codeNow() })).toMatchObject({
+      status: 200,
+      body: { user: { id: user.userId } },
+    });
+    expect(await trade({ totp: codeNow() })).toMatchObject(invalid);
+    expect(await signIn({ ...account, amr: ["pwd", "mfa"] })).toMatchObject({
+      status: 200,
+      body: { user: { id: user.userId } },
+    });
+  });
+
+  test("returns to a front end with a code that only it can trade, once", async () => {
+    const { account, user } = await member();
+    const { verifier, challenge } = newVerifier();
+    const query = `?redirect=${encodeURIComponent(`${frontEnd}/done?tab=1`)}&challenge=${challenge}`;
+    const { url, status } = await signIn(account, new Browser(), query);
+    expect({ status, url }).toMatchObject({
+      status: 302,
+      url: expect.stringMatching(/^https:\/\/app\.example\.com\/done\?tab=1&code=[\w-]{43}$/) as unknown,
+    });
+    const code = new URL(url).searchParams.get("code");
+    const trade = (fields: object) => all.visitor.post("/auth/oauth/token", { code, ...fields });
+    const invalid = { status: 400, body: { code: "SIGN_IN_CODE_INVALID" } };
+    expect(await trade({})).toMatchObject(invalid);
+    expect(await trade({ verifier: newVerifier().verifier })).toMatchObject(invalid);
+    const traded = await Promise.all(Array.from({ length: 5 }, () => trade({ verifier })));
+    expect(traded.filter((answer) => answer.status === 200)).toHaveLength(1);
+    expect(traded.find((answer) => answer.status === 200)?.body).toMatchObject({ user: { id: user.userId } });
+    const [row] = await inspect(
+      all.node.databases[0] ?? "",
+      "SELECT json_agg(a) AS rows FROM control.sign_in_attempts a",
+    );
+    expect(JSON.stringify(row)).not.toContain(challenge);
+  });
+
+  test("tells the front end why it failed", async () => {
+    const query = `?redirect=${encodeURIComponent(frontEnd)}&challenge=${newVerifier().challenge}`;
+    const { url } = await signIn(newAccount(), new Browser(), query);
+    expect(url).toBe(`${frontEnd}/?error=NO_ACCOUNT`);
+  });
+
+  test.each([
+    "https://evil.example.com/",
+    "https://app.example.com.evil.example/",
+    "https://app.example.com@evil.example/",
+    "http://app.example.com/",
+    "javascript:alert(1)//https://app.example.com",
+    "//app.example.com/",
+  ])("does not return to %s", async (redirect) => {
+    const query = `?redirect=${encodeURIComponent(redirect)}&challenge=${newVerifier().challenge}`;
+    expect(await all.visitor.get(`/auth/oauth/real/start${query}`)).toMatchObject({
+      status: 400,
+      body: { code: "REDIRECT_REFUSED" },
+    });
+  });
+
+  test("needs a challenge where it returns to a front end", async () => {
+    const query = `?redirect=${encodeURIComponent(frontEnd)}`;
+    expect(await all.visitor.get(`/auth/oauth/real/start${query}`)).toMatchObject({
+      status: 422,
+      body: { errors: [{ path: "challenge" }] },
+    });
+  });
+
+  test("sets a cookie that scripts cannot read and other sites do not send", async () => {
+    const { headers } = await new Browser().open(start(), { until: all.real.issuer });
+    expect(headers.get("set-cookie")).toMatch(
+      /^sangam_sign_in=[\w-]{43}; Path=\/; Max-Age=600; HttpOnly; SameSite=Lax$/,
+    );
+    expect(headers.get("referrer-policy")).toBe("no-referrer");
+  });
+
+  test("begins at one node and ends at another", async () => {
+    const { account, user } = await member();
+    const other = await startNode(
+      testEnv(all.node.databases, {
+        SERVICES: "gateway,identity",
+        PUBLIC_URL: new URL(all.api).origin,
+        OUTBOUND_ALLOW: "127.0.0.1",
+        OIDC_PROVIDERS: JSON.stringify(all.node.runtime.env.OIDC_PROVIDERS),
+      }),
+    );
+    try {
+      all.real.account = account;
+      const browser = new Browser();
+      const { url } = await browser.open(start(), { until: callback() });
+      const elsewhere = url.replace(new URL(all.api).origin, originOf(other as TestNode));
+      const cookie = browser.cookieOf(all.api);
+      const answer = await fetch(elsewhere, { headers: { cookie } });
+      expect(await answer.json()).toMatchObject({ user: { id: user.userId } });
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
+describe("the state of a sign-in", () => {
+  const begin = async (account = newAccount()) => {
+    await invite(account.email);
+    all.real.account = account;
+    const browser = new Browser();
+    const { url } = await browser.open(start(), { until: callback() });
+    return { browser, url };
+  };
+  const invalid = { status: 400, body: { code: "SIGN_IN_STATE_INVALID" } };
+
+  test("works once, also when it comes many times at the same time", async () => {
+    const { browser, url } = await begin();
+    const pages = await Promise.all(Array.from({ length: 5 }, () => browser.open(url)));
+    expect(pages.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect(await browser.open(url)).toMatchObject(invalid);
+  });
+
+  test("is worth nothing in another browser, and stays with its own", async () => {
+    const { browser, url } = await begin();
+    const other = new Browser();
+    await other.open(start(), { until: all.real.issuer });
+    expect(await other.open(url)).toMatchObject(invalid);
+    expect(await new Browser().open(url)).toMatchObject(invalid);
+    expect(await browser.open(url)).toMatchObject({ status: 200 });
+  });
+
+  test("is worth nothing after ten minutes, nor when it was invented", async () => {
+    const { browser, url } = await begin();
+    await inspect(all.node.databases[0] ?? "", "UPDATE control.sign_in_attempts SET expires_at = now()");
+    expect(await browser.open(url)).toMatchObject(invalid);
+    expect(await browser.open(`${callback()}?code=1&state=invented`)).toMatchObject(invalid);
+    expect(await browser.open(`${callback()}?code=1`)).toMatchObject({ status: 422 });
+    expect(await browser.open(`${callback()}?code=1&state=a&state=b`)).toMatchObject({ status: 422 });
+  });
+
+  test("is forgotten once it has ended, and not before", async () => {
+    const { database } = all.node.runtime;
+    const { browser, url } = await begin();
+    await inspect(all.node.databases[0] ?? "", "UPDATE control.sign_in_attempts SET expires_at = now()");
+    const live = await begin();
+    await database.transaction({ platform: database.control }, forgetAttempts);
+    const rows = await inspect(all.node.databases[0] ?? "", "SELECT FROM control.sign_in_attempts");
+    expect(rows).toHaveLength(1);
+    expect(await browser.open(url)).toMatchObject(invalid);
+    expect(await live.browser.open(live.url)).toMatchObject({ status: 200 });
+  });
+
+  test("does not go over to another provider", async () => {
+    const { browser, url } = await begin();
+    expect(await browser.open(url.replace("/real/", "/evil/"))).toMatchObject(invalid);
+    expect(await browser.open(url.replace("/real/", "/nosuch/"))).toMatchObject({
+      status: 404,
+      body: { code: "SIGN_IN_PROVIDER_UNKNOWN" },
+    });
+  });
+
+  test("does not let an answer in that names another issuer, or none (RFC 9207)", async () => {
+    const unproven = { status: 403, body: { code: "SIGN_IN_UNPROVEN" } };
+    for (const iss of [all.evil.issuer, undefined]) {
+      const { browser, url } = await begin();
+      const changed = new URL(url);
+      if (iss === undefined) changed.searchParams.delete("iss");
+      else changed.searchParams.set("iss", iss);
+      expect(await browser.open(changed.href)).toMatchObject(unproven);
+    }
+  });
+
+  test("does not make a code of another sign-in valid: each has its own verifier", async () => {
+    const first = await begin();
+    const second = await begin();
+    const crossed = new URL(second.url);
+    crossed.searchParams.set("code", new URL(first.url).searchParams.get("code") ?? "");
+    expect(await second.browser.open(crossed.href)).toMatchObject({
+      status: 403,
+      body: { code: "SIGN_IN_UNPROVEN" },
+    });
+  });
+
+  test("ends when the provider says no", async () => {
+    const { browser, url } = await begin();
+    const { searchParams } = new URL(url);
+    const query = `state=${searchParams.get("state")}&iss=${encodeURIComponent(all.real.issuer)}&error=access_denied`;
+    expect(await browser.open(`${callback()}?${query}`)).toMatchObject({
+      status: 403,
+      body: { code: "SIGN_IN_DENIED" },
+    });
+  });
+});
+
+describe("linked accounts of providers", () => {
+  /** Links the account to the user, in a browser that may be another's. */
+  async function link(user: Client, account: Account, { browser = new Browser(), query = {} } = {}) {
+    all.real.account = account;
+    const begun = await browser.open(`${all.api}/auth/oauth/real/link`, {
+      init: {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: `Bearer ${user.token}` },
+        body: JSON.stringify(query),
+      },
+    });
+    return begun.body.url as string;
+  }
+
+  test("are added by who is signed in, listed, and taken away", async () => {
+    const user = await admin.addUser("viewer");
+    const account = { ...newAccount(), email: "private@elsewhere.test", email_verified: false };
+    const browser = new Browser();
+    const linked = await browser.open(await link(user, account, { browser }));
+    expect(linked).toMatchObject({ status: 200, body: { provider: "real", issuer: all.real.issuer } });
+    const { data } = (await user.get("/auth/identities")).body as { data: { id: string }[] };
+    expect(data).toHaveLength(1);
+    expect((await admin.get("/auth/identities")).body).toEqual({ data: [] });
+    expect(await signIn(account)).toMatchObject({ status: 200, body: { user: { id: user.userId } } });
+    const id = data[0]?.id ?? "";
+    expect(await admin.send("DELETE", `/auth/identities/${id}`)).toMatchObject({ status: 404 });
+    expect(await user.send("DELETE", `/auth/identities/${id}`)).toMatchObject({ status: 204 });
+    expect(await signIn(account)).toMatchObject({ status: 403 });
+    expect((await auditOf(all, user.userId)).slice(0, 3)).toEqual([
+      "identity.unlinked",
+      "user.signed_in",
+      "identity.linked",
+    ]);
+  });
+
+  test("are linked only in the browser of who began it", async () => {
+    const user = await admin.addUser("viewer");
+    const url = await link(user, newAccount());
+    expect(await new Browser().open(url)).toMatchObject({
+      status: 400,
+      body: { code: "SIGN_IN_STATE_INVALID" },
+    });
+    expect((await user.get("/auth/identities")).body).toEqual({ data: [] });
+  });
+
+  test("belong to one user", async () => {
+    const { account } = await member();
+    const browser = new Browser();
+    const other = await admin.addUser("viewer");
+    const taken = await browser.open(await link(other, account, { browser }));
+    expect(taken).toMatchObject({ status: 409, body: { code: "IDENTITY_TAKEN" } });
+  });
+
+  test("keep the only way in", async () => {
+    const { user } = await member();
+    const { data } = (await user.get("/auth/identities")).body as { data: { id: string }[] };
+    expect(await user.send("DELETE", `/auth/identities/${data[0]?.id}`)).toMatchObject({
+      status: 409,
+      body: { code: "LAST_SIGN_IN" },
+    });
+  });
+
+  test("lead back to the front end", async () => {
+    const user = await admin.addUser("viewer");
+    const browser = new Browser();
+    const url = await link(user, newAccount(), { browser, query: { redirect: `${frontEnd}/settings` } });
+    expect((await browser.open(url, { until: frontEnd })).url).toBe(`${frontEnd}/settings?linked=real`);
+  });
+});
