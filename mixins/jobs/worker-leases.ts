@@ -20,6 +20,7 @@ export class WorkerLeases {
   readonly #nodeId: string;
   readonly #poller: Poller;
   readonly #held = new Map<string, { renewedAt: number; lose: () => void; lost: Promise<void> }>();
+  readonly #ending = new Set<string>();
   #renewal: Promise<void> | undefined;
 
   constructor(database: Database, shard: Shard, nodeId: string, onError: (error: Error) => void) {
@@ -67,40 +68,31 @@ export class WorkerLeases {
     if (!this.#held.has(workerId)) throw new Error("The lease of these workers was lost");
   }
 
-  /** Ends the lease of a pool that has stopped. */
+  /**
+   * Ends the lease of a pool that has stopped, also one that was lost or never began: it may have taken jobs since,
+   * which nobody else knows of. Repeated until it is said.
+   */
   release(workerId: string): void {
-    if (!this.#held.delete(workerId)) return;
-    void this.#end([workerId]);
+    this.#held.delete(workerId);
+    this.#ending.add(workerId);
+    this.#poller.kick();
   }
 
   async stop(): Promise<void> {
     await this.#poller.stop();
-    const ids = [...this.#held.keys()];
+    for (const workerId of this.#held.keys()) this.#ending.add(workerId);
     this.#held.clear();
-    await this.#end(ids);
+    await this.#renewal?.catch(() => undefined);
+    // if it cannot be said, they run out
+    await this.#renewAll().catch(() => undefined);
   }
-
-  /** Ends leases, one call after the other; if it cannot be said, they run out. */
-  #end(workerIds: readonly string[]): Promise<void> {
-    this.#ending = this.#ending.then(async () => {
-      await this.#onPlatform((tx) =>
-        tx.query({
-          text: "UPDATE worker_leases SET expires_at = '-infinity' WHERE worker_id = ANY ($1)",
-          values: [workerIds],
-        }),
-      );
-      await this.#freeDead();
-    });
-    this.#ending = this.#ending.catch(() => undefined);
-    return this.#ending;
-  }
-  #ending: Promise<void> = Promise.resolve();
 
   #renewAll(): Promise<void> {
     return (this.#renewal ??= this.#renew().finally(() => (this.#renewal = undefined)));
   }
 
   async #renew(): Promise<void> {
+    await this.#end([...this.#ending]);
     const ids = [...this.#held.keys()];
     const askedAt = performance.now();
     const renewed = await this.#onPlatform((tx) =>
@@ -122,6 +114,19 @@ export class WorkerLeases {
       }
     }
     await this.#freeDead();
+  }
+
+  async #end(workerIds: readonly string[]): Promise<void> {
+    if (workerIds.length === 0) return;
+    await this.#onPlatform((tx) =>
+      tx.query({
+        text: `INSERT INTO worker_leases (worker_id, node_id, expires_at)
+          SELECT worker_id, $2, '-infinity' FROM unnest($1::text[]) AS worker_id
+          ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at`,
+        values: [workerIds, this.#nodeId],
+      }),
+    );
+    for (const workerId of workerIds) this.#ending.delete(workerId);
   }
 
   #freeDead(): Promise<unknown> {

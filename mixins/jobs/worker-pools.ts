@@ -155,8 +155,8 @@ class WorkerPool {
       const told = whenAborted(stopping).then(() => drain(runner));
       await Promise.race([runner.promise, lost, givenUp, told]);
     } finally {
-      leases.release(workerId);
       await connections.close();
+      if (workerId !== "") leases.release(workerId);
     }
   }
 
