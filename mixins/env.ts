@@ -110,6 +110,11 @@ export const variables = {
     "",
     "32 random bytes in base64, newest first (openssl rand -base64 32). Made and kept in DATA_DIR when embedded.",
   ),
+  SIGNING_KEY_DAYS: variable(
+    z.coerce.number().int().min(1).max(3_650).default(30),
+    "30",
+    "Days after which access tokens are signed with a new key. The old one verifies what it signed.",
+  ),
   SERVICES: variable(
     list(z.string()).optional(),
     "",

@@ -269,6 +269,13 @@ export const identityContract = defineContract("identity", {
       scope: "platform",
       cron: { schedule: "20 * * * *", missed: "skip" },
     }),
+    tendKeys: job({
+      summary:
+        "Publishes a new key of access tokens in its time, and brings what an old MASTER_KEY sealed under the newest",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "11 * * * *", missed: "skip" },
+    }),
     sendPasswordReset: job({
       summary: "Mails a link to choose a new password",
       payload: z.strictObject({ email: z.string() }),

@@ -1,3 +1,4 @@
+import type { Service } from "moleculer";
 import { createService, type Runtime } from "../../mixins/service.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
 import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
@@ -13,7 +14,9 @@ import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts"
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
 import { login, refresh, register, type SignInParts } from "./sign-in.actions.ts";
 import { forgetFailures } from "./throttle.ts";
-import { TokenIssuer, publicKeys } from "./token-issuer.ts";
+import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
+import { resealSeeds } from "./second-factor.repository.ts";
+import { TokenIssuer } from "./token-issuer.ts";
 import { announceTrialEnd, expireTrials } from "./trials.jobs.ts";
 import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
 
@@ -38,9 +41,21 @@ export default (runtime: Runtime) => {
         await forgetFailures(tx);
         await forgetOldEntries(tx);
       },
+      tendKeys: async () => {
+        const { database, sealedBox, env } = runtime;
+        await rotateSigningKeys(database, sealedBox, env.SIGNING_KEY_DAYS);
+        await rewrapSigningKeys(database, sealedBox);
+        await resealSeeds(runtime);
+      },
+    },
+    started(this: Service) {
+      return issuer.start((error) => this.logger.warn(`signing keys: ${error.message}`));
+    },
+    stopped() {
+      issuer.stop();
+      return Promise.resolve();
     },
     personalData: identityPersonalDataHandlers(runtime.database),
-    started: () => issuer.start(),
   });
 };
 

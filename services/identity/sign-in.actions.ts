@@ -18,6 +18,7 @@ import { organizationView, userView } from "./identity.view.ts";
 import { hashPassword, isPassword } from "./passwords.ts";
 import { newRefreshToken, readRefreshToken } from "./refresh-token.ts";
 import { requireSecondFactor } from "./second-factor.actions.ts";
+import { seedKeys } from "./second-factor.repository.ts";
 import { announceEnd } from "./sessions.actions.ts";
 import { endSession, openSession, rotateRefreshToken } from "./sessions.repository.ts";
 import { countFailure, requireRoom, signInCounters } from "./throttle.ts";
@@ -92,9 +93,10 @@ export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity
     throw invalidCredentials();
   }
 
+  const keys = await seedKeys(runtime, found.organizationId);
   const { tx } = ctx.locals;
   await requireRoom(tx, counters);
-  await requireSecondFactor(runtime, tx, { user: found, code: totp, client: { ip, userAgent } });
+  await requireSecondFactor(runtime, tx, { user: found, keys, code: totp, client: { ip, userAgent } });
   if (!(await noteLogin(tx, found))) throw invalidCredentials();
   const user = await getUser(tx, found.id);
   const organization = await getOrganization(tx, user.organizationId);
