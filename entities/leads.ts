@@ -98,6 +98,10 @@ export const CustomField = defineEntity({
     key: p.string(),
     type: p.string().$type<"text" | "number" | "boolean" | "date">(),
     label: p.string(),
+    /** Kept sealed, in lead_sensitive_fields. */
+    isSensitive: p.boolean().default(false),
+    /** Of sensitive ones. */
+    isUnique: p.boolean().default(false),
   },
 });
 export type CustomField = InferEntity<typeof CustomField>;

@@ -32,7 +32,17 @@ export interface Actor {
   sight?: Sight;
 }
 
-const resources = ["leads", "contacts", "companies", "deals", "activities", "pools", "scoring", "imports"];
+const resources = [
+  "leads",
+  "contacts",
+  "companies",
+  "deals",
+  "activities",
+  "pools",
+  "scoring",
+  "imports",
+  "custom-fields",
+];
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -51,6 +61,7 @@ const builtIn: Record<Role, Rights> = {
       ...["teams:read", "teams:create", "teams:update", "teams:delete"],
       ...["organization:read", "organization:update", "events:read", "reports:view", "reports:export"],
       ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", "privacy:create", "privacy:read"],
+      "leads:sensitive",
       ...forOwnKeys,
     ]),
     sees: "all",
@@ -59,6 +70,7 @@ const builtIn: Record<Role, Rights> = {
     permissions: new Set([
       ...every("create", "read", "update", "delete"),
       ...["users:read", "teams:read", "organization:read", "events:read", "reports:view", "reports:export"],
+      "leads:sensitive",
       ...forOwnKeys,
     ]),
     sees: "team",
@@ -71,6 +83,7 @@ const builtIn: Record<Role, Rights> = {
         `${resource}:update`,
       ]),
       ...["users:read", "teams:read", "organization:read", "events:read", "pools:read", "scoring:read"],
+      "custom-fields:read",
       ...forOwnKeys,
     ]),
     sees: "own",

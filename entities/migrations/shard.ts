@@ -6,6 +6,7 @@ import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { CreatePrivacy } from "./privacy.ts";
 import { CreateLeadReminders } from "./reminders.ts";
 import { CreateMoves } from "./moves.ts";
+import { CreateSensitiveFields } from "./organization-life.ts";
 import { CreateReceivedIds } from "./received-ids.ts";
 import { tenantTable } from "./row-level-security.ts";
 import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
@@ -350,4 +351,5 @@ export const shardMigrations = [
   CreateTeams,
   CreateMoves,
   CreatePrivacy,
+  CreateSensitiveFields,
 ];

@@ -33,6 +33,8 @@ export const lead = z.strictObject({
   assignedTo: id.nullable(),
   tags: z.array(z.string()),
   customFields: z.record(z.string(), z.unknown()),
+  /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
+  sensitive: z.array(z.string()).optional(),
   consent: z.record(z.string(), z.unknown()),
   lastActivityAt: timestamp.nullable(),
   convertedAt: timestamp.nullable(),
@@ -41,6 +43,18 @@ export const lead = z.strictObject({
   version: z.number().int(),
 });
 export type LeadView = z.output<typeof lead>;
+
+/** What of an answer is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
+export const withoutSensitive = (shown: LeadView): LeadView =>
+  shown.sensitive === undefined
+    ? shown
+    : {
+        ...shown,
+        customFields: {
+          ...shown.customFields,
+          ...Object.fromEntries(shown.sensitive.map((key) => [key, null])),
+        },
+      };
 
 /** What a caller may say of a lead. Phones may be written as people do; they become E.164. */
 const leadFields = {

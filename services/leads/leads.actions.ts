@@ -7,7 +7,7 @@ import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Actor } from "../../mixins/actor.ts";
 import { visibleRows } from "../../mixins/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
-import type { Desk } from "./desk.ts";
+import type { Caller, Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
@@ -29,9 +29,11 @@ import {
   givenFields,
   normalise,
   requireMayAssign,
+  withSensitive,
   type LeadChange,
 } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
+import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf, takeTurns } from "./pools.assignment.ts";
 
 /** Which leads a list shows this actor. */
@@ -40,36 +42,52 @@ export const visibleTo =
   (values: Values): string[] => ["deleted_at IS NULL", ...visibleRows(actor, values)];
 
 /** Lists leads by keyset; the count, if asked for, is taken beside the page. */
-export async function list(ctx: Ctx<"leads.list">): Promise<Result<"leads.list">> {
+export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"leads.list">> {
   const { actor, tx } = ctx.locals;
-  const { params } = ctx;
-  const where = visibleTo(actor);
+  const fields = await sensitiveFields(ctx, desk);
+  const { params, where: matches } = fields.filter(ctx.params);
+  const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   const [rows, counts] = await Promise.all([
     tx.query<LeadRow>(pageStatement(leadListing, params, where)),
     params.count ? tx.query<{ total: number }>(countStatement(leadListing, params, where)) : undefined,
   ]);
-  return toPage(rows, params, (row) => pickFields(leadView(row), params.fields), counts?.[0]?.total);
+  const view = (row: LeadRow) => pickFields<Partial<LeadView> & { id: string }>(leadView(row), params.fields);
+  const { data, page } = toPage(rows, params, view, counts?.[0]?.total);
+  return { data: await fields.show(tx, data), page };
 }
 
+const sensitiveFields = async (ctx: Caller, desk: Desk): Promise<SensitiveFields> =>
+  SensitiveFields.of(ctx, desk, await desk.settings.of(ctx.locals.actor.organizationId));
+
 /** One lead. */
-export async function get(ctx: Ctx<"leads.get">): Promise<LeadView> {
+export async function get(ctx: Ctx<"leads.get">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
-  return leadView(await getLead(tx, actor, ctx.params.id));
+  const fields = await sensitiveFields(ctx, desk);
+  return fields.showOne(tx, leadView(await getLead(tx, actor, ctx.params.id)));
 }
 
 /** Changes fields of a lead and rescores it. What changes nothing makes no version and no event. */
 export async function update(ctx: Ctx<"leads.update">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
-  const { input, problems } = normalise(givenFields(ctx.params));
+  const { input: given, problems } = normalise(givenFields(ctx.params));
   if (problems.length > 0) throw invalid(problems);
+  const settings = await desk.settings.of(tx.organizationId);
+  const fields = await SensitiveFields.of(ctx, desk, settings);
+  const { input, sensitive } = fields.split(given);
   if (input.assignedTo !== undefined) requireMayAssign(actor, input.assignedTo);
-  const { scoring } = await desk.settings.of(tx.organizationId);
   await desk.users.require(ctx, input.assignedTo);
   const before = await lockLead(tx, actor, ctx.params.id);
   requireVersion(before, ctx.params.expectedVersion);
-  const change = changeLead(before, input, scoring, tx.now.toISOString());
+  const now = tx.now.toISOString();
+  const change = withSensitive(
+    before,
+    changeLead(before, input, settings.scoring, now),
+    sensitive.size > 0,
+    now,
+  );
   if (change) storeChange(tx, actor, before, change);
-  return leadView(change?.row ?? before);
+  await fields.store(tx, [{ id: before.id, sensitive }]);
+  return fields.showOne(tx, leadView(change?.row ?? before));
 }
 
 /** Deletes a lead so that it can be restored. */
@@ -85,22 +103,28 @@ export async function remove(ctx: Ctx<"leads.remove">): Promise<null> {
 }
 
 /** Brings a deleted lead back as it was, but for an external id that another lead has taken since. */
-export async function restore(ctx: Ctx<"leads.restore">): Promise<LeadView> {
+export async function restore(ctx: Ctx<"leads.restore">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
+  const fields = await sensitiveFields(ctx, desk);
   const before = await lockAnyLead(tx, actor, ctx.params.id);
-  if (before.deleted_at === null) return leadView(before);
+  if (before.deleted_at === null) return fields.showOne(tx, leadView(before));
   const row = { ...before, deleted_at: null, updated_at: tx.now.toISOString(), version: before.version + 1 };
   updateLeads(tx, [row]);
   record(tx, leadEvent("lead.restored", row, actor.userId));
-  return leadView(row);
+  return fields.showOne(tx, leadView(row));
 }
 
 /** Creates the lead with this external id, or changes it; of two at once the second changes what the first made. */
 export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
-  const { input, problems } = normalise({ ...givenFields(ctx.params), externalId: ctx.params.externalId });
+  const { input: given, problems } = normalise({
+    ...givenFields(ctx.params),
+    externalId: ctx.params.externalId,
+  });
   if (problems.length > 0) throw invalid(problems);
   const settings = await desk.settings.of(tx.organizationId);
+  const fields = await SensitiveFields.of(ctx, desk, settings);
+  const { input, sensitive } = fields.split(given);
   const assignedTo = firstAssignee(actor, input.assignedTo);
   await desk.users.require(ctx, assignedTo);
   const now = tx.now.toISOString();
@@ -126,15 +150,22 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
       record(tx, leadEvent("lead.created", fresh, actor.userId));
       tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));
-      return leadView(fresh);
+      await fields.store(tx, [{ id: fresh.id, sensitive }]);
+      return fields.showOne(tx, leadView(fresh));
     }
     before = await findByExternalId(tx, ctx.params.externalId);
   }
   if (!before || !canSee(actor, { assignedTo: before.assigned_to })) throw leadNotFound();
   requireVersion(before, ctx.params.expectedVersion);
-  const change = changeLead(before, input, settings.scoring, now);
+  const change = withSensitive(
+    before,
+    changeLead(before, input, settings.scoring, now),
+    sensitive.size > 0,
+    now,
+  );
   if (change) storeChange(tx, actor, before, change);
-  return leadView(change?.row ?? before);
+  await fields.store(tx, [{ id: before.id, sensitive }]);
+  return fields.showOne(tx, leadView(change?.row ?? before));
 }
 
 /** Gives a lead to a user, or takes the next turn of a pool for it. */
@@ -142,13 +173,14 @@ export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<Lead
   const { actor, tx } = ctx.locals;
   const { id, userId, poolId } = ctx.params;
   requireMayAssign(actor, userId ?? null);
-  const { scoring } = await desk.settings.of(tx.organizationId);
+  const settings = await desk.settings.of(tx.organizationId);
+  const fields = await SensitiveFields.of(ctx, desk, settings);
   await desk.users.require(ctx, userId);
   const assignedTo = userId ?? (await nextOfPool(ctx, desk, id, poolId as string));
   const before = await lockLead(tx, actor, id);
-  const change = changeLead(before, { assignedTo }, scoring, tx.now.toISOString());
+  const change = changeLead(before, { assignedTo }, settings.scoring, tx.now.toISOString());
   if (change) storeChange(tx, actor, before, change);
-  return leadView(change?.row ?? before);
+  return fields.showOne(tx, leadView(change?.row ?? before));
 }
 
 /** @throws 404 without such a lead, 422 without such an active pool, 403 for one with others than the actor's, 409 POOL_EMPTY */

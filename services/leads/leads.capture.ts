@@ -6,11 +6,12 @@ import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput, type LeadView } from "./lead.schemas.ts";
-import { externalIdTaken, mayNotAssign, unknownAssignee } from "./leads.errors.ts";
+import { externalIdTaken, mayNotAssign, sensitiveValueTaken, unknownAssignee } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import { insertFreeLeads, insertLead } from "./leads.repository.ts";
 import { composeLead, firstAssignee, normalise } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
+import { SensitiveFields, type SensitiveValues } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 
 /**
@@ -19,9 +20,11 @@ import { assignByPools, membersOf } from "./pools.assignment.ts";
  */
 export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
-  const { input, problems } = normalise(ctx.params);
+  const { input: given, problems } = normalise(ctx.params);
   if (problems.length > 0) throw invalid(problems);
   const settings = await desk.settings.of(tx.organizationId);
+  const fields = await SensitiveFields.of(ctx, desk, settings);
+  const { input, sensitive } = fields.split(given);
   const assignedTo = firstAssignee(actor, input.assignedTo);
   await desk.users.require(ctx, assignedTo);
   const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
@@ -29,7 +32,9 @@ export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<Lead
   insertLead(tx, row);
   record(tx, leadEvent("lead.created", row, actor.userId));
   tx.afterCommit(() => leadsCreated.inc({ origin: "api" }));
-  return leadView(row);
+  if (sensitive.size === 0) return leadView(row);
+  await fields.store(tx, [{ id: row.id, sensitive }]);
+  return fields.showOne(tx, leadView(row));
 }
 
 /** Captures many leads in one transaction; each item is judged by itself, in order. */
@@ -39,6 +44,8 @@ export async function bulkCreate(
 ): Promise<Result<"leads.bulkCreate">> {
   const { actor, tx } = ctx.locals;
   const settings = await desk.settings.of(tx.organizationId);
+  const fields = await SensitiveFields.of(ctx, desk, settings);
+  const sensitiveOf = new Map<string, SensitiveValues>();
   const judged = ctx.params.items.map(judgeItem);
   const active = await desk.users.among(
     ctx,
@@ -50,17 +57,28 @@ export async function bulkCreate(
       const assignedTo = firstAssignee(actor, item.assignedTo);
       if (assignedTo !== null && assignedTo !== actor.userId && !active.has(assignedTo))
         return refusal(unknownAssignee());
-      return composeLead({ ...item, assignedTo }, newIdentity(tx), settings.scoring);
+      const { input, sensitive } = fields.split(item);
+      const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
+      if (sensitive.size > 0) sensitiveOf.set(row.id, sensitive);
+      return row;
     } catch (error) {
       if (errorType(error) === undefined) throw error;
       return refusal(error as ReturnType<typeof mayNotAssign>);
     }
   });
   refuseRepeatedExternalIds(outcomes);
+  const holders = () => [...sensitiveOf].map(([id, sensitive]) => ({ id, sensitive }));
+  const clashing = await fields.clashing(desk.database.reader(tx.organizationId), holders());
+  for (const [index, outcome] of outcomes.entries())
+    if (isRow(outcome) && clashing.has(outcome.id)) outcomes[index] = refusal(sensitiveValueTaken());
   const rows = outcomes.filter(isRow);
   await assignByPools(ctx, settings.pools, rows, active);
   const inserted = await insertFreeLeads(tx, rows);
   const created = rows.filter((row) => inserted.has(row.id));
+  await fields.store(
+    tx,
+    holders().filter(({ id }) => inserted.has(id)),
+  );
   for (const row of created) record(tx, leadEvent("lead.created", row, actor.userId));
   tx.afterCommit(() => leadsCreated.inc({ origin: "bulk" }, created.length));
   return {

@@ -11,7 +11,8 @@ import {
   text,
   timestamp,
 } from "../../mixins/schemas.ts";
-import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
+import { lead, leadInput, leadListing, newLead, withoutSensitive } from "./lead.schemas.ts";
+import { customFieldActions, customFieldEvents } from "./custom-fields.contract.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
@@ -61,6 +62,7 @@ export const leadsContract = defineContract("leads", {
       summary: "Captures a lead: normalised, scored and, where a pool matches, assigned",
       params: newLead,
       returns: lead,
+      kept: withoutSensitive,
       permission: "leads:create",
       rest: "POST /leads",
       status: 201,
@@ -83,6 +85,7 @@ export const leadsContract = defineContract("leads", {
       summary: "Changes fields of a lead and rescores it; null empties a field",
       params: leadInput.extend({ id, expectedVersion }),
       returns: lead,
+      kept: withoutSensitive,
       permission: "leads:update",
       rest: "PATCH /leads/:id",
     }),
@@ -98,6 +101,7 @@ export const leadsContract = defineContract("leads", {
       summary: "Brings a deleted lead back",
       params: byId,
       returns: lead,
+      kept: withoutSensitive,
       permission: "leads:delete",
       rest: "POST /leads/:id/restore",
     }),
@@ -129,6 +133,7 @@ export const leadsContract = defineContract("leads", {
       summary: "Creates the lead with this external id, or changes it",
       params: leadInput.omit({ externalId: true }).extend({ externalId: text(200), expectedVersion }),
       returns: lead,
+      kept: withoutSensitive,
       permission: "leads:update",
       rest: "PUT /leads/by-external-id/:externalId",
     }),
@@ -138,6 +143,7 @@ export const leadsContract = defineContract("leads", {
         .strictObject({ id, userId: id.optional(), poolId: id.optional() })
         .refine((p) => (p.userId === undefined) !== (p.poolId === undefined), "give userId or poolId"),
       returns: lead,
+      kept: withoutSensitive,
       permission: "leads:update",
       rest: "POST /leads/:id/assign",
     }),
@@ -198,11 +204,13 @@ export const leadsContract = defineContract("leads", {
     }),
     ...scoringActions,
     ...poolActions,
+    ...customFieldActions,
     ...leadImportActions,
     ...reminderActions,
   },
   events: {
     ...poolEvents,
+    ...customFieldEvents,
     ...reminderEvents,
     "lead.created": leadEvent,
     "lead.updated": leadEvent,

@@ -4,13 +4,14 @@ import { stringify } from "csv-stringify/sync";
 import exceljs from "exceljs";
 import type { Actor } from "../../mixins/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import { pageStatement, toPage, type ListParams } from "../../mixins/listing.ts";
+import { pageStatement, toPage, type ListParams, type Values } from "../../mixins/listing.ts";
 import type { Ctx } from "../contracts.ts";
 import { visibleTo } from "./leads.actions.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadView } from "./leads.view.ts";
+import { SensitiveFields } from "./sensitive-fields.ts";
 
 const batchSize = 500;
 /** A sheet of XLSX ends at 1,048,576 rows; a cell at 32,767 characters. */
@@ -31,24 +32,35 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const filteredBy = [...Object.keys(params.filter ?? {}), ...(params.q === undefined ? [] : ["q"])];
   await ctx.call("identity.noteExport", { format, filteredBy });
   const fields = params.fields ?? Object.keys(leadListing.fields);
-  const batches = readBatches(desk.database, actor, { ...params, limit: batchSize, count: false });
+  const sensitive = await SensitiveFields.of(ctx, desk, await desk.settings.of(actor.organizationId));
+  const batches = readBatches(
+    desk.database,
+    actor,
+    { ...params, limit: batchSize, count: false },
+    sensitive,
+    fields.includes("customFields"),
+  );
   return format === "csv" ? Readable.from(csvChunks(fields, batches)) : xlsxStream(fields, batches);
 }
 
 async function* readBatches(
   database: Database,
   actor: Actor,
-  params: ListParams,
+  given: ListParams,
+  sensitive: SensitiveFields,
+  isSensitiveShown: boolean,
 ): AsyncGenerator<LeadView[]> {
+  const { params, where: matches } = sensitive.filter(given);
+  const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   let cursor: string | undefined;
   do {
-    const statement = pageStatement(leadListing, { ...params, cursor }, visibleTo(actor));
-    const rows = await database.transaction({ organizationId: actor.organizationId }, (tx) =>
-      tx.query<LeadRow>(statement),
-    );
-    const { data, page } = toPage(rows, { ...params, cursor }, leadView);
-    yield data;
-    cursor = page.nextCursor ?? undefined;
+    const statement = pageStatement(leadListing, { ...params, cursor }, where);
+    const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
+      const read = toPage(await tx.query<LeadRow>(statement), { ...params, cursor }, leadView);
+      return isSensitiveShown ? { ...read, data: await sensitive.show(tx, read.data) } : read;
+    });
+    yield page.data;
+    cursor = page.page.nextCursor ?? undefined;
   } while (cursor !== undefined);
 }
 

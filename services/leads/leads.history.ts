@@ -2,9 +2,12 @@ import { badRequest } from "../../mixins/errors.ts";
 import { Values } from "../../mixins/listing.ts";
 import { visibleRows } from "../../mixins/visibility.ts";
 import type { Ctx, Result } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import type { LeadView } from "./lead.schemas.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";
 import { getLead } from "./leads.repository.ts";
 import { leadView } from "./leads.view.ts";
+import { SensitiveFields } from "./sensitive-fields.ts";
 
 /** What happened to a lead, newest first. The cursor is the position of an event in the order of writing. */
 export async function timeline(ctx: Ctx<"leads.timeline">): Promise<Result<"leads.timeline">> {
@@ -59,8 +62,12 @@ function decodeCursor(cursor: string): string {
 const mostDuplicates = 100;
 
 /** Other leads with the same email or phone, oldest first; at most 100. */
-export async function duplicates(ctx: Ctx<"leads.duplicates">): Promise<Result<"leads.duplicates">> {
+export async function duplicates(
+  ctx: Ctx<"leads.duplicates">,
+  desk: Desk,
+): Promise<Result<"leads.duplicates">> {
   const { actor, tx } = ctx.locals;
+  const fields = await SensitiveFields.of(ctx, desk, await desk.settings.of(tx.organizationId));
   const lead = await getLead(tx, actor, ctx.params.id);
   if (lead.email === null && lead.phone === null) return { data: [] };
   const values = new Values();
@@ -73,9 +80,10 @@ export async function duplicates(ctx: Ctx<"leads.duplicates">): Promise<Result<"
       ORDER BY created_at, id LIMIT ${mostDuplicates}`,
     values: values.list,
   });
+  const shown = await fields.show(tx, rows.map(leadView));
   return {
-    data: rows.map((row) => ({
-      lead: leadView(row),
+    data: rows.map((row, index) => ({
+      lead: shown[index] as LeadView,
       matchedBy: (["email", "phone"] as const).filter((key) => row[key] !== null && row[key] === lead[key]),
     })),
   };

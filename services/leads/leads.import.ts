@@ -16,10 +16,17 @@ import {
 import { ImportPlan, keysOf, type ImportedLead } from "./import.rules.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput } from "./lead.schemas.ts";
-import { externalIdTaken, importFenced, importOvertaken, unknownAssignee } from "./leads.errors.ts";
+import {
+  externalIdTaken,
+  importFenced,
+  importOvertaken,
+  sensitiveNotImported,
+  unknownAssignee,
+} from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import { claimExternalIds, findMatches, insertFreeLeads, updateLeads } from "./leads.repository.ts";
 import { normalise } from "./leads.rules.ts";
+import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 
 type ImportContext = Ctx<"leads.importBatch">;
@@ -40,6 +47,11 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     .map((row) => ({ ...row, hashes: marksOfInput(row.input).map((mark) => markHash(cipher, mark)) }));
   const hashes = judged.flatMap((row) => row.hashes);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
+  const fields = await SensitiveFields.of(ctx, desk, settings);
+  for (const input of inputs) {
+    const key = fields.namedBy(input);
+    if (key !== undefined) throw sensitiveNotImported(key);
+  }
   const assignees = inputs.flatMap(({ assignedTo }) => assignedTo ?? []);
   const active = await desk.users.among(ctx, new Set([...assignees, ...membersOf(settings.pools)]));
 

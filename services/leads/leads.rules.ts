@@ -108,6 +108,21 @@ export function changeLead(
   return { row, changes };
 }
 
+/** A change by which sensitive fields, which the row does not hold, change too: the lead gets a version and an event. */
+export function withSensitive(
+  before: LeadRow,
+  change: LeadChange | null,
+  hasSensitive: boolean,
+  now: string,
+): LeadChange | null {
+  if (!hasSensitive) return change;
+  const { row, changes } = change ?? {
+    row: { ...before, version: before.version + 1, updated_at: now },
+    changes: [],
+  };
+  return { row, changes: [...new Set([...changes, "customFields"])] };
+}
+
 /**
  * Whom a new lead belongs to before any pool is asked. Who sees only their own leads owns what they capture:
  * else it would vanish from their eyes.

@@ -1,6 +1,7 @@
 import type { Context, ServiceSchema } from "moleculer";
 import { createService, type Runtime } from "../../mixins/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
+import * as customFields from "./custom-fields.actions.ts";
 import { ActiveUsers, type Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
 import * as capture from "./leads.capture.ts";
@@ -30,20 +31,23 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   const handlers: HandlersOf<typeof leadsContract> = {
     create: (ctx) => capture.create(ctx, desk),
     bulkCreate: (ctx) => capture.bulkCreate(ctx, desk),
-    list: leads.list,
-    get: leads.get,
+    list: (ctx) => leads.list(ctx, desk),
+    get: (ctx) => leads.get(ctx, desk),
     update: (ctx) => leads.update(ctx, desk),
     upsert: (ctx) => leads.upsert(ctx, desk),
     remove: leads.remove,
-    restore: leads.restore,
+    restore: (ctx) => leads.restore(ctx, desk),
     assign: (ctx) => leads.assign(ctx, desk),
     convert,
     timeline: history.timeline,
-    duplicates: history.duplicates,
+    duplicates: (ctx) => history.duplicates(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
     getScoringRules: scoring.getScoringRules,
     setScoringRules: scoring.setScoringRules,
+    listCustomFields: customFields.listCustomFields,
+    createCustomField: (ctx) => customFields.createCustomField(ctx, desk),
+    removeCustomField: customFields.removeCustomField,
     listPools: pools.listPools,
     getPool: pools.getPool,
     createPool: (ctx) => pools.createPool(ctx, desk),

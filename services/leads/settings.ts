@@ -11,6 +11,15 @@ export interface LeadSettings {
   scoring: Scoring;
   /** Active pools, in the order they are tried. */
   pools: readonly CapturePool[];
+  sensitive: readonly SensitiveField[];
+}
+
+/** A custom field that is kept sealed. */
+export interface SensitiveField {
+  key: string;
+  type: "text" | "number" | "boolean" | "date";
+  /** Whether no two leads may have the same value. */
+  isUnique: boolean;
 }
 
 /** Broadcast {organizationId} after a change of settings: every node forgets its copy. */
@@ -47,15 +56,19 @@ export class SettingsCache {
 
   #load(organizationId: string): Promise<LeadSettings> {
     return this.#database.transaction({ organizationId }, async (tx) => {
-      const [[own], pools] = await Promise.all([
+      const [[own], pools, sensitive] = await Promise.all([
         tx.query<{ rules: ScoringRule[]; version: number }>({
           text: "SELECT rules, version FROM scoring_rules",
         }),
         tx.query<{ id: string; members: PoolMember[]; criteria: Condition[] }>({
           text: "SELECT id, members, criteria FROM assignment_pools WHERE is_active ORDER BY priority, id",
         }),
+        tx.query<SensitiveField>({
+          text: `SELECT key, type, is_unique AS "isUnique" FROM custom_fields
+            WHERE entity = 'lead' AND is_sensitive ORDER BY key`,
+        }),
       ]);
-      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools };
+      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools, sensitive };
     });
   }
 }

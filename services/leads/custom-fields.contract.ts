@@ -1,0 +1,89 @@
+import { z } from "zod";
+import { action } from "../../mixins/contract.ts";
+import { listParams, type Listing } from "../../mixins/listing.ts";
+import { byId, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+
+const types = ["text", "number", "boolean", "date"] as const;
+const customField = z.strictObject({
+  id,
+  entity: z.literal("lead"),
+  /** Leads carry it as `customFields.<key>`. */
+  key: z.string(),
+  label: z.string(),
+  type: z.enum(types),
+  /** Kept encrypted, and shown only to those with the permission `leads:sensitive`. */
+  isSensitive: z.boolean(),
+  /** No two leads have the same value; of sensitive fields only. */
+  isUnique: z.boolean(),
+  createdAt: timestamp,
+  updatedAt: timestamp,
+  version: z.number().int(),
+});
+export type CustomFieldView = z.output<typeof customField>;
+
+export const customFieldListing: Listing = {
+  table: "custom_fields",
+  fields: {
+    id: "uuid",
+    entity: "text",
+    key: "text",
+    label: "text",
+    type: "text",
+    isSensitive: "boolean",
+    isUnique: "boolean",
+    createdAt: "timestamp",
+    updatedAt: "timestamp",
+    version: "integer",
+  },
+  filterable: ["entity", "key", "type", "isSensitive"],
+  sortable: ["key", "createdAt"],
+  defaultSort: "key",
+};
+
+/** Definitions of custom fields; part of leadsContract. */
+export const customFieldActions = {
+  listCustomFields: action({
+    summary: "Lists the custom fields that are defined",
+    params: listParams(customFieldListing),
+    returns: pageOf(customField.partial().extend({ id })),
+    permission: "custom-fields:read",
+    rest: "GET /custom-fields",
+  }),
+  createCustomField: action({
+    summary: "Defines a custom field; a sensitive one is kept encrypted, which it stays",
+    params: z
+      .strictObject({
+        entity: z.literal("lead").default("lead"),
+        key: z
+          .string()
+          .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
+          .refine((key) => key !== "__proto__", "is no key"),
+        label: text(200).optional(),
+        type: z.enum(types).default("text"),
+        isSensitive: z.boolean().default(false),
+        isUnique: z.boolean().default(false),
+      })
+      .refine(({ isSensitive, isUnique }) => isSensitive || !isUnique, {
+        path: ["isUnique"],
+        error: "only sensitive fields can be unique",
+      }),
+    returns: customField,
+    permission: "custom-fields:create",
+    rest: "POST /custom-fields",
+    status: 201,
+  }),
+  removeCustomField: action({
+    summary: "Forgets a definition; of a sensitive field the values too",
+    params: byId,
+    returns: z.null(),
+    permission: "custom-fields:delete",
+    rest: "DELETE /custom-fields/:id",
+    status: 204,
+  }),
+};
+
+const changed = z.strictObject({ key: z.string(), isSensitive: z.boolean() });
+export const customFieldEvents = {
+  "custom_field.created": changed,
+  "custom_field.deleted": changed,
+};

@@ -1,0 +1,226 @@
+import { can, type Actor } from "../../mixins/actor.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import type { OrganizationCipher } from "../../mixins/encryption/organization-cipher.ts";
+import { badRequest, forbidden, invalid, type FieldError } from "../../mixins/errors.ts";
+import type { ListParams, Values } from "../../mixins/listing.ts";
+import type { Ctx } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import type { LeadInput, LeadView } from "./lead.schemas.ts";
+import { sensitiveValueTaken } from "./leads.errors.ts";
+import type { LeadSettings, SensitiveField } from "./settings.ts";
+
+export const permission = "leads:sensitive";
+const table = "lead_sensitive_fields";
+
+/** Values of sensitive fields by key; null takes a value away. */
+export type SensitiveValues = ReadonlyMap<string, string | number | boolean | null>;
+type Condition = (values: Values) => string[];
+type Shown = Partial<LeadView> & { id: string };
+
+/**
+ * The sensitive custom fields of leads as one call sees them. They are sealed with the organization's data key in a
+ * table of their own, so events, jobs and other copies of a lead never hold them; who lacks `leads:sensitive` can
+ * neither read nor write nor filter by them.
+ */
+export class SensitiveFields {
+  readonly #fields: ReadonlyMap<string, SensitiveField>;
+  readonly #cipher: OrganizationCipher | undefined;
+  readonly #actor: Actor;
+
+  private constructor(
+    fields: readonly SensitiveField[],
+    cipher: OrganizationCipher | undefined,
+    actor: Actor,
+  ) {
+    this.#fields = new Map(fields.map((field) => [field.key, field]));
+    this.#cipher = cipher;
+    this.#actor = actor;
+  }
+
+  /** Ask for it before the call's transaction has begun: the organization's key may have to be loaded. */
+  static async of(
+    { locals: { actor } }: Pick<Ctx<"leads.get">, "locals">,
+    desk: Pick<Desk, "keys">,
+    { sensitive }: Pick<LeadSettings, "sensitive">,
+  ): Promise<SensitiveFields> {
+    const cipher = sensitive.length === 0 ? undefined : await desk.keys.of(actor.organizationId);
+    return new SensitiveFields(sensitive, cipher, actor);
+  }
+
+  /** The first sensitive field an input names. */
+  namedBy(input: LeadInput): string | undefined {
+    return Object.keys(input.customFields ?? {}).find((key) => this.#fields.has(key));
+  }
+
+  /**
+   * An input without its sensitive fields, and those.
+   * @throws 403 without the permission; 422 for a value of another type than the field's
+   */
+  split<T extends LeadInput>(input: T): { input: T; sensitive: SensitiveValues } {
+    const sensitive = new Map<string, string | number | boolean | null>();
+    if (this.namedBy(input) === undefined) return { input, sensitive };
+    if (!can(this.#actor, permission)) throw forbidden(permission);
+    const rest: Record<string, string | number | boolean | null> = {};
+    const problems: FieldError[] = [];
+    for (const [key, value] of Object.entries(input.customFields ?? {})) {
+      const field = this.#fields.get(key);
+      if (!field) rest[key] = value;
+      else if (value !== null && !isOfType(value, field.type))
+        problems.push({
+          path: `customFields.${key}`,
+          code: "wrong_type",
+          message: `must be a ${field.type}`,
+        });
+      else sensitive.set(key, value);
+    }
+    if (problems.length > 0) throw invalid(problems);
+    return { input: { ...input, customFields: rest }, sensitive };
+  }
+
+  /** Writes values of leads, whether or not the lead itself is written yet. A clash is a 409 VALUE_TAKEN. */
+  async store(tx: UnitOfWork, leads: readonly { id: string; sensitive: SensitiveValues }[]): Promise<void> {
+    const values = leads.flatMap(({ id, sensitive }) =>
+      [...sensitive].map(([key, value]) => ({ id, key, value })),
+    );
+    if (values.length === 0) return;
+    tx.onViolation("lead_sensitive_fields_unique", sensitiveValueTaken);
+    const [gone, kept] = [
+      values.filter(({ value }) => value === null),
+      values.filter(({ value }) => value !== null),
+    ];
+    await Promise.all([
+      gone.length > 0
+        && tx.execute({
+          text: `DELETE FROM ${table} WHERE (lead_id, key) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))`,
+          values: [gone.map(({ id }) => id), gone.map(({ key }) => key)],
+        }),
+      kept.length > 0
+        && tx.execute({
+          text: `INSERT INTO ${table} (organization_id, lead_id, key, sealed, blind, is_unique)
+            SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::boolean[])
+            ON CONFLICT (organization_id, lead_id, key) DO UPDATE
+              SET sealed = excluded.sealed, blind = excluded.blind, is_unique = excluded.is_unique`,
+          values: [
+            tx.organizationId,
+            kept.map(({ id }) => id),
+            kept.map(({ key }) => key),
+            kept.map(({ id, key, value }) =>
+              this.#keys.seal({ table, column: key, row: id }, JSON.stringify(value)),
+            ),
+            kept.map(({ key, value }) => this.#blind(key, value)),
+            kept.map(({ key }) => this.#fields.get(key)?.isUnique ?? false),
+          ],
+        }),
+    ]);
+  }
+
+  /** Which of these leads would clash with another lead's unique value, as things stand; `store` decides. */
+  async clashing(
+    tx: UnitOfWork,
+    leads: readonly { id: string; sensitive: SensitiveValues }[],
+  ): Promise<ReadonlySet<string>> {
+    const clashing = new Set<string>();
+    const firstBy = new Map<string, string>();
+    const blinds: Buffer[] = [];
+    for (const { id, sensitive } of leads)
+      for (const [key, value] of sensitive) {
+        if (value === null || !this.#fields.get(key)?.isUnique) continue;
+        const blind = this.#blind(key, value);
+        if (firstBy.has(blind.toString("hex"))) clashing.add(id);
+        else firstBy.set(blind.toString("hex"), id);
+        blinds.push(blind);
+      }
+    if (blinds.length === 0) return clashing;
+    const taken = await tx.query<{ blind: Buffer }>({
+      text: `SELECT blind FROM ${table} WHERE is_unique AND key = ANY ($1) AND blind = ANY ($2::bytea[])`,
+      values: [[...this.#fields.keys()], blinds],
+    });
+    for (const { blind } of taken) clashing.add(firstBy.get(blind.toString("hex")) ?? "");
+    return clashing;
+  }
+
+  /** Adds to leads, as this caller is shown them, their sensitive fields: opened or null, and named in `sensitive`. */
+  async show<T extends Shown>(tx: UnitOfWork, leads: readonly T[]): Promise<T[]> {
+    const cipher = this.#cipher;
+    const holders = leads.filter(({ customFields }) => customFields !== undefined);
+    if (!cipher || holders.length === 0) return [...leads];
+    const rows = await tx.query<{ lead_id: string; key: string; sealed: Buffer }>({
+      name: "sensitive_fields",
+      text: `SELECT lead_id, key, sealed FROM ${table} WHERE lead_id = ANY ($1) AND key = ANY ($2) ORDER BY key`,
+      values: [holders.map(({ id }) => id), [...this.#fields.keys()]],
+    });
+    const byLead = Map.groupBy(rows, ({ lead_id: id }) => id);
+    const maySee = can(this.#actor, permission);
+    return leads.map((lead) => {
+      const sealed = byLead.get(lead.id);
+      if (!sealed) return lead;
+      const values = sealed.map(({ key, sealed: bytes }): [string, unknown] => [
+        key,
+        maySee ? JSON.parse(cipher.open({ table, column: key, row: lead.id }, bytes)) : null,
+      ]);
+      return {
+        ...lead,
+        customFields: { ...lead.customFields, ...Object.fromEntries(values) },
+        sensitive: values.map(([key]) => key),
+      };
+    });
+  }
+
+  async showOne(tx: UnitOfWork, lead: LeadView): Promise<LeadView> {
+    const [shown] = await this.show(tx, [lead]);
+    return shown ?? lead;
+  }
+
+  /**
+   * A list's parameters without tests of sensitive fields, and those tests as SQL.
+   * @throws 403 without the permission; 400 INVALID_FILTER for another test than eq and in
+   */
+  filter<P extends Pick<ListParams, "filter">>(params: P): { params: P; where: Condition } {
+    const tests = Object.entries(params.filter ?? {});
+    const isSensitive = ([field]: [string, unknown]) =>
+      this.#fields.has(field.replace(/^customFields\./, "")) && field.startsWith("customFields.");
+    const own = tests.filter(isSensitive);
+    if (own.length === 0) return { params, where: () => [] };
+    if (!can(this.#actor, permission)) throw forbidden(permission);
+    const wanted = own.flatMap(([field, test]) => {
+      const key = field.slice("customFields.".length);
+      return Object.entries(typeof test === "object" ? test : { eq: test }).map(([op, value]) => {
+        if (op !== "eq" && op !== "in")
+          throw badRequest(
+            "INVALID_FILTER",
+            `filter[${field}] knows eq and in, not ${op}: the field is sensitive`,
+          );
+        const list: unknown[] = Array.isArray(value)
+          ? value
+          : op === "in"
+            ? String(value).split(",")
+            : [value];
+        return { key, blinds: list.map((one) => this.#blind(key, one)) };
+      });
+    });
+    const where: Condition = (values) =>
+      wanted.map(
+        ({ key, blinds }) =>
+          `id IN (SELECT lead_id FROM ${table} WHERE key = ${values.add(key)} AND blind = ANY (${values.add(blinds)}::bytea[]))`,
+      );
+    return {
+      params: { ...params, filter: Object.fromEntries(tests.filter((test) => !isSensitive(test))) },
+      where,
+    };
+  }
+
+  get #keys(): OrganizationCipher {
+    if (!this.#cipher) throw new Error("The organization has no sensitive fields");
+    return this.#cipher;
+  }
+
+  /** Of a value as a filter writes it: 7 and "7" are one. */
+  #blind(key: string, value: unknown): Buffer {
+    return this.#keys.blindIndex({ table, column: key }, String(value).normalize("NFC").trim());
+  }
+}
+
+function isOfType(value: string | number | boolean, type: SensitiveField["type"]): boolean {
+  if (type === "date") return typeof value === "string" && !Number.isNaN(Date.parse(value));
+  return typeof value === (type === "text" ? "string" : type);
+}
