@@ -110,9 +110,9 @@ test("a list opens a page of them, and finds by equal value only, for those who 
     type: "INVALID_FILTER",
   });
   await expect(list({ "customFields.passport": "P42" }, "viewer")).rejects.toMatchObject({ code: 403 });
-  await expect(
-    node.call("leads.list", { sort: "customFields.passport" }, as("admin")),
-  ).rejects.toMatchObject({ code: 422 });
+  await expect(node.call("leads.list", { sort: "customFields.passport" }, as("admin"))).rejects.toMatchObject(
+    { code: 422 },
+  );
 });
 
 test("a unique one is no other lead's, also when many come at once or in a batch", async () => {
