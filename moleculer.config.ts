@@ -4,6 +4,7 @@ import { deadlineMiddleware } from "./mixins/deadline.ts";
 import { jobCommand } from "./mixins/jobs/job-command.ts";
 import type { Env } from "./mixins/env.ts";
 import { movedServiceMiddleware } from "./mixins/moved-service.ts";
+import { organizationCommand } from "./mixins/organization-command.ts";
 import { replCommand } from "./mixins/repl-command.ts";
 import { logFields, traceMiddleware } from "./mixins/trace.ts";
 
@@ -81,6 +82,11 @@ export function brokerOptions(env: Env): BrokerOptions {
           "actor",
           "Lists, finds, passivates and moves actors; `actor` alone says how",
           actorCommand,
+        ),
+        replCommand(
+          "organization",
+          "Suspends and resumes organizations, and sets their plans; alone it says how",
+          organizationCommand,
         ),
         replCommand("jobs", "Lists jobs, retries and drops dead ones; `jobs help` says how", jobCommand),
       ],

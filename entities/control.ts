@@ -13,6 +13,15 @@ export const Organization = defineEntity({
     plan: p.string().default("trial"),
     dataRegion: p.string().default("default"),
     trialEndsAt: p.datetime(3).nullable(),
+    /** IANA name. */
+    timezone: p.string().default("UTC"),
+    suspendedAt: p.datetime(3).nullable(),
+    suspendedBecause: p.string().nullable(),
+    /** When everything of it is erased; until then it can be restored. */
+    deletionDueAt: p.datetime(3).nullable(),
+    deletionRequestedBy: p.uuid().nullable(),
+    /** Since when there is no way back. */
+    erasingAt: p.datetime(3).nullable(),
     settings: p.json<Record<string, unknown>>().default("{}"),
     version: p.integer().version().default(1),
     createdAt: p.datetime(3),

@@ -13,6 +13,7 @@ import type { Database } from "./database/database.ts";
 import type { Idempotency } from "./database/idempotency.ts";
 import { idempotencyUsed } from "./database/sql-errors.ts";
 import { UnitOfWork, type Scope, type Shard } from "./database/unit-of-work.ts";
+import type { Organizations } from "./organizations.ts";
 import type { OrganizationKeys } from "./encryption/organization-keys.ts";
 import type { Env } from "./env.ts";
 import type { OutboundHttp } from "./outbound/http.ts";
@@ -43,6 +44,8 @@ export interface Runtime {
   sealedBox: SealedBox;
   /** Seals what organizations keep, each with a key of its own. */
   organizationKeys: OrganizationKeys;
+  /** How organizations stand: suspended or not, and on which plan. */
+  organizations: Organizations;
   /** Sends mail, or keeps it where none is sent. */
   mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */

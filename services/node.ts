@@ -10,6 +10,7 @@ import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import { OrganizationKeys } from "../mixins/encryption/organization-keys.ts";
 import type { Env } from "../mixins/env.ts";
 import { FeedHints } from "../mixins/feed-hints.ts";
+import { Organizations } from "../mixins/organizations.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
 import { createMailer } from "../mixins/mail.ts";
@@ -101,6 +102,9 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       }));
     if (redis) closers.push(() => redis.close());
     const sealedBox = new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR));
+    const organizations = new Organizations(database, (error) => databaseLog.warn(error.message));
+    organizations.start();
+    closers.push(() => organizations.stop());
     const outbound = new OutboundHttp(new OutboundPolicy(env.OUTBOUND_ALLOW));
     closers.push(() => outbound.close());
     const hints = new FeedHints((organizationId) => {
@@ -117,6 +121,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       outbound,
       sealedBox,
       organizationKeys: new OrganizationKeys(database, sealedBox),
+      organizations,
       mailer: createMailer(env, database),
       checkResults: env.CHECK_RESULTS,
       contracts: [

@@ -9,7 +9,7 @@ import {
 } from "./identity.ts";
 import { CreateOrganizationShards } from "./moves.ts";
 import { CreateOrganizationKeys } from "./organization-keys.ts";
-import { CreateKeyRotation } from "./organization-life.ts";
+import { CreateKeyRotation, CreateOrganizationLife } from "./organization-life.ts";
 import { tenantTable } from "./row-level-security.ts";
 
 /** Organizations, users, sessions, signing keys and the shard map. */
@@ -122,4 +122,5 @@ export const controlMigrations = [
   CreateRoles,
   CreateOrganizationShards,
   CreateKeyRotation,
+  CreateOrganizationLife,
 ];

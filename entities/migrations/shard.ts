@@ -6,7 +6,7 @@ import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { CreatePrivacy } from "./privacy.ts";
 import { CreateLeadReminders } from "./reminders.ts";
 import { CreateMoves } from "./moves.ts";
-import { CreateSensitiveFields } from "./organization-life.ts";
+import { CreateJobsOfOrganization, CreateSensitiveFields } from "./organization-life.ts";
 import { CreateReceivedIds } from "./received-ids.ts";
 import { tenantTable } from "./row-level-security.ts";
 import { CreateUpkeep, DropImportLeases, DropRescoredVersion } from "./upkeep.ts";
@@ -352,4 +352,5 @@ export const shardMigrations = [
   CreateMoves,
   CreatePrivacy,
   CreateSensitiveFields,
+  CreateJobsOfOrganization,
 ];

@@ -42,6 +42,8 @@ export interface JobSpec<P extends z.ZodType = z.ZodType> {
   scope?: "organization" | "platform";
   /** Tries before it counts as dead; the pause before try n+1 is e^n s, at most 6 h. Default 10: about 10 hours. */
   maxAttempts?: number;
+  /** Whether it runs also for an organization that is suspended; the jobs of such a one wait otherwise. */
+  whileSuspended?: boolean;
   /** A run that takes longer has failed. Default 5 minutes. */
   timeoutMs?: number;
   /** Only for platform jobs that take `cronPayload`. */

@@ -1,16 +1,19 @@
 import { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Logger, run, type Runner, type WorkerEvents } from "graphile-worker";
+import { Logger, run, type JobHelpers, type Runner, type WorkerEvents } from "graphile-worker";
 import type { Database } from "../database/database.ts";
 import type { Shard } from "../database/unit-of-work.ts";
 import { errorType, type FieldError } from "../errors.ts";
 import { jobDuration, secondsSince } from "../metrics.ts";
+import { organizationSuspended } from "../organizations.ts";
 import { within } from "../within.ts";
 import { queues, type QueueName, type StoredJob } from "./job-spec.ts";
 import { surviveStrayRejections } from "./stray-rejections.ts";
 import { WorkerConnections } from "./worker-connections.ts";
 import { WorkerLeases } from "./worker-leases.ts";
 
+/** Whether a job must wait, because its organization is suspended. */
+export type IsPaused = (task: string, job: StoredJob) => Promise<boolean>;
 /** Runs one job; rejects when it failed. */
 export type JobRunner = (task: string, job: StoredJob) => Promise<void>;
 
@@ -41,14 +44,14 @@ export class WorkerPools {
   constructor(
     database: Database,
     tasks: ReadonlyMap<QueueName, readonly string[]>,
-    options: { nodeId: string; run: JobRunner; onError: (error: Error) => void },
+    options: { nodeId: string; run: JobRunner; isPaused: IsPaused; onError: (error: Error) => void },
   ) {
     this.#onError = options.onError;
     for (const shard of database.shards) {
       const leases = new WorkerLeases(database, shard, options.nodeId, options.onError);
       this.#leases.push(leases);
       for (const [queue, names] of tasks)
-        this.#pools.push(new WorkerPool({ shard, queue, names, leases, ...options }));
+        this.#pools.push(new WorkerPool({ database, shard, queue, names, leases, ...options }));
     }
   }
 
@@ -73,12 +76,14 @@ export class WorkerPools {
 }
 
 interface PoolOptions {
+  database: Database;
   shard: Shard;
   queue: QueueName;
   names: readonly string[];
   leases: WorkerLeases;
   nodeId: string;
   run: JobRunner;
+  isPaused: IsPaused;
   onError: (error: Error) => void;
 }
 
@@ -171,8 +176,9 @@ class WorkerPool {
       taskList: Object.fromEntries(
         names.map((task) => [
           task,
-          async (job: unknown) => {
+          async (job: unknown, { job: { id } }: JobHelpers) => {
             await mayRun();
+            await this.#postponeIfPaused(task, job as StoredJob, id);
             await this.#run(task, job as StoredJob);
           },
         ]),
@@ -189,6 +195,16 @@ class WorkerPool {
       },
       crontab: "",
     });
+  }
+
+  /** Fails a paused job in such a way that it costs no attempt, and is found again when the pause ends. */
+  async #postponeIfPaused(task: string, job: StoredJob, id: string): Promise<void> {
+    const { database, shard, isPaused } = this.#options;
+    if (!(await isPaused(task, job))) return;
+    await database.transaction({ platform: shard }, (tx) =>
+      tx.query({ name: "postpone_job", text: "SELECT postpone_job($1)", values: [id] }),
+    );
+    throw new Error(organizationSuspended);
   }
 
   async #run(task: string, job: StoredJob): Promise<void> {
@@ -230,7 +246,7 @@ const whenAborted = (signal: AbortSignal): Promise<void> =>
 const graphileLogger = (onError: (error: Error) => void): Logger =>
   new Logger(() => (level, message) => {
     // one pool of connections serves every queue of a shard: it is meant to be smaller than their workers
-    if (message.includes("maxPoolSize")) return;
+    if (message.includes("maxPoolSize") || message.includes(organizationSuspended)) return;
     if (level === "error" || level === "warning") onError(new Error(message.split("\n")[0]));
   });
 

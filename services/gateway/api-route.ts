@@ -35,6 +35,8 @@ export function apiRoute(parts: {
   authenticate(credential: string, ofStranger: () => Promise<void>): Promise<Claims>;
   rateLimit: RateLimit;
   access: Access;
+  /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
+  admit(claims: Claims, response: ServerResponse): Promise<void>;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
   return (path) => ({
@@ -103,7 +105,7 @@ export function apiRoute(parts: {
       parts.rateLimit.takeAddress(request.clientAddress, response),
     );
     Object.assign(ctx.meta, metaOf(claims));
-    await parts.rateLimit.takeMember(claims.userId, claims.organizationId, response);
+    await parts.admit(claims, response);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(await parts.access.actorOf(claims), route.spec.permission);
   }

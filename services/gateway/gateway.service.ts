@@ -3,11 +3,13 @@ import type { Server, ServerResponse } from "node:http";
 import type { Context, Service, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import { accessChanged, type AccessChanged } from "../../mixins/access.ts";
-import { AccessTokens } from "../../mixins/access-token.ts";
+import { AccessTokens, type Claims } from "../../mixins/access-token.ts";
 import { ApiKeys, isApiKey } from "../../mixins/api-key.ts";
+import { organizationChanged } from "../../mixins/organizations.ts";
 import { httpDuration, secondsSince } from "../../mixins/metrics.ts";
 import { continueTrace } from "../../mixins/trace.ts";
 import type { Runtime } from "../../mixins/service.ts";
+import { ApiUsage } from "./api-usage.ts";
 import { apiRoute, type GatewayRequest } from "./api-route.ts";
 import { corsSettings, protector } from "./browsers.ts";
 import { docsRoute } from "./docs.ts";
@@ -44,6 +46,7 @@ export default (runtime: Runtime): ServiceSchema => {
   let apiKeys: ApiKeys;
   let realtime: Realtime;
   let shedding: LoadShedding;
+  let apiUsage: ApiUsage;
   let drain: Drain;
   const settings = {
     port: env.PORT,
@@ -78,6 +81,7 @@ export default (runtime: Runtime): ServiceSchema => {
       [accessChanged](ctx: Context<AccessChanged>) {
         return realtime.onAccessChanged(ctx.params);
       },
+      [organizationChanged]: () => runtime.organizations.hear(),
       "feed.advanced"(ctx: Context<FeedAdvanced>) {
         realtime.onFeedAdvanced(ctx.params);
       },
@@ -128,14 +132,25 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
       apiKeys = new ApiKeys((key) => broker.call("identity.findApiKey", key));
-      const authenticate = (credential: string, ofStranger?: () => Promise<void>) =>
-        isApiKey(credential) ? apiKeys.verify(credential, ofStranger) : tokens.verify(credential);
+      const authenticate = async (credential: string, ofStranger?: () => Promise<void>) => {
+        const claims = await (isApiKey(credential)
+          ? apiKeys.verify(credential, ofStranger)
+          : tokens.verify(credential));
+        await runtime.organizations.requireActive(claims.organizationId);
+        return claims;
+      };
       const rateLimit = new RateLimit({
         perMinute: env.RATE_LIMIT_PER_MINUTE,
         perMinuteOfOrganization: env.RATE_LIMIT_PER_MINUTE_ORGANIZATION,
         redis: runtime.redis,
       });
-      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, logger });
+      apiUsage = new ApiUsage(runtime.database, (error) => logger.warn(error.message));
+      const admit = async ({ userId, organizationId }: Claims, response: ServerResponse) => {
+        const standing = await runtime.organizations.of(organizationId);
+        await rateLimit.takeMember(userId, organizationId, response, standing.limits.rateFactor);
+        apiUsage.take(organizationId, standing);
+      };
+      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, logger });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));
@@ -150,9 +165,15 @@ export default (runtime: Runtime): ServiceSchema => {
         findRecord: recordFinder(broker),
         logger,
       });
+      runtime.organizations.onSuspended((organizationId) => realtime.onOrganizationSuspended(organizationId));
+    },
+    started() {
+      apiUsage.start();
+      return Promise.resolve();
     },
     async stopped() {
       shedding.close();
+      await apiUsage.stop();
       await realtime.close();
     },
   } as ServiceSchema;

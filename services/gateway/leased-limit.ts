@@ -39,6 +39,10 @@ export class LeasedLimit {
     this.#batch = Math.min(mostAtOnce, Math.max(1, Math.floor(limiter.points * share)));
   }
 
+  get most(): number {
+    return this.#limiter.points;
+  }
+
   /** Takes one request. @throws what the limiter throws when it fails and has no insurance */
   async take(key: string): Promise<Verdict> {
     for (let waited = 0; ;) {

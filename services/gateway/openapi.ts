@@ -43,7 +43,7 @@ function operation(route: Route): Json {
   const named = Object.keys(properties).filter(
     (name) => !route.pathParams.includes(name) && !filledByGateway.includes(name),
   );
-  const hasBody = method !== "GET" && method !== "DELETE";
+  const hasBody = method !== "GET";
   const parameters: Json[] = [
     ...route.pathParams.map((name) => ({ name, in: "path", required: true, schema: properties[name] ?? {} })),
     ...(hasBody

@@ -12,9 +12,11 @@ const windowSeconds = 60;
  */
 export class RateLimit {
   readonly #callers: LeasedLimit;
-  readonly #organizations: LeasedLimit;
+  readonly #perMinuteOfOrganization: number;
+  /** By the factor of plans. */
+  readonly #organizations = new Map<number, LeasedLimit>();
   readonly #redis: RedisConnections | undefined;
-  readonly #policies: { caller: string; member: string };
+  readonly #policy: string;
 
   /** @param options.perMinute requests of a user, or of an address that has not signed in */
   constructor(options: {
@@ -25,26 +27,31 @@ export class RateLimit {
     const { perMinute, perMinuteOfOrganization, redis } = options;
     this.#redis = redis;
     this.#callers = new LeasedLimit(limiter(perMinute, redis));
-    this.#organizations = new LeasedLimit(limiter(perMinuteOfOrganization, redis));
-    const caller = `"default";q=${perMinute};w=${windowSeconds}`;
-    const organization = `"organization";q=${perMinuteOfOrganization};w=${windowSeconds}`;
-    this.#policies = { caller, member: `${caller}, ${organization}` };
+    this.#perMinuteOfOrganization = perMinuteOfOrganization;
+    this.#policy = `"default";q=${perMinute};w=${windowSeconds}`;
   }
 
   /**
    * Takes one request from the user's minute and from its organization's, and says what is left in the headers
    * (draft-ietf-httpapi-ratelimit-headers): of the organization only when that is less.
+   * @param factor of the organization's plan
    * @throws 429 RATE_LIMITED
    */
-  async takeMember(userId: string, organizationId: string, response: ServerResponse): Promise<void> {
+  async takeMember(
+    userId: string,
+    organizationId: string,
+    response: ServerResponse,
+    factor = 1,
+  ): Promise<void> {
     const user = await this.#callers.take(this.#key("user", userId));
     // who is over the limit costs colleagues nothing
     const organization = user.isAllowed
-      ? await this.#organizations.take(this.#key("organization", organizationId))
+      ? await this.#limitOf(factor).take(this.#key("organization", organizationId))
       : undefined;
     const isTighter = organization !== undefined && organization.remaining < user.remaining;
-    if (isTighter) answer(response, this.#policies.member, "organization", organization);
-    else answer(response, this.#policies.member, "default", user);
+    const policies = `${this.#policy}, "organization";q=${this.#limitOf(factor).most};w=${windowSeconds}`;
+    if (isTighter) answer(response, policies, "organization", organization);
+    else answer(response, policies, "default", user);
     if (organization?.isAllowed === false) throw refusal(organization, "Your organization sends");
     if (!user.isAllowed) throw refusal(user, "You send");
   }
@@ -52,8 +59,19 @@ export class RateLimit {
   /** As `takeMember`, for somebody of whom only the address is known. */
   async takeAddress(address: string, response: ServerResponse): Promise<void> {
     const verdict = await this.#callers.take(this.#key("address", address));
-    answer(response, this.#policies.caller, "default", verdict);
+    answer(response, this.#policy, "default", verdict);
     if (!verdict.isAllowed) throw refusal(verdict, "You send");
+  }
+
+  #limitOf(factor: number): LeasedLimit {
+    let limit = this.#organizations.get(factor);
+    if (!limit) {
+      limit = new LeasedLimit(
+        limiter(Math.max(1, Math.floor(this.#perMinuteOfOrganization * factor)), this.#redis),
+      );
+      this.#organizations.set(factor, limit);
+    }
+    return limit;
   }
 
   #key(kind: "user" | "organization" | "address", id: string): string {

@@ -35,8 +35,9 @@ export async function findLiveKey(
         k.expires_at AS "expiresAt", k.hash,
         COALESCE(k.last_used_at > now() - $2 * interval '1 s', false) AS "isUseNoted"
       FROM control.api_keys k JOIN control.users u ON u.id = k.user_id
+        JOIN control.organizations o ON o.id = k.organization_id
       WHERE k.prefix = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
-        AND u.is_active`,
+        AND u.is_active AND o.suspended_at IS NULL AND o.deletion_due_at IS NULL`,
     values: [prefix, noteUseEverySeconds],
   });
   if (!row || !timingSafeEqual(Buffer.from(row.hash), Buffer.from(hash))) return null;

@@ -29,6 +29,12 @@ export const auditTypes = [
   "privacy.erasure_requested",
   "privacy.person_erased",
   "privacy.retention_changed",
+  "organization.updated",
+  "organization.plan_changed",
+  "organization.suspended",
+  "organization.resumed",
+  "organization.deletion_scheduled",
+  "organization.restored",
 ] as const;
 export type AuditType = (typeof auditTypes)[number];
 

@@ -8,6 +8,12 @@ import { identityPersonalData } from "./personal-data.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
 import { auditActions, auditJobs } from "./audit-log.contract.ts";
 import { roleActions, roleInput } from "./roles.contract.ts";
+import {
+  organizationActions,
+  organizationEvents,
+  organizationJobs,
+  organization,
+} from "./organization.contract.ts";
 import { inviteActions } from "./invites.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
 
@@ -24,18 +30,6 @@ const user = z.strictObject({
   version: z.number().int(),
 });
 export type UserView = z.output<typeof user>;
-const organization = z.strictObject({
-  id,
-  name: z.string(),
-  domain: z.string().nullable(),
-  plan: z.string(),
-  dataRegion: z.string(),
-  trialEndsAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
-export type OrganizationView = z.output<typeof organization>;
 const signedIn = z.strictObject({
   user,
   organization,
@@ -194,19 +188,18 @@ export const identityContract = defineContract("identity", {
       permission: "users:update",
       rest: "PATCH /users/:id",
     }),
-    getOrganization: action({
-      summary: "The organization of the token",
-      params: z.strictObject({}),
-      returns: organization,
-      permission: "organization:read",
-      rest: "GET /organization",
-    }),
-    updateOrganization: action({
-      summary: "Renames the organization",
-      params: z.strictObject({ name: text(200), expectedVersion }),
-      returns: organization,
-      permission: "organization:update",
-      rest: "PATCH /organization",
+    ...organizationActions,
+    restoreOrganization: action({
+      summary: "Calls the deletion of the organization off, and signs in; an admin does so",
+      params: z.strictObject({
+        email,
+        password: z.string().max(200),
+        totp: secondFactorCode.optional(),
+        ...client,
+      }),
+      returns: signedIn,
+      permission: "public",
+      rest: "POST /organization/restore",
     }),
     forgotPassword: action({
       summary: "Mails a link to choose a new password, if there is such a user; the answer does not tell",
@@ -254,6 +247,7 @@ export const identityContract = defineContract("identity", {
   },
   events: {
     "organization.trial_ended": z.strictObject({ plan: z.string(), trialEndedAt: timestamp }),
+    ...organizationEvents,
   },
   jobs: {
     ...auditJobs,
@@ -287,8 +281,10 @@ export const identityContract = defineContract("identity", {
       payload: z.strictObject({ inviteId: id }),
       queue: "email-send",
     }),
+    ...organizationJobs,
     announceTrialEnd: job({
       summary: "Tells an organization's feed that its trial has ended",
+      whileSuspended: true,
       payload: z.strictObject({ version: z.number().int(), trialEndedAt: timestamp }),
     }),
   },

@@ -37,5 +37,8 @@ export const inviteNotFound = () => appError(404, "INVITE_NOT_FOUND", "There is 
 export const apiKeyNotFound = () => appError(404, "API_KEY_NOT_FOUND", "There is no such API key.");
 export const organizationNotFound = () =>
   appError(404, "ORGANIZATION_NOT_FOUND", "There is no such organization.");
+export const domainTaken = () => conflict("DOMAIN_TAKEN", "Another organization has this domain.");
+export const deletionNotScheduled = () =>
+  conflict("DELETION_NOT_SCHEDULED", "The organization is not about to be deleted.");
 export const lastAdmin = () =>
   conflict("LAST_ADMIN", "The organization would have no active admin; make another user admin first.");

@@ -8,7 +8,17 @@ import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data.ts";
-import { getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { eraseOrganization, findErasures } from "./erasure.jobs.ts";
+import {
+  deleteOrganization,
+  restoreOrganization,
+  resumeOrganization,
+  setPlan,
+  suspendOrganization,
+  wakeJobs,
+} from "./lifecycle.actions.ts";
+import { announceChange, getOwnOrganization, updateOrganization } from "./organization.actions.ts";
+import { getUsage } from "./quotas.ts";
 import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
 import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
 import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
@@ -35,6 +45,11 @@ export default (runtime: Runtime) => {
           Promise.resolve(audit(tx, { ...ctx.params, organizationId })),
         );
       },
+      announceChange,
+      wakeJobs: (ctx: JobCtx<"identity.wakeJobs">) => wakeJobs(ctx, runtime.database),
+      findErasures,
+      eraseOrganization: (ctx: JobCtx<"identity.eraseOrganization">) =>
+        eraseOrganization(ctx, runtime.database),
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
@@ -73,6 +88,12 @@ const identityHandlers = (parts: SignInParts): HandlersOf<typeof identityContrac
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  getUsage: (ctx) => getUsage(parts.runtime, ctx),
+  deleteOrganization: (ctx) => deleteOrganization(parts.runtime, ctx),
+  restoreOrganization: (ctx) => restoreOrganization(parts, ctx),
+  suspendOrganization: (ctx) => suspendOrganization(parts.runtime, ctx),
+  resumeOrganization: (ctx) => resumeOrganization(parts.runtime, ctx),
+  setPlan: (ctx) => setPlan(parts.runtime, ctx),
   listAuditLog,
   noteExport,
   changePassword: (ctx) => changePassword(parts.runtime, ctx),

@@ -1,5 +1,6 @@
 import type { Organization, User } from "../../entities/control.ts";
-import type { OrganizationView, UserView } from "./identity.contract.ts";
+import type { UserView } from "./identity.contract.ts";
+import type { OrganizationView } from "./organization.contract.ts";
 
 const iso = (time: Date | null | undefined): string | null => time?.toISOString() ?? null;
 
@@ -43,9 +44,12 @@ export const organizationView = (organization: Organization): OrganizationView =
   id: organization.id,
   name: organization.name,
   domain: organization.domain ?? null,
+  timezone: organization.timezone,
   plan: organization.plan,
   dataRegion: organization.dataRegion,
   trialEndsAt: iso(organization.trialEndsAt),
+  suspendedAt: iso(organization.suspendedAt),
+  deletionDueAt: iso(organization.deletionDueAt),
   createdAt: organization.createdAt.toISOString(),
   updatedAt: organization.updatedAt.toISOString(),
   version: organization.version,

@@ -10,6 +10,7 @@ import type { InviteView } from "./invites.contract.ts";
 import { linkHash, newLinkToken } from "./link-token.ts";
 import { hashPassword } from "./passwords.ts";
 import { requireGrantable } from "./roles.repository.ts";
+import { requireUserRoom } from "./quotas.ts";
 import { openSession } from "./sessions.repository.ts";
 import { signedIn, type SignInParts } from "./sign-in.actions.ts";
 
@@ -120,6 +121,7 @@ export async function acceptInvite(
     values,
   });
   if (!invite) throw linkInvalid();
+  await requireUserRoom(tx, invite.organizationId);
   const user = tx.em.create(User, { ...invite, passwordHash, lastLoginAt: tx.now });
   await flushUser(tx);
   const organization = await getOrganization(tx, user.organizationId);

@@ -1,4 +1,5 @@
 import { Session, type User } from "../../entities/control.ts";
+import { suspended } from "../../mixins/organizations.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { SessionRevoked, SessionView } from "./identity.contract.ts";
 import type { EndReason } from "./identity.rules.ts";
@@ -12,12 +13,16 @@ export interface Client {
 
 const keepEndedMs = 30 * 24 * 3_600_000;
 
-/** Begins a session of the user, and forgets those that expired a month ago. Answers its first refresh token. */
+/**
+ * Begins a session of the user, and forgets those that expired a month ago. Answers its first refresh token.
+ * @throws 403 ORGANIZATION_SUSPENDED
+ */
 export async function openSession(
   tx: UnitOfWork,
   user: User,
   { userAgent, ip }: Client,
 ): Promise<{ sessionId: string; refreshToken: string }> {
+  await requireActive(tx, user.organizationId);
   const session = tx.em.create(Session, {
     organizationId: user.organizationId,
     userId: user.id,
@@ -36,6 +41,17 @@ export async function openSession(
     values: [user.organizationId, user.id, new Date(tx.now.getTime() - keepEndedMs)],
   });
   return { sessionId: session.id, refreshToken: token };
+}
+
+/** Lets no suspension begin until this transaction ends. @throws 403 ORGANIZATION_SUSPENDED */
+export async function requireActive(tx: UnitOfWork, organizationId: string): Promise<void> {
+  const active = await tx.query({
+    name: "require_active_organization",
+    text: `SELECT FROM control.organizations WHERE id = $1 AND suspended_at IS NULL AND deletion_due_at IS NULL
+      FOR SHARE`,
+    values: [organizationId],
+  });
+  if (active.length === 0) throw suspended();
 }
 
 /**

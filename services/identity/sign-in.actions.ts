@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { Organization, User } from "../../entities/control.ts";
 import { accessToken } from "../../mixins/access-token.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Runtime } from "../../mixins/service.ts";
 import type { Ctx } from "../contracts.ts";
 import { audit } from "./audit-log.ts";
@@ -20,7 +21,7 @@ import { newRefreshToken, readRefreshToken } from "./refresh-token.ts";
 import { requireSecondFactor } from "./second-factor.actions.ts";
 import { seedKeys } from "./second-factor.repository.ts";
 import { announceEnd } from "./sessions.actions.ts";
-import { endSession, openSession, rotateRefreshToken } from "./sessions.repository.ts";
+import { endSession, openSession, requireActive, rotateRefreshToken } from "./sessions.repository.ts";
 import { countFailure, requireRoom, signInCounters } from "./throttle.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
 
@@ -69,7 +70,15 @@ export async function register(
  * Signs a user in. An unknown email takes as long as a wrong password, and is answered, and after too many failures
  * refused, the same.
  */
-export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity.login">): Promise<SignedIn> {
+export const login = (parts: SignInParts, ctx: Ctx<"identity.login">): Promise<SignedIn> =>
+  signIn(parts, ctx);
+
+/** @param before runs once the user is known, in the transaction that opens the session */
+export async function signIn(
+  { runtime, issuer }: SignInParts,
+  ctx: Ctx<"identity.login">,
+  before?: (tx: UnitOfWork, user: User) => Promise<void>,
+): Promise<SignedIn> {
   const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
   const counters = signInCounters(email, ip);
@@ -99,6 +108,7 @@ export async function login({ runtime, issuer }: SignInParts, ctx: Ctx<"identity
   await requireSecondFactor(runtime, tx, { user: found, keys, code: totp, client: { ip, userAgent } });
   if (!(await noteLogin(tx, found))) throw invalidCredentials();
   const user = await getUser(tx, found.id);
+  await before?.(tx, user);
   const organization = await getOrganization(tx, user.organizationId);
   const session = await openSession(tx, user, { userAgent, ip });
   const { id, organizationId } = user;
@@ -136,6 +146,7 @@ export async function refresh(
         });
       return ended.length > 0 ? "reused" : "unknown";
     }
+    await requireActive(tx, owner.organizationId);
     const user = await getUser(tx, owner.userId);
     return user.isActive
       ? { user, organization: await getOrganization(tx, owner.organizationId) }

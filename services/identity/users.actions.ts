@@ -7,6 +7,7 @@ import { lastAdmin, passwordTooCommon } from "./identity.errors.ts";
 import { flushUser, getUser, hasOtherAdmin, lockAdmins } from "./identity.repository.ts";
 import { isEasilyGuessed, removesAdmin, standingChanges, whySessionsEnd } from "./identity.rules.ts";
 import { userRowView, userView, type UserRow } from "./identity.view.ts";
+import { requireUserRoom } from "./quotas.ts";
 import { audit } from "./audit-log.ts";
 import { restrictKeysOf } from "./api-keys.repository.ts";
 import { hashPassword } from "./passwords.ts";
@@ -33,6 +34,7 @@ export async function createUser(ctx: Ctx<"identity.createUser">): Promise<UserV
   const { tx } = ctx.locals;
   const { organizationId } = tx;
   await requireGrantable(tx, ctx.locals.actor, role);
+  await requireUserRoom(tx, organizationId);
   const user = tx.em.create(User, { organizationId, name, email, role, passwordHash });
   await flushUser(tx);
   const { userId: actorId } = ctx.locals.actor;
@@ -59,6 +61,7 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
     await requireGrantable(tx, ctx.locals.actor, role);
   }
   const after = { role: role ?? user.role, isActive: isActive ?? user.isActive };
+  if (after.isActive && !before.isActive) await requireUserRoom(tx, tx.organizationId);
   if (removesAdmin(before, after) && !(await hasOtherAdmin(tx, id))) throw lastAdmin();
   tx.em.assign(user, { ...after, name: name ?? user.name });
   await tx.em.flush();

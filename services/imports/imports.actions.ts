@@ -2,6 +2,8 @@ import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
 import { canSee, sightOf } from "../../mixins/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import { quotaExceeded } from "../../mixins/plans.ts";
+import type { Runtime } from "../../mixins/service.ts";
 import { enqueue, type Ctx, type Result } from "../contracts.ts";
 import { inertCell } from "./csv.rules.ts";
 import {
@@ -15,6 +17,7 @@ import {
   uploadExpired,
 } from "./imports.errors.ts";
 import {
+  countBytes,
   findImport,
   findRejectedRows,
   startRollback,
@@ -28,9 +31,10 @@ import { discardUpload, storeUpload } from "./upload.ts";
 /** Stores the file, then adds the job that reads it in the transaction that records the Idempotency-Key. */
 export async function create(
   ctx: Ctx<"imports.create">,
-  database: Database,
+  runtime: Pick<Runtime, "database" | "organizations">,
 ): Promise<Result<"imports.create">> {
   const { actor, tx } = ctx.locals;
+  const { database } = runtime;
   const { organizationId } = actor;
   const { fileName, mapping, onDuplicate, dryRun } = ctx.params;
   if (sightOf(actor) !== "all") {
@@ -38,6 +42,7 @@ export async function create(
     const [assigning] = Object.entries(mapping).find(([, target]) => target === "assignedTo") ?? [];
     if (assigning !== undefined) throw mappingInvalid([mayNotMapAssignee(assigning)]);
   }
+  await requireStorage(runtime, organizationId);
   const id = await storeUpload(database, ctx.stream, {
     organizationId,
     createdBy: actor.userId,
@@ -56,6 +61,22 @@ export async function create(
   }
   enqueue(tx, "imports.run", { importId: id }, { key: id });
   return { id, status: "pending" };
+}
+
+/** Refuses a file to who has as much as the plan allows; the last one may pass the limit. @throws 403 QUOTA_EXCEEDED */
+async function requireStorage(
+  { database, organizations }: Pick<Runtime, "database" | "organizations">,
+  organizationId: string,
+): Promise<void> {
+  const { plan, limits } = await organizations.of(organizationId);
+  const limit = limits.storageBytes;
+  if (limit !== null && (await countBytes(database.reader(organizationId))) >= limit)
+    throw quotaExceeded("storageBytes", { plan, limit });
+}
+
+/** How much the organization's files take. */
+export async function getUsage(ctx: Ctx<"imports.getUsage">): Promise<Result<"imports.getUsage">> {
+  return { storageBytes: await countBytes(ctx.locals.tx) };
 }
 
 /** Answers how far an import is. */

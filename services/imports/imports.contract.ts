@@ -47,6 +47,12 @@ const mapping = z.record(text(200), text(200).nullable());
 
 export const importsContract = defineContract("imports", {
   actions: {
+    getUsage: action({
+      summary: "Bytes of the organization's files that are kept",
+      params: z.strictObject({}),
+      returns: z.strictObject({ storageBytes: z.number().int() }),
+      permission: "authenticated",
+    }),
     create: action({
       summary: "Takes a CSV file of leads and imports it in the background",
       params: z.strictObject({

@@ -164,6 +164,15 @@ export async function finishImport(
   return rows[0] ?? null;
 }
 
+/** Bytes of the files that wait to be read. */
+export async function countBytes(tx: UnitOfWork): Promise<number> {
+  const [stored] = await tx.query<{ bytes: number }>({
+    name: "import_bytes",
+    text: "SELECT coalesce(sum(octet_length(bytes)), 0)::float8 AS bytes FROM import_chunks",
+  });
+  return stored?.bytes ?? 0;
+}
+
 /** Types of the custom fields of leads. */
 export async function findFieldTypes(tx: UnitOfWork): Promise<FieldTypes> {
   const rows = await tx.query<{ key: string; type: FieldType }>({

@@ -13,7 +13,8 @@ export default function importsService(runtime: Runtime): ServiceSchema {
   let broker: ServiceBroker;
 
   const handlers: HandlersOf<typeof importsContract> = {
-    create: (ctx) => actions.create(ctx, database),
+    getUsage: actions.getUsage,
+    create: (ctx) => actions.create(ctx, runtime),
     get: actions.get,
     errors: (ctx) => actions.errors(ctx, database),
     rollback: actions.rollback,

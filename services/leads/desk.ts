@@ -3,6 +3,7 @@ import type { Database } from "../../mixins/database/database.ts";
 import type { OrganizationKeys } from "../../mixins/encryption/organization-keys.ts";
 import type { Ctx } from "../contracts.ts";
 import { unknownAssignee } from "./leads.errors.ts";
+import type { LeadQuota } from "./quota.ts";
 import type { SettingsCache } from "./settings.ts";
 
 /** What the actions of leads share within a process. */
@@ -11,6 +12,7 @@ export interface Desk {
   settings: SettingsCache;
   users: ActiveUsers;
   keys: OrganizationKeys;
+  quota: LeadQuota;
 }
 
 /** The part of a context by which an action asks other services. */

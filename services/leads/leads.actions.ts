@@ -106,8 +106,10 @@ export async function remove(ctx: Ctx<"leads.remove">): Promise<null> {
 export async function restore(ctx: Ctx<"leads.restore">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
   const fields = await sensitiveFields(ctx, desk);
+  const quota = await desk.quota.of(tx.organizationId);
   const before = await lockAnyLead(tx, actor, ctx.params.id);
   if (before.deleted_at === null) return fields.showOne(tx, leadView(before));
+  quota.take(1);
   const row = { ...before, deleted_at: null, updated_at: tx.now.toISOString(), version: before.version + 1 };
   updateLeads(tx, [row]);
   record(tx, leadEvent("lead.restored", row, actor.userId));
@@ -133,6 +135,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     { id: uuidv7(), organizationId: tx.organizationId, now },
     settings.scoring,
   );
+  const quota = await desk.quota.of(tx.organizationId);
   const isExpected = ctx.params.expectedVersion !== undefined;
   // a turn is taken before the transaction, so only where a look says that the lead will be new
   const seen =
@@ -147,6 +150,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   let before = await findByExternalId(tx, ctx.params.externalId);
   if (!before && !isExpected) {
     if (seen && settings.pools.length > 0) throw leadOvertaken();
+    quota.take(1);
     if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
       record(tx, leadEvent("lead.created", fresh, actor.userId));
       tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));

@@ -26,6 +26,7 @@ export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<Lead
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
   const assignedTo = firstAssignee(actor, input.assignedTo);
+  (await desk.quota.of(tx.organizationId)).take(1);
   await desk.users.require(ctx, assignedTo);
   const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
   await assignByPools(ctx, settings.pools, [row], await desk.users.among(ctx, membersOf(settings.pools)));
@@ -72,6 +73,7 @@ export async function bulkCreate(
   for (const [index, outcome] of outcomes.entries())
     if (isRow(outcome) && clashing.has(outcome.id)) outcomes[index] = refusal(sensitiveValueTaken());
   const rows = outcomes.filter(isRow);
+  (await desk.quota.of(tx.organizationId)).take(rows.length);
   await assignByPools(ctx, settings.pools, rows, active);
   const inserted = await insertFreeLeads(tx, rows);
   const created = rows.filter((row) => inserted.has(row.id));

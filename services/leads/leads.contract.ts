@@ -67,6 +67,12 @@ export const leadsContract = defineContract("leads", {
       rest: "POST /leads",
       status: 201,
     }),
+    getUsage: action({
+      summary: "How many leads the organization has",
+      params: z.strictObject({}),
+      returns: z.strictObject({ leads: z.number().int() }),
+      permission: "authenticated",
+    }),
     list: action({
       summary: "Lists leads, newest first",
       params: listParams(leadListing),

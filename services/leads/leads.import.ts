@@ -46,6 +46,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     .map(judgeRow)
     .map((row) => ({ ...row, hashes: marksOfInput(row.input).map((mark) => markHash(cipher, mark)) }));
   const hashes = judged.flatMap((row) => row.hashes);
+  const quota = await desk.quota.of(tx.organizationId);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
   const fields = await SensitiveFields.of(ctx, desk, settings);
   for (const input of inputs) {
@@ -103,6 +104,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
 
   if (!isDryRun) {
     const created = plan.created();
+    quota.take(created.length);
     for (const { row } of created) {
       // a lead that the look took for a duplicate: looked at again, it gets its turn
       if (settings.pools.length > 0 && !routed.has(row.id)) throw importOvertaken();

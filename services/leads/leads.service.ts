@@ -14,6 +14,7 @@ import { rollbackImport } from "./leads.rollback.ts";
 import { leadsPersonalDataHandlers } from "./personal-data.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
+import { getUsage, LeadQuota } from "./quota.ts";
 import * as reminders from "./reminders.actions.ts";
 import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
@@ -27,10 +28,12 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     settings: new SettingsCache(database),
     users: new ActiveUsers(),
     keys: runtime.organizationKeys,
+    quota: new LeadQuota(database, runtime.organizations),
   };
   const handlers: HandlersOf<typeof leadsContract> = {
     create: (ctx) => capture.create(ctx, desk),
     bulkCreate: (ctx) => capture.bulkCreate(ctx, desk),
+    getUsage,
     list: (ctx) => leads.list(ctx, desk),
     get: (ctx) => leads.get(ctx, desk),
     update: (ctx) => leads.update(ctx, desk),

@@ -28,3 +28,11 @@ export function queueOfTask(contracts: readonly Contract[]): Map<string, QueueNa
   );
   return new Map([...all].flatMap(([queue, tasks]) => tasks.map((task) => [task, queue] as const)));
 }
+
+/** The jobs that run also while their organization is suspended. */
+export const tasksWhileSuspended = (contracts: readonly Contract[]): ReadonlySet<string> =>
+  new Set(
+    contracts.flatMap(({ name, jobs }) =>
+      Object.entries(jobs).flatMap(([job, { whileSuspended }]) => (whileSuspended ? [`${name}.${job}`] : [])),
+    ),
+  );

@@ -3,20 +3,25 @@ import { systemRole } from "../../mixins/actor.ts";
 import type { StoredJob } from "../../mixins/jobs/job-spec.ts";
 import { WorkerPools } from "../../mixins/jobs/worker-pools.ts";
 import type { Meta } from "../../mixins/meta.ts";
+import { organizationChanged } from "../../mixins/organizations.ts";
 import type { Poller } from "../../mixins/poller.ts";
 import type { Runtime } from "../../mixins/service.ts";
-import { hostedTasks } from "./worker.rules.ts";
+import { hostedTasks, tasksWhileSuspended } from "./worker.rules.ts";
 import { depthPollers } from "./queue-depth.ts";
 
 /** Runs the jobs and listeners of the services in this process. Any number of nodes may. */
 export default function workerService(runtime: Runtime): ServiceSchema {
   let pools: WorkerPools | undefined;
   let pollers: Poller[] = [];
+  const tireless = tasksWhileSuspended(runtime.contracts);
   return {
     name: "worker",
     created(this: Service) {
       // jobs in hand end while the services they call still answer
       this.broker.middlewares.add({ stopping: async () => pools?.stop() });
+    },
+    events: {
+      [organizationChanged]: () => runtime.organizations.hear(),
     },
     started(this: Service) {
       const { broker, logger } = this;
@@ -25,6 +30,10 @@ export default function workerService(runtime: Runtime): ServiceSchema {
       const running = new WorkerPools(runtime.database, hostedTasks(runtime.contracts, hosted), {
         nodeId: broker.nodeID,
         onError,
+        isPaused: async (task, { organizationId }) =>
+          organizationId !== null
+          && !tireless.has(task)
+          && (await runtime.organizations.of(organizationId)).isSuspended,
         run: async (task, job) => {
           await broker.call(task, job.payload, { meta: metaOf(job) });
         },

@@ -35,7 +35,7 @@ export type Answer =
   | { ok: true; head?: number; gap?: true; users?: { userId: string; status: Status }[] }
   | { ok: false; code: string; message: string };
 
-export type EndReason = "revoked" | "expired";
+export type EndReason = "revoked" | "expired" | "suspended";
 /** What the server sends through `emit`; `event` and `presence` go out encoded, once for all who get them. */
 export interface ServerMessages {
   /** Events after `since` and before `oldest` are no longer kept. */

@@ -161,6 +161,12 @@ export class Realtime {
     );
   }
 
+  /** Ends the sockets of an organization. */
+  onOrganizationSuspended(organizationId: string): void {
+    for (const connection of this.#connections)
+      if (connection.claims.organizationId === organizationId) connection.end("suspended");
+  }
+
   /** Lets go of every client, which then reconnects elsewhere by itself. The HTTP server stays open. */
   async close(): Promise<void> {
     this.#isClosing = true;

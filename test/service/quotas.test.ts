@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { plans } from "../../mixins/plans.ts";
+import { inspect } from "../support/database.ts";
+import { metaOf, newEmail, password } from "../support/identity.ts";
+import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import type { SignedIn } from "../../services/identity/identity.contract.ts";
+
+let node: TestNode;
+let admin: SignedIn;
+beforeAll(async () => {
+  node = await startTestNode({ SERVICES: "identity,leads,imports,events,service:gateway" });
+});
+afterAll(() => node.stop());
+beforeEach(async () => {
+  admin = await node.call("identity.register", {
+    organizationName: "Acme",
+    name: "Asha",
+    email: newEmail(),
+    password,
+  });
+});
+
+const id = () => admin.organization.id;
+const setPlan = (plan: keyof typeof plans) =>
+  node.call("identity.setPlan", { organizationId: id(), plan }, { role: "system" });
+const usage = () => node.call("identity.getUsage", {}, metaOf(admin));
+const createUser = () =>
+  node.call(
+    "identity.createUser",
+    { name: "Ravi", email: newEmail(), role: "viewer", password },
+    metaOf(admin),
+  );
+const createLead = () => node.call("leads.create", { firstName: "L" }, metaOf(admin));
+const get = (path: string) =>
+  fetch(`${originOf(node)}/api/v1${path}`, { headers: { authorization: `Bearer ${admin.accessToken}` } });
+const full = (resource: string, limit: number) =>
+  expect.objectContaining({ code: 403, type: "QUOTA_EXCEEDED", data: { resource, limit } });
+
+describe("users", () => {
+  test("are no more than the plan allows, however many come at once", async () => {
+    await setPlan("starter");
+    const outcomes = await Promise.allSettled(Array.from({ length: 14 }, createUser));
+    const made = outcomes.filter(({ status }) => status === "fulfilled");
+    expect(made).toHaveLength(plans.starter.users - 1);
+    for (const outcome of outcomes)
+      if (outcome.status === "rejected") expect(outcome.reason).toEqual(full("users", plans.starter.users));
+    expect((await usage()).users).toEqual({ used: 10, limit: 10 });
+    const [first] = made as PromiseFulfilledResult<Awaited<ReturnType<typeof createUser>>>[];
+    const setActive = (isActive: boolean) =>
+      node.call("identity.updateUser", { id: first?.value.id ?? "", isActive }, metaOf(admin));
+    await setActive(false);
+    await createUser();
+    await expect(setActive(true)).rejects.toEqual(full("users", 10));
+    await setPlan("enterprise");
+    await setActive(true);
+  });
+});
+
+describe("leads", () => {
+  test("may not be made when the plan is over, by one, in a batch or by external id; what is there may change", async () => {
+    const lead = await createLead();
+    await node.call("leads.upsert", { externalId: "a", firstName: "A" }, metaOf(admin));
+    await setPlan("expired");
+    await eventually(async () => (await node.runtime.organizations.of(id())).plan === "expired");
+    const refused = full("leads", 0);
+    await expect(createLead()).rejects.toEqual(refused);
+    const batch = node.call("leads.bulkCreate", { items: [{ firstName: "B" }] }, metaOf(admin));
+    await expect(batch).rejects.toEqual(refused);
+    const upsert = (externalId: string) =>
+      node.call("leads.upsert", { externalId, firstName: "U" }, metaOf(admin));
+    await expect(upsert("b")).rejects.toEqual(refused);
+    expect(await upsert("a")).toMatchObject({ firstName: "U" });
+    await node.call("leads.update", { id: lead.id, firstName: "C" }, metaOf(admin));
+    await node.call("leads.remove", { id: lead.id }, metaOf(admin));
+    await expect(node.call("leads.restore", { id: lead.id }, metaOf(admin))).rejects.toEqual(refused);
+    expect((await usage()).leads).toEqual({ used: 1, limit: 0 });
+  });
+});
+
+describe("requests", () => {
+  test("of a day are counted, told and refused beyond the plan, with when to come back", async () => {
+    for (let index = 0; index < 5; index++) expect((await get("/auth/me")).status).toBe(200);
+    await eventually(async () => (await usage()).apiCallsPerDay.used === 5);
+    await setPlan("expired");
+    await inspect(
+      node.databases[0] ?? "",
+      "UPDATE control.api_usage SET calls = $2 WHERE organization_id = $1",
+      [id(), plans.expired.apiCallsPerDay],
+    );
+    const refused = await eventually(async () => {
+      const response = await get("/auth/me");
+      return response.status === 429 && response;
+    });
+    expect(await refused.json()).toMatchObject({
+      code: "QUOTA_EXCEEDED",
+      detail: expect.stringContaining("20000"),
+    });
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(60);
+  });
+
+  test("of a minute are as many as the plan says", async () => {
+    const quotaOf = async () => (await get("/auth/me")).headers.get("ratelimit-policy");
+    const most = node.runtime.env.RATE_LIMIT_PER_MINUTE_ORGANIZATION;
+    expect(await quotaOf()).toContain(`"organization";q=${most};`);
+    await setPlan("growth");
+    await eventually(async () => (await quotaOf())?.includes(`q=${most * plans.growth.rateFactor};`));
+  });
+});
+
+test("a plan that is not in the table is refused, and only the platform sets plans", async () => {
+  await expect(setPlan("gold" as never)).rejects.toMatchObject({ code: 422 });
+  const own = node.call("identity.setPlan", { organizationId: id(), plan: "enterprise" }, metaOf(admin));
+  await expect(own).rejects.toMatchObject({ code: 403 });
+});
