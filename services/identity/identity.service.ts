@@ -63,9 +63,10 @@ export default (runtime: Runtime) => {
         await resealSeeds(runtime);
       },
     },
-    started(this: Service) {
-      return issuer.start((error) => this.logger.warn(`signing keys: ${error.message}`));
+    created(this: Service) {
+      issuer.onError = (error) => this.logger.warn(`signing keys: ${error.message}`);
     },
+    started: () => issuer.start(),
     stopped() {
       issuer.stop();
       return Promise.resolve();

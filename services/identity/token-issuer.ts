@@ -10,15 +10,19 @@ export class TokenIssuer {
   readonly #runtime: Runtime;
   #current: { kid: string; key: CryptoKey } | undefined;
   #reload: NodeJS.Timeout | undefined;
+  /** Hears of each look for a successor that failed. */
+  onError: (error: Error) => void = () => undefined;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
   }
 
   /** Loads the signing key, and from then on its successors. @throws Error when MASTER_KEY does not open it */
-  async start(onError: (error: Error) => void): Promise<void> {
+  async start(): Promise<void> {
     await this.load();
-    this.#reload ??= setInterval(() => void this.load().catch(onError), reloadMs).unref();
+    this.#reload ??= setInterval(() => {
+      this.load().catch((error: unknown) => this.onError(error as Error));
+    }, reloadMs).unref();
   }
 
   stop(): void {

@@ -51,7 +51,8 @@ const writableColumns = async (table: string): Promise<string> => {
   );
   return found.map(({ name }) => name).join(", ");
 };
-const isAppendOnly = (table: string): boolean => table === "control.audit_log";
+const isAppendOnly = (table: string): boolean =>
+  ["control.audit_log", "control.erasure_receipts"].includes(table);
 /** What PostgreSQL says to what the app may not do. */
 const refusal = /row-level security|permission denied/;
 

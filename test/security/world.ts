@@ -96,6 +96,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
       members: [{ userId: rep.userId }],
     }),
   );
+  const customField = await created(theirs.post("/custom-fields", { key: mark, isSensitive: true }));
   const form = new FormData();
   form.set("file", new Blob([`Last Name,Email\n${mark} three,not an address\n`]), `${mark}.csv`);
   const imported = await created(theirs.post("/leads/import", form));
@@ -119,6 +120,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/leads/:id": lead.id as string,
     "/leads/by-external-id/:externalId": mark,
     "/leads/:id/reminders/:reminderId": reminder.id as string,
+    "/custom-fields/:id": customField.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,
     "/roles/:role": role.id as string,
