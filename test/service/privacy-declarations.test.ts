@@ -19,6 +19,8 @@ const withoutPersons: Record<string, string> = {
   received_ids: "ids of messages",
   retention_settings: "settings",
   scoring_rules: "settings",
+  "control.api_usage": "counts",
+  "control.erasure_receipts": "counts, and the id of a user who is erased",
   "control.organization_keys": "wrapped keys",
   "control.organizations": "names and domains of companies",
 };
