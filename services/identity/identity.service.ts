@@ -73,12 +73,12 @@ export default (runtime: Runtime) => {
     created(this: Service) {
       issuer.onError = (error) => this.logger.warn(`signing keys: ${error.message}`);
     },
-    personalData: identityPersonalDataHandlers(runtime.database),
     started: () => issuer.start(),
     stopped() {
       issuer.stop();
       return Promise.resolve();
     },
+    personalData: identityPersonalDataHandlers(runtime.database),
   });
 };
 

@@ -77,6 +77,7 @@ async function eraseLeads({
   const rows = locked.filter((row) => row.deleted_at === null || marksOf(row).length > 0 || hasName(row));
   anonymise(tx, rows);
   tx.defer({ text: "DELETE FROM lead_reminders WHERE lead_id = ANY ($1)", values: [ids] });
+  tx.defer({ text: "DELETE FROM lead_sensitive_fields WHERE lead_id = ANY ($1)", values: [ids] });
   // an import that is turned back leaves these leads as they are
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   return { count: rows.length, kept: 0, next: ids.length === atOnce ? (ids.at(-1) ?? null) : null };

@@ -20,6 +20,8 @@ const withoutPersons: Record<string, string> = {
   retention_settings: "settings",
   scoring_rules: "settings",
   teams: "names, and ids of users",
+  "control.api_usage": "counts",
+  "control.erasure_receipts": "counts, and the id of a user who is erased",
   "control.organization_keys": "wrapped keys",
   "control.organizations": "names and domains of companies",
   "control.roles": "names and permissions",
