@@ -151,9 +151,8 @@ export default (runtime: Runtime): ServiceSchema => {
         await rateLimit.takeMember(userId, organizationId, response, standing.limits.rateFactor);
         apiUsage.take(organizationId, standing);
       };
-      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, logger });
       const cookie = new BrowserCookie(env.API_URL);
-      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, cookie, logger });
+      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, cookie, logger });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
       addRoute(docsRoute(runtime.version));

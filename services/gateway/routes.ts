@@ -111,9 +111,6 @@ function bodyOf(
   if (unknown !== undefined) throw badRequest("UNKNOWN_PARAMETER", `There is no query parameter ${unknown}.`);
   const type = request.headers["content-type"];
   if (!hasBody(request)) return {};
-  const hasBody =
-    request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
-  if (!hasBody) return {};
   if (route.spec.isForm && type !== undefined && formType.test(type)) return { ...(body as object) };
   if (type === undefined || !/^application\/([\w.-]+\+)?json\b/i.test(type))
     throw appError(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json.");
