@@ -9,6 +9,7 @@ import type { SignedIn } from "./identity.contract.ts";
 import { flushUser, getOrganization, noteLogin } from "./identity.repository.ts";
 import { redirectRefused, signInRefused } from "./oauth.errors.ts";
 import { allowedRedirect } from "./oauth.rules.ts";
+import { requireUserRoom } from "./quotas.ts";
 import { findFactor } from "./second-factor.repository.ts";
 import { openSession, type Client } from "./sessions.repository.ts";
 import { signedIn, type SignInParts } from "./sign-in.actions.ts";
@@ -80,6 +81,7 @@ export async function acceptInviteOf(
     values: [email, organizationId, tx.now],
   });
   if (!invite) return null;
+  await requireUserRoom(tx, organizationId);
   const user = tx.em.create(User, { ...invite, organizationId, email, passwordHash: noPassword });
   await flushUser(tx);
   const details = { role: user.role, provider };

@@ -24,9 +24,10 @@ import { codeInvalid, signInRefused, stateInvalid } from "./oauth.errors.ts";
 import type { OidcProviders, Secrets } from "./oauth.providers.ts";
 import { decideFirstSignIn, isEmailTrusted, isSecondFactorDone, type Claims } from "./oauth.rules.ts";
 import { requireSecondFactor } from "./second-factor.actions.ts";
+import { seedKeys } from "./second-factor.repository.ts";
 import type { SignInParts } from "./sign-in.actions.ts";
 import { keepAttempt, takeAttempt, type Attempt } from "./sign-in-attempts.ts";
-import { useCode } from "./sign-in-codes.ts";
+import { ownerOf, useCode } from "./sign-in-codes.ts";
 
 /** What sign-in with OpenID Connect needs beyond its transaction. */
 export interface OauthParts extends SignInParts {
@@ -117,12 +118,18 @@ export async function tradeSignInCode(
 ): Promise<SignedIn> {
   const { tx } = ctx.locals;
   const { code, verifier, browserKey, totp, ip, userAgent } = ctx.params;
+  const { database } = parts.runtime;
+  // before a connection is held: the keys may need another
+  const owner = await database.transaction({ platform: database.control }, (before) => ownerOf(before, code));
+  if (owner === null) throw codeInvalid();
+  const keys = await seedKeys(parts.runtime, owner);
   const used = await useCode(tx, code, { verifier, browserKey });
   if (!used) throw codeInvalid();
   const client = { ip, userAgent };
   const user = await getUser(tx, used.userId);
   if (!user.isActive) throw signInRefused("ACCOUNT_NOT_ACTIVE");
-  if (!used.isSecondFactorDone) await requireSecondFactor(parts.runtime, tx, { user, code: totp, client });
+  if (!used.isSecondFactorDone)
+    await requireSecondFactor(parts.runtime, tx, { user, keys, code: totp, client });
   return beginSession(parts, tx, user, { provider: used.provider, client });
 }
 

@@ -48,6 +48,16 @@ export async function keepCode(
   return token;
 }
 
+/** Organization of the user whose code this is, or null. */
+export async function ownerOf(tx: UnitOfWork, code: string): Promise<string | null> {
+  const [row] = await tx.query<{ organization_id: string }>({
+    name: "owner_of_sign_in_code",
+    text: "SELECT organization_id FROM control.sign_in_codes WHERE hash = $1",
+    values: [linkHash(code)],
+  });
+  return row?.organization_id ?? null;
+}
+
 /** Uses a code up, if `tx` commits; of many who try, one gets it. Answers null when it is not the bearer's. */
 export async function useCode(
   tx: UnitOfWork,

@@ -138,6 +138,20 @@ describe("a sign-in with a provider", () => {
     expect((await auditOf(all, user.userId))[0]).toBe("user.sign_in_failed");
   });
 
+  test("is refused while the organization is suspended", async () => {
+    const { account } = await member();
+    const suspend = (when: string) =>
+      inspect(
+        all.node.databases[0] ?? "",
+        `UPDATE control.organizations SET suspended_at = ${when} WHERE id = $1`,
+        [admin.organizationId],
+      );
+    await suspend("now()");
+    expect(await signIn(account)).toMatchObject({ status: 403, body: { code: "ORGANIZATION_SUSPENDED" } });
+    await suspend("NULL");
+    expect(await signIn(account)).toMatchObject({ status: 200 });
+  });
+
   test("still asks for the second factor, unless a trusted provider did", async () => {
     const { account, user } = await member();
     const codeNow = await enrolTotp(user);
