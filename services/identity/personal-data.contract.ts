@@ -11,6 +11,8 @@ export const identityPersonalData = {
       "control.api_keys",
       "control.totp_factors",
       "control.recovery_codes",
+      "control.identities",
+      "control.sign_in_codes",
       "control.password_resets",
     ],
   }),

@@ -34,7 +34,10 @@ export const identityPersonalDataHandlers = (
               'created_at', s.created_at, 'last_used_at', s.last_used_at)
               FROM control.sessions s WHERE s.user_id = u.id ORDER BY s.created_at LIMIT 100) AS sessions,
             ARRAY(SELECT json_build_object('id', k.id, 'name', k.name, 'created_at', k.created_at)
-              FROM control.api_keys k WHERE k.user_id = u.id ORDER BY k.created_at LIMIT 100) AS api_keys
+              FROM control.api_keys k WHERE k.user_id = u.id ORDER BY k.created_at LIMIT 100) AS api_keys,
+            ARRAY(SELECT json_build_object('provider', i.provider, 'subject', i.subject, 'email', i.email,
+              'created_at', i.created_at)
+              FROM control.identities i WHERE i.user_id = u.id ORDER BY i.created_at LIMIT 100) AS identities
           FROM control.users u WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
           ORDER BY id LIMIT ${atOnce}`,
         values: [person && subjectIds(person, "user"), after],
@@ -44,7 +47,10 @@ export const identityPersonalDataHandlers = (
     async erase({ locals: { tx }, params: { person } }) {
       const users = await lockUsers(tx, person);
       const leaving = users.filter(({ is_active: isActive }) => !isActive).map(({ id }) => id);
-      const tables = ["sessions", "api_keys", "totp_factors", "recovery_codes", "password_resets"];
+      const tables = [
+        ...["sessions", "api_keys", "totp_factors", "recovery_codes", "password_resets"],
+        ...["identities", "sign_in_codes"],
+      ];
       for (const table of tables)
         tx.defer({ text: `DELETE FROM control.${table} WHERE user_id = ANY ($1)`, values: [leaving] });
       tx.defer({

@@ -41,7 +41,6 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const { actor, tx } = ctx.locals;
   const { importId, onDuplicate, isDryRun, rows } = ctx.params;
   const settings = await desk.settings.of(tx.organizationId);
-  const quota = await desk.quota.of(tx.organizationId);
   const cipher = await desk.keys.of(tx.organizationId);
   const judged = rows
     .map(judgeRow)

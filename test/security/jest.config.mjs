@@ -5,9 +5,19 @@ const rootDir = resolve(import.meta.dirname, "../..");
 
 /** Files of the other folders that are about security, by the beginning of their names. */
 const themes = [
-  ...["access-token", "api-keys", "audit", "bad-requests", "identity", "invites", "mailed-links"],
+  ...["access-token", "api-keys", "audit", "bad-requests", "browser", "identity", "invites", "mailed-links"],
   ...["organization-cipher", "organization-keys", "outbound", "received-ids", "routes", "row-level-security"],
   ...["access-nodes", "credentials", "custom-roles", "mass-assignment", "visibility"],
+  ...[
+    "key-rotation",
+    "oauth",
+    "organization-life",
+    "privacy",
+    "quotas",
+    "saml",
+    "sensitive-fields",
+    "shards",
+  ],
   ...["second-factor", "sign-in-throttle", "signed-request", "upload-guard", "imports-upload"],
 ];
 

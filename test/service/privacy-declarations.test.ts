@@ -22,10 +22,13 @@ const withoutPersons: Record<string, string> = {
   teams: "names, and ids of users",
   "control.api_usage": "counts",
   "control.erasure_receipts": "counts, and the id of a user who is erased",
+  "control.federation_settings": "settings",
   "control.organization_keys": "wrapped keys",
   "control.organizations": "names and domains of companies",
   "control.roles": "names and permissions",
   "control.organization_shards": "places",
+  "control.saml_assertions": "hashes, until the assertions end",
+  "control.sign_in_attempts": "hashes and sealed secrets, for ten minutes",
 };
 /** Tables without an organization. */
 const ofThePlatform: Record<string, string> = {
