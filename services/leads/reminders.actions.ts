@@ -73,8 +73,9 @@ export async function findDueReminders(
   for (const platform of database.shards)
     await database.transaction({ platform }, async (tx) => {
       const due = await tx.query<{ organization_id: string }>({
-        text: `SELECT DISTINCT organization_id FROM lead_reminders
-          WHERE reminded_at IS NULL AND remind_at <= now() LIMIT 1000`,
+        // in any order: those that are suspended stay due, and must not stand before the others for ever
+        text: `SELECT organization_id FROM (SELECT DISTINCT organization_id FROM lead_reminders
+            WHERE reminded_at IS NULL AND remind_at <= now()) AS due ORDER BY random() LIMIT 1000`,
       });
       for (const { organization_id: organizationId } of due)
         enqueue(tx, "leads.giveReminders", {}, { key: "due", organizationId });

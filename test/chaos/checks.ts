@@ -161,9 +161,11 @@ export async function check(
     [since],
   );
   verdict.rerun = rerun?.count ?? 0;
+  // without an error, a newer job of its key replaced it while it ran, and then its worker was gone
   const dead = await cluster.query<{ job: string }>(
     `SELECT t.identifier || ' ' || j.last_error AS job FROM graphile_worker._private_jobs j
-     JOIN graphile_worker._private_tasks t ON t.id = j.task_id WHERE j.attempts >= j.max_attempts AND j.locked_at IS NULL`,
+     JOIN graphile_worker._private_tasks t ON t.id = j.task_id
+     WHERE j.attempts >= j.max_attempts AND j.locked_at IS NULL AND j.last_error IS NOT NULL`,
   );
   blame(
     "lost",
