@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { Context, ServiceSchema } from "moleculer";
 import { z } from "zod";
 import { actorService, type ActorHandlersOf } from "./actors/actor-service.ts";
@@ -12,7 +13,8 @@ import { personalDataCalls, type PersonalDataVerb } from "./personal-data.ts";
 import type { Database } from "./database/database.ts";
 import type { Idempotency } from "./database/idempotency.ts";
 import { idempotencyUsed } from "./database/sql-errors.ts";
-import { UnitOfWork, type Scope, type Shard } from "./database/unit-of-work.ts";
+import type { Scope } from "./database/scope.ts";
+import { UnitOfWork, type Shard } from "./database/unit-of-work.ts";
 import type { Organizations } from "./organizations.ts";
 import type { OrganizationKeys } from "./encryption/organization-keys.ts";
 import type { Env } from "./env.ts";
@@ -203,8 +205,8 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
 
   return async function run(ctx: CallContext): Promise<unknown> {
     const start = performance.now();
-    // an upload may break while the call is refused, when nobody listens to it yet
-    ctx.stream?.on("error", () => undefined);
+    // Moleculer tells of an upload that broke once, and then ends its stream: who begins to read later would see a whole one
+    ctx.stream?.on("error", (error: Error) => void (ctx.stream as Readable).destroy(error));
     try {
       const { organizationId = "" } = ctx.meta;
       const idempotency = keptIdempotency(ctx.meta, runtime);

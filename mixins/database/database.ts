@@ -8,7 +8,8 @@ import { isoTimestamp, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
 import { within } from "../within.ts";
-import { UnitOfWork, runAlone, type Scope, type Shard } from "./unit-of-work.ts";
+import type { Scope } from "./scope.ts";
+import { UnitOfWork, runAlone, type Shard } from "./unit-of-work.ts";
 
 // object ids of types, the same in every PostgreSQL
 const timestamptz = 1184;

@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { appError, sqlState, violatedConstraint } from "../errors.ts";
+import { sqlState, violatedConstraint } from "../errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
@@ -11,8 +11,9 @@ import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from ".
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
 import { roundTrip } from "./round-trip.ts";
+import { begin, enter, type Scope } from "./scope.ts";
 import { isRefusedAtGate, translate } from "./sql-errors.ts";
-import { isUuid, withRows, type RowsStatement, type Statement } from "./statement.ts";
+import { withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
@@ -30,13 +31,6 @@ export interface Shard {
   /** Where an organization is to be sought that was not let in here; see Homes.find. */
   findHome: (organizationId: string, since: number) => Promise<Shard>;
 }
-
-/**
- * Under whose eyes a transaction runs: one organization's (row-level security), or the platform's. `home` is `control`
- * where an organization's transaction is about control tables: they stay where they are when it moves.
- */
-export type Scope =
-  { organizationId: string; home?: "control"; readOnly?: boolean } | { platform: true; readOnly?: boolean };
 
 /** A change of state, as it is written to `events`. */
 export interface RecordedEvent {
@@ -64,27 +58,6 @@ const insertEvents = {
   FROM json_to_recordset($1) AS e (id uuid, type text, entity_kind text, entity_id uuid, entity_version integer,
     actor_id uuid, audience uuid[], data jsonb)`,
 };
-
-const begin: Statement = { name: "begin", text: "BEGIN" };
-
-/** The statement that puts a transaction under its scope; it must come first in it. */
-function enter(scope: Scope): Statement {
-  const mode = scope.readOnly ? "set_config('transaction_read_only', 'on', true), " : "";
-  const purpose = scope.readOnly ? "_to_read" : "";
-  if ("platform" in scope) {
-    // the lock whoever closes a gate waits for, see entities/migrations/moves.ts
-    const lock = scope.readOnly ? "" : ", pg_advisory_xact_lock_shared(7236003)";
-    const text = `SELECT ${mode}set_config('role', 'sangam_platform', true)${lock}`;
-    return { name: `enter_platform${purpose}`, text };
-  }
-  if (!isUuid(scope.organizationId)) throw appError(401, "UNAUTHENTICATED", "No organization.");
-  const gate = scope.home === "control" ? "" : `, moves.enter($1::uuid, ${!scope.readOnly})`;
-  return {
-    name: `enter_${scope.home ?? "organization"}${purpose}`,
-    text: `SELECT ${mode}set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true)${gate}`,
-    values: [scope.organizationId],
-  };
-}
 
 /**
  * One transaction on one connection, under row-level security. Statements are pipelined: BEGIN travels

@@ -1,5 +1,6 @@
 import type { Database } from "../../mixins/database/database.ts";
-import { UnitOfWork, type Scope, type Shard } from "../../mixins/database/unit-of-work.ts";
+import type { Scope } from "../../mixins/database/scope.ts";
+import { UnitOfWork, type Shard } from "../../mixins/database/unit-of-work.ts";
 import { sqlState } from "../../mixins/errors.ts";
 import { enqueue, type JobCtx } from "../contracts.ts";
 

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { startNode, type Node } from "../../services/node.ts";
@@ -65,4 +65,16 @@ test("an upload that breaks off on the way leaves nothing, and both nodes stay u
   const meta = buildMeta();
   const { id } = await upload(leadsNode, meta, "Email\nstill@example.com\n");
   expect(await ended(leadsNode, meta, id)).toMatchObject({ created: 1 });
+});
+
+test("an upload that broke off before anybody read it is not taken for a whole one", async () => {
+  const stream = new PassThrough();
+  stream.write("Email\nfirst@example.com\n");
+  const answering = upload(leadsNode, buildMeta(), stream);
+  // as Moleculer ends a stream whose sender was lost
+  setImmediate(() => {
+    stream.emit("error", new Error("the browser was closed"));
+    stream.end();
+  });
+  await expect(answering).rejects.toMatchObject({ type: "UPLOAD_BROKE_OFF" });
 });

@@ -73,7 +73,7 @@ test("a table called free of persons has no column that is named like one", asyn
   const columns = await inspect<{ name: string }>(
     url,
     `SELECT a.attrelid::regclass::text || '.' || a.attname AS name FROM pg_attribute a
-     WHERE a.attrelid = ANY ($1::text[]::regclass[]) AND NOT a.attisdropped
+     WHERE a.attrelid = ANY ($1::text[]::regclass[]) AND NOT a.attisdropped AND a.atttypid <> 'boolean'::regtype
        AND a.attname ~ '(email|phone|first_name|last_name|^ip$|user_agent|recipient|note)'`,
     [Object.keys(withoutPersons)],
   );
