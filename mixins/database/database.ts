@@ -4,7 +4,7 @@ import { allEntities } from "../../entities/all.ts";
 import { FairShare } from "../jobs/fair-share.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Homes } from "./homes.ts";
-import { isoTimestamp, textArray } from "./statement.ts";
+import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
 import { within } from "../within.ts";
@@ -14,6 +14,7 @@ import { UnitOfWork, runAlone, type Shard } from "./unit-of-work.ts";
 // object ids of types, the same in every PostgreSQL
 const timestamptz = 1184;
 const textList = 1009;
+const jsonb = 3802;
 
 /** What one database said, or why it said nothing. */
 export type ShardAnswer<T> = { shard: string; answer: T } | { shard: string; error: string };
@@ -137,6 +138,7 @@ function openShard(
 ): Shard {
   const types = new pg.TypeOverrides();
   types.setTypeParser(timestamptz, isoTimestamp);
+  types.setTypeParser(jsonb, jsonValue);
   const parseList = types.getTypeParser(textList, "text") as unknown as (text: string) => unknown;
   types.setTypeParser(textList, (text: string) => textArray(text, parseList));
   const pool = openPool(url, { size: options.poolSize, types, onError: options.onError });

@@ -35,6 +35,10 @@ export function isoTimestamp(text: string): string {
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
 }
 
+/** The value of a jsonb; most are empty, which costs no parser. */
+export const jsonValue = (text: string): unknown =>
+  text === "{}" ? {} : text === "[]" ? [] : (JSON.parse(text) as unknown);
+
 /**
  * PostgreSQL's text of a text[] as a list. The common case, no element quoted and none NULL, is a split; `parse`
  * does the rest.
