@@ -71,7 +71,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   return createService(leadsContract, handlers, runtime, {
     actors: { router },
     jobs,
-    personalData: leadsPersonalDataHandlers,
+    personalData: leadsPersonalDataHandlers(desk),
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

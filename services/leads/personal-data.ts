@@ -8,6 +8,7 @@ import {
 } from "../../mixins/personal-data.ts";
 import { entomb } from "../../mixins/tombstones.ts";
 import { record, type PersonalDataHandlersOf } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";
 import type { leadsContract } from "./leads.contract.ts";
 import { leadEvent } from "./leads.events.ts";
@@ -15,6 +16,7 @@ import { lockLeads, updateLeads } from "./leads.repository.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { keysOfMarks, marksOf, personOf } from "./personal-data.person.ts";
 import { contactData, dealData } from "./personal-data.sales.ts";
+import { openSensitive } from "./sensitive-fields.ts";
 
 const atOnce = 200;
 const eventsAtOnce = 1_000;
@@ -24,7 +26,9 @@ const isSomebody = `(num_nonnulls(external_id, first_name, last_name, email, pho
   OR tags <> '{}' OR custom_fields <> '{}' OR consent <> '{}')`;
 
 /** Finds, exports, erases and forgets what leads hold of persons. */
-export const leadsPersonalDataHandlers: PersonalDataHandlersOf<typeof leadsContract> = {
+export const leadsPersonalDataHandlers = ({
+  keys,
+}: Pick<Desk, "keys">): PersonalDataHandlersOf<typeof leadsContract> => ({
   leads: {
     async find({ locals: { tx }, params: { person } }) {
       const { emails, phones } = keysOfMarks(person);
@@ -45,6 +49,7 @@ export const leadsPersonalDataHandlers: PersonalDataHandlersOf<typeof leadsContr
       };
     },
     async export({ locals: { tx }, params: { person, after } }) {
+      const cipher = await keys.of(tx.organizationId); // before a connection is held
       const rows = await tx.query<{ id: string }>({
         text: `SELECT ${leadColumns.join(", ")}, (SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at,
               'note', r.note, 'reminded_at', r.reminded_at, 'user_id', r.user_id) ORDER BY r.remind_at), '[]')
@@ -53,14 +58,17 @@ export const leadsPersonalDataHandlers: PersonalDataHandlersOf<typeof leadsContr
           ORDER BY id LIMIT ${atOnce}`,
         values: [person && subjectIds(person, "lead"), after],
       });
-      return exportPage(rows, atOnce, ({ id }) => id);
+      const ids = rows.map(({ id }) => id);
+      const sensitive = await openSensitive(tx, cipher, ids);
+      const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
+      return exportPage(whole, atOnce, ({ id }) => id);
     },
     erase: eraseLeads,
     expire: expireLeads,
   },
   contacts: contactData,
   deals: dealData,
-};
+});
 
 async function eraseLeads({
   locals: { tx },

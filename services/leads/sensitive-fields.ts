@@ -224,3 +224,22 @@ function isOfType(value: string | number | boolean, type: SensitiveField["type"]
   if (type === "date") return typeof value === "string" && !Number.isNaN(Date.parse(value));
   return typeof value === (type === "text" ? "string" : type);
 }
+
+/** All sensitive values of these leads, by lead and key, for an archive of what is held of a person. */
+export async function openSensitive(
+  tx: UnitOfWork,
+  cipher: OrganizationCipher,
+  leadIds: readonly string[],
+): Promise<ReadonlyMap<string, Record<string, unknown>>> {
+  const rows = await tx.query<{ lead_id: string; key: string; sealed: Buffer }>({
+    text: `SELECT lead_id, key, sealed FROM ${table} WHERE lead_id = ANY ($1)`,
+    values: [leadIds],
+  });
+  const values = new Map<string, Record<string, unknown>>();
+  for (const { lead_id: row, key, sealed } of rows) {
+    const ofLead = values.get(row) ?? {};
+    ofLead[key] = JSON.parse(cipher.open({ table, column: key, row }, sealed)) as unknown;
+    values.set(row, ofLead);
+  }
+  return values;
+}

@@ -67,7 +67,12 @@ describe("the export of a person", () => {
     meta = organization.as("admin");
     url = shardUrl(node, organization.id);
     const asha = { email: "asha@example.org", firstName: "Asha", lastName: "Rao", phone: "+919812345671" };
-    const { id } = await node.call("leads.create", asha, { ...meta });
+    await node.call("leads.createCustomField", { key: "passport", isSensitive: true }, { ...meta });
+    const { id } = await node.call(
+      "leads.create",
+      { ...asha, customFields: { passport: "K1234567" } },
+      { ...meta },
+    );
     await node.call("leads.convert", { id }, { ...meta });
     await addLeads(meta, 3);
     request = await completed(
@@ -80,7 +85,9 @@ describe("the export of a person", () => {
   });
 
   test("holds a JSON file for each kind, with the person's records and nobody else's", () => {
-    expect(JSON.parse(files["leads.leads.json"] ?? "")).toMatchObject([{ email: "asha@example.org" }]);
+    expect(JSON.parse(files["leads.leads.json"] ?? "")).toMatchObject([
+      { email: "asha@example.org", sensitive_fields: { passport: "K1234567" } },
+    ]);
     expect(JSON.parse(files["leads.contacts.json"] ?? "")).toMatchObject([{ first_name: "Asha" }]);
     expect(files["events.events.json"]).toContain("lead.converted");
     expect(Object.values(files).join("")).not.toContain("lead1@example.org");
