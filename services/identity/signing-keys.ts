@@ -53,7 +53,8 @@ export async function signingKeyOr(
 ): Promise<SealedSigningKey | undefined> {
   if (fresh) await lockKeys(tx);
   const [current] = await tx.query<{ kid: string; sealed_private_jwk: Buffer }>({
-    text: `SELECT kid, sealed_private_jwk FROM control.signing_keys WHERE signs_from <= now()
+    // not now(): who began earlier and had the lock later would find the other's key to be of the future
+    text: `SELECT kid, sealed_private_jwk FROM control.signing_keys WHERE signs_from <= clock_timestamp()
       ORDER BY signs_from DESC, kid LIMIT 1`,
   });
   if (current) return { kid: current.kid, sealedPrivateJwk: current.sealed_private_jwk };
