@@ -9,6 +9,7 @@ import { migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
 import { within } from "../within.ts";
 import type { Scope } from "./scope.ts";
+import { inTransaction } from "./transaction.ts";
 import { UnitOfWork, runAlone, type Shard } from "./unit-of-work.ts";
 
 // object ids of types, the same in every PostgreSQL
@@ -74,15 +75,7 @@ export class Database {
         : "control" in target
           ? [this.control, { organizationId: target.control, home: "control" }]
           : [this.shardOf(target.organizationId), { organizationId: target.organizationId }];
-    const tx = new UnitOfWork(shard, scope);
-    try {
-      const result = await work(tx);
-      await tx.commit();
-      return result;
-    } catch (error) {
-      await tx.rollback();
-      throw error;
-    }
+    return await inTransaction(shard, scope, work);
   }
 
   /**

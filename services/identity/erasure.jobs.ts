@@ -1,6 +1,7 @@
 import type { Database } from "../../mixins/database/database.ts";
 import type { Scope } from "../../mixins/database/scope.ts";
-import { UnitOfWork, type Shard } from "../../mixins/database/unit-of-work.ts";
+import { inTransaction } from "../../mixins/database/transaction.ts";
+import type { Shard, UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { sqlState } from "../../mixins/errors.ts";
 import { enqueue, type JobCtx } from "../contracts.ts";
 
@@ -128,6 +129,7 @@ async function eraseTable(shard: Shard, organizationId: string, table: TenantTab
   const { name, key, byApp } = table;
   const scope: Scope = byApp ? { organizationId } : { platform: true };
   const eraseSome = () =>
+    // on this very database: rows of an organization that has moved may be left in another than its own
     inTransaction(shard, scope, (tx) =>
       tx.execute({
         text: `DELETE FROM ${name} WHERE organization_id = $1 AND (${key}) IN (
@@ -164,20 +166,3 @@ const count = async (tx: UnitOfWork, organizationId: string, table: string, rows
       WHERE organization_id = $1`,
     values: [organizationId, table, rows],
   }));
-
-/** On this very database: rows of an organization that has moved may be left in another than its own. */
-async function inTransaction<T>(
-  shard: Shard,
-  scope: Scope,
-  work: (tx: UnitOfWork) => Promise<T>,
-): Promise<T> {
-  const tx = new UnitOfWork(shard, scope);
-  try {
-    const result = await work(tx);
-    await tx.commit();
-    return result;
-  } catch (error) {
-    await tx.rollback();
-    throw error;
-  }
-}

@@ -34,6 +34,16 @@ const addLeads = (node: TestNode, meta: Meta) =>
     { ...meta },
   );
 
+/** A node, and an organization of it with the person's leads. */
+async function startWithLeads() {
+  const node = await start();
+  const organization = await makeOrganization(node);
+  const meta = () => organization.as("admin");
+  const url = shardUrl(node, organization.id);
+  await addLeads(node, meta());
+  return { node, organization, meta, url };
+}
+
 test("an erasure whose node stops in the middle goes on on the next, and counts nothing twice", async () => {
   const first = await start();
   const organization = await makeOrganization(first);
@@ -62,11 +72,7 @@ test("an erasure whose node stops in the middle goes on on the next, and counts 
 });
 
 test("steps that are repeated answer what they answered, and a completed erasure is not run again", async () => {
-  const node = await start();
-  const organization = await makeOrganization(node);
-  const meta = () => organization.as("admin");
-  const url = shardUrl(node, organization.id);
-  await addLeads(node, meta());
+  const { node, organization, meta, url } = await startWithLeads();
   // as if the node died each time before it could note its step
   await inspect(
     url,
@@ -89,11 +95,7 @@ test("steps that are repeated answer what they answered, and a completed erasure
 });
 
 test("an export that was cut off begins anew, and has each record once", async () => {
-  const node = await start();
-  const organization = await makeOrganization(node);
-  const meta = () => organization.as("admin");
-  const url = shardUrl(node, organization.id);
-  await addLeads(node, meta());
+  const { node, meta, url } = await startWithLeads();
   await inspect(
     url,
     `CREATE FUNCTION lose_piece() RETURNS trigger LANGUAGE plpgsql AS $$
