@@ -1,8 +1,30 @@
+import { randomInt } from "node:crypto";
 import { createServer, type AddressInfo } from "node:net";
 
-/** A TCP port of the loopback address that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return listenOnce(0, "127.0.0.1");
+/** Below every system's range for outgoing connections, one of which could take the port before its owner listens. */
+const firstPort = 10_000;
+const portsOfProcess = 500;
+const processes = 20;
+
+/** Processes that run side by side look in ranges of their own. */
+const ownFirstPort = firstPort + (process.pid % processes) * portsOfProcess;
+let tried = randomInt(portsOfProcess);
+
+/**
+ * A TCP port of the loopback address that nobody listens on now, from 10,000 to 19,999: 10,000 above it
+ * are no such ports (a Redis Cluster node wants that one too).
+ */
+export async function freePort(): Promise<number> {
+  for (let looked = 0; looked < portsOfProcess; looked += 1) {
+    tried = (tried + 1) % portsOfProcess;
+    const port = ownFirstPort + tried;
+    try {
+      return await listenOnce(port, "127.0.0.1");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    }
+  }
+  throw new Error(`No port from ${ownFirstPort} to ${ownFirstPort + portsOfProcess - 1} is free.`);
 }
 
 /**

@@ -6,7 +6,8 @@ import { parseArgs } from "node:util";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import { Organization } from "./organization.ts";
-import { freePort, residentMiB, start, stopAll, untilReady } from "./processes.ts";
+import { freePort } from "../../mixins/ports.ts";
+import { residentMiB, start, stopAll, untilReady } from "./processes.ts";
 
 const usage = `node test/bench/overload.ts [options]: one process under more load than it can take, with and without load shedding
   --connections <n>  clients that send as fast as they are answered, and ask again at once when refused (default 1000)

@@ -10,16 +10,8 @@ import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.t
 import { migrate } from "../../mixins/database/migrate.ts";
 import { Client } from "../support/client.ts";
 import { startRedis, startRedisCluster } from "../support/redis.ts";
-import {
-  cpuMs,
-  freePort,
-  postgresOf,
-  residentMiB,
-  start,
-  stopAll,
-  untilReady,
-  type Child,
-} from "./processes.ts";
+import { freePort } from "../../mixins/ports.ts";
+import { cpuMs, postgresOf, residentMiB, start, stopAll, untilReady, type Child } from "./processes.ts";
 import { median, printVerdicts, type Verdict } from "./report.ts";
 import { machineMs, type Ask, type Told } from "./socket-clients.ts";
 
