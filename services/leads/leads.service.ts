@@ -46,6 +46,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     duplicates: (ctx) => history.duplicates(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
+    getScoringModel: scoring.getScoringModel,
     getScoringRules: scoring.getScoringRules,
     setScoringRules: scoring.setScoringRules,
     listCustomFields: customFields.listCustomFields,

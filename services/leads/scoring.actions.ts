@@ -2,12 +2,13 @@ import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import type { ScoringRule } from "../../entities/leads.ts";
 import { invalid, versionMismatch, type FieldError } from "../../mixins/errors.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { composeLead, normalise } from "./leads.rules.ts";
 import { rescoreAll } from "./rescore.job.ts";
 import { defaultRules } from "./scoring.defaults.ts";
-import { conversionProbability, type ClosedLeads } from "./scoring.rules.ts";
+import { conversionProbability, rocAuc, type ClosedLeads } from "./scoring.rules.ts";
 import { announceSettings } from "./settings.ts";
 
 /** Scores leads without storing them, with the chance that each converts. */
@@ -19,11 +20,7 @@ export async function score(ctx: Ctx<"leads.score">, desk: Desk): Promise<Result
     found.map((problem) => ({ ...problem, path: `leads.${index}.${problem.path}` })),
   );
   if (problems.length > 0) throw invalid(problems);
-  const history = await tx.query<ClosedLeads>({
-    name: "closed_leads_by_score",
-    text: `SELECT score, count(*)::int AS closed, count(*) FILTER (WHERE status = 'converted')::int AS converted
-      FROM leads WHERE status IN ('converted', 'unqualified') AND deleted_at IS NULL GROUP BY score`,
-  });
+  const history = await closedLeads(tx);
   const nobody = { id: "", organizationId: tx.organizationId, now: tx.now.toISOString() };
   return {
     scores: judged.map(({ input }) => {
@@ -37,13 +34,37 @@ export async function score(ctx: Ctx<"leads.score">, desk: Desk): Promise<Result
   };
 }
 
+/** Closed leads of the whole organization, by score. */
+const closedLeads = (tx: UnitOfWork): Promise<ClosedLeads[]> =>
+  tx.query<ClosedLeads>({
+    name: "closed_leads_by_score",
+    text: `SELECT score, count(*)::int AS closed, count(*) FILTER (WHERE status = 'converted')::int AS converted
+      FROM leads WHERE status IN ('converted', 'unqualified') AND deleted_at IS NULL GROUP BY score`,
+  });
+
+/** The rules as a model: each is a feature, and the area under the curve is that of the scores closed leads have. */
+export async function getScoringModel(
+  ctx: Ctx<"leads.getScoringModel">,
+): Promise<Result<"leads.getScoringModel">> {
+  const { tx } = ctx.locals;
+  const [{ rules }, history] = await Promise.all([scoringRules(tx), closedLeads(tx)]);
+  return {
+    trainedAt: null,
+    rows: history.reduce((sum, { closed }) => sum + closed, 0),
+    auc: rocAuc(history),
+    features: rules.map(({ factor, points, detail }) => ({ factor, points, detail })),
+  };
+}
+
 type RulesRow = { rules: ScoringRule[]; version: number };
 
 /** The organization's rules, or the defaults as version 0. */
-export async function getScoringRules(
+export const getScoringRules = (
   ctx: Ctx<"leads.getScoringRules">,
-): Promise<Result<"leads.getScoringRules">> {
-  const [own] = await ctx.locals.tx.query<RulesRow>({ text: "SELECT rules, version FROM scoring_rules" });
+): Promise<Result<"leads.getScoringRules">> => scoringRules(ctx.locals.tx);
+
+async function scoringRules(tx: UnitOfWork): Promise<Result<"leads.getScoringRules">> {
+  const [own] = await tx.query<RulesRow>({ text: "SELECT rules, version FROM scoring_rules" });
   return own ? { ...own, isDefault: false } : { rules: [...defaultRules], version: 0, isDefault: true };
 }
 

@@ -40,6 +40,24 @@ export const scoringActions = {
     permission: "scoring:read",
     rest: "GET /scoring/rules",
   }),
+  getScoringModel: action({
+    summary: "What gives leads their score, and how well it told converted from unqualified leads",
+    params: z.strictObject({}),
+    returns: z.strictObject({
+      /** When the model was learned; null: the rules give the score. */
+      trainedAt: z.string().nullable(),
+      /** Closed leads, converted or unqualified, that `auc` was measured on. */
+      rows: z.number().int(),
+      /**
+       * The chance that a converted lead has a higher score than an unqualified one, ties counting half: 1 tells them
+       * apart, 0.5 is a coin. Null until there are leads of both kinds.
+       */
+      auc: z.number().min(0).max(1).nullable(),
+      features: z.array(scoreReason),
+    }),
+    permission: "scoring:read",
+    rest: "GET /scoring/model",
+  }),
   setScoringRules: action({
     summary: "Replaces the scoring rules; every lead is rescored in the background",
     params: z.strictObject({

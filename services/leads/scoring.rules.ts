@@ -123,3 +123,19 @@ export function conversionProbability(score: number, history: readonly ClosedLea
     }
   return (converted + priorWeight * (score / 100)) / (closed + priorWeight);
 }
+
+/**
+ * Area under the ROC curve: the chance that a converted lead has a higher score than an unqualified one, ties counting
+ * half. Null while there are no leads of both kinds.
+ * @param history one bucket a score
+ */
+export function rocAuc(history: readonly ClosedLeads[]): number | null {
+  let [lost, won, wonAbove] = [0, 0, 0];
+  for (const { closed, converted } of history.toSorted((one, other) => one.score - other.score)) {
+    const lostHere = closed - converted;
+    wonAbove += converted * (lost + lostHere / 2);
+    lost += lostHere;
+    won += converted;
+  }
+  return lost === 0 || won === 0 ? null : wonAbove / (lost * won);
+}

@@ -137,3 +137,25 @@ describe("scoring without storing", () => {
     });
   });
 });
+
+test("the scoring model says how well the rules told converted leads from unqualified ones", async () => {
+  const org = await makeOrganization(node);
+  await setRules(org, 30);
+  const model = () => node.call("leads.getScoringModel", {}, org.as("admin"));
+  const close = async (lead: { email?: string; firstName?: string }, isWon: boolean) => {
+    const { id } = await node.call("leads.create", lead, org.as("admin"));
+    if (isWon) await node.call("leads.convert", { id }, org.as("admin"));
+    else await node.call("leads.update", { id, status: "unqualified" }, org.as("admin"));
+  };
+  await close({ email: "first@m.example" }, true);
+  expect(await model()).toEqual({
+    trainedAt: null,
+    rows: 1,
+    auc: null,
+    features: [{ factor: "email", points: 30, detail: "has one" }],
+  });
+  await close({ firstName: "Nobody" }, false);
+  expect(await model()).toMatchObject({ rows: 2, auc: 1 });
+  await close({ email: "lost@m.example" }, false);
+  expect(await model()).toMatchObject({ rows: 3, auc: 0.75 });
+});

@@ -6,7 +6,7 @@ import { leadsContract } from "../../services/leads/leads.contract.ts";
 import { composeLead } from "../../services/leads/leads.rules.ts";
 import { defaultRules } from "../../services/leads/scoring.defaults.ts";
 import { factsOf } from "../../services/leads/scoring.facts.ts";
-import { conversionProbability, holds, scoreOf } from "../../services/leads/scoring.rules.ts";
+import { conversionProbability, holds, rocAuc, scoreOf } from "../../services/leads/scoring.rules.ts";
 
 const origin = {
   id: "019a0000-0000-7000-8000-000000000001",
@@ -192,5 +192,31 @@ describe("the chance to convert", () => {
   test("stays between 0 and 1", () => {
     expect(conversionProbability(0, [{ score: 0, closed: 9, converted: 0 }])).toBe(0);
     expect(conversionProbability(100, [{ score: 100, closed: 9, converted: 9 }])).toBe(1);
+  });
+});
+
+describe("the area under the curve", () => {
+  test("is the share of pairs, one converted and one not, that the score puts in order", () => {
+    const leads = fc.array(fc.record({ score: fc.integer({ min: 0, max: 5 }), isWon: fc.boolean() }), {
+      maxLength: 40,
+    });
+    fc.assert(
+      fc.property(leads, (closed) => {
+        const won = closed.filter(({ isWon }) => isWon);
+        const lost = closed.filter(({ isWon }) => !isWon);
+        const pairs = won.flatMap((one) =>
+          lost.map((other): number => (one.score > other.score ? 1 : one.score === other.score ? 0.5 : 0)),
+        );
+        const expected =
+          pairs.length === 0 ? null : pairs.reduce((sum, pair) => sum + pair, 0) / pairs.length;
+        const scores = [...new Set(closed.map(({ score }) => score))];
+        const history = scores.map((score) => ({
+          score,
+          closed: closed.filter((lead) => lead.score === score).length,
+          converted: won.filter((lead) => lead.score === score).length,
+        }));
+        expect(rocAuc(history)).toEqual(expected === null ? null : expect.closeTo(expected));
+      }),
+    );
   });
 });
