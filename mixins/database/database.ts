@@ -102,6 +102,24 @@ export class Database {
     );
   }
 
+  /**
+   * Works on every database at once, with the platform's rights. One that fails costs the others nothing.
+   * @throws Error naming each database that failed, after all have ended
+   */
+  async eachShard(work: (target: { platform: Shard }) => Promise<unknown>): Promise<void> {
+    const failures = await Promise.all(
+      this.shards.map((platform) =>
+        work({ platform }).then(
+          () => [],
+          (error: Error) => [new Error(`${platform.name}: ${error.message}`, { cause: error })],
+        ),
+      ),
+    );
+    const [first, ...others] = failures.flat();
+    if (others.length > 0) throw new AggregateError([first, ...others], [first, ...others].join("; "));
+    if (first) throw first;
+  }
+
   /** How full the longest line for connections is: 0 nobody waits, 1 the next is refused. */
   get pressure(): number {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));

@@ -11,7 +11,7 @@ const rowsAtOnce = 1_000;
  * ticks after 3 days and dead jobs after 30.
  */
 export async function cleanUp(database: Database): Promise<void> {
-  await eachShard(database, async (shard) => {
+  await database.eachShard(async (shard) => {
     while ((await database.transaction(shard, (tx) => deleteOldKeys(tx, rowsAtOnce))) === rowsAtOnce);
     while ((await database.transaction(shard, (tx) => forgetReceivedIds(tx, rowsAtOnce))) === rowsAtOnce);
     while (await database.transaction(shard, (tx) => forgetOldAnswers(tx, rowsAtOnce)));
@@ -28,7 +28,7 @@ export async function cleanUp(database: Database): Promise<void> {
 
 /** Makes the partitions of events that will be needed, and drops the months behind retention. */
 export async function tendPartitions(database: Database, retentionDays: number): Promise<void> {
-  await eachShard(database, async (shard) => {
+  await database.eachShard(async (shard) => {
     await database.transaction(shard, (tx) => tx.query({ text: "SELECT ensure_events_partitions()" }));
     await database.transaction(shard, (tx) =>
       tx.query({
@@ -41,7 +41,7 @@ export async function tendPartitions(database: Database, retentionDays: number):
 
 /** Finds what fell through: jobs of workers that never had a lease, listeners whose job is dead or gone. */
 export async function sweep(database: Database): Promise<void> {
-  await eachShard(database, (shard) =>
+  await database.eachShard((shard) =>
     database.transaction(shard, async (tx) => {
       await tx.query({ text: "SELECT free_jobs_of_unknown_workers()" });
       for (const { organization_id: organizationId, listener } of await stranded(tx))
@@ -54,11 +54,3 @@ const stranded = (tx: UnitOfWork) =>
   tx.query<{ organization_id: string; listener: string }>({
     text: "SELECT organization_id, listener FROM stranded_listeners()",
   });
-
-/** One after the other; a shard that fails leaves the rest to the next try. */
-async function eachShard(
-  database: Database,
-  work: (shard: { platform: Database["control"] }) => Promise<void>,
-): Promise<void> {
-  for (const platform of database.shards) await work({ platform });
-}

@@ -137,12 +137,12 @@ const wake = (tx: UnitOfWork, organizationId: string): void =>
   enqueue(tx, "identity.wakeJobs", { organizationId }, { key: organizationId });
 
 /** Lets the jobs of an organization run that waited; again while it is suspended, they only wait on. */
-export async function wakeJobs(ctx: JobCtx<"identity.wakeJobs">, database: Database): Promise<void> {
-  for (const platform of database.shards)
-    await database.transaction({ platform }, (tx) =>
+export const wakeJobs = (ctx: JobCtx<"identity.wakeJobs">, database: Database): Promise<void> =>
+  database.eachShard((shard) =>
+    database.transaction(shard, (tx) =>
       tx.query({
         text: "SELECT wake_jobs($1, $2)",
         values: [ctx.params.organizationId, organizationSuspended],
       }),
-    );
-}
+    ),
+  );

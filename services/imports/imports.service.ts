@@ -28,9 +28,7 @@ export default function importsService(runtime: Runtime): ServiceSchema {
         isStopping: () => broker.stopping,
         logger: broker.getLogger("imports"),
       }),
-    forgetDeadUploads: async () => {
-      for (const shard of database.shards) await database.transaction({ platform: shard }, deleteDeadUploads);
-    },
+    forgetDeadUploads: () => database.eachShard((shard) => database.transaction(shard, deleteDeadUploads)),
   };
   return createService(importsContract, handlers, runtime, {
     jobs,

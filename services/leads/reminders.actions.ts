@@ -70,8 +70,8 @@ export async function findDueReminders(
   _ctx: JobCtx<"leads.findDueReminders">,
   database: Database,
 ): Promise<void> {
-  for (const platform of database.shards)
-    await database.transaction({ platform }, async (tx) => {
+  await database.eachShard((shard) =>
+    database.transaction(shard, async (tx) => {
       const due = await tx.query<{ organization_id: string }>({
         // in any order: those that are suspended stay due, and must not stand before the others for ever
         text: `SELECT organization_id FROM (SELECT DISTINCT organization_id FROM lead_reminders
@@ -79,7 +79,8 @@ export async function findDueReminders(
       });
       for (const { organization_id: organizationId } of due)
         enqueue(tx, "leads.giveReminders", {}, { key: "due", organizationId });
-    });
+    }),
+  );
 }
 
 /**

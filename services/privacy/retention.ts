@@ -108,12 +108,11 @@ export async function setRetention(
   return { days, version };
 }
 
-/** Forgets archives that have expired, and adds the daily job of every organization. */
+/** Adds the daily job of every organization, and forgets archives that have expired. */
 export async function findRetention(
   _ctx: JobCtx<"privacy.findRetention">,
   database: Database,
 ): Promise<void> {
-  for (const platform of database.shards) await database.transaction({ platform }, forgetExpiredArchives);
   for (let after = "00000000-0000-0000-0000-000000000000"; ;) {
     const from = after;
     const ids = await database.transaction({ platform: database.control }, async (tx) => {
@@ -125,9 +124,10 @@ export async function findRetention(
         enqueue(tx, "privacy.retain", { requestId: uuidv7() }, { key: "daily", organizationId: id });
       return rows.map(({ id }) => id);
     });
-    if (ids.length < organizationsAtOnce) return;
+    if (ids.length < organizationsAtOnce) break;
     after = ids.at(-1) ?? after;
   }
+  await database.eachShard((shard) => database.transaction(shard, forgetExpiredArchives));
 }
 
 async function forgetExpiredArchives(tx: UnitOfWork): Promise<void> {

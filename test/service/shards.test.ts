@@ -70,7 +70,7 @@ test("verify finds rows that were left elsewhere", async () => {
   expect(verified.output).toContain("rows are left here");
 });
 
-test("a read of every database names the one that is silent, and answers with the others", async () => {
+test("what is asked or done in every database names the one that is silent, and ends in the others", async () => {
   const urls = [await createDatabase(), await createDatabase()];
   const proxy = await TcpProxy.listen(Number(new URL(urls[1] as string).port));
   const database = await Database.open([urls[0] as string, proxy.through(urls[1] as string)], {
@@ -88,6 +88,16 @@ test("a read of every database names the one that is silent, and answers with th
       { shard: "shard-1", error: "no answer within 300 ms" },
     ]);
     await expect(database.ping()).rejects.toThrow("shard-1: no answer within 1500 ms");
+    proxy.refuse();
+    const worked: string[] = [];
+    const work = database.eachShard((shard) =>
+      database.transaction(shard, async (tx) => {
+        await tx.query({ text: "SELECT 1 AS one" });
+        worked.push(shard.platform.name);
+      }),
+    );
+    await expect(work).rejects.toThrow("shard-1: ");
+    expect(worked).toEqual(["shard-0"]);
   } finally {
     proxy.cut();
     await database.close();
