@@ -61,11 +61,21 @@ export async function eraseOrganization(
   });
 }
 
-/** Closes the way back, opens the receipt and destroys the data key. False when the organization was restored. */
+/**
+ * Closes the way back, opens the receipt and destroys the data key. False when the organization was restored, or while
+ * it is on its way to another database: what is copied behind an erasure would stay.
+ */
 async function begin(tx: UnitOfWork, organizationId: string): Promise<boolean> {
+  // a move that begins holds this row until all can see it
+  await tx.query({
+    text: "SELECT FROM control.organizations WHERE id = $1 FOR UPDATE",
+    values: [organizationId],
+  });
   const [due] = await tx.query<{ deletion_requested_by: string | null }>({
     text: `UPDATE control.organizations SET erasing_at = coalesce(erasing_at, now())
-      WHERE id = $1 AND deletion_due_at <= now() RETURNING deletion_requested_by`,
+      WHERE id = $1 AND deletion_due_at <= now() AND NOT EXISTS (
+        SELECT FROM control.organization_shards WHERE organization_id = $1 AND state <> 'settled')
+      RETURNING deletion_requested_by`,
     values: [organizationId],
   });
   const [receipt] = due

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { abandonMove, type MoveStep } from "../../mixins/database/moves/move.ts";
+import { inspect } from "../support/database.ts";
 import { makeOrganization, type TestOrganization } from "../support/leads.ts";
 import { feedTroubles, move, moveAndDie, rowsByDatabase, storedLeads } from "../support/movers.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";
@@ -84,4 +85,27 @@ test("a move that was left half done can be taken back", async () => {
     "not being moved",
   );
   expect(await leads()).toEqual({ home: 2, elsewhere: 0 });
+});
+
+test("an organization is not erased while it is moved, nor moved while it is erased", async () => {
+  await create("a");
+  await moveAndDie(node, org.id, other(), "pause");
+  await inspect(
+    node.databases[0] as string,
+    "UPDATE control.organizations SET deletion_due_at = now() WHERE id = $1",
+    [org.id],
+  );
+  const erase = () =>
+    node.broker.call("identity.eraseOrganization", { organizationId: org.id }, { meta: { role: "system" } });
+  await erase();
+  expect(await leads()).toEqual({ home: 1, elsewhere: 1 });
+  await abandonMove(node.databases, node.runtime.database.homes, org.id);
+  await inspect(
+    node.databases[0] as string,
+    "UPDATE control.organizations SET erasing_at = now() WHERE id = $1",
+    [org.id],
+  );
+  await expect(move(node, org.id, other())).rejects.toThrow("is being erased");
+  await erase();
+  expect(await leads()).toEqual({ home: 0, elsewhere: 0 });
 });

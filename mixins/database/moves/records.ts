@@ -1,7 +1,10 @@
 import type { Homes, OrganizationHome } from "../homes.ts";
 import type { Place } from "./place.ts";
 
-/** Says in the control database that a move begins; answers its epoch. */
+/**
+ * Says in the control database that a move begins; answers its epoch.
+ * @throws Error when the organization has another home by now, or is being erased
+ */
 export async function announceMove(
   control: Place,
   organizationId: string,
@@ -10,13 +13,16 @@ export async function announceMove(
 ): Promise<string> {
   const [row] = await control.rows<{ epoch: string }>(
     `INSERT INTO control.organization_shards AS o (organization_id, database_index, other_index, state, epoch)
-     VALUES ($1, $2, $3, 'moving', 1)
+     SELECT id, $2::int, $3::int, 'moving', 1 FROM control.organizations WHERE id = $1 AND erasing_at IS NULL FOR SHARE
      ON CONFLICT (organization_id) DO UPDATE SET other_index = excluded.other_index, state = 'moving',
        epoch = o.epoch + 1, changed_at = clock_timestamp()
      WHERE o.database_index = excluded.database_index AND o.state <> 'cleaning' RETURNING epoch`,
     [organizationId, from, to],
   );
-  if (!row) throw new Error("The organization's home has changed meanwhile; try again.");
+  if (!row)
+    throw new Error(
+      "The organization's home has changed meanwhile, or it is being erased; look and try again.",
+    );
   return row.epoch;
 }
 
