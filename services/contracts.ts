@@ -16,6 +16,7 @@ import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";
 import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
+import { analyticsContract } from "./analytics/analytics.contract.ts";
 import { eventsContract } from "./events/events.contract.ts";
 import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
@@ -29,6 +30,7 @@ export const contracts = [
   identityContract,
   leadsContract,
   importsContract,
+  analyticsContract,
   eventsContract,
   jobsContract,
   teamsContract,

@@ -5,8 +5,31 @@
  */
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
-  core: ["identity", "teams", "leads", "imports", "events", "jobs", "privacy", "worker", "mirror", "cron"],
-  worker: ["identity", "teams", "leads", "imports", "events", "jobs", "privacy", "worker", "mirror"],
+  core: [
+    "identity",
+    "teams",
+    "leads",
+    "imports",
+    "analytics",
+    "events",
+    "jobs",
+    "privacy",
+    "worker",
+    "mirror",
+    "cron",
+  ],
+  worker: [
+    "identity",
+    "teams",
+    "leads",
+    "imports",
+    "analytics",
+    "events",
+    "jobs",
+    "privacy",
+    "worker",
+    "mirror",
+  ],
   cron: ["cron"],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
@@ -15,6 +38,7 @@ export const allServices = [
   "teams",
   "leads",
   "imports",
+  "analytics",
   "events",
   "jobs",
   "privacy",

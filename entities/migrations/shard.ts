@@ -1,6 +1,7 @@
 import { Migration } from "@mikro-orm/migrations";
 import { CreateTeams } from "./access.ts";
 import { CreateActors } from "./actors.ts";
+import { CreateAnalytics } from "./analytics.ts";
 import { CommitInGroups } from "./group-commit.ts";
 import { CreateJobs, CreateListeners } from "./jobs.ts";
 import { CreatePrivacy } from "./privacy.ts";
@@ -353,4 +354,5 @@ export const shardMigrations = [
   CreatePrivacy,
   CreateSensitiveFields,
   CreateJobsOfOrganization,
+  CreateAnalytics,
 ];

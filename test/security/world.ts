@@ -1,3 +1,4 @@
+import { refreshFigures } from "../support/analytics.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
@@ -44,6 +45,8 @@ export async function buildWorld(): Promise<World> {
   const { id: ownLeadId } = await created(admin.post("/leads", { lastName: "Ours" }));
   const world = { node, ours, theirs, foreign, ownLeadId: ownLeadId as string };
   await eventually(() => isAtRest(node), 30_000);
+  // so that the clock finds them up to date
+  for (const { organizationId: id } of [admin, theirs]) await refreshFigures(node, { id });
   const tables = await tenantTables(node.databases[0] as string);
   // requests are counted some seconds after they came
   const still = tables.filter((table) => table !== "control.api_usage");

@@ -1,0 +1,59 @@
+import { invalidField } from "../../mixins/errors.ts";
+
+const dayMs = 86_400_000;
+const defaultDays = 30;
+const mostDays = 366;
+
+/** First and last day, YYYY-MM-DD. */
+export interface Period {
+  from: string;
+  to: string;
+}
+
+/**
+ * The period that is asked for.
+ * @param today in the organization's time zone
+ * @throws 422 when it ends before it begins, has more than 366 days, or is not between 1970 and 2999
+ */
+export function periodOf(
+  asked: { from?: string | undefined; to?: string | undefined },
+  today: string,
+): Period {
+  const to = asked.to ?? today;
+  const from = asked.from ?? plusDays(to, 1 - defaultDays);
+  if (from < "1970") throw invalidField("from", "too_early", "must be in 1970 or later");
+  if (to >= "3000") throw invalidField("to", "too_late", "must be before the year 3000");
+  if (from > to) throw invalidField("from", "after_to", `must not be after ${to}, the last day`);
+  if (plusDays(from, mostDays) <= to)
+    throw invalidField("from", "too_long", `must be at most ${mostDays - 1} days before ${to}, the last day`);
+  return { from, to };
+}
+
+/** Each day of the period: its row of `rows`, or what `empty` makes. */
+export function everyDay<Row extends { day: string }>(
+  { from, to }: Period,
+  rows: readonly Row[],
+  empty: (day: string) => Row,
+): Row[] {
+  const known = new Map(rows.map((row) => [row.day, row]));
+  const days: Row[] = [];
+  for (let day = from; day <= to; day = plusDays(day, 1)) days.push(known.get(day) ?? empty(day));
+  return days;
+}
+
+/** 0..1, at most four places; null: of none. */
+export const rateOf = (converted: number, captured: number): number | null =>
+  captured === 0 ? null : Math.round((converted / captured) * 10_000) / 10_000;
+
+/**
+ * An organization's time zone as PostgreSQL names it: that reads offsets with the sign of POSIX, and takes some short
+ * names for other zones than Intl, which the organization's was checked by.
+ */
+export function sqlTimezone(timezone: string): string {
+  if (timezone.includes("/")) return timezone;
+  const { timeZone } = new Intl.DateTimeFormat("en", { timeZone: timezone }).resolvedOptions();
+  return timeZone.replace(/^[+-]/, (sign) => (sign === "+" ? "-" : "+"));
+}
+
+const plusDays = (day: string, days: number): string =>
+  new Date(Date.parse(day) + days * dayMs).toISOString().slice(0, 10);

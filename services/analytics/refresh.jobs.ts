@@ -1,0 +1,47 @@
+import type { Database } from "../../mixins/database/database.ts";
+import { enqueue, type JobCtx } from "../contracts.ts";
+import { sqlTimezone } from "./analytics.rules.ts";
+import { recount, touchedDays } from "./lead-days.repository.ts";
+import { findStale, headOf, lockRefresh, noteRefresh } from "./refreshes.repository.ts";
+
+const organizationsAtOnce = 1_000;
+/** With more events than this, counting everything anew is no more work than finding what they changed. */
+const mostEvents = 20_000;
+
+/** Adds a job for each organization whose figures are behind; of a shard that is silent, the next time. */
+export async function refresh(ctx: JobCtx<"analytics.refresh">, database: Database): Promise<void> {
+  const { tx } = ctx.locals;
+  for (const found of await database.everywhere((shard) => findStale(shard, organizationsAtOnce))) {
+    if ("error" in found) ctx.broker.getLogger("analytics").warn(`${found.shard}: ${found.error}`);
+    else
+      for (const organizationId of found.answer)
+        enqueue(tx, "analytics.refreshOrganization", {}, { key: "refresh", organizationId });
+  }
+}
+
+/**
+ * Counts anew, in one transaction, the days that the events since the last time are about; everything the first time, after
+ * a change of the time zone and when these events are too many or no longer kept. Repeated, it finds nothing to do; of
+ * two at once the second waits.
+ *
+ * An event has its place only after its commit, so the leads that are counted are never older than the feed up to `seq`.
+ */
+export async function refreshOrganization(
+  ctx: JobCtx<"analytics.refreshOrganization">,
+  database: Database,
+): Promise<void> {
+  const { tx } = ctx.locals;
+  // the place is read first: an event behind it tells of a change of the time zone that is read too early
+  const seq = await headOf(database.reader(tx.organizationId));
+  const organization = await ctx.call("identity.getOrganization", {});
+  const timezone = sqlTimezone(organization.timezone);
+  const last = await lockRefresh(tx);
+  if (last.seq >= seq) return;
+  const isSameZone = last.timezone === timezone;
+  const days =
+    isSameZone && seq - last.seq <= mostEvents
+      ? await touchedDays(tx, { after: last.seq, seq, timezone })
+      : null;
+  await recount(tx, timezone, days);
+  noteRefresh(tx, { seq, timezone });
+}
