@@ -8,15 +8,14 @@ const organizationsAtOnce = 1_000;
 /** With more events than this, counting everything anew is no more work than finding what they changed. */
 const mostEvents = 20_000;
 
-/** Adds a job for each organization whose figures are behind; of a shard that is silent, the next time. */
-export async function refresh(ctx: JobCtx<"analytics.refresh">, database: Database): Promise<void> {
-  const { tx } = ctx.locals;
-  for (const found of await database.everywhere((shard) => findStale(shard, organizationsAtOnce))) {
-    if ("error" in found) ctx.broker.getLogger("analytics").warn(`${found.shard}: ${found.error}`);
-    else
-      for (const organizationId of found.answer)
+/** Adds a job for each organization whose figures are behind. */
+export async function refresh(_ctx: JobCtx<"analytics.refresh">, database: Database): Promise<void> {
+  await database.eachShard((shard) =>
+    database.transaction(shard, async (tx) => {
+      for (const organizationId of await findStale(tx, organizationsAtOnce))
         enqueue(tx, "analytics.refreshOrganization", {}, { key: "refresh", organizationId });
-  }
+    }),
+  );
 }
 
 /**
