@@ -1,7 +1,7 @@
 import { invalidField } from "../../mixins/errors.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import type { Grouping } from "./analytics.contract.ts";
-import { everyDay, periodOf, rateOf, type Period } from "./analytics.rules.ts";
+import { everyDay, periodOf, type Period } from "./analytics.rules.ts";
 import { findFigures, type LeadFigures } from "./lead-days.repository.ts";
 import { readRefresh } from "./refreshes.repository.ts";
 
@@ -25,7 +25,7 @@ export async function conversion(ctx: Ctx<"analytics.conversion">): Promise<Resu
   const known = ctx.params.groupBy === "none" ? rows : rows.filter(({ captured }) => captured > 0);
   const data = known.map(({ conversions: _, ...row }) => ({
     ...row,
-    rate: rateOf(row.converted, row.captured),
+    rate: row.captured === 0 ? null : row.converted / row.captured,
   }));
   return { data, refreshedAt };
 }

@@ -41,10 +41,6 @@ export function everyDay<Row extends { day: string }>(
   return days;
 }
 
-/** 0..1, at most four places; null: of none. */
-export const rateOf = (converted: number, captured: number): number | null =>
-  captured === 0 ? null : Math.round((converted / captured) * 10_000) / 10_000;
-
 /**
  * An organization's time zone as PostgreSQL names it: that reads offsets with the sign of POSIX, and takes some short
  * names for other zones than Intl, which the organization's was checked by.

@@ -5,7 +5,7 @@ import { recount, touchedDays } from "./lead-days.repository.ts";
 import { findStale, headOf, lockRefresh, noteRefresh } from "./refreshes.repository.ts";
 
 const organizationsAtOnce = 1_000;
-/** With more events than this, counting everything anew is no more work than finding what they changed. */
+/** More events than this are not read: everything is counted anew. */
 const mostEvents = 20_000;
 
 /** Adds a job for each organization whose figures are behind. */
