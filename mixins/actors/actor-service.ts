@@ -1,6 +1,7 @@
 import type { Context, ServiceSchema } from "moleculer";
 import type { Database } from "../database/database.ts";
 import type { Meta } from "../meta.ts";
+import type { Organizations } from "../organizations.ts";
 import type { Poller } from "../poller.ts";
 import type { ActorAddress, ActorHandlers, ActorSpec } from "./actor-contract.ts";
 import { assignActor, findActor } from "./actors.repository.ts";
@@ -12,6 +13,7 @@ import { reminderPollers } from "./reminders.ts";
 export interface ActorRuntime {
   database: Database;
   actors: ActorClient;
+  organizations: Pick<Organizations, "of">;
   onEvents(organizationId: string): void;
   checkResults: "always" | "sampled" | "never";
 }
@@ -31,7 +33,7 @@ export function actorService<C extends { name: string; actors: Record<string, Ac
   runtime: ActorRuntime,
   options: HostOptions = {},
 ): Partial<ServiceSchema> {
-  const { database, actors: client } = runtime;
+  const { database, actors: client, organizations } = runtime;
   const actors = Object.fromEntries(
     Object.entries(contract.actors).map(([name, spec]) => [
       `${contract.name}.${name}`,
@@ -41,7 +43,10 @@ export function actorService<C extends { name: string; actors: Record<string, Ac
   let onError: (error: Error) => void = () => undefined;
   const report = (error: Error) => onError(error);
   const host = new ActorHost(contract.name, actors, { ...runtime, client, onError: report }, options);
-  const pollers: Poller[] = reminderPollers(database, client, host.kinds, report);
+  const pollers: Poller[] = reminderPollers(database, client, host.kinds, {
+    isPaused: async (organizationId) => (await organizations.of(organizationId)).isSuspended,
+    onError: report,
+  });
   return {
     actions: {
       "actors.turn": (ctx: Context<Envelope, Meta>) => deliverTo(host, ctx.params, ctx.meta),

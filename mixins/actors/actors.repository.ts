@@ -210,6 +210,14 @@ export async function takeDueReminders(
   }));
 }
 
+/** Makes a reminder that was taken as if this try had not been, due again after `ms`. */
+export const postponeReminder = (tx: UnitOfWork, reminderId: string, ms: number): Promise<number> =>
+  tx.execute({
+    name: "postpone_actor_reminder",
+    text: `UPDATE actor_reminders SET tries = tries - 1, next_try_at = now() + $2 * interval '1 ms' WHERE id = $1`,
+    values: [reminderId, ms],
+  });
+
 /**
  * Forgets answers older than 24 hours, and leases of nodes gone for a day. Call again while it answers true.
  * @param most answers deleted at once

@@ -167,4 +167,30 @@ describe("timers and reminders", () => {
     expect(await counter.get({})).toMatchObject({ count: 10, log: ["reminded"] });
     expect(await other.counter.get({})).toMatchObject({ count: 0 });
   });
+
+  test("a reminder of a suspended organization waits until it is resumed", async () => {
+    const suspended = uuidv7();
+    await inspect(
+      database,
+      `INSERT INTO control.organizations (id, name, created_at, updated_at, suspended_at)
+       VALUES ($1, 'Late', now(), now(), now())`,
+      [suspended],
+    );
+    const counter = node.counter(suspended, "waiting");
+    await counter.remind({ afterMs: 1, by: 5 });
+    const isPostponed = "next_try_at > now() + interval '30 s' AND tries = 0";
+    await eventually(async () => {
+      const text = `SELECT 1 FROM actor_reminders WHERE organization_id = $1 AND ${isPostponed}`;
+      return (await inspect(database, text, [suspended])).length === 1;
+    });
+    expect(await counter.get({})).toMatchObject({ count: 0 });
+    const resumed = "UPDATE control.organizations SET suspended_at = NULL, updated_at = now() WHERE id = $1";
+    await inspect(database, resumed, [suspended]);
+    await eventually(async () => {
+      // the minute it was put off by is over
+      const due = "UPDATE actor_reminders SET next_try_at = now() WHERE organization_id = $1";
+      await inspect(database, due, [suspended]);
+      return (await counter.get({})).count === 5;
+    });
+  });
 });

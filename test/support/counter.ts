@@ -7,6 +7,7 @@ import { ActorClient } from "../../mixins/actors/client.ts";
 import type { HostOptions } from "../../mixins/actors/host.ts";
 import { defineContract } from "../../mixins/contract.ts";
 import { Database } from "../../mixins/database/database.ts";
+import { Organizations } from "../../mixins/organizations.ts";
 import { appError } from "../../mixins/errors.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
 import { eventually, testEnv } from "./node.ts";
@@ -115,6 +116,7 @@ export async function startCounterNode(
     onError: () => undefined,
   });
   const actors = new ActorClient(broker, database);
+  const organizations = new Organizations(database, () => undefined);
   if (hosts)
     broker.createService({
       name: "counter",
@@ -122,12 +124,13 @@ export async function startCounterNode(
         actorService(
           counterContract,
           { tally },
-          { database, actors, onEvents: () => undefined, checkResults },
+          { database, actors, organizations, onEvents: () => undefined, checkResults },
           hostOptions,
         ) as never,
       ],
     });
   await broker.start();
+  organizations.start();
   return {
     broker,
     database,
@@ -135,6 +138,7 @@ export async function startCounterNode(
     counter: (organizationId, id) => systemActorRef(actors, { organizationId, kind: "counter.tally", id }),
     async stop() {
       await broker.stop();
+      await organizations.stop();
       await database.close();
     },
   };
