@@ -7,6 +7,7 @@ import { eventually } from "./node.ts";
 export interface NatsServer {
   port: number;
   url: string;
+  pid: number;
   /** @param signal default SIGTERM */
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -33,6 +34,7 @@ export async function startNats(port?: number, storage?: string): Promise<NatsSe
   return {
     port,
     url: `nats://127.0.0.1:${port}`,
+    pid: server.pid as number,
     async stop(signal = "SIGTERM") {
       server.kill(signal);
       await ended;
