@@ -8,8 +8,8 @@ export type ColumnType = "text" | "uuid" | "integer" | "timestamp" | "boolean" |
 /** What a list may be filtered, sorted and cut by. Names are the API's; columns are their snake_case. */
 export interface Listing {
   table: string;
-  /** Every field of the resource and its type. */
-  fields: Record<string, ColumnType | "json">;
+  /** Every field of the resource and its type; `jsonText` is JSON that comes unparsed. */
+  fields: Record<string, ColumnType | "json" | "jsonText">;
   filterable: readonly string[];
   sortable: readonly string[];
   /** Default order, e.g. `-createdAt`. */
@@ -95,7 +95,10 @@ export function pageStatement(
   if (params.cursor !== undefined)
     conditions.push(afterCursor(decodeCursor(params.cursor, params.sort), sort, descending, listing, values));
   const direction = descending ? "DESC" : "ASC";
-  const columns = new Set(["id", sort, ...(params.fields ?? Object.keys(listing.fields)).map(columnOf)]);
+  const shown = (params.fields ?? Object.keys(listing.fields)).map((field) =>
+    listing.fields[field] === "jsonText" ? `${columnOf(field)}::text` : columnOf(field),
+  );
+  const columns = new Set(["id", sort, ...shown]);
   // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
   return named({
     text: `SELECT ${[...columns].join(", ")} FROM ${listing.table}

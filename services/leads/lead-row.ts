@@ -31,6 +31,9 @@ export interface LeadRow {
   version: number;
 }
 
+/** A row of a list; see `sharedReasons`. */
+export type ListedLeadRow = Omit<LeadRow, "score_reasons"> & { score_reasons: string };
+
 /** Columns that name the row and never change. */
 const identity = ["organization_id", "id", "created_at"] as const;
 /** Columns that a change may write. */

@@ -97,7 +97,7 @@ export const leadListing: Listing = {
     source: "text",
     status: "text",
     score: "integer",
-    scoreReasons: "json",
+    scoreReasons: "jsonText",
     assignedTo: "uuid",
     tags: "text[]",
     customFields: "json",

@@ -8,7 +8,7 @@ import type { Actor } from "../../mixins/actor.ts";
 import { visibleRows } from "../../mixins/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { LeadRow, ListedLeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
@@ -48,10 +48,11 @@ export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"
   const { params, where: matches } = fields.filter(ctx.params);
   const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   const [rows, counts] = await Promise.all([
-    tx.query<LeadRow>(pageStatement(leadListing, params, where)),
+    tx.query<ListedLeadRow>(pageStatement(leadListing, params, where)),
     params.count ? tx.query<{ total: number }>(countStatement(leadListing, params, where)) : undefined,
   ]);
-  const view = (row: LeadRow) => pickFields<Partial<LeadView> & { id: string }>(leadView(row), params.fields);
+  const view = (row: ListedLeadRow) =>
+    pickFields<Partial<LeadView> & { id: string }>(leadView(row), params.fields);
   const { data, page } = toPage(rows, params, view, counts?.[0]?.total);
   return { data: await fields.show(tx, data), page };
 }

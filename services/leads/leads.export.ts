@@ -8,7 +8,7 @@ import { pageStatement, toPage, type ListParams, type Values } from "../../mixin
 import type { Ctx } from "../contracts.ts";
 import { visibleTo } from "./leads.actions.ts";
 import type { Desk } from "./desk.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { ListedLeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadView } from "./leads.view.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
@@ -56,7 +56,7 @@ async function* readBatches(
   do {
     const statement = pageStatement(leadListing, { ...params, cursor }, where);
     const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
-      const read = toPage(await tx.query<LeadRow>(statement), { ...params, cursor }, leadView);
+      const read = toPage(await tx.query<ListedLeadRow>(statement), { ...params, cursor }, leadView);
       return isSensitiveShown ? { ...read, data: await sensitive.show(tx, read.data) } : read;
     });
     yield page.data;
