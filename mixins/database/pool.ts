@@ -17,6 +17,8 @@ const longLinePerConnection = 32;
  * @param options.onError hears of every connection that is lost
  * @param options.silenceTimeoutMs a connection in use that is silent for longer is dead; default 33,000, when PostgreSQL
  *   would have ended the statement
+ * @param options.restTimeoutMs a transaction that rests for longer between statements is ended, for others wait for what it has
+ *   locked, and its process may have been stopped; default 10,000
  */
 export function openPool(
   url: string,
@@ -25,9 +27,10 @@ export function openPool(
     types: CustomTypesConfig;
     onError: (error: Error) => void;
     silenceTimeoutMs?: number;
+    restTimeoutMs?: number;
   },
 ): Pool {
-  const { silenceTimeoutMs = statementTimeoutMs + 3_000 } = options;
+  const { silenceTimeoutMs = statementTimeoutMs + 3_000, restTimeoutMs = 10_000 } = options;
   const pool = new pg.Pool({
     connectionString: url,
     max: options.size,
@@ -36,7 +39,7 @@ export function openPool(
     connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: 60_000,
     statement_timeout: statementTimeoutMs,
-    idle_in_transaction_session_timeout: 60_000,
+    idle_in_transaction_session_timeout: restTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     application_name: "sangam",

@@ -129,6 +129,24 @@ describe("a pool", () => {
     }
   });
 
+  test("ends a transaction that rests, and who waits for its locks goes on", async () => {
+    const url = await createDatabase();
+    const pool = openPool(url, { ...options, size: 2, restTimeoutMs: 300 });
+    try {
+      const [resting, waiting] = [await takeConnection(pool), await takeConnection(pool)];
+      const lock = "SELECT pg_advisory_xact_lock(1)";
+      await resting.query("BEGIN");
+      await resting.query(lock);
+      expect((await waiting.query(lock)).rowCount).toBe(1);
+      await expect(resting.query("COMMIT")).rejects.toThrow();
+      resting.release(true);
+      waiting.release();
+    } finally {
+      await pool.end();
+      await dropDatabase(url);
+    }
+  });
+
   test("refuses those who would wait behind too many others", async () => {
     const url = await createDatabase();
     const pool = openPool(url, { ...options, size: 1 });
