@@ -1,3 +1,9 @@
+const background = [
+  ...["identity", "teams", "leads", "imports", "analytics", "events"],
+  ...["jobs", "privacy", "worker", "mirror"],
+];
+const core = [...background, "cron"];
+
 /**
  * Services of each role. A gateway hosts the hot services too: its calls to them stay in the process. Gateways and
  * cores are a whole system; workers add hands for background work, and a core whose services are listed without `worker`
@@ -5,48 +11,12 @@
  */
 export const servicesByRole: Record<string, readonly string[]> = {
   gateway: ["gateway", "identity", "leads", "events"],
-  core: [
-    "identity",
-    "teams",
-    "leads",
-    "imports",
-    "analytics",
-    "events",
-    "jobs",
-    "privacy",
-    "worker",
-    "mirror",
-    "cron",
-  ],
-  worker: [
-    "identity",
-    "teams",
-    "leads",
-    "imports",
-    "analytics",
-    "events",
-    "jobs",
-    "privacy",
-    "worker",
-    "mirror",
-  ],
+  core,
+  worker: background,
   cron: ["cron"],
 };
 /** Every service, in the order they are made: the gateway last, when what it calls is there. */
-export const allServices = [
-  "identity",
-  "teams",
-  "leads",
-  "imports",
-  "analytics",
-  "events",
-  "jobs",
-  "privacy",
-  "worker",
-  "mirror",
-  "cron",
-  "gateway",
-];
+export const allServices: readonly string[] = [...core, "gateway"];
 
 /**
  * The services a process hosts, from names of roles and services. A name that is both means the role;
