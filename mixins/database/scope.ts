@@ -3,7 +3,8 @@ import { isUuid, type Statement } from "./statement.ts";
 
 /**
  * Under whose eyes a transaction runs: one organization's (row-level security), or the platform's. `home` is `control`
- * where an organization's transaction is about control tables: they stay where they are when it moves.
+ * where an organization's transaction is about this very database, wherever the organization lives: control tables stay where
+ * they are when it moves.
  */
 export type Scope =
   { organizationId: string; home?: "control"; readOnly?: boolean } | { platform: true; readOnly?: boolean };

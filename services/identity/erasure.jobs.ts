@@ -137,9 +137,9 @@ async function eraseRows(
 
 async function eraseTable(shard: Shard, organizationId: string, table: TenantTable): Promise<number> {
   const { name, key, byApp } = table;
-  const scope: Scope = byApp ? { organizationId } : { platform: true };
+  // past its gate, on this very database: rows of an organization that has moved may be left in another than its own
+  const scope: Scope = byApp ? { organizationId, home: "control" } : { platform: true };
   const eraseSome = () =>
-    // on this very database: rows of an organization that has moved may be left in another than its own
     inTransaction(shard, scope, (tx) =>
       tx.execute({
         text: `DELETE FROM ${name} WHERE organization_id = $1 AND (${key}) IN (
@@ -164,7 +164,7 @@ const tenantTables = (tx: UnitOfWork): Promise<TenantTable[]> =>
           WHERE i.indrelid = c.oid AND i.indisprimary) AS key
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped
-      WHERE n.nspname IN ('public', 'control') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+      WHERE n.nspname IN ('public', 'control', 'moves') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
         AND (n.nspname, c.relname) <> ('control', 'erasure_receipts')
       ORDER BY 1`,
   });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { abandonMove, type MoveStep } from "../../mixins/database/moves/move.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, type TestOrganization } from "../support/leads.ts";
@@ -87,25 +87,48 @@ test("a move that was left half done can be taken back", async () => {
   expect(await leads()).toEqual({ home: 2, elsewhere: 0 });
 });
 
-test("an organization is not erased while it is moved, nor moved while it is erased", async () => {
-  await create("a");
-  await moveAndDie(node, org.id, other(), "pause");
-  await inspect(
-    node.databases[0] as string,
-    "UPDATE control.organizations SET deletion_due_at = now() WHERE id = $1",
-    [org.id],
-  );
+describe.each([0, 1])("erasing an organization of database %d", (homeIndex) => {
+  const control = () => node.databases[0] as string;
   const erase = () =>
     node.broker.call("identity.eraseOrganization", { organizationId: org.id }, { meta: { role: "system" } });
-  await erase();
-  expect(await leads()).toEqual({ home: 1, elsewhere: 1 });
-  await abandonMove(node.databases, node.runtime.database.homes, org.id);
-  await inspect(
-    node.databases[0] as string,
-    "UPDATE control.organizations SET erasing_at = now() WHERE id = $1",
-    [org.id],
-  );
-  await expect(move(node, org.id, other())).rejects.toThrow("is being erased");
-  await erase();
-  expect(await leads()).toEqual({ home: 0, elsewhere: 0 });
+  /** Databases with a gate of the organization. */
+  const gates = () => rowsByDatabase(node, org.id, "moves.gates");
+  beforeEach(async () => {
+    while (home() !== homeIndex) org = await makeOrganization(node);
+    await create("a");
+    await inspect(
+      control(),
+      "UPDATE control.organizations SET deletion_due_at = now() + interval '1 h' WHERE id = $1",
+      [org.id],
+    );
+  });
+  const makeDue = (column: string) =>
+    inspect(control(), `UPDATE control.organizations SET ${column} = now() WHERE id = $1`, [org.id]);
+  const expectErased = async () => {
+    expect(await rowsByDatabase(node, org.id, "leads")).toEqual([0, 0]);
+    expect(await gates()).toEqual([0, 0]);
+    expect(await inspect(control(), "SELECT 1 FROM control.organizations WHERE id = $1", [org.id])).toEqual(
+      [],
+    );
+  };
+
+  test("waits while it is moved, and it is not moved while it is erased", async () => {
+    await moveAndDie(node, org.id, other(), "pause");
+    await makeDue("deletion_due_at");
+    await erase();
+    expect(await leads()).toEqual({ home: 1, elsewhere: 1 });
+    await abandonMove(node.databases, node.runtime.database.homes, org.id);
+    await makeDue("erasing_at");
+    await expect(move(node, org.id, other())).rejects.toThrow("is being erased");
+    await erase();
+    await expectErased();
+  });
+
+  test("reaches what a move has left in its old database", async () => {
+    await move(node, org.id, other(), { isKept: true });
+    expect(await rowsByDatabase(node, org.id, "leads")).toEqual([1, 1]);
+    await makeDue("deletion_due_at");
+    await erase();
+    await expectErased();
+  });
 });
