@@ -10,6 +10,7 @@ import { readEnv } from "../../mixins/env.ts";
 import type { Meta } from "../../mixins/meta.ts";
 import type { ImportView } from "../../services/imports/imports.contract.ts";
 import { startNode, type Node } from "../../services/node.ts";
+import { median } from "./report.ts";
 
 const usage = `node --import ./mixins/check-node.mjs test/bench/import.ts [options]: imports in one process on an embedded PostgreSQL
   --rows <n>   rows of the generated file (default 500000)
@@ -23,6 +24,8 @@ if (flags.help) {
   process.exit(0);
 }
 const generatedRows = Number(flags.rows ?? 500_000);
+/** Imports of the real file after the first, which V8 still compiles for. */
+const warmRounds = 3;
 const bounds = { rowsPerSecond: 3000, growthMiB: 100 };
 const realFile = "../shared/data/x-education-leads.csv";
 const sampleFile = "test/fixtures/leads-sample.csv";
@@ -58,8 +61,8 @@ function* generatedFile(rows: number): Generator<string> {
   }
 }
 
-/** Imports a file into a new organization and prints how fast; memory is sampled every 250 ms. */
-async function run(node: Node, name: string, file: Readable): Promise<void> {
+/** Imports a file into a new organization and prints how fast; memory is sampled every 250 ms. Answers rows a second. */
+async function run(node: Node, name: string, file: Readable): Promise<number> {
   const meta: Meta = { organizationId: uuidv7(), userId: uuidv7(), role: "admin" };
   const liveBefore = liveHeapMiB();
   const before = residentMiB();
@@ -87,15 +90,11 @@ async function run(node: Node, name: string, file: Readable): Promise<void> {
   );
   console.log(`  upload    ${((uploaded - start) / 1000).toFixed(1)} s`);
   console.log(`  import    ${((end - uploaded) / 1000).toFixed(1)} s`);
-  verdict(
-    "rows/s   ",
-    rowsPerSecond,
-    rowsPerSecond >= bounds.rowsPerSecond,
-    `at least ${bounds.rowsPerSecond}`,
-  );
+  console.log(`  rows/s    ${rowsPerSecond.toFixed(0)}`);
   console.log(`  memory    ${before.toFixed(0)} MiB before, ${most.toFixed(0)} MiB at most`);
   console.log(`  live heap ${liveBefore.toFixed(0)} MiB before, ${liveHeapMiB().toFixed(0)} MiB after`);
   verdict("growth   ", most - before, most - before < bounds.growthMiB, `below ${bounds.growthMiB} MiB`);
+  return rowsPerSecond;
 }
 
 const verdict = (what: string, value: number, isMet: boolean, bound: string): void =>
@@ -117,7 +116,13 @@ try {
   try {
     console.log(`V8 heap limit ${(v8.getHeapStatistics().heap_size_limit / 1024 / 1024).toFixed(0)} MiB`);
     const { name, text } = realisticFile();
-    await run(node, name, Readable.from([Buffer.from(text)], { objectMode: false }));
+    const rates: number[] = [];
+    for (let round = 0; round <= warmRounds; round++)
+      rates.push(await run(node, name, Readable.from([Buffer.from(text)], { objectMode: false })));
+    const [cold = NaN, ...warm] = rates;
+    console.log(`\n${name}: ${cold.toFixed(0)} rows/s by a process that has just started, afterwards`);
+    const rate = median(warm);
+    verdict("rows/s   ", rate, rate >= bounds.rowsPerSecond, `at least ${bounds.rowsPerSecond}`);
     await run(
       node,
       `a generated file of ${generatedRows} rows`,
