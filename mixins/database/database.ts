@@ -107,17 +107,14 @@ export class Database {
    * @throws Error naming each database that failed, after all have ended
    */
   async eachShard(work: (target: { platform: Shard }) => Promise<unknown>): Promise<void> {
-    const failures = await Promise.all(
-      this.shards.map((platform) =>
-        work({ platform }).then(
-          () => [],
-          (error: Error) => [new Error(`${platform.name}: ${error.message}`, { cause: error })],
-        ),
-      ),
+    const ends = await Promise.allSettled(this.shards.map((platform) => work({ platform })));
+    const failures = ends.flatMap((end, index) =>
+      end.status === "rejected"
+        ? [new Error(`${this.shards[index]?.name}: ${(end.reason as Error).message}`, { cause: end.reason })]
+        : [],
     );
-    const [first, ...others] = failures.flat();
-    if (others.length > 0) throw new AggregateError([first, ...others], [first, ...others].join("; "));
-    if (first) throw first;
+    if (failures.length > 0)
+      throw new AggregateError(failures, failures.map(({ message }) => message).join("; "));
   }
 
   /** How full the longest line for connections is: 0 nobody waits, 1 the next is refused. */

@@ -69,6 +69,13 @@ const client = {
   userAgent: z.string().max(500).optional(),
   ip: z.string().max(64).optional(),
 };
+const credentials = z.strictObject({
+  email,
+  password: z.string().max(200),
+  /** Six digits, or a recovery code. */
+  totp: secondFactorCode.optional(),
+  ...client,
+});
 
 export const userListing: Listing = {
   table: "control.users",
@@ -106,13 +113,7 @@ export const identityContract = defineContract("identity", {
     }),
     login: action({
       summary: "Signs in with email and password",
-      params: z.strictObject({
-        email,
-        password: z.string().max(200),
-        /** Six digits, or a recovery code. */
-        totp: secondFactorCode.optional(),
-        ...client,
-      }),
+      params: credentials,
       returns: signedIn,
       permission: "public",
       rest: "POST /auth/login",
@@ -194,12 +195,7 @@ export const identityContract = defineContract("identity", {
     ...organizationActions,
     restoreOrganization: action({
       summary: "Calls the deletion of the organization off, and signs in; an admin does so",
-      params: z.strictObject({
-        email,
-        password: z.string().max(200),
-        totp: secondFactorCode.optional(),
-        ...client,
-      }),
+      params: credentials,
       returns: signedIn,
       permission: "public",
       rest: "POST /organization/restore",
