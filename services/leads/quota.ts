@@ -4,10 +4,12 @@ import type { Organizations } from "../../mixins/organizations.ts";
 import { quotaExceeded } from "../../mixins/plans.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
-/** How old a count may be, far from the limit and near it. */
+/** A count this old is taken again: far from the limit, where nobody waits for it, and near it, where who captures does. */
 const farMs = 60_000;
 const nearMs = 1_000;
 const near = 0.9;
+/** An older one is not believed, wherever the limit is. */
+const believedMs = 2 * farMs;
 
 /** Room for more leads. */
 interface LeadRoom {
@@ -15,15 +17,22 @@ interface LeadRoom {
   take(more: number): void;
 }
 
+interface LeadCount {
+  leads: number;
+  countedAt: number;
+}
+
 /**
- * How many leads organizations have, so that capturing one need not count them. What this process adds it counts at
- * once, what others add a minute later, or a second when nine tenths of the limit are reached: that much, and the
- * batches under way, is how far the limit may be passed.
+ * How many leads organizations have, so that capturing one need not count them: a million take PostgreSQL the better
+ * part of a second. What this process adds it counts at once, what others add within two minutes, or a second after
+ * nine tenths of the limit are reached: that much, and the batches under way, is how far the limit may be passed.
  */
 export class LeadQuota {
   readonly #database: Database;
   readonly #organizations: Organizations;
-  readonly #counts = new LRUCache<string, { leads: number; countedAt: number }>({ max: 10_000 });
+  readonly #counts = new LRUCache<string, LeadCount>({ max: 10_000 });
+  /** By organization; however many captures come meanwhile, it is counted once. */
+  readonly #counting = new Map<string, Promise<LeadCount>>();
 
   constructor(database: Database, organizations: Organizations) {
     this.#database = database;
@@ -35,20 +44,41 @@ export class LeadQuota {
     const { plan, limits } = await this.#organizations.of(organizationId);
     const limit = limits.leads;
     if (limit === null) return { take: () => undefined };
-    let known = this.#counts.get(organizationId);
-    const freshMs = known && known.leads >= limit * near ? nearMs : farMs;
-    if (!known || performance.now() - known.countedAt > freshMs) {
-      const countedAt = performance.now();
-      known = { leads: await this.#count(organizationId, limit), countedAt };
-      this.#counts.set(organizationId, known);
-    }
-    const count = known;
+    const count = await this.#countOf(organizationId, limit);
     return {
       take(more) {
         if (more > 0 && count.leads + more > limit) throw quotaExceeded("leads", { plan, limit });
         count.leads += more;
       },
     };
+  }
+
+  #countOf(organizationId: string, limit: number): LeadCount | Promise<LeadCount> {
+    const known = this.#counts.get(organizationId);
+    if (!known) return this.#countOnce(organizationId, limit);
+    const ageMs = performance.now() - known.countedAt;
+    const isNear = known.leads >= limit * near;
+    if (ageMs <= (isNear ? nearMs : farMs)) return known;
+    const counting = this.#countOnce(organizationId, limit);
+    if (isNear || ageMs > believedMs) return counting;
+    counting.catch(() => undefined); // the next capture tries again
+    return known;
+  }
+
+  #countOnce(organizationId: string, limit: number): Promise<LeadCount> {
+    let counting = this.#counting.get(organizationId);
+    if (!counting) {
+      const countedAt = performance.now();
+      counting = this.#count(organizationId, limit)
+        .then((leads) => {
+          const count = { leads, countedAt };
+          this.#counts.set(organizationId, count);
+          return count;
+        })
+        .finally(() => this.#counting.delete(organizationId));
+      this.#counting.set(organizationId, counting);
+    }
+    return counting;
   }
 
   async #count(organizationId: string, limit: number): Promise<number> {

@@ -1,7 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import pg from "pg";
 import { plans } from "../../mixins/plans.ts";
 import { inspect } from "../support/database.ts";
 import { metaOf, newEmail, password } from "../support/identity.ts";
+import { shardUrl } from "../support/leads.ts";
 import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 
@@ -74,6 +77,29 @@ describe("leads", () => {
     await node.call("leads.remove", { id: lead.id }, metaOf(admin));
     await expect(node.call("leads.restore", { id: lead.id }, metaOf(admin))).rejects.toEqual(refused);
     expect((await usage()).leads).toEqual({ used: 1, limit: 0 });
+  });
+
+  test("are counted once, however many captures come before the first count is there", async () => {
+    const holder = new pg.Client({ connectionString: shardUrl(node, id()) });
+    await holder.connect();
+    try {
+      await holder.query("BEGIN; LOCK TABLE leads IN ACCESS EXCLUSIVE MODE");
+      const waiting = () =>
+        inspect(
+          shardUrl(node, id()),
+          `SELECT query FROM pg_stat_activity
+           WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM leads%'`,
+        );
+      const captures = Promise.all(Array.from({ length: 12 }, createLead));
+      await eventually(async () => (await waiting()).length > 0);
+      await sleep(100);
+      expect(await waiting()).toEqual([{ query: expect.stringContaining("count(*)") }]);
+      await holder.query("ROLLBACK");
+      await captures;
+    } finally {
+      await holder.end();
+    }
+    expect((await usage()).leads.used).toBe(12);
   });
 });
 
