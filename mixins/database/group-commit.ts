@@ -3,10 +3,8 @@ import { busy } from "./pool.ts";
 import { isRefusedAtGate } from "./sql-errors.ts";
 import { withRows, type RowsStatement, type Statement } from "./statement.ts";
 
-/** Transactions of the same writes of one organization that may be under way; what comes meanwhile goes together. */
-const mostAtOnce = 2;
 /** Commands in one transaction: few enough that running them one by one, when one of them fails, stays cheap. */
-const mostTogether = 16;
+const mostTogether = 32;
 /** Commands of a lane that may wait; the next is refused. */
 const mostWaiting = 2_048;
 
@@ -18,14 +16,13 @@ interface Command {
 
 interface Lane {
   organizationId: string;
-  underWay: number;
   waiting: Command[];
 }
 
 /**
- * Commits commands that only insert rows. Alone, each has a transaction of its own at once. Under load those of
- * one organization that do the same wait for the transactions under way and then share one, with one statement
- * for the rows of all: most of what an insert costs is paid once a statement and once a commit.
+ * Commits commands that only insert rows. Those of one organization that do the same and come in one turn of the
+ * event loop, or while such a transaction is under way, share the next one, with one statement for the rows of all:
+ * most of what an insert costs is paid once a statement and once a commit.
  *
  * A command is still all or nothing, and independent of its neighbours: when the shared transaction fails,
  * PostgreSQL has undone all of it, and each command runs again by itself to its own end. An error after which
@@ -47,11 +44,14 @@ export class GroupCommit {
   commit(organizationId: string, writes: readonly RowsStatement[]): Promise<void> {
     const key = [organizationId, ...writes.map(({ name }) => name)].join(" ");
     let lane = this.#lanes.get(key);
-    if (!lane) this.#lanes.set(key, (lane = { organizationId, underWay: 0, waiting: [] }));
+    if (!lane) {
+      const opened = (lane = { organizationId, waiting: [] });
+      this.#lanes.set(key, opened);
+      setImmediate(() => void this.#work(key, opened));
+    }
     if (lane.waiting.length >= mostWaiting) return Promise.reject(busy());
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     lane.waiting.push({ writes, resolve, reject });
-    if (lane.underWay < mostAtOnce) void this.#work(key, lane);
     return promise;
   }
 
@@ -63,11 +63,9 @@ export class GroupCommit {
   }
 
   async #work(key: string, lane: Lane): Promise<void> {
-    lane.underWay++;
     while (lane.waiting.length > 0)
       await this.#runTogether(lane.organizationId, lane.waiting.splice(0, mostTogether));
-    lane.underWay--;
-    if (lane.underWay === 0) this.#lanes.delete(key);
+    this.#lanes.delete(key);
   }
 
   async #runTogether(organizationId: string, commands: Command[]): Promise<void> {
