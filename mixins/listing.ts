@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { badRequest } from "./errors.ts";
-import { isUuid, type Statement } from "./database/statement.ts";
+import { isUuid } from "./database/statement.ts";
 
 export type ColumnType = "text" | "uuid" | "integer" | "timestamp" | "boolean" | "text[]";
 
@@ -64,8 +63,16 @@ export function listParams(listing: Listing) {
 export type ListParams = z.output<ReturnType<typeof listParams>>;
 
 /** `createdAt` → `created_at`. */
-export const columnOf = (field: string): string =>
-  field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+export function columnOf(field: string): string {
+  let column = columns.get(field);
+  if (column === undefined) {
+    column = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    columns.set(field, column);
+  }
+  return column;
+}
+/** By field; every list needs all of its own. */
+const columns = new Map<string, string>();
 
 /** Collects the values of a statement and answers their placeholders. */
 export class Values {
@@ -76,87 +83,20 @@ export class Values {
   }
 }
 
-/**
- * The statement of one page, in keyset order (sort column, then id), asking one row more than the page holds.
- * @param where further conditions, as SQL over `values`
- * @throws 400 INVALID_FILTER, INVALID_CURSOR
- */
-export function pageStatement(
+/** What the parameters of a list ask of its rows, as SQL over `values`. @throws 400 INVALID_FILTER */
+export function matchConditions(
   listing: Listing,
-  params: ListParams,
-  where: (values: Values) => string[] = () => [],
-): Statement {
-  const values = new Values();
-  const conditions = [...where(values), ...matchConditions(listing, params, values)];
-  const descending = params.sort.startsWith("-");
-  const sortField = params.sort.replace("-", "");
-  const isNullable = listing.nullable?.includes(sortField) ?? false;
-  const sort = columnOf(sortField);
-  if (params.cursor !== undefined)
-    conditions.push(afterCursor(decodeCursor(params.cursor, params.sort), sort, descending, listing, values));
-  const direction = descending ? "DESC" : "ASC";
-  const shown = (params.fields ?? Object.keys(listing.fields)).map((field) =>
-    listing.fields[field] === "jsonText" ? `${columnOf(field)}::text` : columnOf(field),
-  );
-  const columns = new Set(["id", sort, ...shown]);
-  // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
-  return named({
-    text: `SELECT ${[...columns].join(", ")} FROM ${listing.table}
-      WHERE ${conditions.join(" AND ") || "true"}
-      ORDER BY ${sort} ${direction}${isNullable ? " NULLS LAST" : ""}, id ${direction} LIMIT ${params.limit + 1}`,
-    values: values.list,
-  });
-}
-
-/** The statement that counts what a list would hold in all. */
-export function countStatement(
-  listing: Listing,
-  params: ListParams,
-  where: (values: Values) => string[] = () => [],
-): Statement {
-  const values = new Values();
-  const conditions = [...where(values), ...matchConditions(listing, params, values)];
-  return named({
-    text: `SELECT count(*)::int AS total FROM ${listing.table} WHERE ${conditions.join(" AND ") || "true"}`,
-    values: values.list,
-  });
-}
-
-/** The page of a list from its rows, which hold one more than the page if there is a next. */
-export function toPage<Row extends { id: string }, Item>(
-  rows: Row[],
-  params: ListParams,
-  view: (row: Row) => Item,
-  total?: number,
-) {
-  const hasMore = rows.length > params.limit;
-  if (hasMore) rows.pop();
-  const last = rows.at(-1);
-  const sortField = params.sort.replace("-", "");
-  const nextCursor =
-    hasMore && last
-      ? encodeCursor(params.sort, (last as Record<string, unknown>)[columnOf(sortField)], last.id)
-      : null;
-  return { data: rows.map(view), page: { nextCursor, hasMore, ...(total === undefined ? {} : { total }) } };
-}
-
-/** Only the fields asked for, and always the id. */
-export function pickFields<T extends { id: string }>(item: T, fields: string[] | undefined): T {
-  if (fields === undefined) return item;
-  const picked: Record<string, unknown> = { id: item.id };
-  for (const field of fields) picked[field] = (item as Record<string, unknown>)[field];
-  return picked as T;
-}
-
-function matchConditions(listing: Listing, params: ListParams, values: Values): string[] {
+  params: Pick<ListParams, "filter" | "q">,
+  values: Values,
+): string[] {
   const conditions = filtersOf(params).map((filter) => condition(listing, filter, values));
   if (params.q !== undefined && listing.searchColumn)
     conditions.push(`${listing.searchColumn} @@ ${prefixQuery(params.q, values)}`);
   return conditions;
 }
 
-function filtersOf(params: ListParams): Filter[] {
-  return Object.entries(params.filter ?? {}).flatMap(([field, test]) =>
+function filtersOf({ filter }: Pick<ListParams, "filter">): Filter[] {
+  return Object.entries(filter ?? {}).flatMap(([field, test]) =>
     typeof test === "object"
       ? Object.entries(test).map(([op, value]) => ({ field, op: op as Operator, value }))
       : [{ field, op: "eq" as const, value: test }],
@@ -210,7 +150,8 @@ const sqlType = (type: ColumnType): string => (type === "timestamp" ? "timestamp
 const invalidFilter = (field: string, reason: string) =>
   badRequest("INVALID_FILTER", `filter[${field}] ${reason}`);
 
-function fitValue(field: string, type: ColumnType, value: unknown): unknown {
+/** @throws 400 INVALID_FILTER */
+export function fitValue(field: string, type: ColumnType, value: unknown): unknown {
   if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
     throw invalidFilter(field, "must be one value");
   const text = String(value);
@@ -232,63 +173,4 @@ function fitValue(field: string, type: ColumnType, value: unknown): unknown {
     default:
       return text;
   }
-}
-
-interface Cursor {
-  value: string | number | null;
-  id: string;
-}
-
-const encodeCursor = (sort: string, value: unknown, id: string): string =>
-  Buffer.from(JSON.stringify([sort, value, id])).toString("base64url");
-
-function decodeCursor(cursor: string, sort: string): Cursor {
-  const invalidCursor = badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-  } catch {
-    throw invalidCursor;
-  }
-  if (!Array.isArray(parsed) || parsed.length !== 3) throw invalidCursor;
-  const [forSort, value, id] = parsed as unknown[];
-  if (forSort !== sort || typeof id !== "string" || !isUuid(id)) throw invalidCursor;
-  if (value !== null && typeof value !== "string" && typeof value !== "number") throw invalidCursor;
-  return { value, id };
-}
-
-function afterCursor(
-  { value, id }: Cursor,
-  sort: string,
-  descending: boolean,
-  listing: Listing,
-  values: Values,
-): string {
-  const beyond = descending ? "<" : ">";
-  const idPlace = values.add(id);
-  const idTest = `id ${beyond} ${idPlace}`;
-  if (value === null) return `(${sort} IS NULL AND ${idTest})`;
-  const field = Object.keys(listing.fields).find((name) => columnOf(name) === sort) as string;
-  let fitted: unknown;
-  try {
-    fitted = fitValue(field, listing.fields[field] as ColumnType, value);
-  } catch {
-    throw badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
-  }
-  const place = values.add(fitted);
-  if (!listing.nullable?.includes(field)) return `(${sort}, id) ${beyond} (${place}, ${idPlace})`;
-  return `(${sort} ${beyond} ${place} OR (${sort} = ${place} AND ${idTest}) OR ${sort} IS NULL)`;
-}
-
-const maxNamed = 100;
-const names = new Map<string, string>();
-/** Makes a repeating text a prepared statement; after the first 100 texts of a process the rest stay unnamed. */
-function named(statement: Statement): Statement {
-  let name = names.get(statement.text);
-  if (name === undefined) {
-    if (names.size >= maxNamed) return statement;
-    name = `list_${createHash("sha1").update(statement.text).digest("hex").slice(0, 20)}`;
-    names.set(statement.text, name);
-  }
-  return { ...statement, name };
 }

@@ -128,5 +128,6 @@ const transfers = routes
 export function priorityOf({ method, url = "" }: Pick<IncomingMessage, "method" | "url">): Priority {
   if (vital.test(url)) return "vital";
   if (method === "GET" && /[?&]count=true/.test(url)) return "low";
-  return transfers.some((route) => route.method === method && route.pattern.test(url)) ? "low" : "normal";
+  for (const route of transfers) if (route.method === method && route.pattern.test(url)) return "low";
+  return "normal";
 }

@@ -2,7 +2,8 @@ import { v7 as uuidv7 } from "uuid";
 import { can, forOwnKeys, type Actor } from "../../mixins/actor.ts";
 import { newApiKey, type FoundApiKey } from "../../mixins/api-key.ts";
 import { invalid, invalidField } from "../../mixins/errors.ts";
-import { countStatement, pageStatement, pickFields, toPage, type Values } from "../../mixins/listing.ts";
+import type { Values } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { apiKeyListing, type ApiKeyView } from "./api-keys.contract.ts";
 import { audit } from "./audit-log.ts";
@@ -73,13 +74,7 @@ const visibleTo =
 /** A page of the keys the caller may see. */
 export async function listApiKeys(ctx: Ctx<"identity.listApiKeys">): Promise<Result<"identity.listApiKeys">> {
   const { tx, actor } = ctx.locals;
-  const { count, fields } = ctx.params;
-  const where = visibleTo(actor);
-  const [rows, counts] = await Promise.all([
-    tx.query<ApiKeyRow>(pageStatement(apiKeyListing, ctx.params, where)),
-    count ? tx.query<{ total: number }>(countStatement(apiKeyListing, ctx.params, where)) : undefined,
-  ]);
-  return toPage(rows, ctx.params, (row) => pickFields(view(row), fields), counts?.[0]?.total);
+  return readPage(tx, apiKeyListing, ctx.params, view, visibleTo(actor));
 }
 
 /** One key the caller may see. */

@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { auditListing, type AuditEntryView, type AuditType } from "./audit-log.contract.ts";
 
@@ -92,13 +92,7 @@ export function noteExport(ctx: Ctx<"identity.noteExport">): Promise<null> {
 export async function listAuditLog(
   ctx: Ctx<"identity.listAuditLog">,
 ): Promise<Result<"identity.listAuditLog">> {
-  const { tx } = ctx.locals;
-  const { count, fields } = ctx.params;
-  const [rows, counts] = await Promise.all([
-    tx.query<AuditRow>(pageStatement(auditListing, ctx.params)),
-    count ? tx.query<{ total: number }>(countStatement(auditListing, ctx.params)) : undefined,
-  ]);
-  return toPage(rows, ctx.params, (row) => pickFields(view(row), fields), counts?.[0]?.total);
+  return readPage(ctx.locals.tx, auditListing, ctx.params, view);
 }
 
 /** Forgets entries older than 400 days, some thousands at a time. */

@@ -1,12 +1,12 @@
 import { User } from "../../entities/control.ts";
 import { versionMismatch } from "../../mixins/errors.ts";
-import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { userListing, type UserView } from "./identity.contract.ts";
 import { lastAdmin, passwordTooCommon } from "./identity.errors.ts";
 import { flushUser, getUser, hasOtherAdmin, lockAdmins } from "./identity.repository.ts";
 import { isEasilyGuessed, removesAdmin, standingChanges, whySessionsEnd } from "./identity.rules.ts";
-import { userRowView, userView, type UserRow } from "./identity.view.ts";
+import { userRowView, userView } from "./identity.view.ts";
 import { requireUserRoom } from "./quotas.ts";
 import { audit } from "./audit-log.ts";
 import { restrictKeysOf } from "./api-keys.repository.ts";
@@ -17,13 +17,7 @@ import { endSessionsOf } from "./sessions.repository.ts";
 
 /** A page of the organization's users. */
 export async function listUsers(ctx: Ctx<"identity.listUsers">): Promise<Result<"identity.listUsers">> {
-  const { tx } = ctx.locals;
-  const rows = await tx.query<UserRow>(pageStatement(userListing, ctx.params));
-  const counted = ctx.params.count
-    ? await tx.query<{ total: number }>(countStatement(userListing, ctx.params))
-    : [];
-  const view = (row: UserRow) => pickFields(userRowView(row), ctx.params.fields);
-  return toPage(rows, ctx.params, view, counted[0]?.total);
+  return readPage(ctx.locals.tx, userListing, ctx.params, userRowView);
 }
 
 /** Adds a user with a first password. */

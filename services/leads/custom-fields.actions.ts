@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
-import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { customFieldListing, type CustomFieldView } from "./custom-fields.contract.ts";
 import type { Desk } from "./desk.ts";
@@ -35,13 +35,7 @@ const view = (row: CustomFieldRow): Partial<CustomFieldView> & { id: string } =>
 export async function listCustomFields(
   ctx: Ctx<"leads.listCustomFields">,
 ): Promise<Result<"leads.listCustomFields">> {
-  const { tx } = ctx.locals;
-  const { params } = ctx;
-  const [rows, counts] = await Promise.all([
-    tx.query<CustomFieldRow>(pageStatement(customFieldListing, params)),
-    params.count ? tx.query<{ total: number }>(countStatement(customFieldListing, params)) : undefined,
-  ]);
-  return toPage(rows, params, (row) => pickFields(view(row), params.fields), counts?.[0]?.total);
+  return readPage(ctx.locals.tx, customFieldListing, ctx.params, view);
 }
 
 /**

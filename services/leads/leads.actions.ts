@@ -1,14 +1,15 @@
 import { v7 as uuidv7 } from "uuid";
 import { canSee } from "../../mixins/actor.ts";
 import { invalid, versionMismatch } from "../../mixins/errors.ts";
-import { countStatement, pageStatement, pickFields, toPage, type Values } from "../../mixins/listing.ts";
+import type { Values } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import { leadsCreated } from "../../mixins/metrics.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Actor } from "../../mixins/actor.ts";
 import { visibleRows } from "../../mixins/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
-import type { LeadRow, ListedLeadRow } from "./lead-row.ts";
+import type { LeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
@@ -47,13 +48,7 @@ export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"
   const fields = await sensitiveFields(ctx, desk);
   const { params, where: matches } = fields.filter(ctx.params);
   const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
-  const [rows, counts] = await Promise.all([
-    tx.query<ListedLeadRow>(pageStatement(leadListing, params, where)),
-    params.count ? tx.query<{ total: number }>(countStatement(leadListing, params, where)) : undefined,
-  ]);
-  const view = (row: ListedLeadRow) =>
-    pickFields<Partial<LeadView> & { id: string }>(leadView(row), params.fields);
-  const { data, page } = toPage(rows, params, view, counts?.[0]?.total);
+  const { data, page } = await readPage(tx, leadListing, params, leadView, where);
   return { data: await fields.show(tx, data), page };
 }
 

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { invalidField, versionMismatch } from "../../mixins/errors.ts";
-import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
 import { poolListing, type PoolView } from "./pools.contract.ts";
@@ -39,12 +39,7 @@ const poolView = (row: PoolRow): PoolView => ({
 
 /** Lists pools in the order they are tried. */
 export async function listPools(ctx: Ctx<"leads.listPools">): Promise<Result<"leads.listPools">> {
-  const { tx } = ctx.locals;
-  const [rows, counts] = await Promise.all([
-    tx.query<PoolRow>(pageStatement(poolListing, ctx.params)),
-    ctx.params.count ? tx.query<{ total: number }>(countStatement(poolListing, ctx.params)) : undefined,
-  ]);
-  return toPage(rows, ctx.params, (row) => pickFields(poolView(row), ctx.params.fields), counts?.[0]?.total);
+  return readPage(ctx.locals.tx, poolListing, ctx.params, poolView);
 }
 
 /** One pool. */

@@ -142,8 +142,9 @@ export class SensitiveFields {
   /** Adds to leads, as this caller is shown them, their sensitive fields: opened or null, and named in `sensitive`. */
   async show<T extends Shown>(tx: UnitOfWork, leads: readonly T[]): Promise<T[]> {
     const cipher = this.#cipher;
+    if (!cipher) return [...leads];
     const holders = leads.filter(({ customFields }) => customFields !== undefined);
-    if (!cipher || holders.length === 0) return [...leads];
+    if (holders.length === 0) return [...leads];
     const rows = await tx.query<{ lead_id: string; key: string; sealed: Buffer }>({
       name: "sensitive_fields",
       text: `SELECT lead_id, key, sealed FROM ${table} WHERE lead_id = ANY ($1) AND key = ANY ($2) ORDER BY key`,

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
-import { countStatement, pageStatement, toPage } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import { emailMark, nobody, phoneMark, type Person } from "../../mixins/personal-data.ts";
 import { enqueue, record, type Ctx, type Result } from "../contracts.ts";
 import { readArchive } from "./archive.repository.ts";
@@ -85,12 +85,7 @@ function personOf({ email, phone, subject }: Creating["params"]): Person {
 export async function listRequests(
   ctx: Ctx<"privacy.listRequests">,
 ): Promise<Result<"privacy.listRequests">> {
-  const { tx } = ctx.locals;
-  const [rows, counts] = await Promise.all([
-    tx.query<RequestRow>(pageStatement(requestListing, ctx.params)),
-    ctx.params.count ? tx.query<{ total: number }>(countStatement(requestListing, ctx.params)) : undefined,
-  ]);
-  return toPage(rows, ctx.params, requestView, counts?.[0]?.total);
+  return readPage(ctx.locals.tx, requestListing, ctx.params, requestView);
 }
 
 /** One request. */

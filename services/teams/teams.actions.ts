@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../mixins/access.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/errors.ts";
-import { countStatement, pageStatement, pickFields, toPage } from "../../mixins/listing.ts";
+import { readPage } from "../../mixins/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { teamListing, type TeamView } from "./teams.contract.ts";
 import { teamNameTaken, teamNotFound, unknownMember } from "./teams.errors.ts";
@@ -32,13 +32,7 @@ const teamView = (row: TeamRow): TeamView => ({
 
 /** A page of the organization's teams. */
 export async function list(ctx: Ctx<"teams.list">): Promise<Result<"teams.list">> {
-  const { tx } = ctx.locals;
-  const { count, fields } = ctx.params;
-  const [rows, counts] = await Promise.all([
-    tx.query<TeamRow>(pageStatement(teamListing, ctx.params)),
-    count ? tx.query<{ total: number }>(countStatement(teamListing, ctx.params)) : undefined,
-  ]);
-  return toPage(rows, ctx.params, (row) => pickFields(teamView(row), fields), counts?.[0]?.total);
+  return readPage(ctx.locals.tx, teamListing, ctx.params, teamView);
 }
 
 /** One team. */
