@@ -24,8 +24,8 @@ export function continueTrace(given: unknown): string {
 
 /** Random, in hex; never all zero, which would mean that there is no id. */
 function randomId(count: number): string {
-  const bytes = drawBytes(count);
-  return bytes.every((byte) => byte === 0) ? randomId(count) : bytes.toString("hex");
+  const id = drawBytes(count).toString("hex");
+  return /^0+$/.test(id) ? randomId(count) : id;
 }
 
 const calls = new AsyncLocalStorage<Meta>();

@@ -81,13 +81,16 @@ export class GroupCommit {
 }
 
 /** One statement for the rows of all commands: those of a lane have the same statements in the same order. */
-const merge = ([first, ...others]: Command[]): Statement[] =>
-  (first as Command).writes.map((statement, index) =>
-    withRows({
-      ...statement,
-      rows: [...statement.rows, ...others.flatMap(({ writes }) => (writes[index] as RowsStatement).rows)],
-    }),
+const merge = (commands: readonly Command[]): Statement[] =>
+  (commands[0] as Command).writes.map((statement, index) =>
+    withRows({ ...statement, rows: rowsOf(commands, index) }),
   );
+
+function rowsOf(commands: readonly Command[], index: number): string[] {
+  const rows: string[] = [];
+  for (const { writes } of commands) rows.push(...(writes[index] as RowsStatement).rows);
+  return rows;
+}
 
 /**
  * Whether the error is one of a statement, so that the transaction was surely undone: bad values, a broken constraint,

@@ -12,7 +12,7 @@ export function scoreOf(rules: readonly ScoringRule[], facts: Facts): Score {
   const reasons: ScoreReason[] = [];
   let sum = 0;
   for (const { factor, points, conditions, detail } of rules) {
-    if (points === 0 || !conditions.every((condition) => holds(condition, facts))) continue;
+    if (points === 0 || !holdAll(conditions, facts)) continue;
     reasons.push({ factor, points, detail });
     sum += points;
   }
@@ -22,6 +22,11 @@ export function scoreOf(rules: readonly ScoringRule[], facts: Facts): Score {
   return { score, reasons };
 }
 
+function holdAll(conditions: readonly Condition[], facts: Facts): boolean {
+  for (const condition of conditions) if (!holds(condition, facts)) return false;
+  return true;
+}
+
 /**
  * Whether a condition holds. Texts are compared without case. Where both sides are numbers, also as text
  * ("5"), they are compared as numbers. A missing value is only `isnull` or `ne`. A list, such as tags, meets `eq`, `in`
@@ -29,26 +34,41 @@ export function scoreOf(rules: readonly ScoringRule[], facts: Facts): Score {
  */
 export function holds({ field, op, value }: Condition, facts: Facts): boolean {
   const fact = factAt(facts, field);
-  const present = (Array.isArray(fact) ? fact : [fact]).filter((one) => !isMissing(one));
-  const wanted: unknown[] = Array.isArray(value) ? value : [value];
+  if (op === "isnull") return isAbsent(fact) === (value !== false && value !== "false");
+  if (op === "ne") return !meets(fact, "eq", value);
+  return meets(fact, op, value);
+}
+
+type Test = Exclude<Condition["op"], "isnull" | "ne">;
+
+// loops, not `some` and `filter`: each lead is judged by dozens of conditions, and their arrays were a tenth of its garbage
+function meets(fact: unknown, op: Test, value: unknown): boolean {
+  if (!Array.isArray(fact)) return !isMissing(fact) && passes(fact, op, value);
+  for (const one of fact) if (!isMissing(one) && passes(one, op, value)) return true;
+  return false;
+}
+
+function passes(one: unknown, op: Test, value: unknown): boolean {
   switch (op) {
-    case "isnull":
-      return (present.length === 0) === (value !== false && value !== "false");
     case "eq":
     case "in":
-      return present.some((one) => wanted.some((other) => compare(one, other) === 0));
-    case "ne":
-      return !present.some((one) => wanted.some((other) => compare(one, other) === 0));
-    case "like":
-      return present.some((one) => wanted.some((pattern) => isLike(String(one), String(pattern))));
+      if (!Array.isArray(value)) return compare(one, value) === 0;
+      for (const other of value) if (compare(one, other) === 0) return true;
+      return false;
+    case "like": {
+      const text = lowerCase(one);
+      if (!Array.isArray(value)) return isLike(text, lowerCase(value));
+      for (const pattern of value) if (isLike(text, lowerCase(pattern))) return true;
+      return false;
+    }
     case "gt":
-      return present.some((one) => compare(one, value) > 0);
+      return compare(one, value) > 0;
     case "gte":
-      return present.some((one) => compare(one, value) >= 0);
+      return compare(one, value) >= 0;
     case "lt":
-      return present.some((one) => compare(one, value) < 0);
+      return compare(one, value) < 0;
     case "lte":
-      return present.some((one) => compare(one, value) <= 0);
+      return compare(one, value) <= 0;
   }
 }
 
@@ -61,14 +81,18 @@ function factAt(facts: Facts, field: string): unknown {
 }
 
 const isMissing = (value: unknown): boolean => value === null || value === undefined || value === "";
+const isAbsent = (fact: unknown): boolean => (Array.isArray(fact) ? fact.every(isMissing) : isMissing(fact));
+const lowerCase = (value: unknown): string => String(value).toLowerCase();
 
 /** Negative, 0 or positive; NaN, which no test passes, when the two cannot be compared. */
 function compare(one: unknown, other: unknown): number {
-  const numbers = [numberOf(one), numberOf(other)] as const;
-  if (numbers[0] !== null && numbers[1] !== null) return numbers[0] - numbers[1];
+  const first = numberOf(one);
+  const second = numberOf(other);
+  if (first !== null && second !== null) return first - second;
   if (typeof one === "number" || typeof other === "number") return NaN;
-  const texts = [String(one).toLowerCase(), String(other).toLowerCase()] as const;
-  return texts[0] < texts[1] ? -1 : texts[0] > texts[1] ? 1 : 0;
+  const text = lowerCase(one);
+  const against = lowerCase(other);
+  return text < against ? -1 : text > against ? 1 : 0;
 }
 
 function numberOf(value: unknown): number | null {
@@ -77,19 +101,21 @@ function numberOf(value: unknown): number | null {
   return Number(value);
 }
 
-/** `*` stands for anything; without one the pattern may stand anywhere in the text, as in the filters of lists. */
+/**
+ * `*` stands for anything; without one the pattern may stand anywhere in the text, as in the filters of lists. Both in
+ * lower case.
+ */
 function isLike(text: string, pattern: string): boolean {
-  const lower = text.toLowerCase();
-  const parts = pattern.toLowerCase().split("*");
-  if (parts.length === 1) return lower.includes(parts[0] as string);
+  if (!pattern.includes("*")) return text.includes(pattern);
+  const parts = pattern.split("*");
   const first = parts.shift() as string;
   const last = parts.pop() as string;
-  if (lower.length < first.length + last.length || !lower.startsWith(first) || !lower.endsWith(last))
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last))
     return false;
   let from = first.length;
-  const end = lower.length - last.length;
+  const end = text.length - last.length;
   for (const part of parts) {
-    const found = lower.indexOf(part, from);
+    const found = text.indexOf(part, from);
     if (found === -1 || found + part.length > end) return false;
     from = found + part.length;
   }

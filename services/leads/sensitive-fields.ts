@@ -49,6 +49,7 @@ export class SensitiveFields {
 
   /** The first sensitive field an input names. */
   namedBy(input: LeadInput): string | undefined {
+    if (this.#fields.size === 0) return undefined;
     return Object.keys(input.customFields ?? {}).find((key) => this.#fields.has(key));
   }
 
