@@ -109,6 +109,9 @@ async function dropDead(tx: UnitOfWork, id: string): Promise<boolean> {
 
 const jobNotFound = () => appError(404, "JOB_NOT_FOUND", "There is no such dead job.");
 
+/** Why a job is dead that never failed: its tries, or the one after which a newer job of its key took its place, had no end. */
+const workerDied = "The worker died while it ran this job.";
+
 const jobView = (row: JobRow): JobView => ({
   id: row.id,
   task: row.task,
@@ -116,7 +119,7 @@ const jobView = (row: JobRow): JobView => ({
   state: row.state,
   attempts: row.attempts,
   maxAttempts: row.max_attempts,
-  lastError: row.last_error,
+  lastError: row.last_error ?? (row.state === "dead" ? workerDied : null),
   runAt: row.run_at,
   createdAt: row.created_at,
   updatedAt: row.updated_at,

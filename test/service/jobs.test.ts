@@ -129,6 +129,22 @@ test("a job that used up its attempts is dead, is shown to its admins alone, and
   isBroken = true;
 });
 
+test("a job whose last try ended with its worker is dead and says why", async () => {
+  const organizationId = uuidv7();
+  const url = shardUrl(node, organizationId);
+  const later = new Date(Date.now() + 3_600_000);
+  await add(organizationId, { task: "probe.work", payload: {}, runAt: later });
+  await inspect(
+    url,
+    `UPDATE graphile_worker._private_jobs
+     SET attempts = max_attempts, locked_by = 'gone', locked_at = now() - interval '2 minutes'
+     WHERE payload ->> 'organizationId' = $1`,
+    [organizationId],
+  );
+  await inspect(url, "SELECT free_jobs_of_unknown_workers()");
+  expect(await dead(organizationId)).toMatchObject([{ lastError: expect.stringContaining("worker died") }]);
+});
+
 test("a dropped job is gone", async () => {
   const organizationId = uuidv7();
   const meta = buildMeta({ organizationId });
