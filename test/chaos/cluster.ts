@@ -154,6 +154,16 @@ export class Cluster {
     return folder;
   }
 
+  /** The errors that its processes have logged. */
+  errors(): string[] {
+    return this.members.flatMap((member) =>
+      member.process
+        .output()
+        .split("\n")
+        .filter((line) => line.includes('"level":50')),
+    );
+  }
+
   async stop(): Promise<void> {
     process.removeListener("exit", this.#killAll);
     for (const { process } of this.members) process.kill("SIGCONT");

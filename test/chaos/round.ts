@@ -112,6 +112,9 @@ export async function runRound(
     }
     if (round.steps.some(({ problems }) => problems.length > 0)) round.outputs = cluster.saveOutputs();
     return round;
+  } catch (error) {
+    const said = cluster.errors().join("\n");
+    throw new Error(`${(error as Error).message}\n${cluster.saveOutputs()}\n${said}`, { cause: error });
   } finally {
     await journals?.close();
     await Promise.all(followers.map((follower) => follower.close()));
