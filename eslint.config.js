@@ -23,7 +23,7 @@ export default tseslint.config(
         "error",
         {
           selector: "MemberExpression[object.name='process'][property.name='env']",
-          message: "Only mixins/env.ts knows the environment.",
+          message: "Only mixins/process/env.ts knows the environment.",
         },
       ],
       "no-control-regex": "off",

@@ -1,12 +1,12 @@
 import type { BrokerOptions } from "moleculer";
 import { actorCommand } from "./mixins/actors/actor-command.ts";
-import { deadlineMiddleware } from "./mixins/deadline.ts";
+import { deadlineMiddleware } from "./mixins/contract/deadline.ts";
 import { jobCommand } from "./mixins/jobs/job-command.ts";
-import type { Env } from "./mixins/env.ts";
-import { movedServiceMiddleware } from "./mixins/moved-service.ts";
-import { organizationCommand } from "./mixins/organization-command.ts";
-import { replCommand } from "./mixins/repl-command.ts";
-import { logFields, traceMiddleware } from "./mixins/trace.ts";
+import type { Env } from "./mixins/process/env.ts";
+import { movedServiceMiddleware } from "./mixins/contract/moved-service.ts";
+import { organizationCommand } from "./mixins/organizations/organization-command.ts";
+import { replCommand } from "./mixins/process/repl-command.ts";
+import { logFields, traceMiddleware } from "./mixins/process/trace.ts";
 
 /** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
 const natsPingMs = 5_000;
@@ -53,7 +53,7 @@ export function brokerOptions(env: Env): BrokerOptions {
     logLevel: env.LOG_LEVEL,
     requestTimeout: 30_000,
     middlewares: [deadlineMiddleware(heartbeatTimeout * 1000), traceMiddleware(), movedServiceMiddleware()],
-    // only actions that say so are retried, and only when their node was lost; what never ran: mixins/moved-service.ts
+    // only actions that say so are retried, and only when their node was lost; what never ran: mixins/contract/moved-service.ts
     retryPolicy: {
       enabled: false,
       retries: 0,

@@ -10,7 +10,7 @@ import type {
   PersonalDataHandlers,
   ResultOf,
   TypedContext,
-} from "../mixins/contract.ts";
+} from "../mixins/contract/contract.ts";
 import type { ActorRef } from "../mixins/actors/actor-contract.ts";
 import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";

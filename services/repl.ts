@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { ServiceBroker } from "moleculer";
-import { readEnv } from "../mixins/env.ts";
+import { readEnv } from "../mixins/process/env.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 
 // What `npm run repl` runs: a node without services that joins the cluster and gives the operator Moleculer's REPL.

@@ -1,6 +1,6 @@
 import type { ServiceBroker } from "moleculer";
-import type { Meta } from "../mixins/meta.ts";
-import { errorType } from "../mixins/errors.ts";
+import type { Meta } from "../mixins/contract/meta.ts";
+import { errorType } from "../mixins/contract/errors.ts";
 import type { Result } from "./contracts.ts";
 import { demoLeads, demoTeam } from "./seed-data.ts";
 

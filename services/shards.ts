@@ -4,7 +4,7 @@ import { Database } from "../mixins/database/database.ts";
 import { abandonMove, moveOrganization } from "../mixins/database/moves/move.ts";
 import { listHomes, verifyOrganization } from "../mixins/database/moves/report.ts";
 import { isUuid } from "../mixins/database/statement.ts";
-import { readEnv } from "../mixins/env.ts";
+import { readEnv } from "../mixins/process/env.ts";
 
 // What `npm run shards` runs: which database each organization lives in, and moves from one to another.
 const usage = `Usage: npm run shards -- <command>

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readEnv } from "../mixins/env.ts";
+import { readEnv } from "../mixins/process/env.ts";
 import { startNode, type Node } from "./node.ts";
 import { seedDemo } from "./seed.ts";
 

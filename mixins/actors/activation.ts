@@ -1,8 +1,8 @@
 import type { Database } from "../database/database.ts";
 import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
-import { errorType, sqlState } from "../errors.ts";
-import { secondsSince } from "../metrics.ts";
-import type { Semaphore } from "../semaphore.ts";
+import { errorType, sqlState } from "../contract/errors.ts";
+import { secondsSince } from "../process/metrics.ts";
+import type { Semaphore } from "../concurrency/semaphore.ts";
 import type { ActorAddress, ActorHandlers, ActorSpec } from "./actor-contract.ts";
 import { actorBusy, messageExpired, unknownMessage } from "./actors.errors.ts";
 import { rejections, turnDuration } from "./actors.metrics.ts";

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Actor } from "../actor.ts";
+import type { Actor } from "../access/actor.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 
 /** One message an actor answers. */

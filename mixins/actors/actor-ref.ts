@@ -1,7 +1,7 @@
-import type { Actor } from "../actor.ts";
+import type { Actor } from "../access/actor.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import { remainingMs } from "../deadline.ts";
-import type { Meta } from "../meta.ts";
+import { remainingMs } from "../contract/deadline.ts";
+import type { Meta } from "../contract/meta.ts";
 import type { ActorAddress, ActorRef, SendOptions } from "./actor-contract.ts";
 import { sentInsideTransaction } from "./actors.errors.ts";
 import { defaultTimeoutMs, type ActorClient } from "./client.ts";

@@ -1,8 +1,8 @@
 import type { Context, ServiceSchema } from "moleculer";
 import type { Database } from "../database/database.ts";
-import type { Meta } from "../meta.ts";
-import type { Organizations } from "../organizations.ts";
-import type { Poller } from "../poller.ts";
+import type { Meta } from "../contract/meta.ts";
+import type { Organizations } from "../organizations/organizations.ts";
+import type { Poller } from "../concurrency/poller.ts";
 import type { ActorAddress, ActorHandlers, ActorSpec } from "./actor-contract.ts";
 import { assignActor, findActor } from "./actors.repository.ts";
 import { deliverTo, type ActorClient, type Envelope } from "./client.ts";

@@ -1,4 +1,4 @@
-import { appError } from "../errors.ts";
+import { appError } from "../contract/errors.ts";
 
 export const actorBusy = () =>
   appError(429, "ACTOR_BUSY", "Too many messages wait for this; try again shortly.", {

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram } from "prom-client";
-import { registry } from "../metrics.ts";
+import { registry } from "../process/metrics.ts";
 
 export const activations = new Gauge({
   name: "crm_actor_activations",

@@ -1,13 +1,13 @@
 import { LRUCache } from "lru-cache";
 import type { ServiceBroker } from "moleculer";
 import { v7 as uuidv7 } from "uuid";
-import { systemMeta } from "../actor.ts";
+import { systemMeta } from "../access/actor.ts";
 import type { Database } from "../database/database.ts";
-import { errorType } from "../errors.ts";
+import { errorType } from "../contract/errors.ts";
 import type { Shard } from "../database/unit-of-work.ts";
-import type { Meta } from "../meta.ts";
-import { Semaphore } from "../semaphore.ts";
-import { within } from "../within.ts";
+import type { Meta } from "../contract/meta.ts";
+import { Semaphore } from "../concurrency/semaphore.ts";
+import { within } from "../concurrency/within.ts";
 import type { ActorAddress, SendOptions } from "./actor-contract.ts";
 import { actorUnavailable } from "./actors.errors.ts";
 import type { Answer, LocalHost } from "./message.ts";

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { Database } from "../database/database.ts";
-import { appError, invalid } from "../errors.ts";
-import { fieldErrors } from "../field-errors.ts";
-import { Poller } from "../poller.ts";
-import { within } from "../within.ts";
+import { appError, invalid } from "../contract/errors.ts";
+import { fieldErrors } from "../contract/field-errors.ts";
+import { Poller } from "../concurrency/poller.ts";
+import { within } from "../concurrency/within.ts";
 import { Activation, type ActivationParts } from "./activation.ts";
 import type { ActorAddress, ActorHandlers, ActorSpec } from "./actor-contract.ts";
 import { unknownMessage } from "./actors.errors.ts";

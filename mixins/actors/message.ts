@@ -1,4 +1,4 @@
-import type { Actor } from "../actor.ts";
+import type { Actor } from "../access/actor.ts";
 import type { JobOrigin } from "../jobs/job-spec.ts";
 import type { ActorAddress } from "./actor-contract.ts";
 

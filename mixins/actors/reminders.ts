@@ -1,5 +1,5 @@
 import type { Database } from "../database/database.ts";
-import { Poller } from "../poller.ts";
+import { Poller } from "../concurrency/poller.ts";
 import { postponeReminder, takeDueReminders, type DueReminder } from "./actors.repository.ts";
 import type { ActorClient } from "./client.ts";
 

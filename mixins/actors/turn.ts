@@ -1,4 +1,4 @@
-import type { Actor } from "../actor.ts";
+import type { Actor } from "../access/actor.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import type { ActorAddress, Turn } from "./actor-contract.ts";
 import { cancelReminder, setReminder } from "./actors.repository.ts";

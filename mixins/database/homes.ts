@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
-import { appError } from "../errors.ts";
-import { Poller } from "../poller.ts";
+import { appError } from "../contract/errors.ts";
+import { Poller } from "../concurrency/poller.ts";
 import { loadShardMap, logicalShard } from "./shard-map.ts";
 import { UnitOfWork, type Shard } from "./unit-of-work.ts";
 

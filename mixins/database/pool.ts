@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import pg, { type CustomTypesConfig, type Pool, type PoolClient } from "pg";
-import { appError } from "../errors.ts";
+import { appError } from "../contract/errors.ts";
 
 /** Longest wait for a connection: for a new one to open, or for a busy one to come free. */
 const connectTimeoutMs = 10_000;

@@ -1,4 +1,4 @@
-import { appError } from "../errors.ts";
+import { appError } from "../contract/errors.ts";
 import { isUuid, type Statement } from "./statement.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { appError, conflict, invalidField, sqlState } from "../errors.ts";
+import { appError, conflict, invalidField, sqlState } from "../contract/errors.ts";
 import { isConnectionLoss, unavailable } from "./pool.ts";
 
 /** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */

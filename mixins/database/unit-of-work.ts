@@ -1,11 +1,11 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { sqlState, violatedConstraint } from "../errors.ts";
+import { sqlState, violatedConstraint } from "../contract/errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
-import { observeQuery } from "../metrics.ts";
-import { newId } from "../new-id.ts";
+import { observeQuery } from "../process/metrics.ts";
+import { newId } from "./new-id.ts";
 import { isUndone, type GroupCommit } from "./group-commit.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Database } from "../database/database.ts";
-import type { SealedBox } from "../sealed-box.ts";
+import type { SealedBox } from "./sealed-box.ts";
 import { OrganizationCipher } from "./organization-cipher.ts";
 
 const mostInMemory = 10_000;

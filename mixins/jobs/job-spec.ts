@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { timestamp } from "../schemas.ts";
+import { timestamp } from "../contract/schemas.ts";
 
 /**
  * Lanes of jobs: each has its own workers on every node that runs jobs, so slow work of one kind never waits in

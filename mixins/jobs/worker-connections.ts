@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import pg, { type Pool, type PoolClient } from "pg";
-import { within } from "../within.ts";
+import { within } from "../concurrency/within.ts";
 
 /** One to listen on; fetching, completing and failing share the rest. */
 const poolSize = 4;

@@ -1,6 +1,6 @@
 import type { Database } from "../database/database.ts";
 import type { Shard } from "../database/unit-of-work.ts";
-import { Poller } from "../poller.ts";
+import { Poller } from "../concurrency/poller.ts";
 
 const leaseSeconds = 10;
 const renewEveryMs = 3000;

@@ -1,6 +1,6 @@
-import { sequencedEvent, type EventRow, type SequencedEvent } from "../feed.ts";
+import { sequencedEvent, type EventRow, type SequencedEvent } from "../events/feed.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import { conflict } from "../errors.ts";
+import { conflict } from "../contract/errors.ts";
 
 /** How far a listener is in an organization's feed. */
 export interface Cursor {

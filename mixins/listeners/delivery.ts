@@ -1,11 +1,11 @@
 import type { Context } from "moleculer";
 import { z } from "zod";
-import { requirePermission } from "../actor.ts";
+import { requirePermission } from "../access/actor.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import type { SequencedEvent } from "../feed.ts";
-import { errorType, invalid } from "../errors.ts";
-import type { Meta } from "../meta.ts";
-import { listenerFailures } from "../metrics.ts";
+import type { SequencedEvent } from "../events/feed.ts";
+import { errorType, invalid } from "../contract/errors.ts";
+import type { Meta } from "../contract/meta.ts";
+import { listenerFailures } from "../process/metrics.ts";
 import type { Database } from "../database/database.ts";
 import {
   advance,

@@ -3,8 +3,8 @@ import { isIP, type LookupFunction } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { Agent, buildConnector, request as send, type Dispatcher } from "undici";
-import type { Outside, OutsideCall } from "../outside-call.ts";
-import { OutsideStatusError, retryAfterMs } from "../outside-status.ts";
+import type { Outside, OutsideCall } from "./outside-call.ts";
+import { OutsideStatusError, retryAfterMs } from "./outside-status.ts";
 import { outboundRefused, responseTooLarge, responseUnreadable } from "./outbound.errors.ts";
 import { bareHost, type OutboundPolicy } from "./policy.ts";
 

@@ -1,4 +1,4 @@
-import { appError } from "../errors.ts";
+import { appError } from "../contract/errors.ts";
 
 /** Why a URL is not asked. */
 export type RefusalReason =

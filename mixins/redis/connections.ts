@@ -9,7 +9,7 @@ import {
 } from "cockatiel";
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";
 import { Gauge } from "prom-client";
-import { registry } from "../metrics.ts";
+import { registry } from "../process/metrics.ts";
 import { RedisKeys } from "./keys.ts";
 import { ShardedSubscriber } from "./sharded-subscriber.ts";
 import { ThrottledLog } from "./throttled-log.ts";

@@ -1,4 +1,4 @@
-import { appError, badRequest } from "../errors.ts";
+import { appError, badRequest } from "../contract/errors.ts";
 
 export const uploadBrokeOff = () =>
   badRequest("UPLOAD_BROKE_OFF", "The upload broke off before the file's end; send it again.");

@@ -1,4 +1,4 @@
-import { invalidField } from "../../mixins/errors.ts";
+import { invalidField } from "../../mixins/contract/errors.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import type { Grouping } from "./analytics.contract.ts";
 import { everyDay, periodOf, type Period } from "./analytics.rules.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { id, timestamp } from "../../mixins/schemas.ts";
+import { id, timestamp } from "../../mixins/contract/schemas.ts";
 
 const day = z.iso.date();
 const groupings = ["none", "source", "assignedTo"] as const;

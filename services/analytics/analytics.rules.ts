@@ -1,4 +1,4 @@
-import { invalidField } from "../../mixins/errors.ts";
+import { invalidField } from "../../mixins/contract/errors.ts";
 
 const dayMs = 86_400_000;
 const defaultDays = 30;

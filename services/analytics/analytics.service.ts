@@ -1,5 +1,5 @@
 import type { ServiceSchema } from "moleculer";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { conversion, leadsPerDay } from "./analytics.actions.ts";
 import { analyticsContract } from "./analytics.contract.ts";

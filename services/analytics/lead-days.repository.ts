@@ -1,7 +1,7 @@
-import type { Actor } from "../../mixins/actor.ts";
+import type { Actor } from "../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { Values } from "../../mixins/listing.ts";
-import { visibleRows } from "../../mixins/visibility.ts";
+import { Values } from "../../mixins/records/listing.ts";
+import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Period } from "./analytics.rules.ts";
 
 /**

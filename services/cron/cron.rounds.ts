@@ -1,4 +1,4 @@
-import type { Contract } from "../../mixins/contract.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
 import type { CronSpec } from "../../mixins/jobs/job-spec.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { dueTicks, tickBefore } from "./ticks.rules.ts";

@@ -1,9 +1,9 @@
 import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
 import Cron from "moleculer-cron";
 import { Gauge } from "prom-client";
-import { Leader } from "../../mixins/leader.ts";
-import { cronRuns, registry } from "../../mixins/metrics.ts";
-import type { Runtime } from "../../mixins/service.ts";
+import { Leader } from "../../mixins/concurrency/leader.ts";
+import { cronRuns, registry } from "../../mixins/process/metrics.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
 import { cronJobs, serveDueTicks } from "./cron.rounds.ts";
 
 const isLeading = new Gauge({

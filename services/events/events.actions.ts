@@ -1,6 +1,6 @@
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { feedFilter, type FilteredEvent } from "../../mixins/feed-filter.ts";
-import { publicEvent, readFeed, readFeedHead, type SequencedEvent } from "../../mixins/feed.ts";
+import { feedFilter, type FilteredEvent } from "../../mixins/events/feed-filter.ts";
+import { publicEvent, readFeed, readFeedHead, type SequencedEvent } from "../../mixins/events/feed.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
 const pageSize = 500;

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { typesText } from "../../mixins/feed-filter.ts";
-import { personalData } from "../../mixins/personal-data.ts";
-import { id, timestamp } from "../../mixins/schemas.ts";
+import { typesText } from "../../mixins/events/feed-filter.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { id, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const feedEvent = z.strictObject({
   /** Place in the organization's feed: 1, 2, 3 … without holes. */

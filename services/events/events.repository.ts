@@ -1,5 +1,5 @@
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { sequencedEvent, type EventRow, type SequencedEvent } from "../../mixins/feed.ts";
+import { sequencedEvent, type EventRow, type SequencedEvent } from "../../mixins/events/feed.ts";
 
 export interface PlacedEvent {
   organizationId: string;

@@ -1,4 +1,4 @@
-import type { FeedAdvanced, SequencedEvent } from "../../mixins/feed.ts";
+import type { FeedAdvanced, SequencedEvent } from "../../mixins/events/feed.ts";
 import type { PlacedEvent } from "./events.repository.ts";
 
 /** With more new events than this in one organization, the hint leaves them out and gateways read them. */

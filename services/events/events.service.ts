@@ -1,6 +1,6 @@
 import type { Context, Service } from "moleculer";
-import type { Poller } from "../../mixins/poller.ts";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import type { Poller } from "../../mixins/concurrency/poller.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { lagPollers } from "./feed-lag.ts";
 import { list } from "./events.actions.ts";

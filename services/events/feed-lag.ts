@@ -1,7 +1,7 @@
 import { Gauge } from "prom-client";
 import type { Database } from "../../mixins/database/database.ts";
-import { registry } from "../../mixins/metrics.ts";
-import { Poller } from "../../mixins/poller.ts";
+import { registry } from "../../mixins/process/metrics.ts";
+import { Poller } from "../../mixins/concurrency/poller.ts";
 import { countUnplaced } from "./events.repository.ts";
 
 const measureEveryMs = 5_000;

@@ -1,6 +1,6 @@
-import type { Contract } from "../../mixins/contract.ts";
-import { exportPage, nobody, tracesOf, type Person } from "../../mixins/personal-data.ts";
-import { entomb } from "../../mixins/tombstones.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
+import { exportPage, nobody, tracesOf, type Person } from "../../mixins/privacy/personal-data.ts";
+import { entomb } from "../../mixins/privacy/tombstones.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { eventsContract } from "./events.contract.ts";
 

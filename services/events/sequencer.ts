@@ -1,8 +1,8 @@
 import type { Database } from "../../mixins/database/database.ts";
 import type { Shard } from "../../mixins/database/unit-of-work.ts";
-import type { FeedAdvanced } from "../../mixins/feed.ts";
-import { eventsSequenced } from "../../mixins/metrics.ts";
-import { Poller } from "../../mixins/poller.ts";
+import type { FeedAdvanced } from "../../mixins/events/feed.ts";
+import { eventsSequenced } from "../../mixins/process/metrics.ts";
+import { Poller } from "../../mixins/concurrency/poller.ts";
 import { placeEvents } from "./events.repository.ts";
 import { announcements } from "./events.rules.ts";
 import { callsFor, ring, type Subscriptions } from "./subscriptions.ts";

@@ -1,4 +1,4 @@
-import type { Contract } from "../../mixins/contract.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { PlacedEvent } from "./events.repository.ts";
 

@@ -1,7 +1,7 @@
 import { forgetOldAnswers } from "../../mixins/actors/actors.repository.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { forgetReceivedIds } from "../../mixins/signed-request.ts";
+import { forgetReceivedIds } from "../../mixins/outbound/signed-request.ts";
 import { deleteOldKeys } from "./events.repository.ts";
 
 const rowsAtOnce = 1_000;

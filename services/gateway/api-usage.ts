@@ -1,7 +1,7 @@
 import type { Database } from "../../mixins/database/database.ts";
-import { quotaExceeded } from "../../mixins/plans.ts";
-import { Poller } from "../../mixins/poller.ts";
-import type { Standing } from "../../mixins/organizations.ts";
+import { quotaExceeded } from "../../mixins/organizations/plans.ts";
+import { Poller } from "../../mixins/concurrency/poller.ts";
+import type { Standing } from "../../mixins/organizations/organizations.ts";
 
 const writeEveryMs = 2_000;
 const secondsOfDay = 86_400;

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { BrowserAnswer } from "../../mixins/browser-answer.ts";
+import type { BrowserAnswer } from "../../mixins/contract/browser-answer.ts";
 
 const lifetimeSeconds = 600;
 

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { Env } from "../../mixins/env.ts";
+import type { Env } from "../../mixins/process/env.ts";
 
 /** Of every answer that is no page: nothing in it is to be run, framed, guessed at or kept. See OWASP's REST Security. */
 const headers = new Map([

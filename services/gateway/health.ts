@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
-import { readLeader } from "../../mixins/leader.ts";
-import { within } from "../../mixins/within.ts";
-import type { Runtime } from "../../mixins/service.ts";
+import { readLeader } from "../../mixins/concurrency/leader.ts";
+import { within } from "../../mixins/concurrency/within.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
 
 /** Without these this node cannot serve; other checks only tell. */
 const vital = ["database", "nats", "process"];

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge } from "prom-client";
-import { registry } from "../../mixins/metrics.ts";
+import { registry } from "../../mixins/process/metrics.ts";
 import { routes } from "./routes.ts";
 
 /** How often the limit is set anew: a burst that is over by then is no overload. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { appError } from "../../mixins/errors.ts";
-import { keptMails } from "../../mixins/mail.ts";
-import type { Runtime } from "../../mixins/service.ts";
+import { appError } from "../../mixins/contract/errors.ts";
+import { keptMails } from "../../mixins/mail/mail.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
 
 /**
  * `GET /dev/outbox`: mails that were kept because no SMTP server is set, newest first. They hold links that let their

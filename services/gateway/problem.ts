@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { z } from "zod";
-import { appError, type FieldError } from "../../mixins/errors.ts";
-import { traceIdOf } from "../../mixins/trace.ts";
+import { appError, type FieldError } from "../../mixins/contract/errors.ts";
+import { traceIdOf } from "../../mixins/process/trace.ts";
 
 /** RFC 9457, with the API's stable `code`. */
 export const problem = z.strictObject({

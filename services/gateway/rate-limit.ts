@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterAbstract } from "rate-limiter-flexible";
-import { appError } from "../../mixins/errors.ts";
+import { appError } from "../../mixins/contract/errors.ts";
 import type { RedisConnections } from "../../mixins/redis/connections.ts";
 import { LeasedLimit, type Verdict } from "./leased-limit.ts";
 

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
-import type { ActionSpec } from "../../mixins/contract.ts";
-import { appError, badRequest, invalid } from "../../mixins/errors.ts";
+import type { ActionSpec } from "../../mixins/contract/contract.ts";
+import { appError, badRequest, invalid } from "../../mixins/contract/errors.ts";
 import { isUuid } from "../../mixins/database/statement.ts";
 import { contracts } from "../contracts.ts";
 import type { BrowserCookie } from "./browser-answer.ts";

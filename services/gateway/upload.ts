@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Transform, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy } from "@fastify/busboy";
-import { appError, badRequest, invalidField } from "../../mixins/errors.ts";
+import { appError, badRequest, invalidField } from "../../mixins/contract/errors.ts";
 
 /** Largest file taken. */
 export const maxFileBytes = 200 * 1024 * 1024;

@@ -1,24 +1,24 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { listParams, type Listing } from "../../mixins/listing.ts";
-import { apiKeyActions } from "./api-keys.contract.ts";
-import { credentialActions, newPassword } from "./credentials.contract.ts";
-import { identityPersonalData } from "./personal-data.contract.ts";
-import { secondFactorActions, secondFactorCode } from "./second-factor.contract.ts";
-import { auditActions, auditJobs } from "./audit-log.contract.ts";
-import { roleActions, roleInput } from "./roles.contract.ts";
+import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
+import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";
+import { identityPersonalData } from "./personal-data/personal-data.contract.ts";
+import { secondFactorActions, secondFactorCode } from "./second-factor/second-factor.contract.ts";
+import { auditActions, auditJobs } from "./audit-log/audit-log.contract.ts";
+import { roleActions, roleInput } from "./roles/roles.contract.ts";
 import {
   organizationActions,
   organizationEvents,
   organizationJobs,
   organization,
-} from "./organization.contract.ts";
-import { federationSettingsActions } from "./federation-settings.contract.ts";
-import { inviteActions } from "./invites.contract.ts";
-import { oauthActions } from "./oauth.contract.ts";
-import { samlActions } from "./saml.contract.ts";
-import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+} from "./organizations/organization.contract.ts";
+import { federationSettingsActions } from "./federation/federation-settings.contract.ts";
+import { inviteActions } from "./users/invites.contract.ts";
+import { oauthActions } from "./federation/oauth.contract.ts";
+import { samlActions } from "./federation/saml.contract.ts";
+import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 const user = z.strictObject({
   id,

@@ -1,4 +1,4 @@
-import { appError, badRequest, conflict, invalidField, unauthorized } from "../../mixins/errors.ts";
+import { appError, badRequest, conflict, invalidField, unauthorized } from "../../mixins/contract/errors.ts";
 
 /** The same for an unknown email, a wrong password or code and an inactive user: it must not tell which. */
 export const invalidCredentials = () =>

@@ -1,7 +1,7 @@
 import { LockMode } from "@mikro-orm/postgresql";
 import { Organization, User } from "../../entities/control.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { sqlState, violatedConstraint } from "../../mixins/errors.ts";
+import { sqlState, violatedConstraint } from "../../mixins/contract/errors.ts";
 import { emailTaken, organizationNotFound, userNotFound } from "./identity.errors.ts";
 
 /** A user of any organization; for sign-in, in a platform transaction. */

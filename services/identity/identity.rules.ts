@@ -1,5 +1,5 @@
-import type { Role } from "../../mixins/actor.ts";
-import { commonPasswords } from "./common-passwords.ts";
+import type { Role } from "../../mixins/access/actor.ts";
+import { commonPasswords } from "./sign-in/common-passwords.ts";
 
 /** What decides the rights of a user. */
 export interface Standing {

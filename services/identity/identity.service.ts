@@ -1,14 +1,20 @@
 import type { Service } from "moleculer";
-import { createService, type Runtime } from "../../mixins/service.ts";
-import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log.ts";
-import { createApiKey, findApiKey, getApiKey, listApiKeys, revokeApiKey } from "./api-keys.actions.ts";
-import { changePassword, resetUserMfa } from "./credentials.actions.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
+import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
+import {
+  createApiKey,
+  findApiKey,
+  getApiKey,
+  listApiKeys,
+  revokeApiKey,
+} from "./api-keys/api-keys.actions.ts";
+import { changePassword, resetUserMfa } from "./sign-in/credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
-import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./invites.ts";
-import { forgotPassword, resetPassword, sendPasswordReset } from "./password-reset.ts";
-import { identityPersonalDataHandlers } from "./personal-data.ts";
-import { eraseOrganization, findErasures } from "./erasure.jobs.ts";
+import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./users/invites.ts";
+import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/password-reset.ts";
+import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
+import { eraseOrganization, findErasures } from "./organizations/erasure.jobs.ts";
 import {
   deleteOrganization,
   restoreOrganization,
@@ -16,25 +22,35 @@ import {
   setPlan,
   suspendOrganization,
   wakeJobs,
-} from "./lifecycle.actions.ts";
-import { announceChange, getOwnOrganization, updateOrganization } from "./organization.actions.ts";
-import { getUsage } from "./quotas.ts";
-import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles.actions.ts";
-import { disableTotp, enrollTotp, verifyTotp } from "./second-factor.actions.ts";
-import { listSessions, logout, me, revokeSession } from "./sessions.actions.ts";
-import { getFederation, replaceFederation } from "./federation-settings.ts";
-import { listIdentities, unlinkIdentity } from "./identities.ts";
-import { finishOauth, linkOauth, startOauth, tradeSignInCode, type OauthParts } from "./oauth.actions.ts";
-import { OidcProviders } from "./oauth.providers.ts";
-import { acceptSaml, finishSaml, samlMetadata, startSaml } from "./saml.actions.ts";
-import { forgetAttempts } from "./sign-in-attempts.ts";
-import { login, refresh, register } from "./sign-in.actions.ts";
-import { forgetFailures } from "./throttle.ts";
-import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./signing-keys.ts";
-import { resealSeeds } from "./second-factor.repository.ts";
-import { TokenIssuer } from "./token-issuer.ts";
-import { announceTrialEnd, expireTrials } from "./trials.jobs.ts";
-import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users.actions.ts";
+} from "./organizations/lifecycle.actions.ts";
+import {
+  announceChange,
+  getOwnOrganization,
+  updateOrganization,
+} from "./organizations/organization.actions.ts";
+import { getUsage } from "./organizations/quotas.ts";
+import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles/roles.actions.ts";
+import { disableTotp, enrollTotp, verifyTotp } from "./second-factor/second-factor.actions.ts";
+import { listSessions, logout, me, revokeSession } from "./sessions/sessions.actions.ts";
+import { getFederation, replaceFederation } from "./federation/federation-settings.ts";
+import { listIdentities, unlinkIdentity } from "./federation/identities.ts";
+import {
+  finishOauth,
+  linkOauth,
+  startOauth,
+  tradeSignInCode,
+  type OauthParts,
+} from "./federation/oauth.actions.ts";
+import { OidcProviders } from "./federation/oauth.providers.ts";
+import { acceptSaml, finishSaml, samlMetadata, startSaml } from "./federation/saml.actions.ts";
+import { forgetAttempts } from "./federation/sign-in-attempts.ts";
+import { login, refresh, register } from "./sign-in/sign-in.actions.ts";
+import { forgetFailures } from "./sign-in/throttle.ts";
+import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./sessions/signing-keys.ts";
+import { resealSeeds } from "./second-factor/second-factor.repository.ts";
+import { TokenIssuer } from "./sessions/token-issuer.ts";
+import { announceTrialEnd, expireTrials } from "./organizations/trials.jobs.ts";
+import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users/users.actions.ts";
 
 /** Organizations, their users, and the sessions and tokens they sign in with. */
 export default (runtime: Runtime) => {

@@ -1,6 +1,6 @@
 import type { Organization, User } from "../../entities/control.ts";
 import type { UserView } from "./identity.contract.ts";
-import type { OrganizationView } from "./organization.contract.ts";
+import type { OrganizationView } from "./organizations/organization.contract.ts";
 
 const iso = (time: Date | null | undefined): string | null => time?.toISOString() ?? null;
 

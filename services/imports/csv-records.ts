@@ -1,5 +1,5 @@
 import { parse } from "csv-parse";
-import { appError } from "../../mixins/errors.ts";
+import { appError } from "../../mixins/contract/errors.ts";
 import { countLines } from "../../mixins/upload/text.ts";
 import { csvFailure, parseOptions } from "./csv.rules.ts";
 

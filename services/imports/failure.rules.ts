@@ -1,4 +1,4 @@
-import { errorType, sqlState } from "../../mixins/errors.ts";
+import { errorType, sqlState } from "../../mixins/contract/errors.ts";
 
 /** Another node has taken the import over, or somebody ended it: whoever hears this stops without a word. */
 export const isFenced = (error: unknown): boolean => errorType(error) === "IMPORT_FENCED";

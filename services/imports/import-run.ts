@@ -1,10 +1,10 @@
 import type { Logger } from "moleculer";
-import { systemMeta } from "../../mixins/actor.ts";
-import type { ParamsIn } from "../../mixins/contract.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import { systemMeta } from "../../mixins/access/actor.ts";
+import type { ParamsIn } from "../../mixins/contract/contract.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { errorType } from "../../mixins/errors.ts";
+import { errorType } from "../../mixins/contract/errors.ts";
 import {
   enqueue,
   record,

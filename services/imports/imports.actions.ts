@@ -1,9 +1,9 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
-import { canSee, sightOf } from "../../mixins/actor.ts";
+import { canSee, sightOf } from "../../mixins/access/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import { quotaExceeded } from "../../mixins/plans.ts";
-import type { Runtime } from "../../mixins/service.ts";
+import { quotaExceeded } from "../../mixins/organizations/plans.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
 import { enqueue, type Ctx, type Result } from "../contracts.ts";
 import { inertCell } from "./csv.rules.ts";
 import {

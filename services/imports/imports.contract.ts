@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { personalData } from "../../mixins/personal-data.ts";
-import { byId, id, text, timestamp } from "../../mixins/schemas.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { byId, id, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const leadImport = z.strictObject({
   id,

@@ -1,4 +1,4 @@
-import { appError, badRequest, conflict, invalid, type FieldError } from "../../mixins/errors.ts";
+import { appError, badRequest, conflict, invalid, type FieldError } from "../../mixins/contract/errors.ts";
 
 export const importNotFound = () => appError(404, "IMPORT_NOT_FOUND", "There is no such import.");
 export const importNotFinished = () =>

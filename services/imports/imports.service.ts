@@ -1,5 +1,5 @@
 import type { ServiceBroker, ServiceSchema } from "moleculer";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { runImport } from "./import-run.ts";
 import * as actions from "./imports.actions.ts";

@@ -1,4 +1,4 @@
-import type { FieldError } from "../../mixins/errors.ts";
+import type { FieldError } from "../../mixins/contract/errors.ts";
 import { textBytes } from "./batches.rules.ts";
 import { maxColumns } from "./csv.rules.ts";
 import { convert, type FieldTypes } from "./field-types.rules.ts";

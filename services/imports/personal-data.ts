@@ -1,4 +1,4 @@
-import { exportPage, nobody, tracesOf, type Person } from "../../mixins/personal-data.ts";
+import { exportPage, nobody, tracesOf, type Person } from "../../mixins/privacy/personal-data.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { importsContract } from "./imports.contract.ts";
 

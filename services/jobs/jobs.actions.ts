@@ -3,7 +3,7 @@ import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { deliveryPayload } from "../../mixins/listeners/delivery.ts";
 import { skipHeld } from "../../mixins/listeners/delivery.repository.ts";
-import { appError } from "../../mixins/errors.ts";
+import { appError } from "../../mixins/contract/errors.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import type { JobView } from "./jobs.contract.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
-import { id, pageOf, timestamp } from "../../mixins/schemas.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 /** Ids of jobs rise with time; they are numbers as text. */
 const jobId = z.string().regex(/^\d{1,18}$/, "must be the id of a job");

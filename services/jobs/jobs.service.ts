@@ -1,5 +1,5 @@
 import type { ServiceSchema } from "moleculer";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf } from "../contracts.ts";
 import * as jobs from "./jobs.actions.ts";
 import { jobsContract } from "./jobs.contract.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { text } from "../../mixins/schemas.ts";
+import { text } from "../../mixins/contract/schemas.ts";
 
 /** What conditions may ask about: fields of the lead, and facts derived from them (scoring.facts.ts). */
 export const factFields = [

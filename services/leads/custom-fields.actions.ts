@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
-import { readPage } from "../../mixins/page.ts";
+import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { customFieldListing, type CustomFieldView } from "./custom-fields.contract.ts";
 import type { Desk } from "./desk.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { action } from "../../mixins/contract.ts";
-import { listParams, type Listing } from "../../mixins/listing.ts";
-import { byId, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+import { action } from "../../mixins/contract/contract.ts";
+import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 const types = ["text", "number", "boolean", "date"] as const;
 const customField = z.strictObject({

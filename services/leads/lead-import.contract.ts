@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { action } from "../../mixins/contract.ts";
-import { id } from "../../mixins/schemas.ts";
+import { action } from "../../mixins/contract/contract.ts";
+import { id } from "../../mixins/contract/schemas.ts";
 
 /** One row of an imported file. */
 const importRow = z.strictObject({

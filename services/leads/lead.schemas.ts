@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { Listing } from "../../mixins/listing.ts";
-import { email, id, text, timestamp } from "../../mixins/schemas.ts";
+import type { Listing } from "../../mixins/records/listing.ts";
+import { email, id, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 

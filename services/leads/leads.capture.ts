@@ -1,7 +1,7 @@
-import { appError, errorType, invalid, type FieldError } from "../../mixins/errors.ts";
-import { leadsCreated } from "../../mixins/metrics.ts";
-import { fieldErrors } from "../../mixins/field-errors.ts";
-import { newId } from "../../mixins/new-id.ts";
+import { appError, errorType, invalid, type FieldError } from "../../mixins/contract/errors.ts";
+import { leadsCreated } from "../../mixins/process/metrics.ts";
+import { fieldErrors } from "../../mixins/contract/field-errors.ts";
+import { newId } from "../../mixins/database/new-id.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";

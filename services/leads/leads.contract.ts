@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
-import { listParams } from "../../mixins/listing.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { listParams } from "../../mixins/records/listing.ts";
 import {
   byId,
   byIdVersioned,
@@ -10,7 +10,7 @@ import {
   pageOf,
   text,
   timestamp,
-} from "../../mixins/schemas.ts";
+} from "../../mixins/contract/schemas.ts";
 import { lead, leadInput, leadListing, newLead, withoutSensitive } from "./lead.schemas.ts";
 import { customFieldActions, customFieldEvents } from "./custom-fields.contract.ts";
 import { leadImportActions } from "./lead-import.contract.ts";

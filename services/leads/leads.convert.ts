@@ -1,8 +1,8 @@
 import { v7 as uuidv7 } from "uuid";
 import { Company, Contact, Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { Values } from "../../mixins/listing.ts";
-import { visibleRows } from "../../mixins/visibility.ts";
+import { Values } from "../../mixins/records/listing.ts";
+import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
 import {
   dealName,

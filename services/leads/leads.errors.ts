@@ -1,4 +1,4 @@
-import { appError, conflict, invalidField } from "../../mixins/errors.ts";
+import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 
 export const leadNotFound = () => appError(404, "LEAD_NOT_FOUND", "There is no such lead.");
 export const externalIdTaken = () =>

@@ -1,4 +1,4 @@
-import { nobody } from "../../mixins/feed-filter.ts";
+import { nobody } from "../../mixins/events/feed-filter.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { leadView } from "./leads.view.ts";
 

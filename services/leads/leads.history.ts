@@ -1,6 +1,6 @@
-import { badRequest } from "../../mixins/errors.ts";
-import { Values } from "../../mixins/listing.ts";
-import { visibleRows } from "../../mixins/visibility.ts";
+import { badRequest } from "../../mixins/contract/errors.ts";
+import { Values } from "../../mixins/records/listing.ts";
+import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadView } from "./lead.schemas.ts";

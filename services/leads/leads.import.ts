@@ -1,9 +1,9 @@
 import { v7 as uuidv7 } from "uuid";
-import { erasedAmong, markHash } from "../../mixins/erased-persons.ts";
-import { errorType } from "../../mixins/errors.ts";
-import { leadsCreated } from "../../mixins/metrics.ts";
-import { emailMark, phoneMark } from "../../mixins/personal-data.ts";
-import { fieldErrors } from "../../mixins/field-errors.ts";
+import { erasedAmong, markHash } from "../../mixins/privacy/erased-persons.ts";
+import { errorType } from "../../mixins/contract/errors.ts";
+import { leadsCreated } from "../../mixins/process/metrics.ts";
+import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
+import { fieldErrors } from "../../mixins/contract/field-errors.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import {

@@ -1,5 +1,5 @@
-import type { Actor } from "../../mixins/actor.ts";
-import { canSee } from "../../mixins/actor.ts";
+import type { Actor } from "../../mixins/access/actor.ts";
+import { canSee } from "../../mixins/access/actor.ts";
 import { withRows, type Statement } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { externalIdTaken, leadNotFound } from "./leads.errors.ts";

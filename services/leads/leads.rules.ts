@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ScoringRule } from "../../entities/leads.ts";
-import { canSee, sightOf, type Actor } from "../../mixins/actor.ts";
-import type { FieldError } from "../../mixins/errors.ts";
-import { columnOf } from "../../mixins/listing.ts";
+import { canSee, sightOf, type Actor } from "../../mixins/access/actor.ts";
+import type { FieldError } from "../../mixins/contract/errors.ts";
+import { columnOf } from "../../mixins/records/listing.ts";
 import type { LeadInput } from "./lead.schemas.ts";
 import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
 import type { LeadRow } from "./lead-row.ts";

@@ -1,5 +1,5 @@
 import type { Context, ServiceSchema } from "moleculer";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import * as customFields from "./custom-fields.actions.ts";
 import { ActiveUsers, type Desk } from "./desk.ts";

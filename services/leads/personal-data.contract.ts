@@ -1,4 +1,4 @@
-import { personalData } from "../../mixins/personal-data.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
 
 const sevenYears = 2555;
 

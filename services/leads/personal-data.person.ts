@@ -1,4 +1,4 @@
-import { emailMark, phoneMark, type Person } from "../../mixins/personal-data.ts";
+import { emailMark, phoneMark, type Person } from "../../mixins/privacy/personal-data.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { normalisePhone } from "./normalise.ts";
 

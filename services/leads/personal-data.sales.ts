@@ -1,4 +1,4 @@
-import { exportPage, nobody, subjectIds } from "../../mixins/personal-data.ts";
+import { exportPage, nobody, subjectIds } from "../../mixins/privacy/personal-data.ts";
 import { record, type PersonalDataHandlersOf } from "../contracts.ts";
 import type { LeadRow } from "./lead-row.ts";
 import type { leadsContract } from "./leads.contract.ts";

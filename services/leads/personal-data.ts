@@ -5,8 +5,8 @@ import {
   subjectIds,
   type PersonalDataAnswer,
   type PersonalDataParams,
-} from "../../mixins/personal-data.ts";
-import { entomb } from "../../mixins/tombstones.ts";
+} from "../../mixins/privacy/personal-data.ts";
+import { entomb } from "../../mixins/privacy/tombstones.ts";
 import { record, type PersonalDataHandlersOf } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";

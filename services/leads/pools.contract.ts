@@ -1,8 +1,16 @@
 import { z } from "zod";
 import { actor } from "../../mixins/actors/actor-contract.ts";
-import { action } from "../../mixins/contract.ts";
-import { listParams, type Listing } from "../../mixins/listing.ts";
-import { byId, byIdVersioned, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+import { action } from "../../mixins/contract/contract.ts";
+import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import {
+  byId,
+  byIdVersioned,
+  expectedVersion,
+  id,
+  pageOf,
+  text,
+  timestamp,
+} from "../../mixins/contract/schemas.ts";
 import { conditionOn, factFields } from "./condition.schemas.ts";
 
 /** Pools may ask for the score too; a scoring rule may not. */

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Database } from "../../mixins/database/database.ts";
-import type { Organizations } from "../../mixins/organizations.ts";
-import { quotaExceeded } from "../../mixins/plans.ts";
+import type { Organizations } from "../../mixins/organizations/organizations.ts";
+import { quotaExceeded } from "../../mixins/organizations/plans.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
 /** A count this old is taken again: far from the limit, where nobody waits for it, and near it, where who captures does. */

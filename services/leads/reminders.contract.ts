@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { action } from "../../mixins/contract.ts";
+import { action } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { byId, id, text, timeInput, timestamp } from "../../mixins/schemas.ts";
+import { byId, id, text, timeInput, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const reminder = z.strictObject({
   id,

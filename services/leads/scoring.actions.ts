@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import type { ScoringRule } from "../../entities/leads.ts";
-import { invalid, versionMismatch, type FieldError } from "../../mixins/errors.ts";
+import { invalid, versionMismatch, type FieldError } from "../../mixins/contract/errors.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";

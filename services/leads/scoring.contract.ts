@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { action } from "../../mixins/contract.ts";
+import { action } from "../../mixins/contract/contract.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
-import { id, text } from "../../mixins/schemas.ts";
+import { id, text } from "../../mixins/contract/schemas.ts";
 import { conditionOn, factFields } from "./condition.schemas.ts";
 import { leadInput, scoreReason } from "./lead.schemas.ts";
 

@@ -1,8 +1,8 @@
-import { can, type Actor } from "../../mixins/actor.ts";
+import { can, type Actor } from "../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../mixins/encryption/organization-cipher.ts";
-import { badRequest, forbidden, invalid, type FieldError } from "../../mixins/errors.ts";
-import type { ListParams, Values } from "../../mixins/listing.ts";
+import { badRequest, forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
+import type { ListParams, Values } from "../../mixins/records/listing.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadInput, LeadView } from "./lead.schemas.ts";

@@ -1,5 +1,5 @@
 import { connect, nanos, type JetStreamClient, type NatsConnection } from "nats";
-import type { SequencedEvent } from "../../mixins/feed.ts";
+import type { SequencedEvent } from "../../mixins/events/feed.ts";
 
 const stream = "crm";
 const publishTimeoutMs = 5_000;

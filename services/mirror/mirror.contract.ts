@@ -1,4 +1,4 @@
-import { defineContract } from "../../mixins/contract.ts";
+import { defineContract } from "../../mixins/contract/contract.ts";
 import { listener } from "../../mixins/listeners/listener-spec.ts";
 
 /** The feed for programs outside: part of the system only where JETSTREAM_MIRROR is set. */

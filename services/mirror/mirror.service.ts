@@ -1,6 +1,6 @@
 import type { ServiceSchema } from "moleculer";
-import type { Runtime } from "../../mixins/service.ts";
-import { createService } from "../../mixins/service.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
+import { createService } from "../../mixins/contract/service.ts";
 import type { ListenerHandlersOf } from "../contracts.ts";
 import { JetStreamMirror } from "./jetstream-mirror.ts";
 import { mirrorContract } from "./mirror.contract.ts";

@@ -1,5 +1,5 @@
-import { markHash, rememberErased } from "../../mixins/erased-persons.ts";
-import type { Person } from "../../mixins/personal-data.ts";
+import { markHash, rememberErased } from "../../mixins/privacy/erased-persons.ts";
+import type { Person } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type JobCtx } from "../contracts.ts";
 import { auditLater } from "./audit.ts";
 import { isFenced } from "./privacy.errors.ts";

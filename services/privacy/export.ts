@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Person } from "../../mixins/personal-data.ts";
+import type { Person } from "../../mixins/privacy/personal-data.ts";
 import { equalChunks } from "../../mixins/upload/chunks.ts";
 import { enqueue, record, type JobCtx } from "../contracts.ts";
 import { dropChunks, insertChunk } from "./archive.repository.ts";

@@ -1,5 +1,5 @@
-import type { Contract } from "../../mixins/contract.ts";
-import type { PersonalDataSpec } from "../../mixins/personal-data.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
+import type { PersonalDataSpec } from "../../mixins/privacy/personal-data.ts";
 import type { ReceiptPart } from "./privacy.contract.ts";
 
 /** One kind of data: `leads.contacts`. */

@@ -1,4 +1,4 @@
-import { nobody } from "../../mixins/personal-data.ts";
+import { nobody } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, type PersonalDataHandlersOf } from "../contracts.ts";
 import type { privacyContract } from "./privacy.contract.ts";
 

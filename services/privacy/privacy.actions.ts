@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
-import { readPage } from "../../mixins/page.ts";
-import { emailMark, nobody, phoneMark, type Person } from "../../mixins/personal-data.ts";
+import { readPage } from "../../mixins/records/page.ts";
+import { emailMark, nobody, phoneMark, type Person } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type Result } from "../contracts.ts";
 import { readArchive } from "./archive.repository.ts";
 import { auditLater } from "./audit.ts";

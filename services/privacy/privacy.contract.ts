@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { listParams, type Listing } from "../../mixins/listing.ts";
-import { personalData } from "../../mixins/personal-data.ts";
-import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 /** What was done of one kind of data. */
 const part = z.strictObject({

@@ -1,4 +1,4 @@
-import { appError, errorType, invalidField } from "../../mixins/errors.ts";
+import { appError, errorType, invalidField } from "../../mixins/contract/errors.ts";
 
 export const requestNotFound = () =>
   appError(404, "PRIVACY_REQUEST_NOT_FOUND", "There is no such export or erasure.");

@@ -1,5 +1,5 @@
 import type { ServiceBroker, ServiceSchema } from "moleculer";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { runErasure } from "./erasure.ts";
 import { runExport } from "./export.ts";

@@ -1,8 +1,8 @@
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { versionMismatch } from "../../mixins/errors.ts";
-import type { RetentionSpec } from "../../mixins/personal-data.ts";
+import { versionMismatch } from "../../mixins/contract/errors.ts";
+import type { RetentionSpec } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 import { auditLater } from "./audit.ts";
 import { isFenced, retentionInvalid } from "./privacy.errors.ts";

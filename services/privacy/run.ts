@@ -1,6 +1,6 @@
 import type { ServiceBroker } from "moleculer";
-import { systemMeta } from "../../mixins/actor.ts";
-import type { Contract } from "../../mixins/contract.ts";
+import { systemMeta } from "../../mixins/access/actor.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { OrganizationKeys } from "../../mixins/encryption/organization-keys.ts";
@@ -11,7 +11,7 @@ import {
   type PersonalDataParams,
   type PersonalDataVerb,
   type Person,
-} from "../../mixins/personal-data.ts";
+} from "../../mixins/privacy/personal-data.ts";
 import { fenced } from "./privacy.errors.ts";
 import { partsOf, start, type Part, type Progress } from "./parts.ts";
 import { saveProgress, type Claim } from "./requests.repository.ts";

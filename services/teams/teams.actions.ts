@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import type { QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
-import { announceAccess } from "../../mixins/access.ts";
+import { announceAccess } from "../../mixins/access/access.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { versionMismatch } from "../../mixins/errors.ts";
-import { readPage } from "../../mixins/page.ts";
+import { versionMismatch } from "../../mixins/contract/errors.ts";
+import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { teamListing, type TeamView } from "./teams.contract.ts";
 import { teamNameTaken, teamNotFound, unknownMember } from "./teams.errors.ts";

@@ -1,7 +1,15 @@
 import { z } from "zod";
-import { action, defineContract } from "../../mixins/contract.ts";
-import { listParams, type Listing } from "../../mixins/listing.ts";
-import { byId, byIdVersioned, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/schemas.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import {
+  byId,
+  byIdVersioned,
+  expectedVersion,
+  id,
+  pageOf,
+  text,
+  timestamp,
+} from "../../mixins/contract/schemas.ts";
 
 const team = z.strictObject({
   id,

@@ -1,4 +1,4 @@
-import { appError, conflict, invalidField } from "../../mixins/errors.ts";
+import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 
 export const teamNotFound = () => appError(404, "TEAM_NOT_FOUND", "There is no such team.");
 export const teamNameTaken = () => conflict("TEAM_NAME_TAKEN", "Another team has this name.");

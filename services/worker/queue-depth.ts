@@ -1,8 +1,8 @@
 import { Gauge } from "prom-client";
-import type { Contract } from "../../mixins/contract.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import { registry } from "../../mixins/metrics.ts";
-import { Poller } from "../../mixins/poller.ts";
+import { registry } from "../../mixins/process/metrics.ts";
+import { Poller } from "../../mixins/concurrency/poller.ts";
 import { queueOfTask } from "./worker.rules.ts";
 
 const measureEveryMs = 5_000;

@@ -1,4 +1,4 @@
-import type { Contract } from "../../mixins/contract.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
 import type { QueueName } from "../../mixins/jobs/job-spec.ts";
 
 /** The tasks that a process with these services can run, by queue. */

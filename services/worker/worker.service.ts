@@ -1,11 +1,11 @@
 import type { Service, ServiceSchema } from "moleculer";
-import { systemRole } from "../../mixins/actor.ts";
+import { systemRole } from "../../mixins/access/actor.ts";
 import type { StoredJob } from "../../mixins/jobs/job-spec.ts";
 import { WorkerPools } from "../../mixins/jobs/worker-pools.ts";
-import type { Meta } from "../../mixins/meta.ts";
-import { organizationChanged } from "../../mixins/organizations.ts";
-import type { Poller } from "../../mixins/poller.ts";
-import type { Runtime } from "../../mixins/service.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
+import { organizationChanged } from "../../mixins/organizations/organizations.ts";
+import type { Poller } from "../../mixins/concurrency/poller.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
 import { hostedTasks, tasksWhileSuspended } from "./worker.rules.ts";
 import { depthPollers } from "./queue-depth.ts";
 

@@ -9,7 +9,7 @@ import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.t
 import { seeEachOther, startCounterNode, type CounterNode } from "../support/counter.ts";
 import { startNats } from "../support/nats.ts";
 
-const usage = `node --import ./mixins/check-node.mjs test/bench/actors.ts [options]
+const usage = `node --import ./mixins/process/check-node.mjs test/bench/actors.ts [options]
 Turns of actors a second, against bare pg transactions of the same statements; embedded PostgreSQL, rounds interleaved.
   --rounds <n>    of each (default 7)
   --seconds <n>   of a round (default 2)

@@ -6,13 +6,13 @@ import { parseArgs } from "node:util";
 import v8 from "node:v8";
 import { runInNewContext } from "node:vm";
 import { v7 as uuidv7 } from "uuid";
-import { readEnv } from "../../mixins/env.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import { readEnv } from "../../mixins/process/env.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { ImportView } from "../../services/imports/imports.contract.ts";
 import { startNode, type Node } from "../../services/node.ts";
 import { median } from "./report.ts";
 
-const usage = `node --import ./mixins/check-node.mjs test/bench/import.ts [options]: imports in one process on an embedded PostgreSQL
+const usage = `node --import ./mixins/process/check-node.mjs test/bench/import.ts [options]: imports in one process on an embedded PostgreSQL
   --rows <n>   rows of the generated file (default 500000)
 V8 lets garbage pile up as far as its heap limit allows; to measure under a container's, set for example
 NODE_OPTIONS=--max-old-space-size=256.`;

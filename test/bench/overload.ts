@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import { Organization } from "./organization.ts";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { residentMiB, start, stopAll, untilReady } from "./processes.ts";
 
 const usage = `node test/bench/overload.ts [options]: one process under more load than it can take, with and without load shedding

@@ -8,7 +8,7 @@ import { migrate } from "../../mixins/database/migrate.ts";
 import { Organization } from "./organization.ts";
 import type { Load } from "./load.ts";
 import { measure, type Round, type Target } from "./measure.ts";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { postgresOf, start, stopAll, untilReady, type Child, type Measured } from "./processes.ts";
 import {
   aims,

@@ -11,7 +11,7 @@ import { migrate } from "../../mixins/database/migrate.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { startRedis, startRedisCluster } from "../support/redis.ts";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { cpuMs, postgresOf, residentMiB, start, stopAll, untilReady, type Child } from "./processes.ts";
 import { median, printVerdicts, type Verdict } from "./report.ts";
 import { machineMs, type Ask, type Told } from "./socket-clients.ts";

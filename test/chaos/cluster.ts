@@ -5,7 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import pg from "pg";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { startRedisCluster, type RedisCluster } from "../support/redis.ts";
 import { eventually } from "../support/node.ts";

@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import { ServiceBroker } from "moleculer";
 import { v7 as uuidv7 } from "uuid";
-import { readEnv } from "../../mixins/env.ts";
+import { readEnv } from "../../mixins/process/env.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
 import type { Cluster } from "./cluster.ts";
 import { patienceMs, type GoodClient, type Operation } from "./good-client.ts";

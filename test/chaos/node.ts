@@ -6,7 +6,7 @@ const shiftMs = Number(process.env.CLOCK_SHIFT_MS ?? 0);
 if (shiftMs !== 0) shiftClock(shiftMs);
 
 // only now: modules may take the clock with them
-const { readEnv } = await import("../../mixins/env.ts");
+const { readEnv } = await import("../../mixins/process/env.ts");
 const { startNode } = await import("../../services/node.ts");
 const { witness } = await import("./witness.ts");
 

@@ -2,11 +2,11 @@ import type { ServiceSchema } from "moleculer";
 import { z } from "zod";
 import { actor, type ActorHandlers } from "../../mixins/actors/actor-contract.ts";
 import { actorRef, type Sender } from "../../mixins/actors/actor-ref.ts";
-import { action, defineContract, type ActorsOf } from "../../mixins/contract.ts";
+import { action, defineContract, type ActorsOf } from "../../mixins/contract/contract.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { listener } from "../../mixins/listeners/listener-spec.ts";
-import { createService } from "../../mixins/service.ts";
+import { createService } from "../../mixins/contract/service.ts";
 import type { ExtraService } from "../../services/node.ts";
 
 /** A service that leaves a row for everything it is made to do, so that lost and doubled work shows. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { can } from "../../mixins/actor.ts";
-import type { ActionSpec } from "../../mixins/contract.ts";
+import { can } from "../../mixins/access/actor.ts";
+import type { ActionSpec } from "../../mixins/contract/contract.ts";
 import { contracts } from "../../services/contracts.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import type { Answer } from "../support/client.ts";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { actorCommand } from "../../mixins/actors/actor-command.ts";
 import type { Answer } from "../../mixins/actors/message.ts";
-import { registry } from "../../mixins/metrics.ts";
+import { registry } from "../../mixins/process/metrics.ts";
 import { seeEachOther, startCounterNode, type CounterNode } from "../support/counter.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";

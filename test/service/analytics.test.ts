@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { ParamsIn } from "../../mixins/contract.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import type { ParamsIn } from "../../mixins/contract/contract.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions, Result } from "../../services/contracts.ts";
 import { sqlTimezone } from "../../services/analytics/analytics.rules.ts";
 import { dayIn, refreshFigures } from "../support/analytics.ts";

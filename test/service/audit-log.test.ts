@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { TOTP } from "otpauth";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
-import { forgetOldEntries } from "../../services/identity/audit-log.ts";
+import { forgetOldEntries } from "../../services/identity/audit-log/audit-log.ts";
 import { inspect } from "../support/database.ts";
 import {
   hire,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Context } from "moleculer";
-import { remainingMs } from "../../mixins/deadline.ts";
+import { remainingMs } from "../../mixins/contract/deadline.ts";
 import { countRows } from "../support/database.ts";
 import { makeOrganization } from "../support/leads.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";

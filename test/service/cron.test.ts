@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { defineContract } from "../../mixins/contract.ts";
+import { defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { Leader } from "../../mixins/leader.ts";
-import { createService } from "../../mixins/service.ts";
+import { Leader } from "../../mixins/concurrency/leader.ts";
+import { createService } from "../../mixins/contract/service.ts";
 import { cronJobs, serveDueTicks } from "../../services/cron/cron.rounds.ts";
 import { startNode, type ExtraService, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { builtInRoles } from "../../mixins/actor.ts";
-import { knownPermissions } from "../../mixins/permissions.ts";
+import { builtInRoles } from "../../mixins/access/actor.ts";
+import { knownPermissions } from "../../mixins/access/permissions.ts";
 import { contracts } from "../../services/contracts.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";

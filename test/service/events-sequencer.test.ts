@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";
-import { registry } from "../../mixins/metrics.ts";
-import type { FeedAdvanced } from "../../mixins/feed.ts";
+import { registry } from "../../mixins/process/metrics.ts";
+import type { FeedAdvanced } from "../../mixins/events/feed.ts";
 import { startNode, type Node } from "../../services/node.ts";
 import { lagPollers } from "../../services/events/feed-lag.ts";
 import { append, buildEvent } from "../support/feed.ts";

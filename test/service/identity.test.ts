@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { AccessTokens } from "../../mixins/access-token.ts";
+import { AccessTokens } from "../../mixins/access/access-token.ts";
 import { inspect } from "../support/database.ts";
 import {
   ended,

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import { startNode, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";

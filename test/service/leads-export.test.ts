@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { parse } from "csv-parse/sync";
 import exceljs from "exceljs";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import { makeOrganization, type TestOrganization } from "../support/leads.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { Lead } from "../../entities/leads.ts";
-import { conflict } from "../../mixins/errors.ts";
+import { conflict } from "../../mixins/contract/errors.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";

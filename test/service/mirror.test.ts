@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { connect, type NatsConnection } from "nats";
 import { v7 as uuidv7 } from "uuid";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { append } from "../support/feed.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { forgetAttempts } from "../../services/identity/sign-in-attempts.ts";
+import { forgetAttempts } from "../../services/identity/federation/sign-in-attempts.ts";
 import { Browser } from "../support/browser.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { OrganizationKeys } from "../../mixins/encryption/organization-keys.ts";
-import { SealedBox } from "../../mixins/sealed-box.ts";
+import { SealedBox } from "../../mixins/encryption/sealed-box.ts";
 import { inspect } from "../support/database.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { TOTP } from "otpauth";
 import { io, type Socket } from "socket.io-client";
-import { organizationCommand } from "../../mixins/organization-command.ts";
+import { organizationCommand } from "../../mixins/organizations/organization-command.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { startNode, type Node } from "../../services/node.ts";
 import { inspect } from "../support/database.ts";

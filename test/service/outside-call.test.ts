@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Outside, type OutsideCall, type OutsideOptions } from "../../mixins/outside-call.ts";
-import { requireOk } from "../../mixins/outside-status.ts";
-import { registry } from "../../mixins/metrics.ts";
+import { Outside, type OutsideCall, type OutsideOptions } from "../../mixins/outbound/outside-call.ts";
+import { requireOk } from "../../mixins/outbound/outside-status.ts";
+import { registry } from "../../mixins/process/metrics.ts";
 import { eventually } from "../support/node.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { contracts } from "../../services/contracts.ts";
-import type { Contract } from "../../mixins/contract.ts";
+import type { Contract } from "../../mixins/contract/contract.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { Database } from "../../mixins/database/database.ts";
 

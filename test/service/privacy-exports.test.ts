@@ -3,7 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import yauzl from "yauzl";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { RequestView } from "../../services/privacy/privacy.contract.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl } from "../support/leads.ts";

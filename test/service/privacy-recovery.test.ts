@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import { startNode, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl } from "../support/leads.ts";

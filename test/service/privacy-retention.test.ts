@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "../support/database.ts";
 import { ended, upload } from "../support/imports.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
-import type { Claims } from "../../mixins/access-token.ts";
+import type { Claims } from "../../mixins/access/access-token.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";
 import { RealtimeServer, SocketClient, buildClaims, tokenOf } from "../support/realtime.ts";
 

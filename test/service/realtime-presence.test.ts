@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
-import type { Claims } from "../../mixins/access-token.ts";
+import type { Claims } from "../../mixins/access/access-token.ts";
 import { startNode, type Node } from "../../services/node.ts";
 import { inspect } from "../support/database.ts";
 import { eventually, startTestNode, testEnv, type TestNode } from "../support/node.ts";

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
-import type { Claims } from "../../mixins/access-token.ts";
+import type { Claims } from "../../mixins/access/access-token.ts";
 import { append, appendMany } from "../support/feed.ts";
 import { inspect } from "../support/database.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";

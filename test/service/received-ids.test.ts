@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
-import { acceptOnce } from "../../mixins/signed-request.ts";
+import { acceptOnce } from "../../mixins/outbound/signed-request.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { can } from "../../mixins/actor.ts";
+import { can } from "../../mixins/access/actor.ts";
 import { openApiDocument } from "../../services/gateway/openapi.ts";
 import { problem } from "../../services/gateway/problem.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { inspect } from "../support/database.ts";
 import { newEmail, node, password, refusal, register, startIdentity } from "../support/identity.ts";
-import { forgetFailures } from "../../services/identity/throttle.ts";
+import { forgetFailures } from "../../services/identity/sign-in/throttle.ts";
 
 beforeAll(startIdentity);
 afterAll(() => node.stop());

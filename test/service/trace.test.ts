@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Context } from "moleculer";
 import { createDatabase, dropDatabase } from "../support/database.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import { Client } from "../support/client.ts";
 import { eventually } from "../support/node.ts";
 import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { startProcess } from "../support/process.ts";
-import { logFields } from "../../mixins/trace.ts";
+import { logFields } from "../../mixins/process/trace.ts";
 
 let node: TestNode;
 beforeAll(async () => {

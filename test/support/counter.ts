@@ -5,10 +5,10 @@ import { systemActorRef } from "../../mixins/actors/actor-ref.ts";
 import { actorService } from "../../mixins/actors/actor-service.ts";
 import { ActorClient } from "../../mixins/actors/client.ts";
 import type { HostOptions } from "../../mixins/actors/host.ts";
-import { defineContract } from "../../mixins/contract.ts";
+import { defineContract } from "../../mixins/contract/contract.ts";
 import { Database } from "../../mixins/database/database.ts";
-import { Organizations } from "../../mixins/organizations.ts";
-import { appError } from "../../mixins/errors.ts";
+import { Organizations } from "../../mixins/organizations/organizations.ts";
+import { appError } from "../../mixins/contract/errors.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
 import { eventually, testEnv } from "./node.ts";
 

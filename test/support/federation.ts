@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { TOTP } from "otpauth";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { Client } from "./client.ts";
 import { inspect } from "./database.ts";
 import { startTestNode, type TestNode } from "./node.ts";

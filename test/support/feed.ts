@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import type { RecordedEvent } from "../../mixins/database/unit-of-work.ts";
-import type { Runtime } from "../../mixins/service.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
 
 type EventParts = Partial<Omit<RecordedEvent, "entity">> & { entity?: Partial<RecordedEvent["entity"]> };
 

@@ -1,7 +1,7 @@
 import { expect } from "@jest/globals";
 import { decodeJwt } from "jose";
-import type { Role } from "../../mixins/actor.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import type { Role } from "../../mixins/access/actor.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { SessionRevoked, SignedIn } from "../../services/identity/identity.contract.ts";
 import { startTestNode, type TestNode } from "./node.ts";
 

@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import { text as readText } from "node:stream/consumers";
 import { v7 as uuidv7 } from "uuid";
-import type { ParamsIn } from "../../mixins/contract.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import type { ParamsIn } from "../../mixins/contract/contract.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions, Result } from "../../services/contracts.ts";
 import type { ImportView } from "../../services/imports/imports.contract.ts";
 import type { Node } from "../../services/node.ts";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { eventually } from "./node.ts";
 import { requireProgram } from "./programs.ts";
 

@@ -1,10 +1,10 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { readEnv } from "../../mixins/env.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import { readEnv } from "../../mixins/process/env.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import { startNode, type ExtraService, type Node } from "../../services/node.ts";
 import type { ActionName, Actions } from "../../services/contracts.ts";
-import type { ParamsIn, ResultOf } from "../../mixins/contract.ts";
+import type { ParamsIn, ResultOf } from "../../mixins/contract/contract.ts";
 import { createDatabase, dropDatabase } from "./database.ts";
 
 export interface TestNode extends Node {

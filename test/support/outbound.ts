@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach } from "@jest/globals";
 import { OutboundHttp, type OutboundOptions, type OutboundRequest } from "../../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../../mixins/outbound/policy.ts";
-import { Outside } from "../../mixins/outside-call.ts";
+import { Outside } from "../../mixins/outbound/outside-call.ts";
 import { startDnsServer, type DnsServer } from "./dns-server.ts";
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;

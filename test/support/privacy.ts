@@ -1,5 +1,5 @@
-import type { ParamsIn } from "../../mixins/contract.ts";
-import type { Meta } from "../../mixins/meta.ts";
+import type { ParamsIn } from "../../mixins/contract/contract.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions } from "../../services/contracts.ts";
 import type { RequestView } from "../../services/privacy/privacy.contract.ts";
 import { inspect } from "./database.ts";

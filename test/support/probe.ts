@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { defineContract } from "../../mixins/contract.ts";
+import { defineContract } from "../../mixins/contract/contract.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { listener } from "../../mixins/listeners/listener-spec.ts";
-import type { Meta } from "../../mixins/meta.ts";
-import { createService } from "../../mixins/service.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
+import { createService } from "../../mixins/contract/service.ts";
 import type { ExtraService } from "../../services/node.ts";
 
 const payload = z.strictObject({ n: z.number().int().default(0) });

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { freePort } from "../../mixins/ports.ts";
+import { freePort } from "../../mixins/process/ports.ts";
 import { eventually } from "./node.ts";
 import { requireProgram } from "./programs.ts";
 

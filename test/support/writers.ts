@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Meta } from "../../mixins/meta.ts";
-import { errorType } from "../../mixins/errors.ts";
+import type { Meta } from "../../mixins/contract/meta.ts";
+import { errorType } from "../../mixins/contract/errors.ts";
 import type { TestNode } from "./node.ts";
 
 /** Between the leads of a client: what is measured is care, not speed. */

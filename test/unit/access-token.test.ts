@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { SignJWT, UnsecuredJWT, exportJWK, generateKeyPair, type CryptoKey, type JWK } from "jose";
-import { AccessTokens, accessToken } from "../../mixins/access-token.ts";
+import { AccessTokens, accessToken } from "../../mixins/access/access-token.ts";
 
 const session = { org: "organization-1", sid: "session-1", role: "manager" };
 let time = Date.UTC(2026, 0, 1);

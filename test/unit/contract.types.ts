@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { actor } from "../../mixins/actors/actor-contract.ts";
 import type { ActorHandlersOf } from "../../mixins/actors/actor-service.ts";
-import { action, defineContract } from "../../mixins/contract.ts";
-import { personalData } from "../../mixins/personal-data.ts";
-import { createService, type Runtime } from "../../mixins/service.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { listener } from "../../mixins/listeners/listener-spec.ts";
 import {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { PeerClocks } from "../../mixins/deadline.ts";
-import { neverRan } from "../../mixins/moved-service.ts";
-import { continueTrace } from "../../mixins/trace.ts";
+import { PeerClocks } from "../../mixins/contract/deadline.ts";
+import { neverRan } from "../../mixins/contract/moved-service.ts";
+import { continueTrace } from "../../mixins/process/trace.ts";
 
 describe("the age of a packet", () => {
   const heartbeats = (clocks: PeerClocks, from: number, to: number, ahead: number) => {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "@jest/globals";
-import { envExample, readEnv } from "../../mixins/env.ts";
+import { envExample, readEnv } from "../../mixins/process/env.ts";
 
 const masterKey = Buffer.alloc(32).toString("base64");
 

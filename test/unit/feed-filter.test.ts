@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { feedFilter, typesInput, typesText } from "../../mixins/feed-filter.ts";
+import { feedFilter, typesInput, typesText } from "../../mixins/events/feed-filter.ts";
 
 const ana = "018f0000-0000-7000-8000-00000000000a";
 const ben = "018f0000-0000-7000-8000-00000000000b";

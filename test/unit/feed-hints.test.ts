@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
-import { FeedHints } from "../../mixins/feed-hints.ts";
+import { FeedHints } from "../../mixins/events/feed-hints.ts";
 
 beforeEach(() => void jest.useFakeTimers());
 afterEach(() => void jest.useRealTimers());

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import type { SequencedEvent } from "../../mixins/feed.ts";
+import type { SequencedEvent } from "../../mixins/events/feed.ts";
 import { OrganizationFeed, type FeedSource } from "../../services/gateway/realtime/organization-feed.ts";
 import { Outbox } from "../../services/gateway/realtime/outbox.ts";
 import { Subscription } from "../../services/gateway/realtime/subscription.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { isEasilyGuessed, removesAdmin, whySessionsEnd } from "../../services/identity/identity.rules.ts";
-import { hashPassword, isPassword } from "../../services/identity/passwords.ts";
-import { newRefreshToken, readRefreshToken } from "../../services/identity/refresh-token.ts";
-import { commonPasswords } from "../../services/identity/common-passwords.ts";
+import { hashPassword, isPassword } from "../../services/identity/sign-in/passwords.ts";
+import { newRefreshToken, readRefreshToken } from "../../services/identity/sessions/refresh-token.ts";
+import { commonPasswords } from "../../services/identity/sign-in/common-passwords.ts";
 
 const admin = { role: "admin", isActive: true };
 const gone = { role: "admin", isActive: false };

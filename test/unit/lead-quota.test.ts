@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import type { Database } from "../../mixins/database/database.ts";
-import type { Organizations } from "../../mixins/organizations.ts";
+import type { Organizations } from "../../mixins/organizations/organizations.ts";
 import { LeadQuota } from "../../services/leads/quota.ts";
 
 const limit = 100;

@@ -1,5 +1,5 @@
 import { expect, jest, test } from "@jest/globals";
-import { Poller } from "../../mixins/poller.ts";
+import { Poller } from "../../mixins/concurrency/poller.ts";
 import { eventually } from "../support/node.ts";
 
 const never = (error: Error) => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { condition, listParams, Values, type Listing } from "../../mixins/listing.ts";
-import { pageStatement, toPage } from "../../mixins/page.ts";
+import { condition, listParams, Values, type Listing } from "../../mixins/records/listing.ts";
+import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import { isoTimestamp } from "../../mixins/database/statement.ts";
 import { logicalShard } from "../../mixins/database/shard-map.ts";
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
-import { oidcProviders } from "../../mixins/oidc-providers.ts";
+import { oidcProviders } from "../../mixins/process/oidc-providers.ts";
 import {
   allowedRedirect,
   decideFirstSignIn,
   isEmailTrusted,
   isSecondFactorDone,
   type Claims,
-} from "../../services/identity/oauth.rules.ts";
+} from "../../services/identity/federation/oauth.rules.ts";
 
 const claims = (overrides: Partial<Claims> = {}): Claims => ({
   issuer: "https://id.corp.test",

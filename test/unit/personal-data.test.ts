@@ -1,5 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
-import { exportPage, mergePersons, nobody, tracesOf, withoutFields } from "../../mixins/personal-data.ts";
+import {
+  exportPage,
+  mergePersons,
+  nobody,
+  tracesOf,
+  withoutFields,
+} from "../../mixins/privacy/personal-data.ts";
 
 describe("traces of a person in text", () => {
   test("are emails, full names in either order, and the last nine digits of phones", () => {

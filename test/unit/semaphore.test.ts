@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { Semaphore } from "../../mixins/semaphore.ts";
+import { Semaphore } from "../../mixins/concurrency/semaphore.ts";
 
 /** Work that ends when told to. */
 function task() {

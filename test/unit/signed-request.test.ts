@@ -7,7 +7,7 @@ import {
   signWebhook,
   verifyBodySignature,
   verifyWebhook,
-} from "../../mixins/signed-request.ts";
+} from "../../mixins/outbound/signed-request.ts";
 
 const outcome = (verify: () => unknown): string => {
   try {

@@ -1,4 +1,4 @@
-import { sqlState } from "../../errors.ts";
+import { sqlState } from "../../contract/errors.ts";
 import type { Place } from "./place.ts";
 
 /** Of one move: whose it is, which move, and where the organization goes from where. */

@@ -1,5 +1,5 @@
 import type { ClientBase } from "pg";
-import { sqlState } from "../../errors.ts";
+import { sqlState } from "../../contract/errors.ts";
 import type { Changes } from "./changes.ts";
 import type { Place } from "./place.ts";
 import { quote, type TenantTable } from "./tenant-tables.ts";

@@ -1,9 +1,9 @@
 import type { DefaultEventsMap, Socket } from "socket.io";
-import type { Access } from "../../../mixins/access.ts";
-import type { Claims } from "../../../mixins/access-token.ts";
-import { can, requirePermission, type Actor } from "../../../mixins/actor.ts";
-import { conflict, unauthorized } from "../../../mixins/errors.ts";
-import { feedFilter } from "../../../mixins/feed-filter.ts";
+import type { Access } from "../../../mixins/access/access.ts";
+import type { Claims } from "../../../mixins/access/access-token.ts";
+import { can, requirePermission, type Actor } from "../../../mixins/access/actor.ts";
+import { conflict, unauthorized } from "../../../mixins/contract/errors.ts";
+import { feedFilter } from "../../../mixins/events/feed-filter.ts";
 import type { Feeds } from "./feeds.ts";
 import { Outbox } from "./outbox.ts";
 import type { Answer, EndReason, ServerMessages, SubscribeRequest } from "./realtime.messages.ts";

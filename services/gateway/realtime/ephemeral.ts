@@ -1,5 +1,5 @@
-import { can, sightOf } from "../../../mixins/actor.ts";
-import { appError } from "../../../mixins/errors.ts";
+import { can, sightOf } from "../../../mixins/access/actor.ts";
+import { appError } from "../../../mixins/contract/errors.ts";
 import type { Connection } from "./connection.ts";
 import { messageLimit } from "./message-limit.ts";
 import { OrganizationPresence, refreshMs, type PresenceChange } from "./presence.ts";

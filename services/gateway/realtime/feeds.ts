@@ -1,6 +1,6 @@
 import type { Database } from "../../../mixins/database/database.ts";
-import { readFeed, readFeedHead, type FeedAdvanced } from "../../../mixins/feed.ts";
-import { Semaphore } from "../../../mixins/semaphore.ts";
+import { readFeed, readFeedHead, type FeedAdvanced } from "../../../mixins/events/feed.ts";
+import { Semaphore } from "../../../mixins/concurrency/semaphore.ts";
 import { OrganizationFeed, type FeedSource } from "./organization-feed.ts";
 
 /** The feeds that have subscribers in this process. */

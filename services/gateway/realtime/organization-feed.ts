@@ -1,4 +1,4 @@
-import { publicEvent, type FeedAdvanced, type SequencedEvent } from "../../../mixins/feed.ts";
+import { publicEvent, type FeedAdvanced, type SequencedEvent } from "../../../mixins/events/feed.ts";
 
 /** Where a feed reads what no hint brought: PostgreSQL. */
 export interface FeedSource {

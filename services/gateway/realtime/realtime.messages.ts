@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { typesInput } from "../../../mixins/feed-filter.ts";
-import { fieldErrors } from "../../../mixins/field-errors.ts";
+import { typesInput } from "../../../mixins/events/feed-filter.ts";
+import { fieldErrors } from "../../../mixins/contract/field-errors.ts";
 import type { PresenceChange } from "./presence.ts";
 import type { Status } from "./presence-store.ts";
 

@@ -1,5 +1,5 @@
 import { Counter, Gauge } from "prom-client";
-import { registry } from "../../../mixins/metrics.ts";
+import { registry } from "../../../mixins/process/metrics.ts";
 
 export const openSockets = new Gauge({
   name: "crm_sockets_open",

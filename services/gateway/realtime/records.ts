@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
 import type { ServiceBroker } from "moleculer";
-import type { Claims } from "../../../mixins/access-token.ts";
-import { appError } from "../../../mixins/errors.ts";
-import { metaOf } from "../../../mixins/meta.ts";
+import type { Claims } from "../../../mixins/access/access-token.ts";
+import { appError } from "../../../mixins/contract/errors.ts";
+import { metaOf } from "../../../mixins/contract/meta.ts";
 
 /** What decides who may see a record. */
 export interface RecordOwner {

@@ -1,4 +1,4 @@
-import type { FilteredEvent } from "../../../mixins/feed-filter.ts";
+import type { FilteredEvent } from "../../../mixins/events/feed-filter.ts";
 import type { FeedItem, FeedReader, OrganizationFeed } from "./organization-feed.ts";
 import type { Outbox } from "./outbox.ts";
 

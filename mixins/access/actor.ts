@@ -1,0 +1,150 @@
+import { appError, forbidden, unauthorized } from "../contract/errors.ts";
+import type { Meta } from "../contract/meta.ts";
+
+/**
+ * Whose records a role shows: those assigned to the actor; those of the teams the actor manages too, and
+ * unassigned ones; or everybody's.
+ */
+export const reaches = ["own", "team", "all"] as const;
+export type Reach = (typeof reaches)[number];
+
+/** What a role permits. */
+export interface Rights {
+  permissions: ReadonlySet<string>;
+  sees: Reach;
+}
+
+/** Whose records an actor sees now: everybody's, or those of these assignees and perhaps unassigned ones. */
+export type Sight = "all" | { assignees: ReadonlySet<string>; unassigned: boolean };
+
+/** Who acts: a user of an organization with the permissions of a role, or the system itself. See Access. */
+export interface Actor {
+  organizationId: string;
+  /** null for the system and for callers who have not signed in. */
+  userId: string | null;
+  /** A built-in role's name, or the id of a custom one. */
+  role: string;
+  /** Of what the role permits, all that may be used: the scopes of an API key. Undefined: no such limit. */
+  scopes?: readonly string[] | undefined;
+  /** Of a custom role. */
+  rights?: Rights;
+  /** Of who sees a team's records. */
+  sight?: Sight;
+}
+
+const resources = [
+  "leads",
+  "contacts",
+  "companies",
+  "deals",
+  "activities",
+  "pools",
+  "scoring",
+  "imports",
+  "custom-fields",
+];
+const every = (...verbs: string[]) =>
+  resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
+
+/** A user's own API keys, an admin's the whole organization's. No API key may have these as scopes. */
+export const forOwnKeys: readonly string[] = ["api-keys:create", "api-keys:read", "api-keys:delete"];
+
+export const roles = ["admin", "manager", "sales_rep", "viewer"] as const;
+export type Role = (typeof roles)[number];
+
+const builtIn: Record<Role, Rights> = {
+  admin: {
+    permissions: new Set([
+      ...every("create", "read", "update", "delete"),
+      ...["users:read", "users:create", "users:update", "users:delete"],
+      ...["roles:read", "roles:create", "roles:update", "roles:delete"],
+      ...["teams:read", "teams:create", "teams:update", "teams:delete"],
+      ...["organization:read", "organization:update", "organization:delete"],
+      ...["events:read", "reports:view", "reports:export"],
+      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", "leads:sensitive"],
+      ...["privacy:create", "privacy:read"],
+      ...forOwnKeys,
+    ]),
+    sees: "all",
+  },
+  manager: {
+    permissions: new Set([
+      ...every("create", "read", "update", "delete"),
+      ...["users:read", "teams:read", "organization:read", "events:read", "reports:view", "reports:export"],
+      "leads:sensitive",
+      ...forOwnKeys,
+    ]),
+    sees: "team",
+  },
+  sales_rep: {
+    permissions: new Set([
+      ...["leads", "contacts", "companies", "deals", "activities"].flatMap((resource) => [
+        `${resource}:create`,
+        `${resource}:read`,
+        `${resource}:update`,
+      ]),
+      ...["users:read", "teams:read", "organization:read", "events:read", "pools:read", "scoring:read"],
+      "custom-fields:read",
+      ...forOwnKeys,
+    ]),
+    sees: "own",
+  },
+  viewer: {
+    permissions: new Set([
+      ...every("read"),
+      ...["users:read", "teams:read", "organization:read", "events:read", "reports:view"],
+    ]),
+    sees: "all",
+  },
+};
+const none: Rights = { permissions: new Set(), sees: "own" };
+
+/** What each built-in role may do. */
+export const builtInRoles: ReadonlyMap<string, Rights> = new Map(Object.entries(builtIn));
+
+/** Role of jobs and timers: everything, but always inside one organization. */
+export const systemRole = "system";
+export const systemMeta = (organizationId: string): Meta => ({ organizationId, role: systemRole });
+
+/** What the actor's role permits; what an API key's scopes leave of it, `can` tells. */
+export const rightsOf = (actor: Actor): Rights => actor.rights ?? builtInRoles.get(actor.role) ?? none;
+
+export function can(actor: Actor, permission: string): boolean {
+  if (actor.role === systemRole) return true;
+  if (permission === "session") return actor.scopes === undefined;
+  const isInScope = actor.scopes?.includes(permission) ?? true;
+  return isInScope && rightsOf(actor).permissions.has(permission);
+}
+
+const noSession = () => appError(403, "SESSION_NEEDED", "An API key may not do this; sign in.");
+
+/** @throws 401 without a user, 403 without the permission */
+export function requirePermission(actor: Actor, permission: string): void {
+  if (permission === "public") return;
+  if (permission === "system" && actor.role === systemRole) return;
+  if (actor.role === "" || actor.organizationId === "")
+    throw unauthorized("UNAUTHENTICATED", "Sign in first: send Authorization: Bearer <access token>.");
+  if (permission === "authenticated" || can(actor, permission)) return;
+  throw permission === "session" ? noSession() : forbidden(permission);
+}
+
+/** Whether the actor may hand these rights to somebody: nobody grants what they do not have themselves. */
+export function covers(actor: Actor, rights: Rights): boolean {
+  if (actor.role === systemRole) return true;
+  const isWithinReach = reaches.indexOf(rights.sees) <= reaches.indexOf(rightsOf(actor).sees);
+  return isWithinReach && [...rights.permissions].every((permission) => can(actor, permission));
+}
+
+/** Whose records the actor sees. Where nobody has found out (see Access), no more than its own. */
+export function sightOf(actor: Actor): Sight {
+  if (actor.sight !== undefined) return actor.sight;
+  if (actor.role === systemRole || rightsOf(actor).sees === "all") return "all";
+  return { assignees: new Set(actor.userId === null ? [] : [actor.userId]), unassigned: false };
+}
+
+/** Whether the actor may see a record with this assignee. A record it may not see does not exist for it. */
+export function canSee(actor: Actor, { assignedTo }: { assignedTo?: string | null }): boolean {
+  const sight = sightOf(actor);
+  if (sight === "all") return true;
+  return assignedTo == null ? sight.unassigned : sight.assignees.has(assignedTo);
+}

@@ -1,0 +1,71 @@
+import { z } from "zod";
+import { can, sightOf, systemRole, type Actor } from "../access/actor.ts";
+import type { SequencedEvent } from "./feed.ts";
+
+/** What a decision about an event needs of it. */
+export type FilteredEvent = Pick<SequencedEvent, "type" | "audience"> & { entity: { kind: string } };
+
+/** What an actor needs to see events of each kind of record. */
+export const readPermissions: ReadonlyMap<string, string> = new Map([
+  ["lead", "leads:read"],
+  ["contact", "contacts:read"],
+  ["company", "companies:read"],
+  ["deal", "deals:read"],
+  ["import", "imports:read"],
+  ["pool", "pools:read"],
+  ["scoring", "scoring:read"],
+  ["team", "teams:read"],
+]);
+/** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
+export const nobody = "00000000-0000-0000-0000-000000000000";
+/** Roles that see kinds of which nothing is said above: users and settings. */
+const overseers: readonly string[] = ["admin", "manager", systemRole];
+
+const typePattern = /^(?:\*|[a-z][a-z_]*(?:\.[a-z][a-z_]*)*(?:\.\*)?)$/;
+const checkedTypes = z
+  .array(z.string().regex(typePattern, "must be a type such as lead.created, or lead.* for all of its kind"))
+  .min(1)
+  .max(50);
+/** Event types to take, as text (`lead.created,deal.*`); becomes a list of patterns. */
+export const typesText = z
+  .string()
+  .max(1000)
+  .transform((list) => list.split(",").map((pattern) => pattern.trim()))
+  .pipe(checkedTypes);
+/** As `typesText`, or as a list. */
+export const typesInput = z.union([typesText, checkedTypes]);
+
+/**
+ * The test of whether an event is for this actor: its role may read the kind of record, one who does not see all
+ * records sees one of somebody in the audience, and the type is one asked for.
+ * @param types patterns; undefined takes all
+ */
+export function feedFilter(actor: Actor, types?: readonly string[]): (event: FilteredEvent) => boolean {
+  const isForActor = audienceTest(actor);
+  const isWanted = typeTest(types);
+  return ({ type, entity, audience }) =>
+    mayReadKind(actor, entity.kind) && isForActor(audience) && isWanted(type);
+}
+
+function audienceTest(actor: Actor): (audience: readonly string[] | null) => boolean {
+  const sight = sightOf(actor);
+  if (sight === "all") return () => true;
+  const { assignees, unassigned } = sight;
+  return (audience) =>
+    audience === null
+    || audience.some((user) => assignees.has(user) || (unassigned && user === nobody))
+    || (unassigned && audience.length === 0);
+}
+
+function mayReadKind(actor: Actor, kind: string): boolean {
+  const permission = readPermissions.get(kind);
+  if (permission !== undefined) return can(actor, permission);
+  return overseers.includes(actor.role) && actor.scopes === undefined;
+}
+
+function typeTest(types: readonly string[] | undefined): (type: string) => boolean {
+  if (types === undefined || types.includes("*")) return () => true;
+  const whole = new Set(types.filter((pattern) => !pattern.endsWith(".*")));
+  const prefixes = types.filter((pattern) => pattern.endsWith(".*")).map((pattern) => pattern.slice(0, -1));
+  return (type) => whole.has(type) || prefixes.some((prefix) => type.startsWith(prefix));
+}

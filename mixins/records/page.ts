@@ -1,0 +1,162 @@
+import { createHash } from "node:crypto";
+import { isUuid, type Statement } from "../database/statement.ts";
+import type { UnitOfWork } from "../database/unit-of-work.ts";
+import { badRequest } from "../contract/errors.ts";
+import {
+  columnOf,
+  fitValue,
+  matchConditions,
+  Values,
+  type ColumnType,
+  type Listing,
+  type ListParams,
+} from "./listing.ts";
+
+/** Lists that always show all fields have no `fields`. */
+type PageParams = Omit<ListParams, "fields"> & Pick<Partial<ListParams>, "fields">;
+/** Conditions of a list beside its parameters, as SQL over `values`. */
+type Where = (values: Values) => string[];
+const everything: Where = () => [];
+
+/**
+ * A page of a list and, where it is asked for, how many rows there are in all.
+ * @throws 400 INVALID_FILTER, INVALID_CURSOR
+ */
+export async function readPage<Row extends { id: string }, Item extends { id: string }>(
+  tx: Pick<UnitOfWork, "query">,
+  listing: Listing,
+  params: PageParams,
+  view: (row: Row) => Item,
+  where?: Where,
+) {
+  const [rows, counts] = await Promise.all([
+    tx.query<Row>(pageStatement(listing, params, where)),
+    params.count ? tx.query<{ total: number }>(countStatement(listing, params, where)) : undefined,
+  ]);
+  return toPage(rows, params, view, counts?.[0]?.total);
+}
+
+/**
+ * The statement of one page, in keyset order (sort column, then id), asking one row more than the page holds.
+ * @throws 400 INVALID_FILTER, INVALID_CURSOR
+ */
+export function pageStatement(listing: Listing, params: PageParams, where = everything): Statement {
+  const values = new Values();
+  const conditions = [...where(values), ...matchConditions(listing, params, values)];
+  const descending = params.sort.startsWith("-");
+  const sortField = params.sort.replace("-", "");
+  const isNullable = listing.nullable?.includes(sortField) ?? false;
+  const sort = columnOf(sortField);
+  if (params.cursor !== undefined)
+    conditions.push(afterCursor(decodeCursor(params.cursor, params.sort), sort, descending, listing, values));
+  const direction = descending ? "DESC" : "ASC";
+  const shown = new Set(["id", sort]);
+  for (const field of params.fields ?? Object.keys(listing.fields))
+    shown.add(listing.fields[field] === "jsonText" ? `${columnOf(field)}::text` : columnOf(field));
+  // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
+  return named({
+    text: `SELECT ${[...shown].join(", ")} FROM ${listing.table}
+      WHERE ${conditions.join(" AND ") || "true"}
+      ORDER BY ${sort} ${direction}${isNullable ? " NULLS LAST" : ""}, id ${direction} LIMIT ${params.limit + 1}`,
+    values: values.list,
+  });
+}
+
+/** The statement that counts what a list would hold in all. */
+function countStatement(listing: Listing, params: PageParams, where = everything): Statement {
+  const values = new Values();
+  const conditions = [...where(values), ...matchConditions(listing, params, values)];
+  return named({
+    text: `SELECT count(*)::int AS total FROM ${listing.table} WHERE ${conditions.join(" AND ") || "true"}`,
+    values: values.list,
+  });
+}
+
+/** The page of a list from its rows, which hold one more than the page if there is a next. */
+export function toPage<Row extends { id: string }, Item extends { id: string }>(
+  rows: Row[],
+  params: PageParams,
+  view: (row: Row) => Item,
+  total?: number,
+) {
+  const hasMore = rows.length > params.limit;
+  if (hasMore) rows.pop();
+  const last = rows.at(-1);
+  const sortField = params.sort.replace("-", "");
+  const nextCursor =
+    hasMore && last
+      ? encodeCursor(params.sort, (last as Record<string, unknown>)[columnOf(sortField)], last.id)
+      : null;
+  // views are functions that stay: V8 drops the code of closures made for one request, and compiles it again and again
+  const data = pickFields(rows.map(view), params.fields);
+  return { data, page: { nextCursor, hasMore, ...(total === undefined ? {} : { total }) } };
+}
+
+/** Only the fields asked for, and always the id. */
+function pickFields<T extends { id: string }>(items: T[], fields: readonly string[] | undefined): T[] {
+  if (fields === undefined) return items;
+  return items.map((item) => {
+    const picked: Record<string, unknown> = { id: item.id };
+    for (const field of fields) picked[field] = (item as Record<string, unknown>)[field];
+    return picked as T;
+  });
+}
+
+interface Cursor {
+  value: string | number | null;
+  id: string;
+}
+
+const encodeCursor = (sort: string, value: unknown, id: string): string =>
+  Buffer.from(JSON.stringify([sort, value, id])).toString("base64url");
+
+function decodeCursor(cursor: string, sort: string): Cursor {
+  const invalidCursor = badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
+  } catch {
+    throw invalidCursor;
+  }
+  if (!Array.isArray(parsed) || parsed.length !== 3) throw invalidCursor;
+  const [forSort, value, id] = parsed as unknown[];
+  if (forSort !== sort || typeof id !== "string" || !isUuid(id)) throw invalidCursor;
+  if (value !== null && typeof value !== "string" && typeof value !== "number") throw invalidCursor;
+  return { value, id };
+}
+
+function afterCursor(
+  { value, id }: Cursor,
+  sort: string,
+  descending: boolean,
+  listing: Listing,
+  values: Values,
+): string {
+  const beyond = descending ? "<" : ">";
+  const idPlace = values.add(id);
+  const idTest = `id ${beyond} ${idPlace}`;
+  if (value === null) return `(${sort} IS NULL AND ${idTest})`;
+  const field = Object.keys(listing.fields).find((name) => columnOf(name) === sort) as string;
+  let fitted: unknown;
+  try {
+    fitted = fitValue(field, listing.fields[field] as ColumnType, value);
+  } catch {
+    throw badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
+  }
+  const place = values.add(fitted);
+  if (!listing.nullable?.includes(field)) return `(${sort}, id) ${beyond} (${place}, ${idPlace})`;
+  return `(${sort} ${beyond} ${place} OR (${sort} = ${place} AND ${idTest}) OR ${sort} IS NULL)`;
+}
+
+const maxNamed = 100;
+const names = new Map<string, string>();
+/** Makes a repeating text a prepared statement; after the first 100 texts of a process the rest stay unnamed. */
+function named(statement: Statement): Statement {
+  let name = names.get(statement.text);
+  if (name === undefined) {
+    if (names.size >= maxNamed) return statement;
+    name = `list_${createHash("sha1").update(statement.text).digest("hex").slice(0, 20)}`;
+    names.set(statement.text, name);
+  }
+  return { ...statement, name };
+}

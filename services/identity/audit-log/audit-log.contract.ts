@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { action } from "../../../mixins/contract/contract.ts";
+import { job } from "../../../mixins/jobs/job-spec.ts";
+import { listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
+
+export const auditTypes = [
+  "user.signed_in",
+  "user.sign_in_failed",
+  "user.invited",
+  "user.joined",
+  "user.role_changed",
+  "user.deactivated",
+  "user.activated",
+  "user.password_reset",
+  "user.password_changed",
+  "session.token_reused",
+  "mfa.enabled",
+  "mfa.disabled",
+  "mfa.reset",
+  "identity.linked",
+  "identity.unlinked",
+  "federation.configured",
+  "api_key.created",
+  "api_key.revoked",
+  "role.created",
+  "role.updated",
+  "role.deleted",
+  "leads.exported",
+  "privacy.export_requested",
+  "privacy.archive_downloaded",
+  "privacy.erasure_requested",
+  "privacy.person_erased",
+  "privacy.retention_changed",
+  "organization.updated",
+  "organization.plan_changed",
+  "organization.suspended",
+  "organization.resumed",
+  "organization.deletion_scheduled",
+  "organization.restored",
+] as const;
+export type AuditType = (typeof auditTypes)[number];
+
+const entry = z.strictObject({
+  id,
+  type: z.enum(auditTypes),
+  /** Who did it; null where nobody was signed in. */
+  actorId: id.nullable(),
+  /** Whom or what it was done to. */
+  subjectId: id.nullable(),
+  ip: z.string().nullable(),
+  userAgent: z.string().nullable(),
+  details: z.record(z.string(), z.unknown()),
+  createdAt: timestamp,
+});
+export type AuditEntryView = z.output<typeof entry>;
+
+export const auditListing: Listing = {
+  table: "control.audit_log",
+  fields: {
+    id: "uuid",
+    type: "text",
+    actorId: "uuid",
+    subjectId: "uuid",
+    ip: "text",
+    userAgent: "text",
+    details: "json",
+    createdAt: "timestamp",
+  },
+  filterable: ["type", "actorId", "subjectId", "ip", "createdAt"],
+  sortable: ["createdAt"],
+  defaultSort: "-createdAt",
+};
+
+export const auditActions = {
+  noteExport: action({
+    summary: "Notes in the audit log that somebody takes leads out",
+    params: z.strictObject({ format: z.string(), filteredBy: z.array(z.string()) }),
+    returns: z.null(),
+    permission: "reports:export",
+  }),
+  listAuditLog: action({
+    summary: "Lists what happened to the organization's users, sessions and keys",
+    params: listParams(auditListing),
+    returns: pageOf(entry.partial().extend({ id })),
+    permission: "audit-log:read",
+    rest: "GET /audit-log",
+  }),
+};
+
+export const auditJobs = {
+  noteInAuditLog: job({
+    summary: "Writes an entry of another service, whose organization lives in a shard, to the audit log",
+    payload: z.strictObject({
+      id,
+      type: z.enum(auditTypes),
+      actorId: id.nullable(),
+      subjectId: id.nullable(),
+      at: timestamp,
+    }),
+  }),
+};

@@ -1,0 +1,78 @@
+import type { ServiceBroker } from "moleculer";
+import type { Organization } from "../../../entities/control.ts";
+import { organizationChanged } from "../../../mixins/organizations/organizations.ts";
+import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { versionMismatch } from "../../../mixins/contract/errors.ts";
+import { enqueue, record, type Ctx, type JobCtx } from "../../contracts.ts";
+import { audit } from "../audit-log/audit-log.ts";
+import { domainTaken } from "../identity.errors.ts";
+import { getOrganization } from "../identity.repository.ts";
+import { organizationView } from "../identity.view.ts";
+import type { OrganizationChange, OrganizationView } from "./organization.contract.ts";
+
+/** The organization of the caller. */
+export async function getOwnOrganization(ctx: Ctx<"identity.getOrganization">): Promise<OrganizationView> {
+  const { tx, actor } = ctx.locals;
+  return organizationView(await getOrganization(tx, actor.organizationId));
+}
+
+/** Changes settings of the caller's organization. What changes nothing makes no version and no event. */
+export async function updateOrganization(ctx: Ctx<"identity.updateOrganization">): Promise<OrganizationView> {
+  const { tx, actor } = ctx.locals;
+  const { expectedVersion, ...settings } = ctx.params;
+  const organization = await getOrganization(tx, actor.organizationId, { lock: true });
+  const { version } = organization;
+  if (expectedVersion !== undefined && expectedVersion !== version) throw versionMismatch(version);
+  tx.onViolation("organizations_domain_key", domainTaken);
+  tx.em.assign(organization, settings);
+  await tx.em.flush();
+  if (organization.version !== version)
+    announce(ctx.broker, tx, organization, {
+      type: "organization.updated",
+      actorId: actor.userId,
+      details: settings,
+    });
+  return organizationView(organization);
+}
+
+/**
+ * Tells of a change of an organization that `tx` makes: the audit log, the organization's feed by a job, because
+ * feeds live in the shards, and every process at once.
+ */
+export function announce(
+  broker: ServiceBroker,
+  tx: UnitOfWork,
+  { id: organizationId, version }: Pick<Organization, "id" | "version">,
+  change: { type: OrganizationChange; actorId: string | null; details?: Record<string, unknown> },
+): void {
+  const { type, actorId, details = {} } = change;
+  audit(tx, { type, organizationId, actorId, subjectId: organizationId, details });
+  const isPlatform = "platform" in tx.scope;
+  enqueue(
+    tx,
+    "identity.announceChange",
+    { type, version, actorId },
+    { key: `${version}`, ...(isPlatform ? { organizationId } : {}) },
+  );
+  tx.afterCommit(() => {
+    broker.broadcast(organizationChanged, { organizationId }).catch(() => undefined); // read within a second besides
+  });
+}
+
+/** Organizations live in the control database, feeds in the shards: a job carries the news. Repeated, it finds its event. */
+export async function announceChange(ctx: JobCtx<"identity.announceChange">): Promise<void> {
+  const { tx } = ctx.locals;
+  const { type, version, actorId } = ctx.params;
+  const known = await tx.query({
+    text: "SELECT FROM events WHERE entity_id = $1 AND type = $2 AND entity_version = $3 LIMIT 1",
+    values: [tx.organizationId, type, version],
+  });
+  if (known.length > 0) return;
+  record(tx, {
+    type,
+    entity: { kind: "organization", id: tx.organizationId, version },
+    actorId,
+    audience: null,
+    data: { version },
+  });
+}

@@ -1,0 +1,64 @@
+import type { ServiceBroker } from "moleculer";
+import { can, rightsOf } from "../../../mixins/access/actor.ts";
+import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { Ctx, Result } from "../../contracts.ts";
+import { sessionRevoked, type SessionRevoked } from "../identity.contract.ts";
+import { notAUser, sessionNotFound } from "../identity.errors.ts";
+import { getOrganization, getUser } from "../identity.repository.ts";
+import { organizationView, userView } from "../identity.view.ts";
+import { findFactor } from "../second-factor/second-factor.repository.ts";
+import { endOwnSession, endSession, liveSessions } from "./sessions.repository.ts";
+
+/** The signed-in user, their organization and what their role permits. */
+export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">> {
+  const { tx, actor } = ctx.locals;
+  if (actor.userId === null) throw notAUser();
+  const user = await getUser(tx, actor.userId);
+  const organization = await getOrganization(tx, actor.organizationId);
+  return {
+    user: userView(user),
+    organization: organizationView(organization),
+    permissions: [...rightsOf(actor).permissions].filter((permission) => can(actor, permission)),
+    isMfaOn: (await findFactor(tx, user.id))?.isConfirmed ?? false,
+  };
+}
+
+/** The user's sessions that have not ended. */
+export async function listSessions(
+  ctx: Ctx<"identity.listSessions">,
+): Promise<Result<"identity.listSessions">> {
+  const { tx, actor } = ctx.locals;
+  if (actor.userId === null) throw notAUser();
+  return { data: await liveSessions(tx, actor.userId, ctx.meta.sessionId) };
+}
+
+/** Ends the session of the access token; doing so again changes nothing. */
+export async function logout(ctx: Ctx<"identity.logout">): Promise<null> {
+  const { tx } = ctx.locals;
+  if (ctx.meta.sessionId === undefined) throw notAUser();
+  announceEnd(ctx.broker, tx, await endSession(tx, ctx.meta.sessionId, "logout"));
+  return null;
+}
+
+/** Ends a session of the user. */
+export async function revokeSession(ctx: Ctx<"identity.revokeSession">): Promise<null> {
+  const { tx, actor } = ctx.locals;
+  if (actor.userId === null) throw notAUser();
+  const ended = await endOwnSession(tx, actor.userId, ctx.params.id, "revoked");
+  if (ended.length === 0) throw sessionNotFound();
+  announceEnd(ctx.broker, tx, ended);
+  return null;
+}
+
+/**
+ * Tells every node, once it is durable, that these sessions have ended. Lost if the process dies just then;
+ * their access tokens then work until they expire.
+ */
+export function announceEnd(broker: ServiceBroker, tx: UnitOfWork, ended: readonly SessionRevoked[]): void {
+  tx.afterCommit(() => {
+    for (const session of ended)
+      broker.broadcast(sessionRevoked, session).catch((error: unknown) => {
+        broker.logger.warn(`some node was not told that session ${session.sessionId} ended`, error);
+      });
+  });
+}

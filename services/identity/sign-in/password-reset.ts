@@ -1,0 +1,105 @@
+import { User } from "../../../entities/control.ts";
+import type { Runtime } from "../../../mixins/contract/service.ts";
+import { enqueue, type Ctx, type JobCtx } from "../../contracts.ts";
+import { audit } from "../audit-log/audit-log.ts";
+import { linkInvalid, passwordTooCommon } from "../identity.errors.ts";
+import { findUserByEmail, getUser } from "../identity.repository.ts";
+import { isEasilyGuessed } from "../identity.rules.ts";
+import { linkHash, newLinkToken } from "./link-token.ts";
+import { hashPassword } from "./passwords.ts";
+import { announceEnd } from "../sessions/sessions.actions.ts";
+import { endSessionsOf } from "../sessions/sessions.repository.ts";
+import { hasRoom, resetCounters } from "./throttle.ts";
+
+const validHours = 1;
+
+/**
+ * Asks for a mail with a link. Whether there is such a user is found out by the job: the answer and its time
+ * tell nothing. Asked for too often, no more mails are sent, which the answer does not tell either.
+ */
+export async function forgotPassword(ctx: Ctx<"identity.forgotPassword">): Promise<null> {
+  const { tx } = ctx.locals;
+  const { email } = ctx.params;
+  if (await hasRoom(tx, resetCounters(email)))
+    enqueue(tx, "identity.sendPasswordReset", { email }, { key: email });
+  return null;
+}
+
+/** Mails a link to the active user with this email, if there is one. Repeated, it mails another, and both work. */
+export async function sendPasswordReset(
+  { database, mailer, env }: Runtime,
+  ctx: JobCtx<"identity.sendPasswordReset">,
+): Promise<void> {
+  const { email } = ctx.params;
+  // made here, the token is in no job that somebody could read; committed before the mail is on its way
+  const { token, hash } = newLinkToken();
+  const user = await database.transaction({ platform: database.control }, async (tx) => {
+    const found = await findUserByEmail(tx, email);
+    if (!found?.isActive) return null;
+    await tx.execute({
+      text: `DELETE FROM control.password_resets WHERE user_id = $1 AND expires_at <= $2`,
+      values: [found.id, tx.now],
+    });
+    await tx.execute({
+      text: `INSERT INTO control.password_resets (hash, organization_id, user_id, expires_at)
+        VALUES ($1, $2, $3, $4::timestamptz + $5 * interval '1 hour')`,
+      values: [hash, found.organizationId, found.id, tx.now, validHours],
+    });
+    return found;
+  });
+  if (!user) return;
+  await mailer.send({
+    organizationId: user.organizationId,
+    to: email,
+    subject: "Choose a new password for Sangam",
+    text: `Hello ${user.name},
+
+somebody, hopefully you, asked to choose a new password. The link works once, within an hour:
+
+${env.PUBLIC_URL}/reset-password?token=${token}
+
+If it was not you, do nothing: your password stays as it is.
+`,
+  });
+}
+
+/** Sets a new password and ends all sessions. Of many with one token, one succeeds. */
+export async function resetPassword(
+  { database }: Runtime,
+  ctx: Ctx<"identity.resetPassword">,
+): Promise<null> {
+  const { password } = ctx.params;
+  const values = [linkHash(ctx.params.token)];
+  // a transaction of its own: no connection is held while the password is hashed
+  const asked = await database.transaction({ platform: database.control }, async (tx) => {
+    const [reset] = await tx.query<{ user_id: string }>({
+      name: "find_password_reset",
+      text: "SELECT user_id FROM control.password_resets WHERE hash = $1 AND expires_at > now()",
+      values,
+    });
+    return reset ? tx.em.findOne(User, { id: reset.user_id, isActive: true }) : null;
+  });
+  if (!asked) throw linkInvalid();
+  if (isEasilyGuessed(password, [asked.name, asked.email])) throw passwordTooCommon();
+  const passwordHash = await hashPassword(password);
+
+  const { tx } = ctx.locals;
+  const user = await getUser(tx, asked.id, { lock: true });
+  const used = await tx.execute({
+    name: "use_password_reset",
+    text: "DELETE FROM control.password_resets WHERE hash = $1",
+    values,
+  });
+  if (used === 0 || !user.isActive) throw linkInvalid();
+  user.passwordHash = passwordHash;
+  await tx.em.flush();
+  await tx.execute({
+    name: "forget_password_resets",
+    text: "DELETE FROM control.password_resets WHERE user_id = $1",
+    values: [user.id],
+  });
+  announceEnd(ctx.broker, tx, await endSessionsOf(tx, user.id, "password_reset"));
+  const { id, organizationId } = user;
+  audit(tx, { type: "user.password_reset", organizationId, actorId: null, subjectId: id });
+  return null;
+}

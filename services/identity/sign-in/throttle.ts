@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import type { Database } from "../../../mixins/database/database.ts";
+import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { audit, type AuditEntry } from "../audit-log/audit-log.ts";
+import { tooManyAttempts } from "../identity.errors.ts";
+
+const windowSeconds = 15 * 60;
+/**
+ * Failures within a quarter of an hour after which further attempts are refused. That of an account from everywhere
+ * is high, so that a stranger who guesses elsewhere does not shut its owner out.
+ */
+const most = { accountAtAddress: 10, account: 50, address: 100, secondFactor: 5, passwordReset: 3 } as const;
+
+/** One thing that is counted. Its key is a hash: what people mistype as their email is kept nowhere. */
+export interface Counter {
+  key: string;
+  most: number;
+}
+const counter = (kind: keyof typeof most, id: string): Counter => ({
+  key: createHash("sha256").update(`${kind}|${id}`).digest("hex"),
+  most: most[kind],
+});
+
+/** What a sign-in counts for; the same whether or not somebody has this email. */
+export function signInCounters(email: string, ip: string | undefined): Counter[] {
+  if (ip === undefined) return [counter("account", email)];
+  return [counter("accountAtAddress", `${email}|${ip}`), counter("account", email), counter("address", ip)];
+}
+/** What proving oneself again counts for, once signed in or past the password. */
+export const secondFactorCounters = (userId: string): Counter[] => [counter("secondFactor", userId)];
+
+/** What asking for a link to a new password counts for. */
+export const resetCounters = (email: string): Counter[] => [counter("passwordReset", email)];
+
+/**
+ * Refuses when there were too many failures. Ask before a secret is compared, to save the work, and again afterwards:
+ * of many guesses sent at once, those beyond the limit then learn nothing, even if one was right.
+ * @throws 429 TOO_MANY_ATTEMPTS
+ */
+export async function requireRoom(tx: UnitOfWork, counters: readonly Counter[]): Promise<void> {
+  const rows = await tx.query<Count>({
+    name: "sign_in_failures",
+    text: `SELECT key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds
+      FROM control.sign_in_failures WHERE key = ANY ($1) AND ends_at > now()`,
+    values: [counters.map(({ key }) => key)],
+  });
+  refuseBeyond(counters, rows, 0);
+}
+
+/**
+ * Counts a failure, durably, in PostgreSQL: all nodes count together, with Redis or without.
+ * @param entry tells of it, where somebody's account is concerned
+ * @throws 429 TOO_MANY_ATTEMPTS when there had been enough before it
+ */
+export async function countFailure(
+  database: Database,
+  counters: readonly Counter[],
+  entry: AuditEntry | null,
+): Promise<void> {
+  const counts = await database.transaction({ platform: database.control }, (tx) => {
+    audit(tx, entry);
+    return countUp(tx, counters);
+  });
+  refuseBeyond(counters, counts, 1);
+}
+
+/** Counts something that is no failure, but may not happen often. Answers whether it was within the limit. */
+export async function hasRoom(tx: UnitOfWork, counters: readonly Counter[]): Promise<boolean> {
+  return fullOnes(counters, await countUp(tx, counters), 1).length === 0;
+}
+
+const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]> =>
+  tx.query<Count>({
+    name: "count_sign_in_failure",
+    // in the order of their keys, so that no two wait for each other
+    text: `INSERT INTO control.sign_in_failures AS f (key, failures, ends_at)
+      SELECT key, 1, now() + $2 * interval '1 s' FROM unnest($1::text[]) key ORDER BY key
+      ON CONFLICT (key) DO UPDATE SET
+        failures = CASE WHEN f.ends_at > now() THEN f.failures + 1 ELSE 1 END,
+        ends_at = CASE WHEN f.ends_at > now() THEN f.ends_at ELSE excluded.ends_at END
+      RETURNING key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds`,
+    values: [counters.map(({ key }) => key), windowSeconds],
+  });
+
+/** Forgets a few thousand counts whose time is over. */
+export async function forgetFailures(tx: UnitOfWork): Promise<void> {
+  await tx.execute({
+    text: `DELETE FROM control.sign_in_failures WHERE key IN (
+      SELECT key FROM control.sign_in_failures WHERE ends_at <= now() LIMIT 10000 FOR UPDATE SKIP LOCKED)`,
+  });
+}
+
+interface Count {
+  key: string;
+  failures: number;
+  /** Until it ends. */
+  seconds: number;
+}
+function refuseBeyond(counters: readonly Counter[], rows: readonly Count[], ofThisOne: number): void {
+  const full = fullOnes(counters, rows, ofThisOne);
+  if (full.length > 0) throw tooManyAttempts(Math.max(1, ...full.map(({ seconds }) => seconds)));
+}
+
+const fullOnes = (counters: readonly Counter[], counts: readonly Count[], ofThisOne: number): Count[] =>
+  counts.filter(({ key, failures }) =>
+    counters.some((one) => one.key === key && failures - ofThisOne >= one.most),
+  );

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { action } from "../../../mixins/contract/contract.ts";
+import { roleInput } from "../roles/roles.contract.ts";
+import { byId, email, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+
+const invite = z.strictObject({
+  id,
+  name: z.string(),
+  email: z.string(),
+  /** A built-in role's name, or the id of a custom role. */
+  role: z.string(),
+  expiresAt: timestamp,
+  createdAt: timestamp,
+});
+export type InviteView = z.output<typeof invite>;
+
+export const inviteActions = {
+  inviteUser: action({
+    summary: "Mails an invitation to join the organization; a new one replaces that of the same email",
+    params: z.strictObject({ name: text(200), email, role: roleInput }),
+    returns: invite.extend({ status: z.literal("pending") }),
+    permission: "users:create",
+    rest: "POST /users/invite",
+    status: 202,
+  }),
+  listInvites: action({
+    summary: "Invitations that wait for an answer, newest first",
+    params: z.strictObject({}),
+    returns: z.strictObject({ data: z.array(invite) }),
+    permission: "users:create",
+    rest: "GET /invites",
+  }),
+  revokeInvite: action({
+    summary: "Takes an invitation back",
+    params: byId,
+    returns: z.null(),
+    permission: "users:create",
+    rest: "DELETE /invites/:id",
+    status: 204,
+  }),
+};
