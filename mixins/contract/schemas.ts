@@ -32,6 +32,16 @@ export const expectedVersion = z.number().int().positive().optional();
 export const byId = z.strictObject({ id });
 export const byIdVersioned = z.strictObject({ id, expectedVersion });
 
+/** One thing that is wrong with a request; see FieldError. */
+export const fieldError = z.strictObject({
+  /** `items.3.email`; empty: the request as a whole. */
+  path: z.string(),
+  code: z.string(),
+  message: z.string(),
+  /** What may stand there, where that is a short list. */
+  allowed: z.array(z.string()).readonly().optional(),
+});
+
 /** The envelope of every list. */
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.strictObject({

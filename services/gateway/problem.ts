@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { z } from "zod";
 import { appError, type FieldError } from "../../mixins/contract/errors.ts";
+import { fieldError } from "../../mixins/contract/schemas.ts";
 import { traceIdOf } from "../../mixins/process/trace.ts";
 
 /** RFC 9457, with the API's stable `code`. */
@@ -13,7 +14,8 @@ export const problem = z.strictObject({
   instance: z.string(),
   code: z.string(),
   requestId: z.string(),
-  errors: z.array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() })).optional(),
+  /** Of every 400 and 422: each thing that is wrong. */
+  errors: z.array(fieldError).min(1).optional(),
 });
 export type Problem = z.output<typeof problem>;
 
@@ -101,9 +103,13 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
     instance,
     code: said.code,
     requestId,
-    ...(said.status === 422 ? { errors: data?.errors ?? [] } : {}),
+    ...(said.status === 400 || said.status === 422 ? { errors: errorsOf(said, data?.errors) } : {}),
   };
 }
+
+/** What is wrong, at least as a whole. */
+const errorsOf = (said: { code: string; detail: string }, errors: FieldError[] = []): FieldError[] =>
+  errors.length > 0 ? errors : [{ path: "", code: said.code.toLowerCase(), message: said.detail }];
 
 /** Ends a request with a problem; 5xx are logged with their cause. */
 export function sendProblem(

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
 import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";
 import { identityPersonalData } from "./personal-data/personal-data.contract.ts";
@@ -95,6 +95,21 @@ export const userListing: Listing = {
   defaultSort: "createdAt",
 };
 
+export const sessionListing: Listing = {
+  table: "control.sessions",
+  fields: {
+    id: "uuid",
+    userAgent: "text",
+    ip: "text",
+    lastUsedAt: "timestamp",
+    expiresAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["ip", "lastUsedAt", "createdAt"],
+  sortable: ["lastUsedAt", "createdAt"],
+  defaultSort: "-lastUsedAt",
+};
+
 export const identityContract = defineContract("identity", {
   actions: {
     register: action({
@@ -110,6 +125,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/register",
       status: 201,
+      location: () => "/auth/me",
     }),
     login: action({
       summary: "Signs in with email and password",
@@ -146,9 +162,9 @@ export const identityContract = defineContract("identity", {
       rest: "GET /auth/me",
     }),
     listSessions: action({
-      summary: "The user's sessions that have not ended",
-      params: z.strictObject({}),
-      returns: z.strictObject({ data: z.array(session) }),
+      summary: "The user's sessions that have not ended, the one used last first",
+      params: listParams(sessionListing).omit({ q: true, fields: true }),
+      returns: pageOf(session),
       permission: "session",
       rest: "GET /auth/sessions",
     }),
@@ -177,7 +193,7 @@ export const identityContract = defineContract("identity", {
     }),
     getUser: action({
       summary: "One user",
-      params: byId,
+      params: byIdOf(userListing),
       returns: user,
       permission: "users:read",
       rest: "GET /users/:id",
@@ -223,6 +239,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/invite/accept",
       status: 201,
+      location: () => "/auth/me",
     }),
     ...auditActions,
     ...inviteActions,

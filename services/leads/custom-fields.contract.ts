@@ -1,12 +1,14 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
-import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdVersioned, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
+const kinds = ["lead"] as const;
 const types = ["text", "number", "boolean", "date"] as const;
 const customField = z.strictObject({
   id,
-  entity: z.literal("lead"),
+  /** Of which records it is a field. */
+  kind: z.enum(kinds),
   /** Leads carry it as `customFields.<key>`. */
   key: z.string(),
   label: z.string(),
@@ -22,10 +24,11 @@ const customField = z.strictObject({
 export type CustomFieldView = z.output<typeof customField>;
 
 export const customFieldListing: Listing = {
-  table: "custom_fields",
+  // the column has the name that the field had before
+  table: "(SELECT *, entity AS kind FROM custom_fields) AS custom_fields",
   fields: {
     id: "uuid",
-    entity: "text",
+    kind: "text",
     key: "text",
     label: "text",
     type: "text",
@@ -35,7 +38,8 @@ export const customFieldListing: Listing = {
     updatedAt: "timestamp",
     version: "integer",
   },
-  filterable: ["entity", "key", "type", "isSensitive"],
+  filterable: ["kind", "key", "type", "isSensitive"],
+  values: { kind: kinds, type: types },
   sortable: ["key", "createdAt"],
   defaultSort: "key",
 };
@@ -53,7 +57,7 @@ export const customFieldActions = {
     summary: "Defines a custom field; a sensitive one is kept encrypted, which it stays",
     params: z
       .strictObject({
-        entity: z.literal("lead").default("lead"),
+        kind: z.enum(kinds).default("lead"),
         key: z
           .string()
           .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
@@ -72,9 +76,16 @@ export const customFieldActions = {
     rest: "POST /custom-fields",
     status: 201,
   }),
+  getCustomField: action({
+    summary: "One definition",
+    params: byIdOf(customFieldListing),
+    returns: customField,
+    permission: "custom-fields:read",
+    rest: "GET /custom-fields/:id",
+  }),
   removeCustomField: action({
     summary: "Forgets a definition; of a sensitive field the values too",
-    params: byId,
+    params: byIdVersioned,
     returns: z.null(),
     permission: "custom-fields:delete",
     rest: "DELETE /custom-fields/:id",

@@ -112,6 +112,7 @@ export const leadListing: Listing = {
     ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "source", "status"],
     ...["score", "assignedTo", "tags", "lastActivityAt", "convertedAt", "createdAt", "updatedAt"],
   ],
+  values: { status: leadStatuses },
   sortable: ["createdAt", "updatedAt", "score", "lastActivityAt", "lastName", "companyName"],
   nullable: ["lastActivityAt", "lastName", "companyName"],
   defaultSort: "-createdAt",

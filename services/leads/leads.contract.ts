@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { listParams } from "../../mixins/records/listing.ts";
+import { byIdOf, fieldsParam, listParams, pageParams } from "../../mixins/records/listing.ts";
 import {
   byId,
   byIdVersioned,
   expectedVersion,
+  fieldError,
   id,
   money,
   pageOf,
@@ -82,10 +83,17 @@ export const leadsContract = defineContract("leads", {
     }),
     get: action({
       summary: "One lead",
-      params: byId,
+      params: byIdOf(leadListing),
       returns: lead,
       permission: "leads:read",
       rest: "GET /leads/:id",
+    }),
+    getByExternalId: action({
+      summary: "The lead with this external id",
+      params: z.strictObject({ externalId: text(200), fields: fieldsParam(leadListing) }),
+      returns: lead,
+      permission: "leads:read",
+      rest: "GET /leads/by-external-id/:externalId",
     }),
     update: action({
       summary: "Changes fields of a lead and rescores it; null empties a field",
@@ -124,9 +132,7 @@ export const leadsContract = defineContract("leads", {
               .strictObject({
                 code: z.string(),
                 detail: z.string(),
-                errors: z
-                  .array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() }))
-                  .optional(),
+                errors: z.array(fieldError).optional(),
               })
               .optional(),
           }),
@@ -139,6 +145,8 @@ export const leadsContract = defineContract("leads", {
       summary: "Creates the lead with this external id, or changes it",
       params: leadInput.omit({ externalId: true }).extend({ externalId: text(200), expectedVersion }),
       returns: lead,
+      upserts: true,
+      location: ({ id }) => `/leads/${id}`,
       kept: withoutSensitive,
       permission: "leads:update",
       rest: "PUT /leads/by-external-id/:externalId",
@@ -167,11 +175,7 @@ export const leadsContract = defineContract("leads", {
     }),
     timeline: action({
       summary: "What happened to a lead, newest first",
-      params: z.strictObject({
-        id,
-        limit: z.coerce.number().int().min(1).max(200).default(50),
-        cursor: z.string().max(100).optional(),
-      }),
+      params: z.strictObject({ id, ...pageParams }),
       returns: pageOf(
         z.strictObject({
           id,
@@ -186,11 +190,9 @@ export const leadsContract = defineContract("leads", {
       rest: "GET /leads/:id/timeline",
     }),
     duplicates: action({
-      summary: "Other leads with the same email or phone",
-      params: byId,
-      returns: z.strictObject({
-        data: z.array(z.strictObject({ lead, matchedBy: z.array(z.enum(["email", "phone"])) })),
-      }),
+      summary: "Other leads with the same email or phone, oldest first",
+      params: z.strictObject({ id, ...pageParams }),
+      returns: pageOf(z.strictObject({ lead, matchedBy: z.array(z.enum(["email", "phone"])) })),
       permission: "leads:read",
       rest: "GET /leads/:id/duplicates",
     }),

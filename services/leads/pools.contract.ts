@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { actor } from "../../mixins/actors/actor-contract.ts";
 import { action } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import {
-  byId,
   byIdVersioned,
   expectedVersion,
   id,
@@ -15,10 +14,11 @@ import { conditionOn, factFields } from "./condition.schemas.ts";
 
 /** Pools may ask for the score too; a scoring rule may not. */
 const criterion = conditionOn([...factFields, "score"]);
+const strategies = ["round_robin", "weighted", "least_loaded"] as const;
 const pool = z.strictObject({
   id,
   name: z.string(),
-  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
+  strategy: z.enum(strategies),
   members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
   criteria: z.array(criterion),
   priority: z.number().int(),
@@ -30,7 +30,7 @@ const pool = z.strictObject({
 export type PoolView = z.output<typeof pool>;
 const poolFields = {
   name: text(100),
-  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
+  strategy: z.enum(strategies),
   members: z
     .array(z.strictObject({ userId: id, weight: z.number().int().min(1).max(100).default(1) }))
     .max(200)
@@ -57,6 +57,7 @@ export const poolListing: Listing = {
     version: "integer",
   },
   filterable: ["name", "strategy", "isActive"],
+  values: { strategy: strategies },
   sortable: ["priority", "name", "createdAt"],
   defaultSort: "priority",
 };
@@ -85,7 +86,7 @@ export const poolActions = {
   }),
   getPool: action({
     summary: "One assignment pool",
-    params: byId,
+    params: byIdOf(poolListing),
     returns: pool,
     permission: "pools:read",
     rest: "GET /assignment-pools/:id",

@@ -16,11 +16,14 @@ const part = z.strictObject({
 });
 export type ReceiptPart = z.output<typeof part>;
 
+const kinds = ["export", "erasure", "retention"] as const;
+const scopes = ["person", "organization"] as const;
+const statuses = ["pending", "running", "completed"] as const;
 const request = z.strictObject({
   id,
-  kind: z.enum(["export", "erasure", "retention"]),
-  scope: z.enum(["person", "organization"]),
-  status: z.enum(["pending", "running", "completed"]),
+  kind: z.enum(kinds),
+  scope: z.enum(scopes),
+  status: z.enum(statuses),
   /** Null: by the clock. */
   requestedBy: id.nullable(),
   reason: z.string().nullable(),
@@ -53,6 +56,7 @@ export const requestListing: Listing = {
     version: "integer",
   },
   filterable: ["kind", "scope", "status", "requestedBy", "createdAt"],
+  values: { kind: kinds, scope: scopes, status: statuses },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
@@ -82,6 +86,7 @@ export const privacyContract = defineContract("privacy", {
       permission: "privacy:create",
       rest: "POST /privacy/exports",
       status: 202,
+      location: ({ id }) => `/privacy/requests/${id}`,
     }),
     createErasure: action({
       summary: "Erases a person everywhere, in the background; it cannot be undone",
@@ -95,6 +100,7 @@ export const privacyContract = defineContract("privacy", {
       permission: "privacy:create",
       rest: "POST /privacy/erasures",
       status: 202,
+      location: ({ id }) => `/privacy/requests/${id}`,
     }),
     listRequests: action({
       summary: "Exports, erasures and what retention has erased, newest first",

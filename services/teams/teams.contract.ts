@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import {
-  byId,
   byIdVersioned,
   expectedVersion,
   id,
@@ -71,7 +70,7 @@ export const teamsContract = defineContract("teams", {
     }),
     get: action({
       summary: "One team",
-      params: byId,
+      params: byIdOf(teamListing),
       returns: team,
       permission: "teams:read",
       rest: "GET /teams/:id",

@@ -93,6 +93,7 @@ describe("a cursor", () => {
         { id: uuid, score: 7 },
         { id: uuid, score: 6 },
       ],
+      listing,
       params,
       (row) => row,
     );

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
 import { byId, id, pageOf, text, timeInput, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const apiKey = z.strictObject({
@@ -61,7 +61,7 @@ export const apiKeyActions = {
   }),
   getApiKey: action({
     summary: "One API key, without the key itself",
-    params: byId,
+    params: byIdOf(apiKeyListing),
     returns: apiKey,
     permission: "api-keys:read",
     rest: "GET /api-keys/:id",

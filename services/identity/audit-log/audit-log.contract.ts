@@ -68,6 +68,7 @@ export const auditListing: Listing = {
     createdAt: "timestamp",
   },
   filterable: ["type", "actorId", "subjectId", "ip", "createdAt"],
+  values: { type: auditTypes },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };

@@ -57,6 +57,7 @@ export const organizationActions = {
     returns: organization,
     permission: "organization:read",
     rest: "GET /organization",
+    whileSuspended: true,
   }),
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
@@ -87,11 +88,16 @@ export const organizationActions = {
   }),
   deleteOrganization: action({
     summary: "Suspends the organization and erases everything of it in 30 days, unless it is restored",
-    params: z.strictObject({ password: z.string().max(200), totp: secondFactorCode.optional() }),
+    params: z.strictObject({
+      password: z.string().max(200),
+      totp: secondFactorCode.optional(),
+      expectedVersion,
+    }),
     returns: organization,
     permission: "organization:delete",
     rest: "DELETE /organization",
     status: 202,
+    location: () => "/organization",
   }),
   suspendOrganization: action({
     summary: "Suspends an organization: nobody may act for it, and its jobs wait",

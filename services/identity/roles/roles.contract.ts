@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { reaches, roles } from "../../../mixins/access/actor.ts";
 import { action } from "../../../mixins/contract/contract.ts";
-import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { pageParams } from "../../../mixins/records/listing.ts";
+import { expectedVersion, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** A built-in role's name, or the id of a custom role; whether there is such a role, the action finds out. */
 export const roleInput = z.union([z.enum(roles), z.string().toLowerCase().pipe(id)]);
@@ -31,8 +32,8 @@ const roleFields = {
 export const roleActions = {
   listRoles: action({
     summary: "The built-in roles and the organization's own, by name",
-    params: z.strictObject({}),
-    returns: z.strictObject({ data: z.array(role) }),
+    params: z.strictObject(pageParams),
+    returns: pageOf(role),
     permission: "roles:read",
     rest: "GET /roles",
   }),

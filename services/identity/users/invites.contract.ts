@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { roleInput } from "../roles/roles.contract.ts";
-import { byId, email, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byId, email, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const invite = z.strictObject({
   id,
@@ -14,6 +15,21 @@ const invite = z.strictObject({
 });
 export type InviteView = z.output<typeof invite>;
 
+export const inviteListing: Listing = {
+  table: "control.invites",
+  fields: {
+    id: "uuid",
+    name: "text",
+    email: "text",
+    role: "text",
+    expiresAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["name", "email", "role", "createdAt"],
+  sortable: ["createdAt", "email"],
+  defaultSort: "-createdAt",
+};
+
 export const inviteActions = {
   inviteUser: action({
     summary: "Mails an invitation to join the organization; a new one replaces that of the same email",
@@ -22,13 +38,21 @@ export const inviteActions = {
     permission: "users:create",
     rest: "POST /users/invite",
     status: 202,
+    location: ({ id }) => `/invites/${id}`,
   }),
   listInvites: action({
     summary: "Invitations that wait for an answer, newest first",
-    params: z.strictObject({}),
-    returns: z.strictObject({ data: z.array(invite) }),
+    params: listParams(inviteListing).omit({ q: true }),
+    returns: pageOf(invite.partial().extend({ id })),
     permission: "users:create",
     rest: "GET /invites",
+  }),
+  getInvite: action({
+    summary: "One invitation that waits for an answer",
+    params: byIdOf(inviteListing),
+    returns: invite,
+    permission: "users:create",
+    rest: "GET /invites/:id",
   }),
   revokeInvite: action({
     summary: "Takes an invitation back",
