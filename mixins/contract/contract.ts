@@ -45,6 +45,8 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
    * the result's id.
    */
   location?(result: z.input<R>): string;
+  /** Statuses of failures besides those that every route of its kind may have. */
+  fails?: readonly (404 | 409 | 410)[];
   /** Whether the organization's users may ask for it while it is suspended, or about to be deleted. */
   whileSuspended?: true;
   /** Days from which on it should not be used, and from which on it is not there; and what to use in its place. */

@@ -6,25 +6,29 @@ import { fieldError } from "../../mixins/contract/schemas.ts";
 import { traceIdOf } from "../../mixins/process/trace.ts";
 
 /** RFC 9457, with the API's stable `code`. */
-export const problem = z.strictObject({
-  type: z.string(),
-  title: z.string(),
-  status: z.number().int(),
-  detail: z.string(),
-  instance: z.string(),
-  code: z.string(),
-  requestId: z.string(),
-  /** Of every 400 and 422: each thing that is wrong. */
-  errors: z.array(fieldError).min(1).optional(),
-});
+export const problem = z
+  .strictObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string(),
+    requestId: z.string(),
+    /** Of every 400 and 422: each thing that is wrong. */
+    errors: z.array(fieldError).min(1).optional(),
+  })
+  .meta({ id: "Problem" });
 export type Problem = z.output<typeof problem>;
 
-const titles: Record<number, string> = {
+/** Titles of problems, by status. */
+export const titles: Record<number, string> = {
   400: "Bad request",
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not found",
   409: "Conflict",
+  410: "Gone",
   412: "Precondition failed",
   413: "Content too large",
   415: "Unsupported media type",

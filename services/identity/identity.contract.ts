@@ -20,37 +20,43 @@ import { oauthActions } from "./federation/oauth.contract.ts";
 import { samlActions } from "./federation/saml.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
-const user = z.strictObject({
-  id,
-  name: z.string(),
-  email: z.string(),
-  /** A built-in role's name, or the id of a custom role. */
-  role: z.string(),
-  isActive: z.boolean(),
-  lastLoginAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const user = z
+  .strictObject({
+    id,
+    name: z.string(),
+    email: z.string(),
+    /** A built-in role's name, or the id of a custom role. */
+    role: z.string(),
+    isActive: z.boolean(),
+    lastLoginAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "User" });
 export type UserView = z.output<typeof user>;
-const signedIn = z.strictObject({
-  user,
-  organization,
-  accessToken: z.string(),
-  refreshToken: z.string(),
-  /** Seconds until the access token ends. */
-  expiresIn: z.number().int(),
-});
+const signedIn = z
+  .strictObject({
+    user,
+    organization,
+    accessToken: z.string(),
+    refreshToken: z.string(),
+    /** Seconds until the access token ends. */
+    expiresIn: z.number().int(),
+  })
+  .meta({ id: "SignedIn" });
 export type SignedIn = z.output<typeof signedIn>;
-const session = z.strictObject({
-  id,
-  userAgent: z.string().nullable(),
-  ip: z.string().nullable(),
-  isCurrent: z.boolean(),
-  lastUsedAt: timestamp,
-  expiresAt: timestamp,
-  createdAt: timestamp,
-});
+const session = z
+  .strictObject({
+    id,
+    userAgent: z.string().nullable(),
+    ip: z.string().nullable(),
+    isCurrent: z.boolean(),
+    lastUsedAt: timestamp,
+    expiresAt: timestamp,
+    createdAt: timestamp,
+  })
+  .meta({ id: "Session" });
 export type SessionView = z.output<typeof session>;
 
 /**
@@ -179,7 +185,7 @@ export const identityContract = defineContract("identity", {
     listUsers: action({
       summary: "Lists the organization's users",
       params: listParams(userListing),
-      returns: pageOf(user.partial().extend({ id })),
+      returns: pageOf(user.partial().extend({ id }).meta({ id: "UserPart" })),
       permission: "users:read",
       rest: "GET /users",
     }),

@@ -8,29 +8,31 @@ import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas
 const statuses = ["pending", "running", "completed", "failed", "rolling_back", "rolled_back"] as const;
 const duplicateRules = ["skip", "update", "create"] as const;
 
-export const leadImport = z.strictObject({
-  id,
-  fileName: z.string(),
-  status: z.enum(statuses),
-  isDryRun: z.boolean(),
-  onDuplicate: z.enum(duplicateRules),
-  /** Every column of the file, in its order: as given, or as guessed by its name. */
-  mapping: z.record(z.string(), z.string().nullable()),
-  /** Rows dealt with: the sum of the four counts that follow. */
-  processed: z.number().int(),
-  created: z.number().int(),
-  updated: z.number().int(),
-  skipped: z.number().int(),
-  failed: z.number().int(),
-  /** Rows of the file; null until it has been read to its end. */
-  total: z.number().int().nullable(),
-  /** Why status is failed. */
-  failure: z.string().nullable(),
-  startedAt: timestamp.nullable(),
-  finishedAt: timestamp.nullable(),
-  createdAt: timestamp,
-  version: z.number().int(),
-});
+export const leadImport = z
+  .strictObject({
+    id,
+    fileName: z.string(),
+    status: z.enum(statuses),
+    isDryRun: z.boolean(),
+    onDuplicate: z.enum(duplicateRules),
+    /** Every column of the file, in its order: as given, or as guessed by its name. */
+    mapping: z.record(z.string(), z.string().nullable()),
+    /** Rows dealt with: the sum of the four counts that follow. */
+    processed: z.number().int(),
+    created: z.number().int(),
+    updated: z.number().int(),
+    skipped: z.number().int(),
+    failed: z.number().int(),
+    /** Rows of the file; null until it has been read to its end. */
+    total: z.number().int().nullable(),
+    /** Why status is failed. */
+    failure: z.string().nullable(),
+    startedAt: timestamp.nullable(),
+    finishedAt: timestamp.nullable(),
+    createdAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Import" });
 export type ImportView = z.output<typeof leadImport>;
 
 export const importListing: Listing = {
@@ -105,7 +107,7 @@ export const importsContract = defineContract("imports", {
     list: action({
       summary: "Lists imports, newest first",
       params: listParams(importListing).omit({ q: true }),
-      returns: pageOf(leadImport.partial().extend({ id })),
+      returns: pageOf(leadImport.partial().extend({ id }).meta({ id: "ImportPart" })),
       permission: "imports:read",
       rest: "GET /imports",
     }),

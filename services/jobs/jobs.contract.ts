@@ -4,24 +4,29 @@ import { pageParams } from "../../mixins/records/listing.ts";
 import { id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 /** Ids of jobs rise with time; they are numbers as text. */
-const jobId = z.string().regex(/^\d{1,18}$/, "must be the id of a job");
+const jobId = z
+  .string()
+  .regex(/^\d{1,18}$/, "must be the id of a job")
+  .meta({ examples: ["4711"] });
 
 export const jobStates = ["waiting", "retrying", "running", "dead"] as const;
-const job = z.strictObject({
-  id: jobId,
-  /** `leads.rescore`. */
-  task: z.string(),
-  payload: z.unknown(),
-  /** `retrying` has failed and waits for its next attempt; `dead` has used them all. */
-  state: z.enum(jobStates),
-  attempts: z.number().int(),
-  maxAttempts: z.number().int(),
-  lastError: z.string().nullable(),
-  /** When it may begin. */
-  runAt: timestamp,
-  createdAt: timestamp,
-  updatedAt: timestamp,
-});
+const job = z
+  .strictObject({
+    id: jobId,
+    /** `leads.rescore`. */
+    task: z.string(),
+    payload: z.unknown(),
+    /** `retrying` has failed and waits for its next attempt; `dead` has used them all. */
+    state: z.enum(jobStates),
+    attempts: z.number().int(),
+    maxAttempts: z.number().int(),
+    lastError: z.string().nullable(),
+    /** When it may begin. */
+    runAt: timestamp,
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .meta({ id: "Job" });
 export type JobView = z.output<typeof job>;
 
 /** A job as operators see it, of any organization or of the platform. */

@@ -5,22 +5,24 @@ import { byIdVersioned, id, pageOf, text, timestamp } from "../../mixins/contrac
 
 const kinds = ["lead"] as const;
 const types = ["text", "number", "boolean", "date"] as const;
-const customField = z.strictObject({
-  id,
-  /** Of which records it is a field. */
-  kind: z.enum(kinds),
-  /** Leads carry it as `customFields.<key>`. */
-  key: z.string(),
-  label: z.string(),
-  type: z.enum(types),
-  /** Kept encrypted, and shown only to those with the permission `leads:sensitive`. */
-  isSensitive: z.boolean(),
-  /** No two leads have the same value; of sensitive fields only. */
-  isUnique: z.boolean(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const customField = z
+  .strictObject({
+    id,
+    /** Of which records it is a field. */
+    kind: z.enum(kinds),
+    /** Leads carry it as `customFields.<key>`. */
+    key: z.string(),
+    label: z.string(),
+    type: z.enum(types),
+    /** Kept encrypted, and shown only to those with the permission `leads:sensitive`. */
+    isSensitive: z.boolean(),
+    /** No two leads have the same value; of sensitive fields only. */
+    isUnique: z.boolean(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "CustomField" });
 export type CustomFieldView = z.output<typeof customField>;
 
 export const customFieldListing: Listing = {
@@ -49,7 +51,7 @@ export const customFieldActions = {
   listCustomFields: action({
     summary: "Lists the custom fields that are defined",
     params: listParams(customFieldListing),
-    returns: pageOf(customField.partial().extend({ id })),
+    returns: pageOf(customField.partial().extend({ id }).meta({ id: "CustomFieldPart" })),
     permission: "custom-fields:read",
     rest: "GET /custom-fields",
   }),

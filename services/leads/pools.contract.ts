@@ -15,18 +15,20 @@ import { conditionOn, factFields } from "./condition.schemas.ts";
 /** Pools may ask for the score too; a scoring rule may not. */
 const criterion = conditionOn([...factFields, "score"]);
 const strategies = ["round_robin", "weighted", "least_loaded"] as const;
-const pool = z.strictObject({
-  id,
-  name: z.string(),
-  strategy: z.enum(strategies),
-  members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
-  criteria: z.array(criterion),
-  priority: z.number().int(),
-  isActive: z.boolean(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const pool = z
+  .strictObject({
+    id,
+    name: z.string(),
+    strategy: z.enum(strategies),
+    members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
+    criteria: z.array(criterion),
+    priority: z.number().int(),
+    isActive: z.boolean(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "AssignmentPool" });
 export type PoolView = z.output<typeof pool>;
 const poolFields = {
   name: text(100),
@@ -67,7 +69,7 @@ export const poolActions = {
   listPools: action({
     summary: "Lists assignment pools in the order they are tried",
     params: listParams(poolListing),
-    returns: pageOf(pool.partial().extend({ id })),
+    returns: pageOf(pool.partial().extend({ id }).meta({ id: "AssignmentPoolPart" })),
     permission: "pools:read",
     rest: "GET /assignment-pools",
   }),

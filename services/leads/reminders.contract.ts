@@ -4,17 +4,19 @@ import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { fieldsParam, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { id, pageOf, text, timeInput, timestamp } from "../../mixins/contract/schemas.ts";
 
-export const reminder = z.strictObject({
-  id,
-  leadId: id,
-  /** Who is reminded. */
-  userId: id,
-  remindAt: timestamp,
-  note: z.string().nullable(),
-  /** When the reminder was given; null until then. */
-  remindedAt: timestamp.nullable(),
-  createdAt: timestamp,
-});
+export const reminder = z
+  .strictObject({
+    id,
+    leadId: id,
+    /** Who is reminded. */
+    userId: id,
+    remindAt: timestamp,
+    note: z.string().nullable(),
+    /** When the reminder was given; null until then. */
+    remindedAt: timestamp.nullable(),
+    createdAt: timestamp,
+  })
+  .meta({ id: "Reminder" });
 export type ReminderView = z.output<typeof reminder>;
 
 export const reminderListing: Listing = {
@@ -47,7 +49,7 @@ export const reminderActions = {
   listReminders: action({
     summary: "Reminders of a lead, the next one first",
     params: listParams(reminderListing).omit({ q: true }).extend({ id }),
-    returns: pageOf(reminder.partial().extend({ id })),
+    returns: pageOf(reminder.partial().extend({ id }).meta({ id: "ReminderPart" })),
     permission: "leads:read",
     rest: "GET /leads/:id/reminders",
   }),

@@ -10,16 +10,18 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 
-const team = z.strictObject({
-  id,
-  name: z.string(),
-  /** Who sees the records of the members. */
-  managerIds: z.array(id),
-  memberIds: z.array(id),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const team = z
+  .strictObject({
+    id,
+    name: z.string(),
+    /** Who sees the records of the members. */
+    managerIds: z.array(id),
+    memberIds: z.array(id),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Team" });
 export type TeamView = z.output<typeof team>;
 
 const users = (most: number) =>
@@ -52,7 +54,7 @@ export const teamsContract = defineContract("teams", {
     list: action({
       summary: "Lists teams",
       params: listParams(teamListing),
-      returns: pageOf(team.partial().extend({ id })),
+      returns: pageOf(team.partial().extend({ id }).meta({ id: "TeamPart" })),
       permission: "teams:read",
       rest: "GET /teams",
     }),

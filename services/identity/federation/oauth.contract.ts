@@ -24,16 +24,18 @@ export const isWholeFrontEnd = (params: { redirect?: string; challenge?: string 
 export const needsBoth = { path: ["challenge"], error: "redirect and challenge go together" };
 export { client as browserClient };
 
-const identity = z.strictObject({
-  id,
-  /** Key of the provider. */
-  provider: z.string(),
-  issuer: z.string(),
-  /** What the provider called the user when it was linked. */
-  email: z.string().nullable(),
-  lastUsedAt: timestamp.nullable(),
-  createdAt: timestamp,
-});
+const identity = z
+  .strictObject({
+    id,
+    /** Key of the provider. */
+    provider: z.string(),
+    issuer: z.string(),
+    /** What the provider called the user when it was linked. */
+    email: z.string().nullable(),
+    lastUsedAt: timestamp.nullable(),
+    createdAt: timestamp,
+  })
+  .meta({ id: "Identity" });
 export type IdentityView = z.output<typeof identity>;
 
 export const identityListing: Listing = {
@@ -52,12 +54,14 @@ export const identityListing: Listing = {
 };
 
 /** The password's part is done; `POST /auth/oauth/token` with this code and `totp` does the rest. */
-export const needsSecondFactor = z.strictObject({
-  next: z.literal("totp"),
-  code: z.string(),
-  /** Seconds until the code ends. */
-  expiresIn: z.number().int(),
-});
+export const needsSecondFactor = z
+  .strictObject({
+    next: z.literal("totp"),
+    code: z.string(),
+    /** Seconds until the code ends. */
+    expiresIn: z.number().int(),
+  })
+  .meta({ id: "NeedsSecondFactor" });
 
 /** @param signedIn what a sign-in answers */
 export const oauthActions = <S extends z.ZodType>(signedIn: S) => ({
@@ -121,7 +125,7 @@ export const oauthActions = <S extends z.ZodType>(signedIn: S) => ({
   listIdentities: action({
     summary: "Accounts of providers that the user signs in with",
     params: listParams(identityListing).omit({ q: true }),
-    returns: pageOf(identity.partial().extend({ id })),
+    returns: pageOf(identity.partial().extend({ id }).meta({ id: "IdentityPart" })),
     permission: "session",
     rest: "GET /auth/identities",
   }),

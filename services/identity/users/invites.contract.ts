@@ -4,15 +4,17 @@ import { roleInput } from "../roles/roles.contract.ts";
 import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
 import { byId, email, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
 
-const invite = z.strictObject({
-  id,
-  name: z.string(),
-  email: z.string(),
-  /** A built-in role's name, or the id of a custom role. */
-  role: z.string(),
-  expiresAt: timestamp,
-  createdAt: timestamp,
-});
+const invite = z
+  .strictObject({
+    id,
+    name: z.string(),
+    email: z.string(),
+    /** A built-in role's name, or the id of a custom role. */
+    role: z.string(),
+    expiresAt: timestamp,
+    createdAt: timestamp,
+  })
+  .meta({ id: "Invite" });
 export type InviteView = z.output<typeof invite>;
 
 export const inviteListing: Listing = {
@@ -43,7 +45,7 @@ export const inviteActions = {
   listInvites: action({
     summary: "Invitations that wait for an answer, newest first",
     params: listParams(inviteListing).omit({ q: true }),
-    returns: pageOf(invite.partial().extend({ id })),
+    returns: pageOf(invite.partial().extend({ id }).meta({ id: "InvitePart" })),
     permission: "users:create",
     rest: "GET /invites",
   }),
