@@ -158,8 +158,11 @@ function writeHead(
   if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   if (typeof version === "number") response.setHeader("ETag", `"${version}"`);
-  if (status === 201 || status === 202)
+  if (status === 201 || status === 202) {
+    // moleculer-web writes it for a 201 alone, and warns where it has none
     ctx.meta.$location = base + (spec.location?.(result) ?? `${routePath}/${String(id)}`);
+    response.setHeader("Location", ctx.meta.$location);
+  }
   if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
   if (spec.file) {
     const { name, type } = spec.file(request.$params);
