@@ -73,7 +73,7 @@ const logged = (process: NodeProcess, part: string): string[] =>
 /** Each once, in this order, and nothing else about the part. */
 const hasLogged = (process: NodeProcess, part: string, lines: RegExp[]) =>
   eventually(() => {
-    expect(logged(process, part)).toEqual(lines.map((line) => expect.stringMatching(line) as string));
+    expect(logged(process, part)).toEqual(lines.map((line) => expect.stringMatching(line) as unknown));
     return true;
   });
 
@@ -176,7 +176,7 @@ test("Redis is named when it is gone, makes nobody unready, and is logged once e
 test("a core that is killed is missed, by name, until another one is there", async () => {
   core?.kill("SIGKILL");
   const goneMs = await until(bare, {
-    checks: { otherServices: { status: "down", detail: expect.stringContaining("teams") as string } },
+    checks: { otherServices: { status: "down", detail: expect.stringContaining("teams") as unknown } },
   });
   // the other gateway still offers what is hot
   expect(await health(bare)).toMatchObject({ ...ok, checks: { services: { status: "up" } } });

@@ -19,7 +19,7 @@ function healthOf(parts: { name: string; isVital: boolean; over?: string; isInst
   const seconds = (count: number) => jest.advanceTimersByTimeAsync(count * 1_000);
   return { health, lines, broken, silent, seconds };
 }
-afterEach(() => jest.useRealTimers());
+afterEach(() => void jest.useRealTimers());
 
 test("a part is logged once when it goes and once when it is back", async () => {
   const { health, lines, broken, seconds } = healthOf([{ name: "database", isVital: true }]);

@@ -5,12 +5,12 @@ import { problemOf } from "../../services/gateway/problem.ts";
 
 /** What the libraries throw when a part is away, which a client should hear as "try again". */
 const away: [string, Error][] = [
-  ["no node has offered the service yet", new ApiGateway.Errors.ServiceUnavailableError()],
+  ["no node has offered the service yet", new ApiGateway.Errors.ServiceUnavailableError("", undefined)],
   ["no node offers the action", new Errors.ServiceNotFoundError({ action: "identity.register" })],
   ["the nodes that offer it are away", new Errors.ServiceNotAvailableError({ action: "leads.list" })],
   ["its node was lost", new Errors.RequestRejectedError({ action: "leads.list", nodeID: "core" })],
   ["its node took too long", new Errors.RequestTimeoutError({ action: "leads.list", nodeID: "core" })],
-  ["NATS is away", new Errors.BrokerDisconnectedError()],
+  ["NATS is away", new Errors.BrokerDisconnectedError("Broker is disconnected!")],
   ["its node is stopping", new Errors.GracefulStopTimeoutError({} as never)],
   [
     "its node has too much to do",
