@@ -60,3 +60,9 @@ export function violatedConstraint(error: unknown): string | undefined {
     ? error.constraint
     : undefined;
 }
+/** Why something failed, also where the message is empty: of several addresses that were tried, the first one's. */
+export function reasonOf(error: unknown): string {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const { message, code } = (first ?? {}) as { message?: string; code?: unknown };
+  return message || String(code ?? first);
+}

@@ -18,6 +18,7 @@ import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
+import type { Health } from "../process/health.ts";
 import type { OutboundHttp } from "../outbound/http.ts";
 import type { RedisConnections } from "../redis/connections.ts";
 import type { Mailer } from "../mail/mail.ts";
@@ -48,6 +49,8 @@ export interface Runtime {
   organizationKeys: OrganizationKeys;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
+  /** How the parts stand that this process works with. */
+  health: Health;
   /** Sends mail, or keeps it where none is sent. */
   mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */

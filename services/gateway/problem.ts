@@ -65,6 +65,9 @@ const foreign: Record<string, { status: number; code: string; detail: string }> 
   NotFoundError: { status: 404, code: "ROUTE_NOT_FOUND", detail: "There is no such route." },
   ServiceNotFoundError: unavailable("No node offers this now; try again."),
   ServiceNotAvailableError: unavailable("No node offers this now; try again."),
+  // moleculer-web's, when this gateway has not heard of the service yet
+  ServiceUnavailableError: unavailable("No node offers this now; try again."),
+  BrokerDisconnectedError: unavailable("The other nodes cannot be reached now; try again."),
   // it may have been done: only the key makes a repetition of a change safe
   RequestTimeoutError: unavailable(
     "The answer took too long; repeat a change with the same Idempotency-Key.",
