@@ -361,8 +361,11 @@ describe("fields", () => {
 
 test("a path that cannot name anything is a 404, and one that can is not", async () => {
   expect(await admin.get("/leads/nobody")).toMatchObject({ status: 404, body: { code: "NOT_FOUND" } });
-  expect(await admin.post("/jobs/12/retry")).toMatchObject({ status: 404, body: { code: "JOB_NOT_FOUND" } });
-  expect(await admin.get("/jobs/12")).toMatchObject({ status: 404, body: { code: "JOB_NOT_FOUND" } });
+  expect(await admin.post("/jobs/999999/retry")).toMatchObject({
+    status: 404,
+    body: { code: "JOB_NOT_FOUND" },
+  });
+  expect(await admin.get("/jobs/999999")).toMatchObject({ status: 404, body: { code: "JOB_NOT_FOUND" } });
   expect(await admin.get("/jobs/x")).toMatchObject({ status: 404, body: { code: "NOT_FOUND" } });
 });
 
