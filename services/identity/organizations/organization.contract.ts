@@ -86,6 +86,20 @@ export const organizationActions = {
       apiCallsPerDay: used,
       /** Of all users together. */
       requestsPerMinute: z.number().int(),
+      /** Routes that are about to go, which the organization has called in the last 30 days; the most called first. */
+      deprecatedCalls: z.array(
+        z.strictObject({
+          /** `GET /leads/search`. */
+          route: z.string(),
+          /** What to call in its place. */
+          use: z.string(),
+          /** When it goes. */
+          sunset: z.string(),
+          calls: z.number().int(),
+          /** Day (UTC) of the last call. */
+          lastCalledOn: z.string(),
+        }),
+      ),
     }),
     permission: "organization:read",
     rest: "GET /organization/usage",
