@@ -61,7 +61,6 @@ export const organizationActions = {
     returns: organization,
     permission: "organization:read",
     rest: "GET /organization",
-    whileSuspended: true,
   }),
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
@@ -115,7 +114,21 @@ export const organizationActions = {
     permission: "organization:delete",
     rest: "DELETE /organization",
     status: 202,
-    location: () => "/organization",
+    location: () => "/organization/deletion",
+  }),
+  getDeletion: action({
+    summary: "When everything of the organization is erased, unless it is restored before",
+    params: z.strictObject({}),
+    returns: z.strictObject({
+      /** Of the organization. */
+      id,
+      status: z.enum(["scheduled", "erasing"]),
+      deletionDueAt: timestamp,
+    }),
+    permission: "organization:read",
+    rest: "GET /organization/deletion",
+    whileSuspended: true,
+    fails: [404],
   }),
   suspendOrganization: action({
     summary: "Suspends an organization: nobody may act for it, and its jobs wait",
