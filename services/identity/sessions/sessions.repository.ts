@@ -1,5 +1,6 @@
 import { Session, type User } from "../../../entities/control.ts";
 import { suspended } from "../../../mixins/organizations/organizations.ts";
+import type { SealedBox } from "../../../mixins/encryption/sealed-box.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import type { SessionRevoked, SessionView } from "../identity.contract.ts";
 import type { EndReason } from "../identity.rules.ts";
@@ -19,6 +20,7 @@ const keepEndedMs = 30 * 24 * 3_600_000;
  */
 export async function openSession(
   tx: UnitOfWork,
+  sealedBox: SealedBox,
   user: User,
   { userAgent, ip }: Client,
 ): Promise<{ sessionId: string; refreshToken: string }> {
@@ -32,7 +34,7 @@ export async function openSession(
     lastUsedAt: tx.now,
     expiresAt: new Date(tx.now.getTime() + refreshLifetimeMs),
   });
-  const { token, hash } = newRefreshToken(session.id);
+  const { token, hash } = newRefreshToken(sealedBox, session.id);
   session.refreshHash = hash;
   await tx.em.flush();
   tx.defer({

@@ -95,7 +95,7 @@ If you do not know them, do nothing.
 
 /** Makes the invited user, with a password of their own, and signs them in. Of many with one token, one succeeds. */
 export async function acceptInvite(
-  { runtime: { database }, issuer }: SignInParts,
+  { runtime: { database, sealedBox }, issuer }: SignInParts,
   ctx: Ctx<"identity.acceptInvite">,
 ): Promise<SignedIn> {
   const { token, password, ...client } = ctx.params;
@@ -128,5 +128,5 @@ export async function acceptInvite(
   const details = { role: user.role };
   const joined = { organizationId: organization.id, actorId: user.id, subjectId: user.id, details };
   audit(tx, { type: "user.joined", ...joined, ...client });
-  return signedIn(issuer, user, organization, await openSession(tx, user, client));
+  return signedIn(issuer, user, organization, await openSession(tx, sealedBox, user, client));
 }
