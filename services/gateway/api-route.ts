@@ -39,10 +39,20 @@ export interface GatewayRequest extends IncomingMessage {
 
 const maxBodyBytes = 1024 * 1024;
 
+/**
+ * Finds out who bears a credential.
+ * @param address of who sends it: too many wrong ones from there are refused unseen
+ * @param ofUnknownKey called before an API key that never passed here is looked up
+ */
+export type Authenticate = (
+  credential: string,
+  address: string,
+  ofUnknownKey?: () => Promise<void>,
+) => Promise<Claims>;
+
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
-  /** @param ofStranger called before a credential that was never seen here is looked up */
-  authenticate(credential: string, ofStranger: () => Promise<void>): Promise<Claims>;
+  authenticate: Authenticate;
   rateLimit: RateLimit;
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
@@ -99,6 +109,7 @@ export function apiRoute(parts: {
     },
 
     onError(request: GatewayRequest, response: ServerResponse, error: unknown) {
+      parts.rateLimit.noteIfWrong(error, request.clientAddress);
       sendProblem(request, response, error, request.requestId, parts.logger);
     },
   });
@@ -113,10 +124,11 @@ export function apiRoute(parts: {
     ctx.meta.requestId = request.requestId;
     ctx.meta.traceparent = request.traceparent;
     if (route.spec.permission === "public") {
+      parts.rateLimit.requireTrust(request.clientAddress);
       await parts.rateLimit.takeAddress(request.clientAddress, response);
       return;
     }
-    const claims = await parts.authenticate(credentialOf(request), () =>
+    const claims = await parts.authenticate(credentialOf(request), request.clientAddress, () =>
       parts.rateLimit.takeAddress(request.clientAddress, response),
     );
     Object.assign(ctx.meta, metaOf(claims));

@@ -13,7 +13,10 @@ const markLength = 16;
  */
 export function newRefreshToken(box: SealedBox, sessionId: string): { token: string; hash: string } {
   const random = randomBytes(randomLength);
-  const mark = Buffer.from(box.mac("refresh token", textOf(sessionId, random)), "base64url").subarray(0, markLength);
+  const mark = Buffer.from(box.mac("refresh token", textOf(sessionId, random)), "base64url").subarray(
+    0,
+    markLength,
+  );
   const token = `${sessionId}.${Buffer.concat([random, mark]).toString("base64url")}`;
   return { token, hash: hashOf(token) };
 }

@@ -1,8 +1,9 @@
 import { Session, type User } from "../../../entities/control.ts";
+import type { SessionRevoked } from "../../../mixins/access/revocations.ts";
 import { suspended } from "../../../mixins/organizations/organizations.ts";
 import type { SealedBox } from "../../../mixins/encryption/sealed-box.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import type { SessionRevoked, SessionView } from "../identity.contract.ts";
+import type { SessionView } from "../identity.contract.ts";
 import type { EndReason } from "../identity.rules.ts";
 import { newRefreshToken, refreshLifetimeMs } from "./refresh-token.ts";
 

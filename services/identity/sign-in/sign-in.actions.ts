@@ -86,11 +86,11 @@ export async function signIn(
 ): Promise<SignedIn> {
   const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
-  const counters = signInCounters(email, ip);
   // a transaction of its own: no connection is held while the password is compared
-  const found = await database.transaction({ platform: database.control }, async (tx) => {
-    await requireRoom(tx, counters);
-    return findUserByEmail(tx, email);
+  const { counters, found } = await database.transaction({ platform: database.control }, async (tx) => {
+    const counted = await signInCounters(tx, email, ip);
+    await requireRoom(tx, counted);
+    return { counters: counted, found: await findUserByEmail(tx, email) };
   });
   const isRight = await isPassword(password, found?.isActive ? found.passwordHash : undefined);
   if (!found || !isRight) {
