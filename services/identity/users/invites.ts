@@ -1,5 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import { User } from "../../../entities/control.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import type { SignedIn } from "../identity.contract.ts";
@@ -34,6 +35,7 @@ export async function inviteUser(ctx: Ctx<"identity.inviteUser">): Promise<Resul
     values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays],
   });
   if (!invite) throw new Error("An invitation was written and not answered");
+  await requireRoomFor(tx, "invites", { adding: 0 });
   enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
   const { organizationId, userId: actorId } = ctx.locals.actor;
   audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
