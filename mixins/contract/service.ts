@@ -5,7 +5,7 @@ import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
 import { requirePermission, type Actor } from "../access/actor.ts";
-import type { ActionSpec, Contract } from "./contract.ts";
+import { givenParamsOf, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
@@ -17,13 +17,14 @@ import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
+import type { Health } from "../process/health.ts";
 import type { OutboundHttp } from "../outbound/http.ts";
 import type { RedisConnections } from "../redis/connections.ts";
 import type { Mailer } from "../mail/mail.ts";
 import type { SealedBox } from "../encryption/sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
-import { appError, errorType, invalid } from "./errors.ts";
-import { fieldErrors } from "./field-errors.ts";
+import { appError, badQuery, errorType, invalid } from "./errors.ts";
+import { fieldErrors, queryErrors } from "./field-errors.ts";
 import { actionDuration, secondsSince } from "../process/metrics.ts";
 import { isMissingService } from "./moved-service.ts";
 import { keptIdempotency, keyInUse, recordedAnswer, waitForFirst } from "./repetition.ts";
@@ -48,6 +49,8 @@ export interface Runtime {
   organizationKeys: OrganizationKeys;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
+  /** How the parts stand that this process works with. */
+  health: Health;
   /** Sends mail, or keeps it where none is sent. */
   mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */
@@ -68,7 +71,7 @@ type CallContext = Context<unknown, Meta> & { locals: Record<string, unknown> };
 
 /**
  * Makes a Moleculer service of a contract and its handlers. Around each handler, in this order: who calls and
- * may they (401, 403), are the parameters right (422), one unit of work that is committed with the
+ * may they (401, 403), are the parameters right (400 of a query, 422), one unit of work that is committed with the
  * handler's answer, and a check of that answer against the contract.
  *
  * Public actions run before anybody is known, so theirs is the platform's view of the control database.
@@ -207,8 +210,11 @@ function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
   };
 }
 
-const isQuery = ({ rest, transfer }: ActionSpec): boolean =>
-  (rest?.startsWith("GET ") ?? false) && transfer !== "browser";
+const isQuery = (spec: ActionSpec): boolean => takesQuery(spec) && spec.transfer !== "browser";
+
+const takesQuery = ({ rest }: ActionSpec): boolean => rest?.startsWith("GET ") ?? false;
+const isKeptUpsert = (spec: ActionSpec, kept: unknown): kept is { isNew: boolean; result: unknown } =>
+  spec.upserts === true && typeof kept === "object" && kept !== null && "isNew" in kept && "result" in kept;
 
 /** Whether the actor may see what an answer showed them earlier. */
 type MayStillSee = (tx: UnitOfWork, actor: Actor, answer: unknown) => Promise<boolean>;
@@ -233,7 +239,10 @@ function pipeline(
       const actor = await runtime.access.actorOf(ctx.meta);
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
-      if (!parsed.success) throw invalid(fieldErrors(parsed.error));
+      if (!parsed.success)
+        throw takesQuery(spec)
+          ? badQuery(queryErrors(parsed.error, givenParamsOf(spec)))
+          : invalid(fieldErrors(parsed.error));
       ctx.params = parsed.data;
       const idempotency = keptIdempotency(ctx.meta, actor, runtime.sealedBox);
       // the key is this action's alone: a nested call must not claim it again
@@ -247,6 +256,7 @@ function pipeline(
         const { tx, shard, isControl } = open({ organizationId, ...(idempotency ? { idempotency } : {}) });
         tx.origin = originOf(ctx.meta);
         ctx.locals.tx = tx;
+        ctx.locals.isNew = false;
         try {
           const result = (await handler(ctx as never)) ?? null;
           checkResult(name, spec, result, runtime.checkResults);
@@ -254,7 +264,8 @@ function pipeline(
             throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
           // the caller has been told that it failed: what can still be left undone is
           if (!tx.scope.readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
-          await tx.commit(spec.kept ? spec.kept(result) : result);
+          const kept = spec.kept ? spec.kept(result) : result;
+          await tx.commit(spec.upserts ? { isNew: ctx.locals.isNew === true, result: kept } : kept);
           if (tx.hasEvents) runtime.onEvents(organizationId);
           return { result };
         } catch (error) {
@@ -266,11 +277,13 @@ function pipeline(
             await waitForFirst(place, idempotency, remainingMs(ctx));
             return undefined;
           }
-          const result = await recordedAnswer(place, idempotency, (reading, answer) =>
-            mayStillSee(reading, actor, answer),
+          const kept = await recordedAnswer(place, idempotency, (reading, answer) =>
+            mayStillSee(reading, actor, isKeptUpsert(spec, answer) ? answer.result : answer),
           );
           ctx.meta.replayed = true;
-          return { result };
+          if (!isKeptUpsert(spec, kept)) return { result: kept };
+          ctx.locals.isNew = kept.isNew;
+          return { result: kept.result };
         }
       };
       let done = await attempt();
@@ -280,6 +293,7 @@ function pipeline(
         done = await attempt();
       }
       const { result } = done;
+      if (ctx.locals.isNew === true) ctx.meta.isNew = true;
       succeeded.observe(secondsSince(start));
       return result;
     } catch (error) {

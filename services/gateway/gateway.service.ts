@@ -141,7 +141,7 @@ export default (runtime: Runtime): ServiceSchema => {
         apiKeys.forget(sessionId);
         realtime.onSessionRevoked({ sessionId });
       });
-      const authenticate: Authenticate = async (credential, address, ofUnknownKey) => {
+      const authenticate: Authenticate = async (credential, { address, ofUnknownKey, whileSuspended }) => {
         const ofStranger = () => rateLimit.requireTrust(address);
         let claims: Claims;
         if (isApiKey(credential))
@@ -153,7 +153,7 @@ export default (runtime: Runtime): ServiceSchema => {
           claims = await tokens.verify(credential, ofStranger);
           await revocations.requireLive(claims.sessionId);
         }
-        await runtime.organizations.requireActive(claims.organizationId);
+        if (!whileSuspended) await runtime.organizations.requireActive(claims.organizationId);
         return claims;
       };
       const rateLimit = new RateLimit({
@@ -181,7 +181,7 @@ export default (runtime: Runtime): ServiceSchema => {
         name: env.NODE_ID,
         authenticate: (token, request) => {
           const address = clientAddressOf(request, env.TRUST_PROXY);
-          return authenticate(token, address).catch((error: unknown) => {
+          return authenticate(token, { address }).catch((error: unknown) => {
             rateLimit.noteIfWrong(error, address);
             throw error;
           });

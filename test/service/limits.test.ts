@@ -119,7 +119,12 @@ const cases: [LimitName, (rows: number) => Promise<unknown>, () => ReturnType<Cl
   [
     "imports",
     (rows) =>
-      fill(`file_name, mapping, status, ${times}`, "'f', '[]', 'running', now(), now()", rows, "imports"),
+      fill(
+        `file_name, mapping, on_duplicate, status, ${times}`,
+        "'f', '[]', 'skip', 'running', now(), now()",
+        rows,
+        "imports",
+      ),
     () => {
       const form = new FormData();
       form.set("file", new Blob(["Last Name\nA\n"]), "a.csv");
