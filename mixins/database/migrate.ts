@@ -53,6 +53,8 @@ export interface MigrateOptions {
   /** Default: the migrations of this release. */
   folder?: string;
   patience?: Patience;
+  /** How long a breaking migration waits for nodes of an older release to end; default 20,000. */
+  waitForNodesMs?: number;
 }
 
 /** The doings of `migrate` that a database still lacks; empty when it is up to date. */
@@ -64,14 +66,19 @@ export type Pending = string[];
  * @throws Error naming database, file and cause
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<void> {
-  const { folder = migrationsFolder, patience = defaultPatience, tell = () => undefined } = options;
+  const {
+    folder = migrationsFolder,
+    patience = defaultPatience,
+    tell = () => undefined,
+    waitForNodesMs = 20_000,
+  } = options;
   await onDatabase(url, async (client) => {
     await takeLock(client, tell);
     const plans = await makePlans(client, options);
     const breaking = plans.flatMap(([, plan]) =>
       plan.isFresh ? [] : plan.pending.filter((one) => one.isBreaking),
     );
-    if (breaking[0] && !options.isForced) await requireNoNodes(client, breaking[0].path);
+    if (breaking[0] && !options.isForced) await requireNoNodes(client, breaking[0].path, waitForNodesMs);
     await client.query("SET search_path = public");
     await createShared(client);
     // its errors are thrown; what it tells is not worth a line at each start
