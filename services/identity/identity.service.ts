@@ -11,7 +11,14 @@ import {
 import { changePassword, resetUserMfa } from "./sign-in/credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
-import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./users/invites.ts";
+import {
+  acceptInvite,
+  inviteUser,
+  getInvite,
+  listInvites,
+  revokeInvite,
+  sendInvite,
+} from "./users/invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
 import { eraseOrganization, findErasures } from "./organizations/erasure.jobs.ts";
@@ -126,6 +133,7 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
   inviteUser,
   listInvites,
+  getInvite,
   revokeInvite,
   acceptInvite: (ctx) => acceptInvite(parts, ctx),
   enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
@@ -142,7 +150,10 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   revokeApiKey,
   findApiKey,
   listProviders: () =>
-    Promise.resolve({ data: parts.providers.all.map(({ key, label }) => ({ key, label })) }),
+    Promise.resolve({
+      data: parts.providers.all.map(({ key, label }) => ({ key, label })),
+      page: { nextCursor: null, hasMore: false },
+    }),
   startOauth: (ctx) => startOauth(parts, ctx),
   finishOauth: (ctx) => finishOauth(parts, ctx),
   tradeSignInCode: (ctx) => tradeSignInCode(parts, ctx),

@@ -4,6 +4,7 @@ import { announceAccess } from "../../../mixins/access/access.ts";
 import { builtInRoles, can, covers, type Actor, type Reach } from "../../../mixins/access/actor.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
+import { pageOfAll } from "../../../mixins/records/page.ts";
 import { knownPermissions } from "../../../mixins/access/permissions.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import type { AuditType } from "../audit-log/audit-log.contract.ts";
@@ -45,7 +46,11 @@ const roleView = (row: RoleRow): RoleView => ({
 /** The built-in roles, then the organization's own. */
 export async function listRoles(ctx: Ctx<"identity.listRoles">): Promise<Result<"identity.listRoles">> {
   const builtIn = [...builtInRoles.keys()].flatMap((name) => builtInView(name) ?? []);
-  return { data: [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)] };
+  const all = [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)];
+  const order = [...builtInRoles.keys()];
+  const keyOf = ({ id, name, isBuiltIn }: RoleView) =>
+    isBuiltIn ? `0${order.indexOf(id)}` : `1${name.toLowerCase()} ${id}`;
+  return pageOfAll(all, ctx.params, keyOf, "roles");
 }
 
 /** One role. */

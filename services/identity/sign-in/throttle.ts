@@ -41,8 +41,8 @@ export async function requireRoom(tx: UnitOfWork, counters: readonly Counter[]):
   const rows = await tx.query<Count>({
     name: "sign_in_failures",
     text: `SELECT key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds
-      FROM control.sign_in_failures WHERE key = ANY ($1) AND ends_at > now()`,
-    values: [counters.map(({ key }) => key)],
+      FROM control.sign_in_failures WHERE key = ANY ($1) AND ${runs("ends_at")}`,
+    values: [counters.map(({ key }) => key), windowSeconds],
   });
   refuseBeyond(counters, rows, 0);
 }
@@ -69,6 +69,9 @@ export async function hasRoom(tx: UnitOfWork, counters: readonly Counter[]): Pro
   return fullOnes(counters, await countUp(tx, counters), 1).length === 0;
 }
 
+/** Whether a count runs. No count ends so late that it began in the future: then the clock was ahead, and it is void. */
+const runs = (endsAt: string): string => `${endsAt} > now() AND ${endsAt} <= now() + $2 * interval '1 s'`;
+
 const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]> =>
   tx.query<Count>({
     name: "count_sign_in_failure",
@@ -76,8 +79,8 @@ const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]>
     text: `INSERT INTO control.sign_in_failures AS f (key, failures, ends_at)
       SELECT key, 1, now() + $2 * interval '1 s' FROM unnest($1::text[]) key ORDER BY key
       ON CONFLICT (key) DO UPDATE SET
-        failures = CASE WHEN f.ends_at > now() THEN f.failures + 1 ELSE 1 END,
-        ends_at = CASE WHEN f.ends_at > now() THEN f.ends_at ELSE excluded.ends_at END
+        failures = CASE WHEN ${runs("f.ends_at")} THEN f.failures + 1 ELSE 1 END,
+        ends_at = CASE WHEN ${runs("f.ends_at")} THEN f.ends_at ELSE excluded.ends_at END
       RETURNING key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds`,
     values: [counters.map(({ key }) => key), windowSeconds],
   });
