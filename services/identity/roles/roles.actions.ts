@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../../mixins/access/access.ts";
 import { builtInRoles, can, covers, type Actor, type Reach } from "../../../mixins/access/actor.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
 import { pageOfAll } from "../../../mixins/records/page.ts";
@@ -16,12 +17,9 @@ import {
   roleBuiltIn,
   roleInUse,
   roleNameTaken,
-  tooManyRoles,
 } from "./roles.errors.ts";
 import { findRoles, getOwnRole, isRoleInUse, roleColumns, type RoleRow } from "./roles.repository.ts";
 import { lockAdmins } from "../identity.repository.ts";
-
-const mostRoles = 100;
 
 const builtInView = (name: string): RoleView | undefined => {
   const rights = builtInRoles.get(name);
@@ -70,7 +68,7 @@ export async function createRole(
   requireReach(actor, sees);
   requireFreeName(name);
   await lockAdmins(tx);
-  if ((await findRoles(tx)).length >= mostRoles) throw tooManyRoles(mostRoles);
+  await requireRoomFor(tx, "roles");
   const now = tx.now.toISOString();
   const times = { created_at: now, updated_at: now };
   const row: RoleRow = { id: uuidv7(), name, permissions, sees, ...times, version: 1 };

@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { Values } from "../../../mixins/records/listing.ts";
 import { readPage } from "../../../mixins/records/page.ts";
 import { User } from "../../../entities/control.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import type { SignedIn } from "../identity.contract.ts";
@@ -37,6 +38,7 @@ export async function inviteUser(ctx: Ctx<"identity.inviteUser">): Promise<Resul
     values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays],
   });
   if (!invite) throw new Error("An invitation was written and not answered");
+  await requireRoomFor(tx, "invites", { adding: 0 });
   enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
   const { organizationId, userId: actorId } = ctx.locals.actor;
   audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
@@ -123,7 +125,7 @@ If you do not know them, do nothing.
 
 /** Makes the invited user, with a password of their own, and signs them in. Of many with one token, one succeeds. */
 export async function acceptInvite(
-  { runtime: { database }, issuer }: SignInParts,
+  { runtime: { database, sealedBox }, issuer }: SignInParts,
   ctx: Ctx<"identity.acceptInvite">,
 ): Promise<SignedIn> {
   const { token, password, ...client } = ctx.params;
@@ -156,5 +158,5 @@ export async function acceptInvite(
   const details = { role: user.role };
   const joined = { organizationId: organization.id, actorId: user.id, subjectId: user.id, details };
   audit(tx, { type: "user.joined", ...joined, ...client });
-  return signedIn(issuer, user, organization, await openSession(tx, user, client));
+  return signedIn(issuer, user, organization, await openSession(tx, sealedBox, user, client));
 }
