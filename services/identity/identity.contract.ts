@@ -233,6 +233,12 @@ export const identityContract = defineContract("identity", {
     ...federationSettingsActions,
     ...oauthActions(signedIn),
     ...samlActions(signedIn),
+    requireMayChange: action({
+      summary: "Answers if the caller may change each of these users, and is refused if not",
+      params: z.strictObject({ ids: z.array(id).max(1000) }),
+      returns: z.null(),
+      permission: "authenticated",
+    }),
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),

@@ -50,7 +50,14 @@ import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./sessions/sig
 import { resealSeeds } from "./second-factor/second-factor.repository.ts";
 import { TokenIssuer } from "./sessions/token-issuer.ts";
 import { announceTrialEnd, expireTrials } from "./organizations/trials.jobs.ts";
-import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users/users.actions.ts";
+import {
+  activeUserIds,
+  createUser,
+  getUserById,
+  listUsers,
+  requireMayChange,
+  updateUser,
+} from "./users/users.actions.ts";
 
 /** Organizations, their users, and the sessions and tokens they sign in with. */
 export default (runtime: Runtime) => {
@@ -155,6 +162,7 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   startSaml: (ctx) => startSaml(parts, ctx),
   acceptSaml: (ctx) => acceptSaml(parts, ctx),
   finishSaml: (ctx) => finishSaml(parts, ctx),
+  requireMayChange,
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
 });

@@ -1,4 +1,5 @@
 import type { QueryResultRow } from "pg";
+import { requireSight } from "../../mixins/access/reach.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { deliveryPayload } from "../../mixins/listeners/delivery.ts";
@@ -21,8 +22,9 @@ interface JobRow extends QueryResultRow {
   updated_at: string;
 }
 
-/** Jobs of the caller's organization in one state, newest first. */
+/** Jobs of the caller's organization in one state, newest first. They are about anybody's records, as are `retry` and `drop`. */
 export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> {
+  requireSight(ctx.locals.actor, "everybody");
   const { state, limit, cursor = null } = ctx.params;
   const rows = await findJobs(ctx.locals.tx, { state, before: cursor, limit: limit + 1 });
   const page = rows.slice(0, limit);
@@ -35,6 +37,7 @@ export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> 
 
 /** Gives a dead job its attempts again. @throws 404 when there is no such dead job */
 export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry">> {
+  requireSight(ctx.locals.actor, "everybody");
   const { id } = ctx.params;
   if (!(await retryDead(ctx.locals.tx, id))) throw jobNotFound();
   return { id, status: "waiting" };
@@ -42,6 +45,7 @@ export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry"
 
 /** Forgets a dead job. @throws 404 when there is no such dead job */
 export async function drop(ctx: Ctx<"jobs.drop">): Promise<null> {
+  requireSight(ctx.locals.actor, "everybody");
   if (!(await dropDead(ctx.locals.tx, ctx.params.id))) throw jobNotFound();
   return null;
 }

@@ -8,8 +8,6 @@ export const roleInUse = () =>
 export const tooManyRoles = (most: number) =>
   conflict("TOO_MANY_ROLES", `An organization may have ${most} roles of its own.`);
 export const unknownRole = () => invalidField("role", "unknown_role", "is no role of the organization");
-export const mayNotGrantRole = () =>
-  appError(403, "ROLE_NOT_GRANTABLE", "This role permits more than you may do yourself.");
 export const mayNotGrantReach = () => invalidField("sees", "not_grantable", "is more than you see yourself");
 /** @param refused by place in the list */
 export const refusedPermissions = (refused: readonly { index: number; isKnown: boolean }[]) =>

@@ -11,7 +11,7 @@ import {
 import { getUser } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
 import { hashPassword, isPassword } from "./passwords.ts";
-import { requireGrantable } from "../roles/roles.repository.ts";
+import { requireCovered } from "../roles/roles.repository.ts";
 import { findFactor, removeFactor } from "../second-factor/second-factor.repository.ts";
 import { announceEnd } from "../sessions/sessions.actions.ts";
 import { endOtherSessionsOf, endSessionsOf } from "../sessions/sessions.repository.ts";
@@ -56,7 +56,7 @@ export async function resetUserMfa(ctx: Ctx<"identity.resetUserMfa">): Promise<n
   // one's own needs password and code: see disableTotp
   if (id === actor.userId) throw mfaIsOwn();
   const user = await getUser(tx, id, { lock: true });
-  await requireGrantable(tx, actor, user.role);
+  await requireCovered(tx, actor, user.role);
   if (!(await findFactor(tx, id))) throw mfaNotEnrolled();
   await removeFactor(tx, id);
   announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, "mfa_reset"));

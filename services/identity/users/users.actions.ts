@@ -11,7 +11,7 @@ import { requireUserRoom } from "../organizations/quotas.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import { restrictKeysOf } from "../api-keys/api-keys.repository.ts";
 import { hashPassword } from "../sign-in/passwords.ts";
-import { requireGrantable } from "../roles/roles.repository.ts";
+import { requireCovered, requireGrantable } from "../roles/roles.repository.ts";
 import { announceEnd } from "../sessions/sessions.actions.ts";
 import { endSessionsOf } from "../sessions/sessions.repository.ts";
 
@@ -41,7 +41,10 @@ export async function getUserById(ctx: Ctx<"identity.getUser">): Promise<UserVie
   return userView(await getUser(ctx.locals.tx, ctx.params.id));
 }
 
-/** Changes a user; another role or deactivation ends their sessions, whose tokens carry the old rights. */
+/**
+ * Changes a user who may do no more than the caller; another role or deactivation ends their sessions, whose tokens carry
+ * the old rights.
+ */
 export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserView> {
   const { tx } = ctx.locals;
   const { id, name, role, isActive, expectedVersion } = ctx.params;
@@ -49,11 +52,8 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
   const user = await getUser(tx, id, { lock: true });
   if (expectedVersion !== undefined && expectedVersion !== user.version) throw versionMismatch(user.version);
   const before = { role: user.role, isActive: user.isActive };
-  if (role !== undefined && role !== user.role) {
-    // neither may somebody take away what they could not give
-    await requireGrantable(tx, ctx.locals.actor, user.role);
-    await requireGrantable(tx, ctx.locals.actor, role);
-  }
+  await requireCovered(tx, ctx.locals.actor, user.role);
+  if (role !== undefined && role !== user.role) await requireGrantable(tx, ctx.locals.actor, role);
   const after = { role: role ?? user.role, isActive: isActive ?? user.isActive };
   if (after.isActive && !before.isActive) await requireUserRoom(tx, tx.organizationId);
   if (removesAdmin(before, after) && !(await hasOtherAdmin(tx, id))) throw lastAdmin();
@@ -67,6 +67,17 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
   if (endReason) announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, endReason));
   if (endReason) announceEnd(ctx.broker, tx, await restrictKeysOf(tx, id, endReason));
   return userView(user);
+}
+
+/** For services that are about to change something of these users. @throws 403 when one may do more than the caller */
+export async function requireMayChange(ctx: Ctx<"identity.requireMayChange">): Promise<null> {
+  const { tx, actor } = ctx.locals;
+  const rows = await tx.query<{ role: string }>({
+    text: "SELECT DISTINCT role FROM control.users WHERE id = ANY ($1::uuid[])",
+    values: [ctx.params.ids],
+  });
+  for (const { role } of rows) await requireCovered(tx, actor, role);
+  return null;
 }
 
 /** Which of the ids are active users of the organization. */
