@@ -15,6 +15,8 @@ export interface Route {
   path: string;
   spec: ActionSpec;
   pathParams: string[];
+  /** Whether its `id` is a UUID: others, such as those of jobs, are the action's to judge. */
+  isNamedByUuid: boolean;
   /** Whether the action honours If-Match. */
   isVersioned: boolean;
   /** Whether the action asks for the client's address and user agent. */
@@ -26,6 +28,9 @@ export interface Route {
 const hasParam = (spec: ActionSpec, name: string): boolean =>
   spec.params instanceof z.ZodObject && name in spec.params.shape;
 
+const isUuidParam = ({ params }: ActionSpec): boolean =>
+  params instanceof z.ZodObject && params.shape.id instanceof z.ZodUUID;
+
 export const routes: Route[] = contracts.flatMap((contract) =>
   Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
     if (spec.rest === undefined) return [];
@@ -36,6 +41,7 @@ export const routes: Route[] = contracts.flatMap((contract) =>
         method,
         path,
         spec,
+        isNamedByUuid: isUuidParam(spec),
         pathParams: [...path.matchAll(/:(\w+)/g)].map((match) => match[1] as string),
         isVersioned: hasParam(spec, "expectedVersion"),
         wantsClient: hasParam(spec, "ip"),
@@ -66,7 +72,7 @@ export function paramsOf(
   cookie: BrowserCookie,
 ): Record<string, unknown> {
   for (const name of route.pathParams)
-    if (name === "id" && !isUuid(params[name] ?? ""))
+    if (name === "id" && route.isNamedByUuid && !isUuid(params[name] ?? ""))
       throw appError(404, "NOT_FOUND", "There is no such resource.");
   const isBare = route.method === "DELETE" && !hasBody(request);
   const given = route.method === "GET" || isBare ? query : bodyOf(route, request, query, body);

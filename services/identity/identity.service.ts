@@ -1,5 +1,6 @@
 import type { Service } from "moleculer";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
+import { TxtRecords } from "../../mixins/outbound/txt-records.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
 import {
   createApiKey,
@@ -12,6 +13,7 @@ import { changePassword, resetUserMfa } from "./sign-in/credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
 import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./users/invites.ts";
+import { resendVerification, sendVerification, verifyEmail } from "./sign-in/email-verification.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
 import { eraseOrganization, findErasures } from "./organizations/erasure.jobs.ts";
@@ -27,6 +29,7 @@ import {
   announceChange,
   getOwnOrganization,
   updateOrganization,
+  verifyDomain,
 } from "./organizations/organization.actions.ts";
 import { getUsage } from "./organizations/quotas.ts";
 import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles/roles.actions.ts";
@@ -54,15 +57,23 @@ import {
   activeUserIds,
   createUser,
   getUserById,
+  hasAccount,
   listUsers,
   requireMayChange,
   updateUser,
 } from "./users/users.actions.ts";
 
+interface Parts extends OauthParts {
+  txt: TxtRecords;
+}
+
 /** Organizations, their users, and the sessions and tokens they sign in with. */
 export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
-  const parts: OauthParts = { runtime, issuer, providers: new OidcProviders(runtime) };
+  const parts: Parts = {
+    ...{ runtime, issuer, providers: new OidcProviders(runtime) },
+    txt: new TxtRecords(runtime.env.DNS_SERVERS),
+  };
   return createService(identityContract, identityHandlers(parts), runtime, {
     home: "control",
     jobs: {
@@ -80,6 +91,7 @@ export default (runtime: Runtime) => {
       eraseOrganization: (ctx: JobCtx<"identity.eraseOrganization">) =>
         eraseOrganization(ctx, runtime.database),
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
+      sendVerification: (ctx: JobCtx<"identity.sendVerification">) => sendVerification(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
         await forgetFailures(tx);
@@ -105,7 +117,7 @@ export default (runtime: Runtime) => {
   });
 };
 
-const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract> => ({
+const identityHandlers = (parts: Parts): HandlersOf<typeof identityContract> => ({
   register: (ctx) => register(parts, ctx),
   login: (ctx) => login(parts, ctx),
   refresh: (ctx) => refresh(parts, ctx),
@@ -114,11 +126,12 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   listSessions,
   revokeSession,
   listUsers,
-  createUser,
+  createUser: (ctx) => createUser(parts.runtime, ctx),
   getUser: getUserById,
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  verifyDomain: (ctx) => verifyDomain(parts.runtime, parts.txt, ctx),
   getUsage: (ctx) => getUsage(parts.runtime, ctx),
   deleteOrganization: (ctx) => deleteOrganization(parts.runtime, ctx),
   restoreOrganization: (ctx) => restoreOrganization(parts, ctx),
@@ -131,7 +144,9 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   resetUserMfa,
   forgotPassword,
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
-  inviteUser,
+  verifyEmail,
+  resendVerification: (ctx) => resendVerification(parts.runtime, ctx),
+  inviteUser: (ctx) => inviteUser(parts.runtime, ctx),
   listInvites,
   revokeInvite,
   acceptInvite: (ctx) => acceptInvite(parts, ctx),
@@ -162,6 +177,7 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   startSaml: (ctx) => startSaml(parts, ctx),
   acceptSaml: (ctx) => acceptSaml(parts, ctx),
   finishSaml: (ctx) => finishSaml(parts, ctx),
+  hasAccount: (ctx) => hasAccount(parts.runtime, ctx),
   requireMayChange,
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),

@@ -7,8 +7,8 @@ import {
   byIdVersioned,
   expectedVersion,
   id,
+  nameText,
   pageOf,
-  text,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { conditionOn, factFields } from "./condition.schemas.ts";
@@ -29,7 +29,7 @@ const pool = z.strictObject({
 });
 export type PoolView = z.output<typeof pool>;
 const poolFields = {
-  name: text(100),
+  name: nameText(100),
   strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
   members: z
     .array(z.strictObject({ userId: id, weight: z.number().int().min(1).max(100).default(1) }))

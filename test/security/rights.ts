@@ -303,7 +303,14 @@ export const reachNobody: Record<string, string> = {
   ...Object.fromEntries(
     [
       ...["logout", "me", "listSessions", "revokeSession", "changePassword", "linkOauth"],
-      ...["enrollTotp", "verifyTotp", "disableTotp", "listIdentities", "unlinkIdentity"],
+      ...[
+        "resendVerification",
+        "enrollTotp",
+        "verifyTotp",
+        "disableTotp",
+        "listIdentities",
+        "unlinkIdentity",
+      ],
     ].map((name) => [`identity.${name}`, own]),
   ),
   ...Object.fromEntries(
@@ -313,6 +320,7 @@ export const reachNobody: Record<string, string> = {
     ].map((name) => [`identity.${name}`, reads]),
   ),
   "identity.updateOrganization": "name, domain and time zone: nobody's right",
+  "identity.verifyDomain": "the domain's name servers decide",
   "identity.requireMayChange": "does what privacy.createErasure asks it for",
   "identity.listApiKeys": "the caller's own; the built-in admin's, who covers everybody, all",
   "identity.getApiKey": "as the list",

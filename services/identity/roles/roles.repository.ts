@@ -1,4 +1,6 @@
 import type { QueryResultRow } from "pg";
+import { contracts } from "../../contracts.ts";
+import { knownPermissions } from "../../../mixins/access/permissions.ts";
 import { builtInRoles, type Actor, type Reach, type Rights } from "../../../mixins/access/actor.ts";
 import { requireCover } from "../../../mixins/access/reach.ts";
 import { isUuid } from "../../../mixins/database/statement.ts";
@@ -63,16 +65,30 @@ export async function requireCovered(tx: UnitOfWork, actor: Actor, role: string)
 /** Held by one with every right there is: whoever covers it covers everybody. */
 export const everybodysRole = "admin";
 
-/** What a role permits whoever has it. While an organization has no teams, its built-in managers see everything. */
-export async function holdRights(tx: UnitOfWork, role: string): Promise<Rights | undefined> {
+/**
+ * What a role permits whoever has it, of what there is. While an organization has no teams, its built-in managers see everything.
+ * @param lock until the end of the transaction a role of the organization stays as it is
+ */
+export async function holdRights(
+  tx: UnitOfWork,
+  role: string,
+  lock: "" | "FOR SHARE" = "FOR SHARE",
+): Promise<Rights | undefined> {
   const builtIn = builtInRoles.get(role);
-  if (builtIn) return builtIn.sees === "team" ? { ...builtIn, sees: "all" } : builtIn;
-  return holdOwnRights(tx, role);
+  if (!builtIn) return holdOwnRights(tx, role, lock);
+  const { permissions, sees } = builtIn;
+  return { permissions: permissions.intersection(known), sees: sees === "team" ? "all" : sees };
 }
+// a built-in role names permissions that nothing asks for yet, which no other role can have
+const known = new Set(knownPermissions(contracts));
 
-async function holdOwnRights(tx: UnitOfWork, role: string): Promise<Rights | undefined> {
+async function holdOwnRights(
+  tx: UnitOfWork,
+  role: string,
+  lock: "" | "FOR SHARE",
+): Promise<Rights | undefined> {
   const [row] = await tx.query<{ permissions: string[]; sees: Reach }>({
-    text: "SELECT permissions, sees FROM control.roles WHERE id = $1 FOR SHARE",
+    text: `SELECT permissions, sees FROM control.roles WHERE id = $1 ${lock}`,
     values: [role],
   });
   return row && { permissions: new Set(row.permissions), sees: row.sees };

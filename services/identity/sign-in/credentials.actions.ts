@@ -10,7 +10,8 @@ import {
 } from "../identity.errors.ts";
 import { getUser } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
-import { hashPassword, isPassword } from "./passwords.ts";
+import { isPassword } from "./passwords.ts";
+import { hashPasswordFor } from "./salts.ts";
 import { requireCovered } from "../roles/roles.repository.ts";
 import { findFactor, removeFactor } from "../second-factor/second-factor.repository.ts";
 import { announceEnd } from "../sessions/sessions.actions.ts";
@@ -36,7 +37,7 @@ export async function changePassword(
     throw invalidCredentials();
   }
   if (isEasilyGuessed(newPassword, [user.name, user.email])) throw passwordTooCommon("newPassword");
-  const passwordHash = await hashPassword(newPassword);
+  const passwordHash = await hashPasswordFor(database, user.email, newPassword);
 
   const locked = await getUser(tx, userId, { lock: true });
   if (!locked.isActive || locked.passwordHash !== user.passwordHash) throw invalidCredentials();

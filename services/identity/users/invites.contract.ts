@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { roleInput } from "../roles/roles.contract.ts";
-import { byId, email, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { byId, email, id, nameText, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const invite = z.strictObject({
   id,
@@ -9,6 +9,10 @@ const invite = z.strictObject({
   email: z.string(),
   /** A built-in role's name, or the id of a custom role. */
   role: z.string(),
+  /** Null: of release 0.1.0, and nobody knows. */
+  invitedBy: id.nullable(),
+  /** Whether whoever invited could still do so; only then can it be accepted. */
+  isValid: z.boolean(),
   expiresAt: timestamp,
   createdAt: timestamp,
 });
@@ -17,7 +21,7 @@ export type InviteView = z.output<typeof invite>;
 export const inviteActions = {
   inviteUser: action({
     summary: "Mails an invitation to join the organization; a new one replaces that of the same email",
-    params: z.strictObject({ name: text(200), email, role: roleInput }),
+    params: z.strictObject({ name: nameText(200), email, role: roleInput }),
     returns: invite.extend({ status: z.literal("pending") }),
     permission: "users:create",
     rest: "POST /users/invite",
