@@ -5,7 +5,7 @@ import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
 import { requirePermission } from "../access/actor.ts";
-import type { ActionSpec, Contract } from "./contract.ts";
+import { givenParamsOf, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
@@ -18,13 +18,14 @@ import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
+import type { Health } from "../process/health.ts";
 import type { OutboundHttp } from "../outbound/http.ts";
 import type { RedisConnections } from "../redis/connections.ts";
 import type { Mailer } from "../mail/mail.ts";
 import type { SealedBox } from "../encryption/sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
-import { appError, errorType, invalid } from "./errors.ts";
-import { fieldErrors } from "./field-errors.ts";
+import { appError, badQuery, errorType, invalid } from "./errors.ts";
+import { fieldErrors, queryErrors } from "./field-errors.ts";
 import { actionDuration, secondsSince } from "../process/metrics.ts";
 import { isMissingService } from "./moved-service.ts";
 
@@ -48,6 +49,8 @@ export interface Runtime {
   organizationKeys: OrganizationKeys;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
+  /** How the parts stand that this process works with. */
+  health: Health;
   /** Sends mail, or keeps it where none is sent. */
   mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */
@@ -68,7 +71,7 @@ type CallContext = Context<unknown, Meta> & { locals: Record<string, unknown> };
 
 /**
  * Makes a Moleculer service of a contract and its handlers. Around each handler, in this order: who calls and
- * may they (401, 403), are the parameters right (422), one unit of work that is committed with the
+ * may they (401, 403), are the parameters right (400 of a query, 422), one unit of work that is committed with the
  * handler's answer, and a check of that answer against the contract.
  *
  * Public actions run before anybody is known, so theirs is the platform's view of the control database.
@@ -196,8 +199,11 @@ function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
   };
 }
 
-const isQuery = ({ rest, transfer }: ActionSpec): boolean =>
-  (rest?.startsWith("GET ") ?? false) && transfer !== "browser";
+const isQuery = (spec: ActionSpec): boolean => takesQuery(spec) && spec.transfer !== "browser";
+
+const takesQuery = ({ rest }: ActionSpec): boolean => rest?.startsWith("GET ") ?? false;
+const isKeptUpsert = (kept: unknown): kept is { isNew: boolean; result: unknown } =>
+  typeof kept === "object" && kept !== null && "isNew" in kept && "result" in kept;
 
 function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: Runtime, open: OpenUnit) {
   const succeeded = actionDuration.labels(name, "ok");
@@ -213,7 +219,10 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       const actor = await runtime.access.actorOf(ctx.meta);
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
-      if (!parsed.success) throw invalid(fieldErrors(parsed.error));
+      if (!parsed.success)
+        throw takesQuery(spec)
+          ? badQuery(queryErrors(parsed.error, givenParamsOf(spec)))
+          : invalid(fieldErrors(parsed.error));
       ctx.params = parsed.data;
       // the key is this action's alone: a nested call must not claim it again
       delete ctx.meta.idempotency;
@@ -232,13 +241,19 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
           throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
         // the caller has been told that it failed: what can still be left undone is
         if (!tx.scope.readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
-        await tx.commit(spec.kept ? spec.kept(result) : result);
+        const kept = spec.kept ? spec.kept(result) : result;
+        await tx.commit(spec.upserts ? { isNew: ctx.locals.isNew === true, result: kept } : kept);
       } catch (error) {
         await tx.rollback();
         if (errorType(error) !== idempotencyUsed || !idempotency) throw error;
         result = await recordedResponse(new UnitOfWork(shard, { ...tx.scope, readOnly: true }), idempotency);
         ctx.meta.replayed = true;
+        if (spec.upserts && isKeptUpsert(result)) {
+          ctx.locals.isNew = result.isNew;
+          result = result.result;
+        }
       }
+      if (ctx.locals.isNew === true) ctx.meta.isNew = true;
       if (tx.hasEvents) runtime.onEvents(organizationId);
       succeeded.observe(secondsSince(start));
       return result;

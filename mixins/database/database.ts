@@ -7,6 +7,7 @@ import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
 import { checkSchema, migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
+import { Pulse } from "./pulse.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
 import { inTransaction } from "./transaction.ts";
@@ -26,11 +27,13 @@ export class Database {
   readonly shards: readonly Shard[];
   /** Which shard each organization lives in. */
   readonly homes: Homes;
+  readonly #pulses: readonly { name: string; pulse: Pulse }[];
 
   private constructor(shards: Shard[], homes: Homes) {
     this.control = shards[0] as Shard;
     this.shards = shards;
     this.homes = homes;
+    this.#pulses = shards.map(({ name, pool }) => ({ name, pulse: new Pulse(pool) }));
   }
 
   /**
@@ -137,15 +140,21 @@ export class Database {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
-  /** @throws Error naming each database that does not answer within 1.5 s */
+  /** @throws Error naming each database that does not answer within 1.5 s, and why */
   async ping(): Promise<void> {
-    const answers = await this.everywhere((tx) => tx.query({ name: "ping", text: "SELECT 1" }), 1_500);
-    const silent = answers.flatMap((one) => ("error" in one ? [`${one.shard}: ${one.error}`] : []));
-    if (silent.length > 0) throw new Error(silent.join("; "));
+    const answers = await Promise.all(
+      this.#pulses.map(({ name, pulse }) =>
+        pulse.ask(1_500).then(
+          () => [],
+          (error: Error) => [`${name}: ${error.message}`],
+        ),
+      ),
+    );
+    if (answers.flat().length > 0) throw new Error(answers.flat().join("; "));
   }
 
-  close(): Promise<void> {
-    return closeAll(this.shards);
+  async close(): Promise<void> {
+    await Promise.all([...this.#pulses.map(({ pulse }) => pulse.close()), closeAll(this.shards)]);
   }
 }
 

@@ -8,7 +8,7 @@ const mostLetters = 60;
 export function nameInMail(name: string, otherwise: string): string {
   const plain = name
     .normalize("NFKC")
-    .replace(/[^\p{L}\p{M}\p{N}\p{Zs}'’&+,.()\u200c\u200d-]/gu, " ")
+    .replace(/(?!\u200c|\u200d)[^\p{L}\p{M}\p{N}\p{Zs}'’&+,.()-]/gu, " ")
     // example.com is a link to many programs; Dr. Rao and J.R. are none
     .replace(/\.(?=[^\s.,)]{2})/gu, " ")
     .replace(/\s+/gu, " ")

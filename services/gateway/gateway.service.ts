@@ -133,11 +133,15 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
       apiKeys = new ApiKeys((key) => broker.call("identity.findApiKey", key));
-      const authenticate = async (credential: string, ofStranger?: () => Promise<void>) => {
+      const authenticate = async (
+        credential: string,
+        ofStranger?: () => Promise<void>,
+        whileSuspended = false,
+      ) => {
         const claims = await (isApiKey(credential)
           ? apiKeys.verify(credential, ofStranger)
           : tokens.verify(credential));
-        await runtime.organizations.requireActive(claims.organizationId);
+        if (!whileSuspended) await runtime.organizations.requireActive(claims.organizationId);
         return claims;
       };
       const rateLimit = new RateLimit({

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
 import { emailActions, emailJobs } from "./sign-in/email-verification.contract.ts";
 import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";
@@ -29,39 +29,45 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 
-const user = z.strictObject({
-  id,
-  name: z.string(),
-  email: z.string(),
-  /** Since when it is proved to be the user's; null: not yet. */
-  emailVerifiedAt: timestamp.nullable(),
-  /** A built-in role's name, or the id of a custom role. */
-  role: z.string(),
-  isActive: z.boolean(),
-  lastLoginAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const user = z
+  .strictObject({
+    id,
+    name: z.string(),
+    email: z.string(),
+    /** Since when it is proved to be the user's; null: not yet. */
+    emailVerifiedAt: timestamp.nullable(),
+    /** A built-in role's name, or the id of a custom role. */
+    role: z.string(),
+    isActive: z.boolean(),
+    lastLoginAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "User" });
 export type UserView = z.output<typeof user>;
-const signedIn = z.strictObject({
-  user,
-  organization,
-  accessToken: z.string(),
-  refreshToken: z.string(),
-  /** Seconds until the access token ends. */
-  expiresIn: z.number().int(),
-});
+const signedIn = z
+  .strictObject({
+    user,
+    organization,
+    accessToken: z.string(),
+    refreshToken: z.string(),
+    /** Seconds until the access token ends. */
+    expiresIn: z.number().int(),
+  })
+  .meta({ id: "SignedIn" });
 export type SignedIn = z.output<typeof signedIn>;
-const session = z.strictObject({
-  id,
-  userAgent: z.string().nullable(),
-  ip: z.string().nullable(),
-  isCurrent: z.boolean(),
-  lastUsedAt: timestamp,
-  expiresAt: timestamp,
-  createdAt: timestamp,
-});
+const session = z
+  .strictObject({
+    id,
+    userAgent: z.string().nullable(),
+    ip: z.string().nullable(),
+    isCurrent: z.boolean(),
+    lastUsedAt: timestamp,
+    expiresAt: timestamp,
+    createdAt: timestamp,
+  })
+  .meta({ id: "Session" });
 export type SessionView = z.output<typeof session>;
 
 /**
@@ -107,6 +113,21 @@ export const userListing: Listing = {
   defaultSort: "createdAt",
 };
 
+export const sessionListing: Listing = {
+  table: "control.sessions",
+  fields: {
+    id: "uuid",
+    userAgent: "text",
+    ip: "text",
+    lastUsedAt: "timestamp",
+    expiresAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["ip", "lastUsedAt", "createdAt"],
+  sortable: ["lastUsedAt", "createdAt"],
+  defaultSort: "-lastUsedAt",
+};
+
 export const identityContract = defineContract("identity", {
   actions: {
     register: action({
@@ -122,6 +143,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/register",
       status: 201,
+      location: () => "/auth/me",
     }),
     login: action({
       summary: "Signs in with email and password",
@@ -158,9 +180,9 @@ export const identityContract = defineContract("identity", {
       rest: "GET /auth/me",
     }),
     listSessions: action({
-      summary: "The user's sessions that have not ended",
-      params: z.strictObject({}),
-      returns: z.strictObject({ data: z.array(session) }),
+      summary: "The user's sessions that have not ended, the one used last first",
+      params: listParams(sessionListing).omit({ q: true, fields: true }),
+      returns: pageOf(session),
       permission: "session",
       rest: "GET /auth/sessions",
     }),
@@ -175,7 +197,7 @@ export const identityContract = defineContract("identity", {
     listUsers: action({
       summary: "Lists the organization's users",
       params: listParams(userListing),
-      returns: pageOf(user.partial().extend({ id })),
+      returns: pageOf(user.partial().extend({ id }).meta({ id: "UserPart" })),
       permission: "users:read",
       rest: "GET /users",
     }),
@@ -190,7 +212,7 @@ export const identityContract = defineContract("identity", {
     }),
     getUser: action({
       summary: "One user",
-      params: byId,
+      params: byIdOf(userListing),
       returns: user,
       permission: "users:read",
       rest: "GET /users/:id",
@@ -237,6 +259,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/invite/accept",
       status: 201,
+      location: () => "/auth/me",
     }),
     ...auditActions,
     ...inviteActions,

@@ -12,7 +12,14 @@ import {
 import { changePassword, resetUserMfa } from "./sign-in/credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
-import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./users/invites.ts";
+import {
+  acceptInvite,
+  inviteUser,
+  getInvite,
+  listInvites,
+  revokeInvite,
+  sendInvite,
+} from "./users/invites.ts";
 import { resendVerification, sendVerification, verifyEmail } from "./sign-in/email-verification.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
@@ -148,6 +155,7 @@ const identityHandlers = (parts: Parts): HandlersOf<typeof identityContract> => 
   resendVerification: (ctx) => resendVerification(parts.runtime, ctx),
   inviteUser: (ctx) => inviteUser(parts.runtime, ctx),
   listInvites,
+  getInvite,
   revokeInvite,
   acceptInvite: (ctx) => acceptInvite(parts, ctx),
   enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
@@ -164,7 +172,10 @@ const identityHandlers = (parts: Parts): HandlersOf<typeof identityContract> => 
   revokeApiKey,
   findApiKey,
   listProviders: () =>
-    Promise.resolve({ data: parts.providers.all.map(({ key, label }) => ({ key, label })) }),
+    Promise.resolve({
+      data: parts.providers.all.map(({ key, label }) => ({ key, label })),
+      page: { nextCursor: null, hasMore: false },
+    }),
   startOauth: (ctx) => startOauth(parts, ctx),
   finishOauth: (ctx) => finishOauth(parts, ctx),
   tradeSignInCode: (ctx) => tradeSignInCode(parts, ctx),

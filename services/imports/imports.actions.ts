@@ -5,6 +5,10 @@ import type { Database } from "../../mixins/database/database.ts";
 import { quotaExceeded } from "../../mixins/organizations/plans.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 import { enqueue, type Ctx, type Result } from "../contracts.ts";
+import { visibleRows } from "../../mixins/access/visibility.ts";
+import type { Values } from "../../mixins/records/listing.ts";
+import { readPage } from "../../mixins/records/page.ts";
+import { importListing } from "./imports.contract.ts";
 import { inertCell } from "./csv.rules.ts";
 import {
   dryRunNotRolledBack,
@@ -77,6 +81,13 @@ async function requireStorage(
 /** How much the organization's files take. */
 export async function getUsage(ctx: Ctx<"imports.getUsage">): Promise<Result<"imports.getUsage">> {
   return { storageBytes: await countBytes(ctx.locals.tx) };
+}
+
+/** A page of the imports that the caller may see: as leads assigned to who began them would be. */
+export async function list(ctx: Ctx<"imports.list">): Promise<Result<"imports.list">> {
+  const { actor, tx } = ctx.locals;
+  const where = (values: Values) => ["status <> 'uploading'", ...visibleRows(actor, values, "created_by")];
+  return readPage(tx, importListing, ctx.params, importView, where);
 }
 
 /** Answers how far an import is. */

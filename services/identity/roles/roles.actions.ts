@@ -1,10 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../../mixins/access/access.ts";
-import { builtInRoles, can, covers, type Actor, type Reach, type Rights } from "../../../mixins/access/actor.ts";
+import {
+  builtInRoles,
+  can,
+  covers,
+  type Actor,
+  type Reach,
+  type Rights,
+} from "../../../mixins/access/actor.ts";
 import { requireCover } from "../../../mixins/access/reach.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
+import { pageOfAll } from "../../../mixins/records/page.ts";
 import { knownPermissions } from "../../../mixins/access/permissions.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import type { AuditType } from "../audit-log/audit-log.contract.ts";
@@ -46,7 +54,11 @@ const roleView = (row: RoleRow): RoleView => ({
 /** The built-in roles, then the organization's own. */
 export async function listRoles(ctx: Ctx<"identity.listRoles">): Promise<Result<"identity.listRoles">> {
   const builtIn = [...builtInRoles.keys()].flatMap((name) => builtInView(name) ?? []);
-  return { data: [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)] };
+  const all = [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)];
+  const order = [...builtInRoles.keys()];
+  const keyOf = ({ id, name, isBuiltIn }: RoleView) =>
+    isBuiltIn ? `0${order.indexOf(id)}` : `1${name.toLowerCase()} ${id}`;
+  return pageOfAll(all, ctx.params, keyOf, "roles");
 }
 
 /** One role. */
@@ -93,8 +105,7 @@ export async function updateRole(
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
   requireCover(actor, rightsOfRow(before));
-  const permissions =
-    ctx.params.permissions && requirePermissions(actor, ctx.params.permissions, contracts);
+  const permissions = ctx.params.permissions && requirePermissions(actor, ctx.params.permissions, contracts);
   if (sees !== undefined) requireReach(actor, sees);
   if (name !== undefined) requireFreeName(name);
   const given = { name: name ?? before.name, sees: sees ?? before.sees };

@@ -1,13 +1,14 @@
 import type { ServiceBroker } from "moleculer";
 import { can, rightsOf } from "../../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { readPage } from "../../../mixins/records/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
-import { sessionRevoked, type SessionRevoked } from "../identity.contract.ts";
+import { sessionListing, sessionRevoked, type SessionRevoked } from "../identity.contract.ts";
 import { notAUser, sessionNotFound } from "../identity.errors.ts";
 import { getOrganization, getUser } from "../identity.repository.ts";
 import { organizationView, userView } from "../identity.view.ts";
 import { findFactor } from "../second-factor/second-factor.repository.ts";
-import { endOwnSession, endSession, liveSessions } from "./sessions.repository.ts";
+import { endOwnSession, endSession, liveSessionsOf, sessionView } from "./sessions.repository.ts";
 
 /** The signed-in user, their organization and what their role permits. */
 export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">> {
@@ -28,8 +29,16 @@ export async function listSessions(
   ctx: Ctx<"identity.listSessions">,
 ): Promise<Result<"identity.listSessions">> {
   const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  return { data: await liveSessions(tx, actor.userId, ctx.meta.sessionId) };
+  const { userId } = actor;
+  if (userId === null) throw notAUser();
+  const { sessionId } = ctx.meta;
+  return readPage(
+    tx,
+    sessionListing,
+    { ...ctx.params, asked: [userId, ctx.params.filter] },
+    sessionView(sessionId),
+    liveSessionsOf(userId, tx.now),
+  );
 }
 
 /** Ends the session of the access token; doing so again changes nothing. */

@@ -1,6 +1,7 @@
 import { Session, type User } from "../../../entities/control.ts";
 import { suspended } from "../../../mixins/organizations/organizations.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { Values } from "../../../mixins/records/listing.ts";
 import type { SessionRevoked, SessionView } from "../identity.contract.ts";
 import type { EndReason } from "../identity.rules.ts";
 import { newRefreshToken, refreshLifetimeMs } from "./refresh-token.ts";
@@ -83,19 +84,34 @@ export async function rotateRefreshToken(
   return session ?? null;
 }
 
-/** Sessions of the user that have not ended, the one used last first. */
-export const liveSessions = (
-  tx: UnitOfWork,
-  userId: string,
-  currentId: string | undefined,
-): Promise<SessionView[]> =>
-  tx.query<SessionView>({
-    name: "live_sessions",
-    text: `SELECT id, user_agent AS "userAgent", ip, COALESCE(id = $2::uuid, false) AS "isCurrent",
-        last_used_at AS "lastUsedAt", expires_at AS "expiresAt", created_at AS "createdAt"
-      FROM control.sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $3
-      ORDER BY last_used_at DESC, id DESC LIMIT 1000`,
-    values: [userId, currentId, tx.now],
+/** Conditions of the sessions of a user that have not ended. */
+export const liveSessionsOf =
+  (userId: string, now: Date) =>
+  (values: Values): string[] => [
+    `user_id = ${values.add(userId)}`,
+    "revoked_at IS NULL",
+    `expires_at > ${values.add(now)}`,
+  ];
+
+interface SessionRow {
+  id: string;
+  user_agent: string | null;
+  ip: string | null;
+  last_used_at: string;
+  expires_at: string;
+  created_at: string;
+}
+/** A session as its user sees it. @param currentId the one that asks */
+export const sessionView =
+  (currentId: string | undefined) =>
+  (row: SessionRow): SessionView => ({
+    id: row.id,
+    userAgent: row.user_agent,
+    ip: row.ip,
+    isCurrent: row.id === currentId,
+    lastUsedAt: row.last_used_at,
+    expiresAt: row.expires_at,
+    createdAt: row.created_at,
   });
 
 /** Ends a session, if it has not ended. Answers it, or nothing. */

@@ -86,8 +86,9 @@ export async function requireRoom(tx: UnitOfWork, counters: readonly Counter[]):
   const rows = await tx.query<Count>({
     name: "sign_in_failures",
     text: `SELECT key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds
-      FROM control.sign_in_failures WHERE key = ANY ($1) AND ends_at > now()`,
-    values: [counters.map(({ key }) => key)],
+      FROM control.sign_in_failures JOIN unnest($1::text[], $2::int[]) AS given (key, window_seconds) USING (key)
+      WHERE ${runs("ends_at", "now() + window_seconds * interval '1 s'")}`,
+    values: [counters.map(({ key }) => key), counters.map(({ windowSeconds }) => windowSeconds)],
   });
   refuseBeyond(counters, rows, 0);
 }
@@ -136,6 +137,9 @@ export const giveBack = (database: Database, counters: readonly Counter[]): Prom
     }),
   );
 
+/** Whether a count runs. No count ends so late that it began in the future: then the clock was ahead, and it is void. */
+const runs = (endsAt: string, latest: string): string => `${endsAt} > now() AND ${endsAt} <= ${latest}`;
+
 const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]> =>
   tx.query<Count>({
     name: "count_sign_in_failure",
@@ -144,8 +148,8 @@ const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]>
       SELECT key, 1, now() + seconds * interval '1 s' FROM unnest($1::text[], $2::int[]) AS given (key, seconds)
         ORDER BY key
       ON CONFLICT (key) DO UPDATE SET
-        failures = CASE WHEN f.ends_at > now() THEN f.failures + 1 ELSE 1 END,
-        ends_at = CASE WHEN f.ends_at > now() THEN f.ends_at ELSE excluded.ends_at END
+        failures = CASE WHEN ${runs("f.ends_at", "excluded.ends_at")} THEN f.failures + 1 ELSE 1 END,
+        ends_at = CASE WHEN ${runs("f.ends_at", "excluded.ends_at")} THEN f.ends_at ELSE excluded.ends_at END
       RETURNING key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds`,
     values: [counters.map(({ key }) => key), counters.map(({ windowSeconds }) => windowSeconds)],
   });

@@ -1,4 +1,7 @@
+import type { QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
+import type { Values } from "../../../mixins/records/listing.ts";
+import { readPage } from "../../../mixins/records/page.ts";
 import { User } from "../../../entities/control.ts";
 import { can, covers, type Actor } from "../../../mixins/access/actor.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
@@ -15,7 +18,7 @@ import {
 } from "../identity.errors.ts";
 import { findUserByEmail, flushUser, getOrganization } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
-import type { InviteView } from "./invites.contract.ts";
+import { inviteListing, type InviteView } from "./invites.contract.ts";
 import { inviteCounters } from "./mail-limits.ts";
 import { linkHash, newLinkToken } from "../sign-in/link-token.ts";
 import { inviteMail } from "../sign-in/mails.ts";
@@ -28,7 +31,7 @@ import { signedIn, type SignInParts } from "../sign-in/sign-in.actions.ts";
 
 const validDays = 7;
 const columns = `id, name, email, role, invited_by AS "invitedBy", expires_at AS "expiresAt", created_at AS "createdAt"`;
-type InviteRow = Omit<InviteView, "isValid">;
+type InviteFields = Omit<InviteView, "isValid">;
 
 /**
  * Invites somebody. The same email again: the earlier invitation is replaced, its link ends. Who is known elsewhere is found
@@ -65,7 +68,7 @@ async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"ide
   });
   if (replaced) await requireCovered(tx, actor, replaced.role);
   await requireGrantable(tx, actor, role);
-  const [invite] = await tx.query<InviteRow>({
+  const [invite] = await tx.query<InviteFields>({
     name: "invite_user",
     text: `INSERT INTO control.invites (organization_id, id, name, email, role, invited_by, expires_at, created_at)
       VALUES ($1, $2, $3, $4, $5, $8, $6::timestamptz + $7 * interval '1 day', $6)
@@ -81,23 +84,62 @@ async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"ide
   return { ...invite, isValid: true, status: "pending" };
 }
 
+interface InviteRow extends QueryResultRow {
+  id: string;
+  name: string;
+  email: string;
+  role: string;
+  invited_by: string | null;
+  expires_at: string;
+  created_at: string;
+}
+const inviteView = (row: InviteRow): InviteFields => ({
+  id: row.id,
+  name: row.name,
+  email: row.email,
+  role: row.role,
+  invitedBy: row.invited_by,
+  expiresAt: row.expires_at,
+  createdAt: row.created_at,
+});
+
 /** Invitations that wait for an answer. */
 export async function listInvites(ctx: Ctx<"identity.listInvites">): Promise<Result<"identity.listInvites">> {
   const { tx } = ctx.locals;
-  const rows = await tx.query<InviteRow>({
-    name: "list_invites",
-    text: `SELECT ${columns} FROM control.invites WHERE expires_at > $1 ORDER BY id DESC LIMIT 1000`,
-    values: [tx.now],
+  const waiting = (values: Values) => [`expires_at > ${values.add(tx.now)}`];
+  const { data, page } = await readPage(tx, inviteListing, ctx.params, inviteView, waiting);
+  const valid = await validAmong(
+    tx,
+    data.map(({ id }) => id),
+  );
+  return { data: data.map((invite) => ({ ...invite, isValid: valid.has(invite.id) })), page };
+}
+
+/** One invitation that waits for an answer. @throws 404 */
+export async function getInvite(ctx: Ctx<"identity.getInvite">): Promise<InviteView> {
+  const { tx } = ctx.locals;
+  const [invite] = await tx.query<InviteFields & QueryResultRow>({
+    name: "get_invite",
+    text: `SELECT ${columns} FROM control.invites WHERE id = $1 AND expires_at > $2`,
+    values: [ctx.params.id, tx.now],
   });
-  // most invitations are of the same few people and roles
-  const known = new Map<string, Promise<boolean>>();
-  const isValid = (row: InviteRow): Promise<boolean> => {
-    const key = `${row.invitedBy} ${row.role}`;
-    const asked = known.get(key) ?? couldStillInvite(tx, { ...row, organizationId: tx.organizationId }, "");
-    known.set(key, asked);
-    return asked;
-  };
-  return { data: await Promise.all(rows.map(async (row) => ({ ...row, isValid: await isValid(row) }))) };
+  if (!invite) throw inviteNotFound();
+  return { ...invite, isValid: (await validAmong(tx, [invite.id])).has(invite.id) };
+}
+
+/** Which of these invitations count now. */
+async function validAmong(tx: UnitOfWork, ids: string[]): Promise<ReadonlySet<string>> {
+  const { organizationId } = tx;
+  const givings = await tx.query<{ role: string; invitedBy: string | null; ids: string[] }>({
+    name: "givers_of_invites",
+    text: `SELECT role, invited_by AS "invitedBy", array_agg(id)::text[] AS ids FROM control.invites
+      WHERE id = ANY ($1::uuid[]) GROUP BY role, invited_by`,
+    values: [ids],
+  });
+  const valid = new Set<string>();
+  for (const { ids: given, ...giving } of givings)
+    if (await couldStillInvite(tx, { organizationId, ...giving }, "")) for (const id of given) valid.add(id);
+  return valid;
 }
 
 /** Takes an invitation back: its link ends. */
