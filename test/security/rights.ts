@@ -269,6 +269,12 @@ export const attempts: Record<string, Record<string, Attempt>> = {
   "jobs.list": {
     "of anybody's records": attempt((_staff, actor) => actor.get("/jobs"), "near"),
   },
+  "jobs.get": {
+    "of anybody's records": attempt(
+      async (staff, actor) => actor.get(`/jobs/${await staff.deadJob()}`),
+      "near",
+    ),
+  },
   "jobs.retry": {
     "of anybody's records": attempt(
       async (staff, actor) => actor.post(`/jobs/${await staff.deadJob()}/retry`),
@@ -315,7 +321,7 @@ export const reachNobody: Record<string, string> = {
   ),
   ...Object.fromEntries(
     [
-      ...["listUsers", "getUser", "listInvites", "listRoles", "getRole", "getOrganization", "getUsage"],
+      ...["listUsers", "getUser", "listInvites", "getInvite", "listRoles", "getRole", "getOrganization", "getUsage"],
       ...["getFederation", "listAuditLog", "activeUserIds"],
     ].map((name) => [`identity.${name}`, reads]),
   ),
