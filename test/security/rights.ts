@@ -341,7 +341,7 @@ export const reachNobody: Record<string, string> = {
   ...Object.fromEntries(
     [
       ...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"],
-      ...["listCustomFields", "createCustomField", "removeCustomField"],
+      ...["listCustomFields", "getCustomField", "createCustomField", "removeCustomField"],
     ].map((name) => [`leads.${name}`, settings]),
   ),
 };
