@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { hashPassword } from "../../services/identity/sign-in/passwords.ts";
@@ -140,6 +141,44 @@ describe("somebody who registered with another's address", () => {
     const owner = await register(email, ownPassword);
     expect((await login(email, ownPassword)).user.id).toBe(owner.user.id);
   });
+});
+
+test("an upgrade from 0.1.0 proves the addresses that mails or providers of the platform have reached, and knows who invited", async () => {
+  const admin = await register();
+  const organization = admin.organization.id;
+  const people = ["mailed", "reset", "oidc", "saml", "added"] as const;
+  const ids: Record<string, string> = {};
+  for (const name of people) {
+    const body = { name, email: newEmail(), role: "viewer" as const, password };
+    ids[name] = (await node.call("identity.createUser", body, metaOf(admin))).id;
+  }
+  const invite = { name: "I", email: newEmail(), role: "viewer" as const };
+  const invited = await node.call("identity.inviteUser", invite, metaOf(admin));
+  const note = (type: string, subject: string, actor: string | null, details: object) =>
+    inDatabase(
+      `INSERT INTO control.audit_log (organization_id, id, type, subject_id, actor_id, details, created_at)
+        VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, '2026-01-02T03:04:05Z')`,
+      [organization, type, subject, actor, JSON.stringify(details)],
+    );
+  await note("user.joined", ids.mailed as string, ids.mailed as string, { role: "viewer" });
+  await note("user.password_reset", ids.reset as string, null, {});
+  await note("user.joined", ids.oidc as string, ids.oidc as string, { provider: "google" });
+  await note("user.joined", ids.saml as string, ids.saml as string, { provider: "saml" });
+  await inDatabase("UPDATE control.invites SET invited_by = NULL WHERE id = $1", [invited.id]);
+
+  const file = readFileSync("entities/migrations/control/0003_verified_emails.sql", "utf8");
+  await inDatabase(`BEGIN; ${file.slice(file.indexOf("SET LOCAL ROLE"))} COMMIT`);
+  const rows = await inDatabase<{ id: string; at: Date | null }>(
+    "SELECT id, email_verified_at AS at FROM control.users WHERE organization_id = $1",
+    [organization],
+  );
+  const proved = rows
+    .filter(({ at }) => at?.toISOString() === "2026-01-02T03:04:05.000Z")
+    .map(({ id }) => id);
+  expect(proved.sort()).toEqual([ids.mailed, ids.reset, ids.oidc].toSorted());
+  expect(rows.filter(({ at }) => at === null)).toHaveLength(3);
+  const { invitedBy, isValid } = await node.call("identity.getInvite", { id: invited.id }, metaOf(admin));
+  expect({ invitedBy, isValid }).toEqual({ invitedBy: admin.user.id, isValid: true });
 });
 
 describe("a user who is added with a known address", () => {

@@ -79,13 +79,14 @@ export async function acceptInviteOf(
   { email, organizationId, isProved }: { email: string; organizationId: string; isProved: boolean },
   { provider, client }: Pick<ComeBack, "provider" | "client">,
 ): Promise<User | null> {
-  const [invite] = await tx.query<{ name: string; role: string; invitedBy: string | null }>({
-    name: "use_invite_of",
-    text: `DELETE FROM control.invites WHERE email = $1 AND organization_id = $2 AND expires_at > $3
-      RETURNING name, role, invited_by AS "invitedBy"`,
+  const [invite] = await tx.query<{ id: string; name: string; role: string; invitedBy: string | null }>({
+    name: "invite_of",
+    text: `SELECT id, name, role, invited_by AS "invitedBy" FROM control.invites
+      WHERE email = $1 AND organization_id = $2 AND expires_at > $3 FOR UPDATE`,
     values: [email, organizationId, tx.now],
   });
   if (!invite || !(await couldStillInvite(tx, { ...invite, organizationId }))) return null;
+  await tx.execute({ text: "DELETE FROM control.invites WHERE id = $1", values: [invite.id] });
   await requireUserRoom(tx, organizationId);
   const { name, role } = invite;
   const address = { email, emailVerifiedAt: isProved ? tx.now : null };
