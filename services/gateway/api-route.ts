@@ -39,14 +39,22 @@ export interface GatewayRequest extends IncomingMessage {
 
 const maxBodyBytes = 1024 * 1024;
 
+/** Finds out who bears a credential. */
+export type Authenticate = (
+  credential: string,
+  from: {
+    /** Of who sends it: too many wrong ones from there are refused unseen. */
+    address: string;
+    /** Called before an API key that never passed here is looked up. */
+    ofUnknownKey?: () => Promise<void>;
+    /** Whether an organization that is suspended may. Default: not. */
+    whileSuspended?: boolean | undefined;
+  },
+) => Promise<Claims>;
+
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
-  /** @param ofStranger called before a credential that was never seen here is looked up */
-  authenticate(
-    credential: string,
-    ofStranger: () => Promise<void>,
-    whileSuspended?: boolean,
-  ): Promise<Claims>;
+  authenticate: Authenticate;
   rateLimit: RateLimit;
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
@@ -104,6 +112,7 @@ export function apiRoute(parts: {
     },
 
     onError(request: GatewayRequest, response: ServerResponse, error: unknown) {
+      parts.rateLimit.noteIfWrong(error, request.clientAddress);
       sendProblem(request, response, error, request.requestId, parts.logger);
     },
   });
@@ -118,14 +127,15 @@ export function apiRoute(parts: {
     ctx.meta.requestId = request.requestId;
     ctx.meta.traceparent = request.traceparent;
     if (route.spec.permission === "public") {
+      parts.rateLimit.requireTrust(request.clientAddress);
       await parts.rateLimit.takeAddress(request.clientAddress, response);
       return;
     }
-    const claims = await parts.authenticate(
-      credentialOf(request),
-      () => parts.rateLimit.takeAddress(request.clientAddress, response),
-      route.spec.whileSuspended,
-    );
+    const claims = await parts.authenticate(credentialOf(request), {
+      address: request.clientAddress,
+      ofUnknownKey: () => parts.rateLimit.takeAddress(request.clientAddress, response),
+      whileSuspended: route.spec.whileSuspended,
+    });
     Object.assign(ctx.meta, metaOf(claims));
     await parts.admit(claims, response);
     // the action asks again; asked here, a refused upload is not read first

@@ -141,7 +141,7 @@ export function sendProblem(
   response.statusCode = problem.status;
   response.setHeader("Content-Type", "application/problem+json; charset=utf-8");
   const retryAfterSeconds = (error as { data?: { retryAfterSeconds?: number } }).data?.retryAfterSeconds;
-  if (problem.status === 503 || problem.status === 429)
+  if (problem.status === 503 || problem.status === 429 || retryAfterSeconds !== undefined)
     response.setHeader("Retry-After", String(retryAfterSeconds ?? 1));
   if (problem.status === 401) response.setHeader("WWW-Authenticate", "Bearer");
   // the rest of a refused body would otherwise be read as the next request

@@ -70,17 +70,6 @@ const session = z
   .meta({ id: "Session" });
 export type SessionView = z.output<typeof session>;
 
-/**
- * Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. An API
- * key counts as a session of its own, with the key's id.
- */
-export const sessionRevoked = "session.revoked";
-export interface SessionRevoked {
-  sessionId: string;
-  organizationId: string;
-  userId: string;
-}
-
 const client = {
   /** Filled by the gateway from the connection. */
   userAgent: z.string().max(500).optional(),
@@ -309,7 +298,8 @@ export const identityContract = defineContract("identity", {
       cron: { schedule: "0 * * * *", missed: "skip" },
     }),
     forgetSignInFailures: job({
-      summary: "Forgets failed sign-ins that no longer count, and old entries of the audit log",
+      summary:
+        "Forgets failed sign-ins and revocations that no longer count, and old entries of the audit log",
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "20 * * * *", missed: "skip" },

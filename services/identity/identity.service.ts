@@ -1,4 +1,5 @@
 import type { Service } from "moleculer";
+import { forgetRevocations } from "../../mixins/access/revocations.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { TxtRecords } from "../../mixins/outbound/txt-records.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
@@ -104,6 +105,7 @@ export default (runtime: Runtime) => {
         await forgetFailures(tx);
         await forgetOldEntries(tx);
         await forgetAttempts(tx);
+        await forgetRevocations(tx);
       },
       tendKeys: async () => {
         const { database, sealedBox, env } = runtime;

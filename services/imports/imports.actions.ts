@@ -29,6 +29,7 @@ import {
   type ImportRecord,
   type RejectedRow,
 } from "./imports.repository.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { importView } from "./imports.view.ts";
 import { discardUpload, storeUpload } from "./upload.ts";
 
@@ -47,6 +48,7 @@ export async function create(
     if (assigning !== undefined) throw mappingInvalid([mayNotMapAssignee(assigning)]);
   }
   await requireStorage(runtime, organizationId);
+  await database.transaction({ organizationId }, (before) => requireRoomFor(before, "imports"));
   const id = await storeUpload(database, ctx.stream, {
     organizationId,
     createdBy: actor.userId,
@@ -57,6 +59,7 @@ export async function create(
   });
   try {
     if (!(await submitUpload(tx, id))) throw uploadExpired();
+    await requireRoomFor(tx, "imports", { adding: 0 });
   } catch (error) {
     // a repeated Idempotency-Key is found here: the first upload stands, this one goes
     await tx.rollback();

@@ -1,4 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
@@ -50,6 +51,7 @@ export async function createCustomField(
   const { actor, tx } = ctx.locals;
   const { kind, key, type, label = key, isSensitive, isUnique } = ctx.params;
   if (isSensitive) await desk.keys.of(actor.organizationId);
+  await requireRoomFor(tx, "customFields");
   const now = tx.now.toISOString();
   const field = { id: uuidv7(), kind, key, label, type, isSensitive, isUnique };
   tx.onViolation("custom_fields_organization_id_entity_key_key", customFieldTaken);

@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
-import { canSee } from "../../mixins/access/actor.ts";
+import { canSee, sightOf } from "../../mixins/access/actor.ts";
 import { invalid, versionMismatch } from "../../mixins/contract/errors.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
@@ -65,6 +65,20 @@ export async function get(ctx: Ctx<"leads.get">, desk: Desk): Promise<LeadView> 
   const { actor, tx } = ctx.locals;
   const fields = await sensitiveFields(ctx, desk);
   return fields.showOne(tx, leadView(await getLead(tx, actor, ctx.params.id)));
+}
+
+/** Whether a lead that an answer showed is still shown to the actor: it may have been given to somebody else. */
+export async function mayStillSee(tx: UnitOfWork, actor: Actor, answer: unknown): Promise<boolean> {
+  const { id, assignedTo } = (answer ?? {}) as Partial<LeadView>;
+  if (id === undefined || assignedTo === undefined || sightOf(actor) === "all") return true;
+  // of what they made for others, the first answer told them all the same
+  if (!canSee(actor, { assignedTo })) return true;
+  const [now] = await tx.query<{ assigned_to: string | null }>({
+    name: "assignee_of_lead",
+    text: "SELECT assigned_to FROM leads WHERE id = $1",
+    values: [id],
+  });
+  return now === undefined || canSee(actor, { assignedTo: now.assigned_to });
 }
 
 /** The lead with an external id. */

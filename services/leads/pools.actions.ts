@@ -5,6 +5,7 @@ import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { canSee, type Actor } from "../../mixins/access/actor.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
 import { invalidField, versionMismatch } from "../../mixins/contract/errors.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
@@ -55,6 +56,7 @@ export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Prom
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
   requirePoolSight(actor, members);
   await requireMembers(ctx, desk, members);
+  await requireRoomFor(tx, "assignmentPools");
   const now = tx.now.toISOString();
   const row: PoolRow = {
     id: uuidv7(),

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import type { QueryResultRow } from "pg";
 import type { Database } from "../../mixins/database/database.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
@@ -26,6 +27,8 @@ export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<
   const { actor, tx } = ctx.locals;
   const { id: leadId, remindAt, note } = ctx.params;
   await getLead(tx, actor, leadId);
+  await requireRoomFor(tx, "remindersOfLead", { of: leadId });
+  await requireRoomFor(tx, "reminders");
   const row: ReminderRow = {
     id: uuidv7(),
     lead_id: leadId,

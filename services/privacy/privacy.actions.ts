@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import { can, type Actor } from "../../mixins/access/actor.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
 import { forbidden } from "../../mixins/contract/errors.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { emailMark, nobody, phoneMark, subjectIds, type Person } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type Result } from "../contracts.ts";
@@ -71,6 +72,7 @@ async function create(
   if (about.kind === "erasure" && userIds.length > 0)
     await ctx.call("identity.requireMayChange", { ids: userIds });
   const cipher = await node.keys.of(tx.organizationId);
+  await requireRoomFor(tx, "privacyRequests");
   const id = uuidv7();
   const sealedPerson = about.scope === "person" ? sealPerson(cipher, id, person) : null;
   const row = await insertRequest(tx, { ...about, id, requestedBy: actor.userId, sealedPerson });

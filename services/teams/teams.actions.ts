@@ -6,6 +6,7 @@ import { requireSight } from "../../mixins/access/reach.ts";
 import { sightOf, type Actor } from "../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { teamListing, type TeamView } from "./teams.contract.ts";
@@ -59,6 +60,7 @@ export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
     updated_at: now,
     version: 1,
   };
+  await requireRoomFor(tx, "teams");
   tx.onViolation("teams_name", teamNameTaken);
   tx.defer({
     text: `INSERT INTO teams (organization_id, ${columns}) VALUES ($1, $2, $3, $4, $5, $6, $6, 1)`,

@@ -22,7 +22,7 @@ const password = "correct-horse-battery";
 const register = (organizationName = "Acme") =>
   node.call("identity.register", { organizationName, name: "Asha", email: newEmail(), password });
 const invite = (by: SignedIn, email: string, role = "viewer", name = "Ravi") =>
-  node.call("identity.inviteUser", { name, email, role: role as "viewer" }, metaOf(by));
+  node.call("identity.inviteUser", { name, email, role: role }, metaOf(by));
 const invitesTo = (email: string) => mails.tokensFor(email, "accept-invite");
 const tokenOf = (email: string): Promise<string> => eventually(() => invitesTo(email)[0]);
 const accept = (token: string) => node.call("identity.acceptInvite", { token, password });
@@ -48,7 +48,7 @@ describe("an invitation whose giver", () => {
     const email = newEmail();
     await node.call(
       "identity.createUser",
-      { name: "R", email, role: role as "admin", password },
+      { name: "R", email, role: role, password },
       metaOf(admin),
     );
     return node.call("identity.login", { email, password });

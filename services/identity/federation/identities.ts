@@ -1,5 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import type { User } from "../../../entities/control.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import type { Values } from "../../../mixins/records/listing.ts";
 import { readPage } from "../../../mixins/records/page.ts";
@@ -39,6 +40,7 @@ export async function linkIdentity(
     values: [uuidv7(), organizationId, userId, issuer, subject, provider, email, tx.now],
   });
   if (!linked) throw identityTaken();
+  await requireRoomFor(tx, "identitiesOfUser", { of: userId, organizationId, adding: 0 });
   const details = { provider };
   audit(tx, {
     type: "identity.linked",

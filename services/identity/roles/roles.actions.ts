@@ -10,6 +10,7 @@ import {
   type Rights,
 } from "../../../mixins/access/actor.ts";
 import { requireCover } from "../../../mixins/access/reach.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
 import { pageOfAll } from "../../../mixins/records/page.ts";
@@ -24,12 +25,9 @@ import {
   roleBuiltIn,
   roleInUse,
   roleNameTaken,
-  tooManyRoles,
 } from "./roles.errors.ts";
 import { findRoles, getOwnRole, isRoleInUse, roleColumns, type RoleRow } from "./roles.repository.ts";
 import { lockAdmins } from "../identity.repository.ts";
-
-const mostRoles = 100;
 
 const builtInView = (name: string): RoleView | undefined => {
   const rights = builtInRoles.get(name);
@@ -78,7 +76,7 @@ export async function createRole(
   requireReach(actor, sees);
   requireFreeName(name);
   await lockAdmins(tx);
-  if ((await findRoles(tx)).length >= mostRoles) throw tooManyRoles(mostRoles);
+  await requireRoomFor(tx, "roles");
   const now = tx.now.toISOString();
   const times = { created_at: now, updated_at: now };
   const row: RoleRow = { id: uuidv7(), name, permissions, sees, ...times, version: 1 };

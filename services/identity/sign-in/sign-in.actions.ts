@@ -73,7 +73,7 @@ export async function register(
   });
   await flushUser(tx);
   askForProof(runtime, tx, user);
-  const session = await openSession(tx, user, client);
+  const session = await openSession(tx, runtime.sealedBox, user, client);
   return signedIn(issuer, user, organization, session);
 }
 
@@ -92,11 +92,11 @@ export async function signIn(
 ): Promise<SignedIn> {
   const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
-  const counters = signInCounters(email, ip);
   // a transaction of its own: no connection is held while the password is compared
-  const accounts = await database.transaction({ platform: database.control }, async (tx) => {
-    await requireRoom(tx, counters);
-    return accountsOf(tx, email);
+  const { counters, accounts } = await database.transaction({ platform: database.control }, async (tx) => {
+    const counted = await signInCounters(tx, email, ip);
+    await requireRoom(tx, counted);
+    return { counters: counted, accounts: await accountsOf(tx, email) };
   });
   const active = accounts.filter(({ isActive }) => isActive);
   const found = await whosePassword(password, active);
@@ -123,7 +123,7 @@ export async function signIn(
   const user = await getUser(tx, found.id);
   await before?.(tx, user);
   const organization = await getOrganization(tx, user.organizationId);
-  const session = await openSession(tx, user, { userAgent, ip });
+  const session = await openSession(tx, runtime.sealedBox, user, { userAgent, ip });
   const { id, organizationId } = user;
   audit(tx, { type: "user.signed_in", organizationId, actorId: id, subjectId: id, ip, userAgent });
   return signedIn(issuer, user, organization, session);
@@ -141,12 +141,14 @@ export async function refresh(
   const old = readRefreshToken(refreshToken);
   if (old === null) throw invalidRefreshToken();
   const { sessionId, hash: oldHash } = old;
-  const { token, hash: newHash } = newRefreshToken(sessionId);
+  const { token, hash: newHash } = newRefreshToken(runtime.sealedBox, sessionId);
 
   const { database } = runtime;
   const outcome = await database.transaction({ platform: database.control }, async (tx) => {
     const owner = await rotateRefreshToken(tx, { sessionId, oldHash, newHash, client });
     if (!owner) {
+      // session ids stand in access tokens: an invented secret must not end somebody's session
+      if (!old.isOurs(runtime.sealedBox)) return "unknown";
       const ended = await endSession(tx, sessionId, "reuse");
       announceEnd(ctx.broker, tx, ended);
       for (const { organizationId, userId } of ended)

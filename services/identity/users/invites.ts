@@ -6,6 +6,7 @@ import { User } from "../../../entities/control.ts";
 import { can, covers, type Actor } from "../../../mixins/access/actor.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import type { SignedIn } from "../identity.contract.ts";
@@ -79,6 +80,7 @@ async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"ide
     values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays, actorId],
   });
   if (!invite) throw new Error("An invitation was written and not answered");
+  await requireRoomFor(tx, "invites", { adding: 0 });
   enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
   audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
   return { ...invite, isValid: true, status: "pending" };
@@ -227,7 +229,7 @@ interface Invited {
  *   address with another account
  */
 export async function acceptInvite(
-  { runtime: { database }, issuer }: SignInParts,
+  { runtime: { database, sealedBox }, issuer }: SignInParts,
   ctx: Ctx<"identity.acceptInvite">,
 ): Promise<SignedIn> {
   const { token, password, ...client } = ctx.params;
@@ -262,5 +264,5 @@ export async function acceptInvite(
   const details = { role: user.role };
   const joined = { organizationId: organization.id, actorId: user.id, subjectId: user.id, details };
   audit(tx, { type: "user.joined", ...joined, ...client });
-  return signedIn(issuer, user, organization, await openSession(tx, user, client));
+  return signedIn(issuer, user, organization, await openSession(tx, sealedBox, user, client));
 }
