@@ -2,7 +2,7 @@ import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../../mixins/jobs/job-spec.ts";
 import { planNames } from "../../../mixins/organizations/plans.ts";
-import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { expectedVersion, id, nameText, text, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 
 export const organization = z
@@ -10,6 +10,10 @@ export const organization = z
     id,
     name: z.string(),
     domain: z.string().nullable(),
+    /** Since when the domain is proved to be the organization's; until then it counts for nothing. */
+    domainVerifiedAt: timestamp.nullable(),
+    /** The TXT record that proves it; null without a domain. */
+    domainVerification: z.strictObject({ name: z.string(), value: z.string() }).nullable(),
     /** IANA name. */
     timezone: z.string(),
     plan: z.string(),
@@ -65,12 +69,19 @@ export const organizationActions = {
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
     params: z
-      .strictObject({ name: text(200), domain: domain.nullable(), timezone })
+      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone })
       .partial()
       .extend({ expectedVersion }),
     returns: organization,
     permission: "organization:update",
     rest: "PATCH /organization",
+  }),
+  verifyDomain: action({
+    summary: "Looks for the TXT record that proves the organization's domain to be its own",
+    params: z.strictObject({}),
+    returns: organization,
+    permission: "organization:update",
+    rest: "POST /organization/domain/verify",
   }),
   getUsage: action({
     summary: "What the organization uses of what its plan allows",
@@ -153,6 +164,7 @@ export const organizationActions = {
 const change = z.strictObject({ version: z.number().int() });
 export const organizationEvents = {
   "organization.updated": change,
+  "organization.domain_verified": change,
   "organization.plan_changed": change,
   "organization.suspended": change,
   "organization.resumed": change,
