@@ -1,4 +1,5 @@
 import type { Service } from "moleculer";
+import { requireTrustedClock } from "../../mixins/concurrency/clock-watch.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
 import {
@@ -75,6 +76,7 @@ export default (runtime: Runtime) => {
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
+        await requireTrustedClock(tx);
         await forgetFailures(tx);
         await forgetOldEntries(tx);
         await forgetAttempts(tx);
