@@ -25,7 +25,7 @@ export class ClockWatch {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.look(), lookEveryMs).unref();
+    if (this.#timer === undefined) this.#timer = setInterval(() => this.look(), lookEveryMs).unref();
   }
 
   /** Notes whether the clock has jumped since the last look. */
