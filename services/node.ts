@@ -14,6 +14,7 @@ import { FeedHints } from "../mixins/events/feed-hints.ts";
 import { Organizations } from "../mixins/organizations/organizations.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
+import { declarePlatformTasks } from "../mixins/jobs/platform-tasks.ts";
 import { createMailer } from "../mixins/mail/mail.ts";
 import { Health } from "../mixins/process/health.ts";
 import { requireFreePort } from "../mixins/process/ports.ts";
@@ -103,6 +104,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
     const database = await Database.open(urls, {
       logicalShards: env.LOGICAL_SHARDS,
       poolSize: env.DATABASE_POOL_SIZE,
+      appUrls: env.DATABASE_APP_URLS,
       migrate: env.MIGRATE,
       acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
       onError: (error) => lostConnections.warn(`connection lost: ${error.message}`),
@@ -151,6 +153,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       isStopping: () => stopping !== undefined,
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
+    await declarePlatformTasks(database, runtime.contracts);
     for (const name of services) {
       const module = (await import(`./${name}/${name}.service.ts`)) as { default: ServiceFactory };
       broker.createService(module.default(runtime));

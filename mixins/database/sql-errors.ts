@@ -3,6 +3,8 @@ import { isConnectionLoss, unavailable } from "./pool.ts";
 
 /** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */
 export const idempotencyUsed = "IDEMPOTENCY_KEY_USED";
+/** Thrown while another request holds the key; the pipeline waits for its end. */
+export const idempotencyInUse = "IDEMPOTENCY_KEY_IN_USE";
 
 /** Whether the organization does not live in this database, or may not write for the moment; nothing was done. */
 export const isRefusedAtGate = (error: unknown): boolean => sqlState(error) === "SGM01";
@@ -31,7 +33,7 @@ export const isStatementOutdated = (error: unknown): boolean =>
 export function translate(error: unknown): unknown {
   switch (sqlState(error)) {
     case "SG409":
-      return conflict("IDEMPOTENCY_KEY_IN_USE", "A request with this Idempotency-Key is still running.");
+      return conflict(idempotencyInUse, "A request with this Idempotency-Key is still running.");
     case "SG200":
       return conflict(idempotencyUsed, "This Idempotency-Key was used before.");
     case "22021": // invalid byte sequence, such as NUL in a text

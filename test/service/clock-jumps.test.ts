@@ -139,7 +139,7 @@ describe("what was written while the database's clock was an hour ahead", () => 
   });
 
   test("failures of signing in are void", async () => {
-    const counters = signInCounters("ahead@test.example", "192.0.2.1");
+    const counters = await platform((tx) => signInCounters(tx, "ahead@test.example", "192.0.2.1"));
     for (let turn = 0; turn < 30; turn++) await countFailure(database, counters, null).catch(() => undefined);
     await expect(platform((tx) => requireRoom(tx, counters))).rejects.toMatchObject({ code: 429 });
     await inspect(url, "UPDATE control.sign_in_failures SET ends_at = ends_at + interval '1 year'");

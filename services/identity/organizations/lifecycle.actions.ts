@@ -1,6 +1,6 @@
 import type { Organization } from "../../../entities/control.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import { forbidden } from "../../../mixins/contract/errors.ts";
+import { forbidden, versionMismatch } from "../../../mixins/contract/errors.ts";
 import { organizationSuspended } from "../../../mixins/organizations/organizations.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
 import type { Database } from "../../../mixins/database/database.ts";
@@ -78,6 +78,9 @@ export async function deleteOrganization(
   const { tx, actor } = ctx.locals;
   await requireProof(runtime, ctx);
   const organization = await getOrganization(tx, actor.organizationId, { lock: true });
+  const { expectedVersion } = ctx.params;
+  if (expectedVersion !== undefined && expectedVersion !== organization.version)
+    throw versionMismatch(organization.version);
   if (!organization.deletionDueAt) {
     organization.deletionDueAt = new Date(tx.now.getTime() + restorableMs);
     organization.deletionRequestedBy = actor.userId;

@@ -6,24 +6,26 @@ import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/s
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 import { timeZone } from "../../../mixins/contract/time-zone.ts";
 
-export const organization = z.strictObject({
-  id,
-  name: z.string(),
-  domain: z.string().nullable(),
-  /** IANA name. */
-  timezone: z.string(),
-  plan: z.string(),
-  /** Where its rows lie; chosen at registration, changed only by a move. */
-  dataRegion: z.string(),
-  trialEndsAt: timestamp.nullable(),
-  /** Since when the platform has it suspended. */
-  suspendedAt: timestamp.nullable(),
-  /** When everything of it is erased; until then it is suspended, and can be restored. */
-  deletionDueAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+export const organization = z
+  .strictObject({
+    id,
+    name: z.string(),
+    domain: z.string().nullable(),
+    /** IANA name. */
+    timezone: z.string(),
+    plan: z.string(),
+    /** Where its rows lie; chosen at registration, changed only by a move. */
+    dataRegion: z.string(),
+    trialEndsAt: timestamp.nullable(),
+    /** Since when the platform has it suspended. */
+    suspendedAt: timestamp.nullable(),
+    /** When everything of it is erased; until then it is suspended, and can be restored. */
+    deletionDueAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Organization" });
 export type OrganizationView = z.output<typeof organization>;
 
 /** Lowercased; at least two labels (RFC 1035). */
@@ -37,11 +39,13 @@ const domain = z
     "must be a domain such as example.com",
   );
 
-const used = z.strictObject({
-  used: z.number().int(),
-  /** null: the plan has no limit. */
-  limit: z.number().int().nullable(),
-});
+const used = z
+  .strictObject({
+    used: z.number().int(),
+    /** null: the plan has no limit. */
+    limit: z.number().int().nullable(),
+  })
+  .meta({ id: "Used" });
 
 /** Settings, use and end of an organization; part of identityContract. */
 export const organizationActions = {
@@ -51,6 +55,7 @@ export const organizationActions = {
     returns: organization,
     permission: "organization:read",
     rest: "GET /organization",
+    whileSuspended: true,
   }),
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
@@ -81,11 +86,16 @@ export const organizationActions = {
   }),
   deleteOrganization: action({
     summary: "Suspends the organization and erases everything of it in 30 days, unless it is restored",
-    params: z.strictObject({ password: z.string().max(200), totp: secondFactorCode.optional() }),
+    params: z.strictObject({
+      password: z.string().max(200),
+      totp: secondFactorCode.optional(),
+      expectedVersion,
+    }),
     returns: organization,
     permission: "organization:delete",
     rest: "DELETE /organization",
     status: 202,
+    location: () => "/organization",
   }),
   suspendOrganization: action({
     summary: "Suspends an organization: nobody may act for it, and its jobs wait",

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { networkOf } from "../../../mixins/access/network-of.ts";
 import type { Database } from "../../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { audit, type AuditEntry } from "../audit-log/audit-log.ts";
@@ -21,10 +22,31 @@ const counter = (kind: keyof typeof most, id: string): Counter => ({
   most: most[kind],
 });
 
-/** What a sign-in counts for; the same whether or not somebody has this email. */
-export function signInCounters(email: string, ip: string | undefined): Counter[] {
+/**
+ * What a sign-in counts for; the same whether or not somebody has this email. Strangers who guess from everywhere do not
+ * shut out who has signed in before: at an address that the account's sessions know, only what failed there counts.
+ */
+export async function signInCounters(
+  tx: UnitOfWork,
+  email: string,
+  ip: string | undefined,
+): Promise<Counter[]> {
   if (ip === undefined) return [counter("account", email)];
-  return [counter("accountAtAddress", `${email}|${ip}`), counter("account", email), counter("address", ip)];
+  const network = networkOf(ip);
+  const ofAddress = [counter("accountAtAddress", `${email}|${network}`), counter("address", network)];
+  return (await isKnownAt(tx, email, network)) ? ofAddress : [...ofAddress, counter("account", email)];
+}
+
+/** Whether the user with this email, if there is one, has or had a session from there. */
+async function isKnownAt(tx: UnitOfWork, email: string, network: string): Promise<boolean> {
+  const rows = await tx.query<{ ip: string }>({
+    name: "addresses_of_account",
+    text: `SELECT DISTINCT s.ip FROM control.users u
+      JOIN control.sessions s ON s.organization_id = u.organization_id AND s.user_id = u.id
+      WHERE u.email = $1 AND s.ip IS NOT NULL`,
+    values: [email],
+  });
+  return rows.some(({ ip }) => networkOf(ip) === network);
 }
 /** What proving oneself again counts for, once signed in or past the password. */
 export const secondFactorCounters = (userId: string): Counter[] => [counter("secondFactor", userId)];
