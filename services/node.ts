@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import { Access } from "../mixins/access/access.ts";
+import { clockWatch } from "../mixins/concurrency/clock-watch.ts";
 import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract/contract.ts";
 import { Database } from "../mixins/database/database.ts";
@@ -76,6 +77,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       if (stopping !== undefined) throw new Error("stopping");
     },
   });
+  clockWatch.start();
   const stopAll = async () => {
     health.stop();
     const gateway = broker.getLocalService("gateway") as unknown as { drain?(): Promise<void> } | undefined;

@@ -12,6 +12,13 @@ export const text = (most: number) =>
       params: { code: "invalid_characters" },
     });
 
+/** As `text`, on one line and without what turns the direction of reading: what things and people are called. */
+export const nameText = (most: number) =>
+  text(most).refine((value) => !/[\t\n\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]/.test(value), {
+    error: "must be one line of text, without control characters",
+    params: { code: "invalid_characters" },
+  });
+
 // NUL cannot be stored; the others only hide things from readers
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { z } from "zod";
 import { oidcProviders, type OidcProvider } from "./oidc-providers.ts";
@@ -153,7 +154,7 @@ export const variables = {
       .transform((text) => text.replace(/\/+$/, ""))
       .optional(),
     "http://localhost:3000",
-    "Where users open the app; mails link to /reset-password and /accept-invite under it. Default http://localhost with PORT.",
+    "Where users open the app; mails link to /reset-password, /verify-email and /accept-invite under it. Default http://localhost with PORT.",
   ),
   CORS_ORIGINS: variable(
     list(url("http:", "https:")).optional(),
@@ -226,6 +227,15 @@ export const variables = {
     list(allowEntry).optional(),
     "",
     "What users' hooks may call beyond the public Internet, on any port: addresses, networks, host names (a name: whatever it resolves to). Default nothing.",
+  ),
+  DNS_SERVERS: variable(
+    list(
+      z.string().refine((text) => isIP(text.replace(/:\d{1,5}$/, "")) !== 0 || isIP(text) !== 0, {
+        message: "must list addresses of name servers, such as 10.0.0.2 or 127.0.0.1:5353",
+      }),
+    ).optional(),
+    "",
+    "Name servers asked for the TXT records that prove organizations' domains. Unset: those of the system.",
   ),
   MAX_IN_FLIGHT: variable(
     z.coerce.number().int().min(1).max(100_000).default(1_500),
