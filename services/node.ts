@@ -102,6 +102,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
     const database = await Database.open(urls, {
       logicalShards: env.LOGICAL_SHARDS,
       poolSize: env.DATABASE_POOL_SIZE,
+      appUrls: env.DATABASE_APP_URLS,
       migrate: env.MIGRATE,
       acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
       onError: (error) => lostConnections.warn(`connection lost: ${error.message}`),

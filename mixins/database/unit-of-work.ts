@@ -18,7 +18,7 @@ import { withRows, type RowsStatement, type Statement } from "./statement.ts";
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
   name: string;
-  /** As owner. */
+  /** As whoever processes work as: one who owns nothing, and may take roles. */
   url: string;
   pool: Pool;
   /** How its column types become values. */

@@ -9,17 +9,10 @@ import { metaOf, type Meta } from "../../mixins/contract/meta.ts";
 import { unauthorized } from "../../mixins/contract/errors.ts";
 import type { BrowserAnswer } from "../../mixins/contract/browser-answer.ts";
 import { answerBrowser, type BrowserCookie } from "./browser-answer.ts";
+import { announceDeprecation } from "./deprecation.ts";
 import { sendProblem } from "./problem.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import {
-  idempotencyOf,
-  isForm,
-  paramsOf,
-  routeByAction,
-  routes,
-  type RequestParts,
-  type Route,
-} from "./routes.ts";
+import { idempotencyOf, formTest, paramsOf, type RequestParts, type Route } from "./routes.ts";
 import { receiveUpload } from "./upload.ts";
 
 /** A request on its way through moleculer-web. */
@@ -54,14 +47,23 @@ export type Authenticate = (
 
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
+  /** Of every service of the system. */
+  routes: readonly Route[];
   authenticate: Authenticate;
   rateLimit: RateLimit;
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
-  admit(claims: Claims, response: ServerResponse): Promise<void>;
+  admit(claims: Claims, response: ServerResponse, route: Route): Promise<void>;
   cookie: BrowserCookie;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
+  const { routes } = parts;
+  const routeByAction = new Map(routes.map((route) => [route.action, route]));
+  const isForm = formTest(routes);
+  const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
+  /** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
+  const multipartRoute = (request: GatewayRequest, base: string): Route =>
+    multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
   return (path) => ({
     path,
     name: path,
@@ -90,6 +92,7 @@ export function apiRoute(parts: {
       response: ServerResponse,
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
+      announceDeprecation(route, path, response);
       await identify(ctx, route, request, response);
       if (route.spec.transfer !== "multipart")
         request.$params = paramsOf(route, request, request.$params as RequestParts, parts.cookie);
@@ -137,7 +140,7 @@ export function apiRoute(parts: {
       whileSuspended: route.spec.whileSuspended,
     });
     Object.assign(ctx.meta, metaOf(claims));
-    await parts.admit(claims, response);
+    await parts.admit(claims, response, route);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(await parts.access.actorOf(claims), route.spec.permission);
   }
@@ -168,8 +171,11 @@ function writeHead(
   if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   if (typeof version === "number") response.setHeader("ETag", `"${version}"`);
-  if (status === 201 || status === 202)
+  if (status === 201 || status === 202) {
+    // moleculer-web writes it for a 201 alone, and warns where it has none
     ctx.meta.$location = base + (spec.location?.(result) ?? `${routePath}/${String(id)}`);
+    response.setHeader("Location", ctx.meta.$location);
+  }
   if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
   if (spec.file) {
     const { name, type } = spec.file(request.$params);
@@ -187,12 +193,6 @@ function pickFields(route: Route, { fields }: Record<string, unknown>, result: u
 
 function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
   if (request.headers["idempotency-key"] !== undefined) request.bodyHash = hash("sha256", body, "base64url");
-}
-
-const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
-/** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
-function multipartRoute(request: GatewayRequest, base: string): Route {
-  return multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
 }
 
 /** Spools the form, then calls the action with the file as stream. */

@@ -22,6 +22,7 @@ import { LoadShedding, priorityOf } from "./load-shedding.ts";
 import { outboxRoute } from "./outbox.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { routesOf, type Route } from "./routes.ts";
 import { recordFinder } from "./realtime/records.ts";
 import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
 
@@ -162,16 +163,29 @@ export default (runtime: Runtime): ServiceSchema => {
         redis: runtime.redis,
       });
       apiUsage = new ApiUsage(runtime.database, (error) => logger.warn(error.message));
-      const admit = async ({ userId, organizationId }: Claims, response: ServerResponse) => {
+      const admit = async (
+        { userId, organizationId }: Claims,
+        response: ServerResponse,
+        { action, spec }: Route,
+      ) => {
         const standing = await runtime.organizations.of(organizationId);
         await rateLimit.takeMember(userId, organizationId, response, standing.limits.rateFactor);
-        apiUsage.take(organizationId, standing);
+        apiUsage.take(organizationId, standing, spec.deprecated && action);
       };
       const cookie = new BrowserCookie(env.API_URL);
-      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, cookie, logger });
+      const routes = routesOf(runtime.contracts);
+      const api = apiRoute({
+        routes,
+        authenticate,
+        rateLimit,
+        access: runtime.access,
+        admit,
+        cookie,
+        logger,
+      });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
-      addRoute(docsRoute(runtime.version));
+      addRoute(docsRoute(runtime.version, routes));
       addRoute(outboxRoute(runtime));
       realtime = new Realtime({
         httpServer: server,

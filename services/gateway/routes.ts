@@ -6,6 +6,7 @@ import {
   givenParamsOf,
   pathParamsOf,
   type ActionSpec,
+  type Contract,
 } from "../../mixins/contract/contract.ts";
 import { short } from "../../mixins/contract/field-errors.ts";
 import { appError, badQuery, badRequest, invalid } from "../../mixins/contract/errors.ts";
@@ -33,26 +34,28 @@ export interface Route {
 const hasParam = (spec: ActionSpec, name: string): boolean =>
   spec.params instanceof z.ZodObject && name in spec.params.shape;
 
-export const routes: Route[] = contracts.flatMap((contract) =>
-  Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
-    if (spec.rest === undefined) return [];
-    const [method, path] = spec.rest.split(" ") as [string, string];
-    return [
-      {
-        action: `${contract.name}.${name}`,
-        method,
-        path,
-        spec,
-        pathParams: pathParamsOf(spec),
-        isVersioned: hasParam(spec, "expectedVersion"),
-        hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
-        wantsClient: hasParam(spec, "ip"),
-        wantsBrowser: hasParam(spec, "browserKey"),
-      },
-    ];
-  }),
-);
-export const routeByAction = new Map(routes.map((route) => [route.action, route]));
+/** The routes of these contracts. */
+export const routesOf = (of: readonly Contract[]): Route[] =>
+  of.flatMap((contract) =>
+    Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
+      if (spec.rest === undefined) return [];
+      const [method, path] = spec.rest.split(" ") as [string, string];
+      return [
+        {
+          action: `${contract.name}.${name}`,
+          method,
+          path,
+          spec,
+          pathParams: pathParamsOf(spec),
+          isVersioned: hasParam(spec, "expectedVersion"),
+          hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
+          wantsClient: hasParam(spec, "ip"),
+          wantsBrowser: hasParam(spec, "browserKey"),
+        },
+      ];
+    }),
+  );
+export const routes: Route[] = routesOf(contracts);
 
 /** Parts of a request, as moleculer-web leaves them with `mergeParams: false`. */
 export interface RequestParts {
@@ -115,13 +118,15 @@ const unknownParameters = (names: readonly string[], known: readonly string[]) =
   }));
 
 const formType = /^application\/x-www-form-urlencoded\b/i;
-const formPaths = routes
-  .filter(({ spec }) => spec.isForm)
-  .map(({ path }) => new RegExp(`${path.replaceAll(/:\w+/g, "[^/]+")}$`));
-/** Whether a request is a form of a route that takes forms. */
-export const isForm = (request: IncomingMessage & { originalUrl?: string }): boolean =>
-  formType.test(request.headers["content-type"] ?? "")
-  && formPaths.some((path) => path.test(request.originalUrl?.split("?")[0] ?? ""));
+/** Tells whether a request is a form of one of these routes that takes forms. */
+export function formTest(of: readonly Route[]) {
+  const paths = of
+    .filter(({ spec }) => spec.isForm)
+    .map(({ path }) => new RegExp(`${path.replaceAll(/:\w+/g, "[^/]+")}$`));
+  return (request: IncomingMessage & { originalUrl?: string }): boolean =>
+    formType.test(request.headers["content-type"] ?? "")
+    && paths.some((path) => path.test(request.originalUrl?.split("?")[0] ?? ""));
+}
 
 function bodyOf(
   route: Route,

@@ -24,6 +24,7 @@ import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/pass
 import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
 import { eraseOrganization, findErasures } from "./organizations/erasure.jobs.ts";
 import {
+  getDeletion,
   deleteOrganization,
   restoreOrganization,
   resumeOrganization,
@@ -122,6 +123,7 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   getOrganization: getOwnOrganization,
   updateOrganization,
   getUsage: (ctx) => getUsage(parts.runtime, ctx),
+  getDeletion,
   deleteOrganization: (ctx) => deleteOrganization(parts.runtime, ctx),
   restoreOrganization: (ctx) => restoreOrganization(parts, ctx),
   suspendOrganization: (ctx) => suspendOrganization(parts.runtime, ctx),

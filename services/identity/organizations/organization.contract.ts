@@ -61,7 +61,6 @@ export const organizationActions = {
     returns: organization,
     permission: "organization:read",
     rest: "GET /organization",
-    whileSuspended: true,
   }),
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
@@ -86,6 +85,20 @@ export const organizationActions = {
       apiCallsPerDay: used,
       /** Of all users together. */
       requestsPerMinute: z.number().int(),
+      /** Routes that are about to go, which the organization has called in the last 30 days; the most called first. */
+      deprecatedCalls: z.array(
+        z.strictObject({
+          /** `GET /leads/search`. */
+          route: z.string(),
+          /** What to call in its place. */
+          use: z.string(),
+          /** When it goes. */
+          sunset: z.string(),
+          calls: z.number().int(),
+          /** Day (UTC) of the last call. */
+          lastCalledOn: z.string(),
+        }),
+      ),
     }),
     permission: "organization:read",
     rest: "GET /organization/usage",
@@ -101,7 +114,21 @@ export const organizationActions = {
     permission: "organization:delete",
     rest: "DELETE /organization",
     status: 202,
-    location: () => "/organization",
+    location: () => "/organization/deletion",
+  }),
+  getDeletion: action({
+    summary: "When everything of the organization is erased, unless it is restored before",
+    params: z.strictObject({}),
+    returns: z.strictObject({
+      /** Of the organization. */
+      id,
+      status: z.enum(["scheduled", "erasing"]),
+      deletionDueAt: timestamp,
+    }),
+    permission: "organization:read",
+    rest: "GET /organization/deletion",
+    whileSuspended: true,
+    fails: [404],
   }),
   suspendOrganization: action({
     summary: "Suspends an organization: nobody may act for it, and its jobs wait",
