@@ -235,7 +235,7 @@ describe("days", () => {
     const org = await makeOrg();
     await create(org);
     await refreshFigures(node, org);
-    const home = node.runtime.database.shardOf(org.id).url;
+    const home = shardUrl(node, org.id);
     const rules = () =>
       inspect<{ timezone: string }>(
         home,
@@ -263,7 +263,7 @@ describe("days", () => {
     [{ groupBy: "email" }, "invalid_value"],
   ])("%j is refused as %s", async (params, code) => {
     await expect(perDay(await makeOrg(), params as Params)).rejects.toMatchObject({
-      code: 422,
+      code: 400,
       data: { errors: [{ code }] },
     });
   });
