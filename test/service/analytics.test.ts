@@ -235,7 +235,7 @@ describe("days", () => {
     const org = await makeOrg();
     await create(org);
     await refreshFigures(node, org);
-    const home = node.runtime.database.shardOf(org.id).url;
+    const home = shardUrl(node, org.id);
     const rules = () =>
       inspect<{ timezone: string }>(
         home,
