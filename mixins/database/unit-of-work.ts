@@ -10,10 +10,10 @@ import { isUndone, type GroupCommit } from "./group-commit.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
-import { roundTrip } from "./round-trip.ts";
+import { roundTrip, type BoundedResult } from "./round-trip.ts";
 import { begin, enter, type Scope } from "./scope.ts";
 import { isRefusedAtGate, translate } from "./sql-errors.ts";
-import { withRows, type RowsStatement, type Statement } from "./statement.ts";
+import { withRows, type BoundedRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
@@ -102,6 +102,14 @@ export class UnitOfWork {
   /** Sends a statement now and answers its rows. */
   async query<T extends QueryResultRow>(statement: Statement): Promise<T[]> {
     return (await this.#send<T>(statement)).rows;
+  }
+
+  /** As `query`, for a statement with `mostBytes`: so many rows as fit. */
+  async queryWithin<T extends QueryResultRow>(
+    statement: Statement & { mostBytes: number },
+  ): Promise<BoundedRows<T>> {
+    const { rows, sizes = [], isCut = false } = await this.#send<T>(statement);
+    return { rows, sizes, isCut };
   }
 
   /** As `query`, answering the number of rows the statement changed. */
@@ -263,7 +271,9 @@ export class UnitOfWork {
     (await this.#client)?.release();
   }
 
-  async #send<T extends QueryResultRow = QueryResultRow>(statement: Statement): Promise<QueryResult<T>> {
+  async #send<T extends QueryResultRow = QueryResultRow>(
+    statement: Statement,
+  ): Promise<QueryResult<T> & Pick<BoundedResult, "sizes" | "isCut">> {
     if (!this.#client && this.scope.readOnly) {
       if (this.#isOver) throw new Error("This unit of work is over");
       return (await this.#alone([statement]))[0] as QueryResult<T>;

@@ -1,5 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import { readPage } from "../../mixins/records/page.ts";
+import { mostCustomFields, requireRoom } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { customFieldListing, type CustomFieldView } from "./custom-fields.contract.ts";
 import type { Desk } from "./desk.ts";
@@ -31,6 +32,9 @@ const view = (row: CustomFieldRow): Partial<CustomFieldView> & { id: string } =>
   version: row.version,
 });
 
+/** Every process keeps the sensitive ones at hand, and a list shows all their values. */
+const mostSensitiveFields = 20;
+
 /** A page of the definitions. */
 export async function listCustomFields(
   ctx: Ctx<"leads.listCustomFields">,
@@ -40,7 +44,7 @@ export async function listCustomFields(
 
 /**
  * Defines a custom field. One whose values stand unsealed in leads cannot become sensitive: events have told them.
- * @throws 409 CUSTOM_FIELD_TAKEN, CUSTOM_FIELD_IN_USE
+ * @throws 409 CUSTOM_FIELD_TAKEN, CUSTOM_FIELD_IN_USE, LIMIT_REACHED
  */
 export async function createCustomField(
   ctx: Ctx<"leads.createCustomField">,
@@ -49,6 +53,12 @@ export async function createCustomField(
   const { actor, tx } = ctx.locals;
   const { entity, key, type, label = key, isSensitive, isUnique } = ctx.params;
   if (isSensitive) await desk.keys.of(actor.organizationId);
+  await requireRoom(tx, "custom_fields", { most: mostCustomFields, noun: "custom fields" });
+  if (isSensitive)
+    await requireRoom(tx, "custom_fields", {
+      ...{ most: mostSensitiveFields, noun: "sensitive custom fields" },
+      where: "is_sensitive",
+    });
   const now = tx.now.toISOString();
   const field = { id: uuidv7(), entity, key, label, type, isSensitive, isUnique };
   tx.onViolation("custom_fields_organization_id_entity_key_key", customFieldTaken);

@@ -55,7 +55,7 @@ async function* readBatches(
   do {
     const statement = pageStatement(leadListing, { ...params, cursor }, where);
     const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
-      const read = toPage(await tx.query<ListedLeadRow>(statement), { ...params, cursor }, leadView);
+      const read = toPage(await tx.queryWithin<ListedLeadRow>(statement), { ...params, cursor }, leadView);
       return isSensitiveShown ? { ...read, data: await sensitive.show(tx, read.data) } : read;
     });
     yield page.data;
@@ -77,8 +77,7 @@ async function* sheetRows(
   fields: string[],
   batches: AsyncIterable<LeadView[]>,
 ): AsyncGenerator<readonly XlsxCell[][]> {
-  for await (const batch of batches)
-    yield batch.map((lead) => fields.map((field) => sheetCell(lead, field)));
+  for await (const batch of batches) yield batch.map((lead) => fields.map((field) => sheetCell(lead, field)));
 }
 
 /** A time as a spreadsheet knows it; the rest as in CSV. */

@@ -1,4 +1,5 @@
 import { badRequest } from "../../mixins/contract/errors.ts";
+import { pageBytes } from "../../mixins/database/statement.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Ctx, Result } from "../contracts.ts";
@@ -13,15 +14,16 @@ import { SensitiveFields } from "./sensitive-fields.ts";
 export async function timeline(ctx: Ctx<"leads.timeline">): Promise<Result<"leads.timeline">> {
   const { actor, tx } = ctx.locals;
   const { id, limit, cursor } = ctx.params;
-  const [, rows] = await Promise.all([
+  const [, { rows, isCut }] = await Promise.all([
     getLead(tx, actor, id),
-    tx.query<EventRow>({
+    tx.queryWithin<EventRow>({
       text: `SELECT id, type, actor_id, occurred_at, entity_version, data, position FROM events
         WHERE entity_id = $1 AND entity_kind = 'lead' AND position < $2 ORDER BY position DESC LIMIT $3`,
       values: [id, cursor === undefined ? lastPosition : decodeCursor(cursor), limit + 1],
+      mostBytes: pageBytes,
     }),
   ]);
-  const hasMore = rows.length > limit;
+  const hasMore = rows.length > limit || isCut;
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return {
@@ -61,7 +63,7 @@ function decodeCursor(cursor: string): string {
 /** Most leads that are told to be duplicates of one. */
 const mostDuplicates = 100;
 
-/** Other leads with the same email or phone, oldest first; at most 100. */
+/** Other leads with the same email or phone, oldest first; at most 100, fewer of large ones. */
 export async function duplicates(
   ctx: Ctx<"leads.duplicates">,
   desk: Desk,
@@ -73,12 +75,13 @@ export async function duplicates(
   const values = new Values();
   const [id, email, phone] = [lead.id, lead.email, lead.phone].map((value) => values.add(value));
   const isShown = [`id <> ${id}`, "deleted_at IS NULL", ...visibleRows(actor, values)].join(" AND ");
-  const rows = await tx.query<LeadRow>({
+  const { rows } = await tx.queryWithin<LeadRow>({
     text: `SELECT ${leadColumns.join(", ")} FROM leads
       WHERE id IN (SELECT id FROM leads WHERE email = ${email} UNION SELECT id FROM leads WHERE phone = ${phone})
         AND ${isShown}
       ORDER BY created_at, id LIMIT ${mostDuplicates}`,
     values: values.list,
+    mostBytes: pageBytes,
   });
   const shown = await fields.show(tx, rows.map(leadView));
   return {

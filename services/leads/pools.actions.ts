@@ -4,6 +4,7 @@ import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { invalidField, versionMismatch } from "../../mixins/contract/errors.ts";
 import { readPage } from "../../mixins/records/page.ts";
+import { requireBytes, requireRoom } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
 import { poolListing, type PoolView } from "./pools.contract.ts";
@@ -47,11 +48,19 @@ export async function getPool(ctx: Ctx<"leads.getPool">): Promise<PoolView> {
   return poolView(await findPool(ctx.locals.tx, ctx.params.id, { lock: false }));
 }
 
-/** Makes a pool of active users. */
+/** Every process keeps an organization's pools at hand to capture leads. */
+const mostPools = 200;
+/** Of members and criteria, as JSON. */
+const poolBytes = 32 * 1024;
+const sizeable = ({ members, criteria }: Pick<PoolRow, "members" | "criteria">) => ({ members, criteria });
+
+/** Makes a pool of active users. @throws 409 LIMIT_REACHED */
 export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Promise<PoolView> {
   const { tx } = ctx.locals;
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
+  requireBytes("members and criteria", sizeable(ctx.params), poolBytes);
   await requireMembers(ctx, desk, members);
+  await requireRoom(tx, "assignment_pools", { most: mostPools, noun: "assignment pools" });
   const now = tx.now.toISOString();
   const row: PoolRow = {
     id: uuidv7(),
@@ -84,6 +93,8 @@ export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Prom
   requireVersion(before, expectedVersion);
   const row: PoolRow = { ...before, ...given, is_active: isActive ?? before.is_active };
   if (isDeepStrictEqual(row, before)) return poolView(before);
+  if (given.members || given.criteria)
+    requireBytes("members and criteria", sizeable(row), poolBytes, sizeable(before));
   row.version = before.version + 1;
   row.updated_at = tx.now.toISOString();
   tx.onViolation("assignment_pools_organization_id_name_key", poolNameTaken);

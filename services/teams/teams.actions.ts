@@ -5,6 +5,7 @@ import { announceAccess } from "../../mixins/access/access.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
 import { readPage } from "../../mixins/records/page.ts";
+import { requireRoom } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { teamListing, type TeamView } from "./teams.contract.ts";
 import { teamNameTaken, teamNotFound, unknownMember } from "./teams.errors.ts";
@@ -40,10 +41,13 @@ export async function get(ctx: Ctx<"teams.get">): Promise<TeamView> {
   return teamView(await findTeam(ctx.locals.tx, ctx.params.id, { lock: false }));
 }
 
-/** Makes a team of active users. */
+const mostTeams = 500;
+
+/** Makes a team of active users. @throws 409 LIMIT_REACHED */
 export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
   const { tx } = ctx.locals;
   await requireUsers(ctx, ctx.params);
+  await requireRoom(tx, "teams", { most: mostTeams, noun: "teams" });
   const { name, managerIds, memberIds } = ctx.params;
   const now = tx.now.toISOString();
   const row: TeamRow = {

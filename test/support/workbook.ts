@@ -88,7 +88,9 @@ function valueOf(content: string, type: string | undefined, style: string | unde
 const columnOf = (place: string): number =>
   [...place.replace(/\d+$/, "")].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 64, 0) - 1;
 const attributesOf = (start: string): Record<string, string> =>
-  Object.fromEntries([...start.matchAll(/([\w:]+)="([^"]*)"/g)].map(([, name, value]) => [name, value]));
+  Object.fromEntries(
+    [...start.matchAll(/([\w:]+)="([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value] as const),
+  );
 const attributes = (xml: string, tag: string): Record<string, string>[] =>
   [...xml.matchAll(new RegExp(`<${tag}\\s([^>]*?)/?>`, "g"))].map(([, start = ""]) => attributesOf(start));
 const attributeWhere = (xml: string, tag: string, key: string, value: string, wanted: string) =>

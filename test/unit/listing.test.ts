@@ -89,10 +89,13 @@ describe("a cursor", () => {
   test("continues after the last row, in the order it was made for", () => {
     const params = parse({ limit: 1, sort: "-score" });
     const page = toPage(
-      [
-        { id: uuid, score: 7 },
-        { id: uuid, score: 6 },
-      ],
+      {
+        rows: [
+          { id: uuid, score: 7 },
+          { id: uuid, score: 6 },
+        ],
+        isCut: false,
+      },
       params,
       (row) => row,
     );
@@ -100,6 +103,12 @@ describe("a cursor", () => {
     const next = pageStatement(listing, parse({ sort: "-score", cursor: page.page.nextCursor }));
     expect(next.text).toContain("(score, id) < ($2, $1)");
     expect(next.values).toEqual([uuid, 7]);
+  });
+  test("continues after the last row that fitted, where rows were too large for the page", () => {
+    const params = parse({ limit: 50, sort: "-score" });
+    const { data, page } = toPage({ rows: [{ id: uuid, score: 7 }], isCut: true }, params, (row) => row);
+    expect(data).toHaveLength(1);
+    expect(page).toMatchObject({ hasMore: true, nextCursor: expect.any(String) });
   });
   test("of another order, or garbage, is a 400", () => {
     const cursorFor = (parts: unknown) => Buffer.from(JSON.stringify(parts)).toString("base64url");
