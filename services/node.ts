@@ -87,6 +87,8 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
     const database = await Database.open(urls, {
       logicalShards: env.LOGICAL_SHARDS,
       poolSize: env.DATABASE_POOL_SIZE,
+      migrate: env.MIGRATE,
+      acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
       onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
     });
     closers.push(() => database.close());
