@@ -7,11 +7,11 @@ import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../process/metrics.ts";
 import { newId } from "./new-id.ts";
 import { isUndone, type GroupCommit } from "./group-commit.ts";
-import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
+import { isConnectionLoss, outcomeUnknown, takeConnection, tooSlow, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
 import { roundTrip, type BoundedResult } from "./round-trip.ts";
-import { begin, enter, type Scope } from "./scope.ts";
+import { begin, enter, holderOf, type Scope } from "./scope.ts";
 import { isRefusedAtGate, translate } from "./sql-errors.ts";
 import { withRows, type BoundedRows, type RowsStatement, type Statement } from "./statement.ts";
 
@@ -324,7 +324,7 @@ export class UnitOfWork {
     for (const since = performance.now(); ;) {
       await undo(client);
       this.#shard = await this.#shard.findHome(this.organizationId, since);
-      client = await takeConnection(this.#shard.pool);
+      client = await takeConnection(this.#shard.pool, holderOf(this.scope));
       try {
         await exchange(this.#shard, client, this.#entering());
         return client;
@@ -342,6 +342,8 @@ export class UnitOfWork {
   }
 
   #translate(error: unknown): unknown {
+    const { timeoutMs } = this.scope;
+    if (timeoutMs !== undefined && sqlState(error) === "57014") return tooSlow(timeoutMs);
     return this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
   }
 
@@ -355,7 +357,7 @@ export class UnitOfWork {
   }
 
   #connection(): Promise<PoolClient> {
-    return (this.#client ??= takeConnection(this.#shard.pool));
+    return (this.#client ??= takeConnection(this.#shard.pool, holderOf(this.scope)));
   }
 
   /** The connection, with the transaction begun and the idempotency key claimed. */
@@ -379,7 +381,7 @@ const undo = (client: PoolClient): Promise<void> =>
 
 /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
 export async function runAlone(shard: Shard, scope: Scope, statements: Statement[]): Promise<QueryResult[]> {
-  const client = await takeConnection(shard.pool);
+  const client = await takeConnection(shard.pool, holderOf(scope));
   try {
     const results = await exchange(shard, client, [enter(scope), ...statements]);
     client.release();

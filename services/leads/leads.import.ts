@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import { erasedAmong, markHash } from "../../mixins/privacy/erased-persons.ts";
-import { errorType, type appError, type FieldError } from "../../mixins/contract/errors.ts";
+import { errorType, type FieldError } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
@@ -178,9 +178,8 @@ function takeRow(
     return undefined;
   } catch (error) {
     if (errorType(error) === undefined) throw error;
-    const { data, message } = error as ReturnType<typeof appError>;
-    const problems = (data as { errors?: FieldError[] } | undefined)?.errors;
-    return problems ? sentenceOf(problems) : message;
+    const { data, message } = error as Error & { data?: { errors?: FieldError[] } };
+    return data?.errors ? sentenceOf(data.errors) : message;
   }
 }
 
