@@ -12,7 +12,8 @@ const options = {
 /** Enters for a holder, and tells in `log` when it is in. */
 function enter(turns: FairTurns, holder: string | undefined, log: (string | undefined)[]): void {
   const waiting = turns.enter(holder);
-  if (waiting) waiting.then(() => log.push(holder)).catch(() => undefined); // whoever still waits at the end
+  if (waiting)
+    waiting.then(() => log.push(holder)).catch(() => undefined); // whoever still waits at the end
   else log.push(holder);
 }
 
