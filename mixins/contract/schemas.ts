@@ -13,6 +13,13 @@ export const text = (most: number) =>
       params: { code: "invalid_characters" },
     });
 
+/** As `text`, on one line and without what turns the direction of reading: what things and people are called. */
+export const nameText = (most: number) =>
+  text(most).refine((value) => !/[\t\n\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]/.test(value), {
+    error: "must be one line of text, without control characters",
+    params: { code: "invalid_characters" },
+  });
+
 // NUL cannot be stored; the others only hide things from readers
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);
@@ -24,7 +31,7 @@ export const timeInput = z.iso.datetime({ offset: true }).transform((value) => n
 /** Lowercased; at most 254 characters (RFC 5321). */
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
 /** Money as it is shown: a decimal, never a float, with its currency of ISO 4217. */
-export const money = z.strictObject({ amount: z.string(), currency: z.string() });
+export const money = z.strictObject({ amount: z.string(), currency: z.string() }).meta({ id: "Money" });
 /** Digits before the point. */
 const wholeDigits = 16;
 /**
@@ -58,13 +65,27 @@ export const expectedVersion = z.number().int().positive().optional();
 export const byId = z.strictObject({ id });
 export const byIdVersioned = z.strictObject({ id, expectedVersion });
 
+/** One thing that is wrong with a request; see FieldError. */
+export const fieldError = z
+  .strictObject({
+    /** `items.3.email`; empty: the request as a whole. */
+    path: z.string(),
+    code: z.string(),
+    message: z.string(),
+    /** What may stand there, where that is a short list. */
+    allowed: z.array(z.string()).readonly().optional(),
+  })
+  .meta({ id: "FieldError" });
+
+const pageInfo = z
+  .strictObject({
+    /** Where the next page begins; null: this was the last. */
+    nextCursor: z.string().nullable(),
+    hasMore: z.boolean(),
+    /** With `count=true`: of all pages together. */
+    total: z.number().int().optional(),
+  })
+  .meta({ id: "Page" });
 /** The envelope of every list. */
 export const pageOf = <T extends z.ZodType>(item: T) =>
-  z.strictObject({
-    data: z.array(item),
-    page: z.strictObject({
-      nextCursor: z.string().nullable(),
-      hasMore: z.boolean(),
-      total: z.number().int().optional(),
-    }),
-  });
+  z.strictObject({ data: z.array(item), page: pageInfo });

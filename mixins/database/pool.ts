@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import pg, { type CustomTypesConfig, type Pool, type PoolClient } from "pg";
 import { FairTurns } from "../concurrency/fair-turns.ts";
-import { appError } from "../contract/errors.ts";
+import { appError, reasonOf } from "../contract/errors.ts";
 
 /** Longest wait for a connection: for a new one to open, or for a busy one to come free. */
 const connectTimeoutMs = 10_000;
@@ -108,7 +108,7 @@ export async function takeConnection(pool: Pool, organizationId?: string): Promi
   } catch (error) {
     own.leave(organizationId);
     if ((error as Error).message.startsWith("timeout exceeded")) throw busy();
-    throw isConnectionLoss(error) ? unavailable() : error;
+    throw isConnectionLoss(error) ? unavailable(error) : error;
   }
 }
 
@@ -120,9 +120,11 @@ export const pressureOf = (pool: Pool): number => {
 
 export const busy = () =>
   appError(503, "DATABASE_BUSY", "The database is busy; try again in a moment.", { retryAfterSeconds: 1 });
-export const unavailable = () =>
+/** @param cause for the log */
+export const unavailable = (cause?: unknown) =>
   appError(503, "DATABASE_UNAVAILABLE", "The database is not available; try again.", {
     retryAfterSeconds: 2,
+    ...(cause === undefined ? {} : { cause: reasonOf(cause) }),
   });
 /** For a read that was ended because it took longer than reads may. */
 export const tooSlow = (ms: number) =>
@@ -133,13 +135,13 @@ export const tooSlow = (ms: number) =>
       + "use a shorter span of time, and leave count out.",
     { retryAfterSeconds: 5 },
   );
-/** For a connection that was lost while COMMIT was on its way. */
-export const outcomeUnknown = () =>
+/** For a connection that was lost while COMMIT was on its way. @param cause for the log */
+export const outcomeUnknown = (cause?: unknown) =>
   appError(
     503,
     "OUTCOME_UNKNOWN",
     "The connection was lost while the change was saved, so it may or may not have been. Repeat the request with the same Idempotency-Key.",
-    { retryAfterSeconds: 2 },
+    { retryAfterSeconds: 2, ...(cause === undefined ? {} : { cause: reasonOf(cause) }) },
   );
 
 const lostCodes = new Set([

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { z } from "zod";
 import { oidcProviders, type OidcProvider } from "./oidc-providers.ts";
@@ -79,6 +80,10 @@ export const variables = {
     "",
     "Further shard databases, comma separated. Order matters: append only.",
   ),
+  DATABASE_APP_URLS: secret(
+    list(url("postgres:", "postgresql:")).optional(),
+    "DATABASE_URL and DATABASE_SHARDS, in their order, as a user who owns nothing; see docs/operations.md. Unset: migrations make the role sangam_login, with a password derived from the owner's. With MIGRATE=manual a process needs no other address.",
+  ),
   DATABASE_POOL_SIZE: variable(
     z.coerce.number().int().min(1).max(200).default(8),
     "8",
@@ -149,7 +154,7 @@ export const variables = {
       .transform((text) => text.replace(/\/+$/, ""))
       .optional(),
     "http://localhost:3000",
-    "Where users open the app; mails link to /reset-password and /accept-invite under it. Default http://localhost with PORT.",
+    "Where users open the app; mails link to /reset-password, /verify-email and /accept-invite under it. Default http://localhost with PORT.",
   ),
   CORS_ORIGINS: variable(
     list(url("http:", "https:")).optional(),
@@ -223,6 +228,15 @@ export const variables = {
     "",
     "What users' hooks may call beyond the public Internet, on any port: addresses, networks, host names (a name: whatever it resolves to). Default nothing.",
   ),
+  DNS_SERVERS: variable(
+    list(
+      z.string().refine((text) => isIP(text.replace(/:\d{1,5}$/, "")) !== 0 || isIP(text) !== 0, {
+        message: "must list addresses of name servers, such as 10.0.0.2 or 127.0.0.1:5353",
+      }),
+    ).optional(),
+    "",
+    "Name servers asked for the TXT records that prove organizations' domains. Unset: those of the system.",
+  ),
   MAX_IN_FLIGHT: variable(
     z.coerce.number().int().min(1).max(100_000).default(1_500),
     "1500",
@@ -283,6 +297,17 @@ export function readEnv(source: Record<string, string | undefined>): Env {
     problems.push("GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET must be set together");
   if ((values.OIDC_PROVIDERS as OidcProvider[] | undefined)?.some(({ key }) => key === "google"))
     problems.push("OIDC_PROVIDERS: the key google belongs to GOOGLE_CLIENT_ID");
+  const appUrls = values.DATABASE_APP_URLS as string[] | undefined;
+  if (appUrls && values.DATABASE_URL === undefined) {
+    if (values.MIGRATE !== "manual")
+      problems.push("DATABASE_URL must be set beside DATABASE_APP_URLS, or MIGRATE=manual");
+    [values.DATABASE_URL] = appUrls;
+    values.DATABASE_SHARDS = appUrls.slice(1);
+  }
+  if (appUrls && appUrls.length !== 1 + ((values.DATABASE_SHARDS as string[] | undefined)?.length ?? 0))
+    problems.push(
+      "DATABASE_APP_URLS must list as many addresses as DATABASE_URL and DATABASE_SHARDS together",
+    );
   if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && problems.length === 0)
     problems.push("MASTER_KEY must be set when DATABASE_URL is (openssl rand -base64 32)");
   if (problems.length > 0) throw new Error(`Bad settings:\n  ${problems.join("\n  ")}`);

@@ -1,5 +1,4 @@
-import { conflict, invalid, type FieldError } from "../contract/errors.ts";
-import type { UnitOfWork } from "../database/unit-of-work.ts";
+import { invalid, type FieldError } from "../contract/errors.ts";
 
 /**
  * What one record may hold after a change, whatever wrote it. A list shows 200 records and every change of one is an
@@ -12,9 +11,6 @@ export const recordLimits = {
   tags: 50,
   consent: 50,
 } as const;
-/** Definitions of custom fields that an organization may have. */
-export const mostCustomFields = 1_000;
-
 /** What of a record its callers decide how large it is. */
 export interface RecordContent {
   texts: readonly (string | null)[];
@@ -84,29 +80,4 @@ export function requireBytes(path: string, value: unknown, most: number, former?
   if (bytes <= most || (former !== undefined && bytes < jsonBytes(former))) return;
   const message = `may take ${most} bytes as JSON, this would take ${bytes}`;
   throw invalid([{ path, code: "too_large", message }]);
-}
-
-/**
- * Refuses another row of a table of the organization's settings once it has `most`; of two at once the second waits.
- * @param where further SQL condition, where not all rows count
- * @throws 409 LIMIT_REACHED that names the limit
- */
-export async function requireRoom(
-  tx: UnitOfWork,
-  table: string,
-  { most, noun, where = "true" }: { most: number; noun: string; where?: string },
-): Promise<void> {
-  const [, [row]] = await Promise.all([
-    tx.execute({
-      text: "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-      values: [`${tx.organizationId} ${table}`],
-    }),
-    tx.query<{ count: number }>({ text: `SELECT count(*)::int AS count FROM ${table} WHERE ${where}` }),
-  ]);
-  const count = row?.count ?? 0;
-  if (count >= most)
-    throw conflict(
-      "LIMIT_REACHED",
-      `An organization may have ${most} ${noun}, and has ${count}; delete one first.`,
-    );
 }

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
+import { emailActions, emailJobs } from "./sign-in/email-verification.contract.ts";
 import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";
 import { identityPersonalData } from "./personal-data/personal-data.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor/second-factor.contract.ts";
@@ -18,51 +19,56 @@ import { federationSettingsActions } from "./federation/federation-settings.cont
 import { inviteActions } from "./users/invites.contract.ts";
 import { oauthActions } from "./federation/oauth.contract.ts";
 import { samlActions } from "./federation/saml.contract.ts";
-import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
-
-const user = z.strictObject({
+import {
+  byId,
+  email,
+  expectedVersion,
   id,
-  name: z.string(),
-  email: z.string(),
-  /** A built-in role's name, or the id of a custom role. */
-  role: z.string(),
-  isActive: z.boolean(),
-  lastLoginAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+  nameText,
+  pageOf,
+  timestamp,
+} from "../../mixins/contract/schemas.ts";
+
+const user = z
+  .strictObject({
+    id,
+    name: z.string(),
+    email: z.string(),
+    /** Since when it is proved to be the user's; null: not yet. */
+    emailVerifiedAt: timestamp.nullable(),
+    /** A built-in role's name, or the id of a custom role. */
+    role: z.string(),
+    isActive: z.boolean(),
+    lastLoginAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "User" });
 export type UserView = z.output<typeof user>;
-const signedIn = z.strictObject({
-  user,
-  organization,
-  accessToken: z.string(),
-  refreshToken: z.string(),
-  /** Seconds until the access token ends. */
-  expiresIn: z.number().int(),
-});
+const signedIn = z
+  .strictObject({
+    user,
+    organization,
+    accessToken: z.string(),
+    refreshToken: z.string(),
+    /** Seconds until the access token ends. */
+    expiresIn: z.number().int(),
+  })
+  .meta({ id: "SignedIn" });
 export type SignedIn = z.output<typeof signedIn>;
-const session = z.strictObject({
-  id,
-  userAgent: z.string().nullable(),
-  ip: z.string().nullable(),
-  isCurrent: z.boolean(),
-  lastUsedAt: timestamp,
-  expiresAt: timestamp,
-  createdAt: timestamp,
-});
+const session = z
+  .strictObject({
+    id,
+    userAgent: z.string().nullable(),
+    ip: z.string().nullable(),
+    isCurrent: z.boolean(),
+    lastUsedAt: timestamp,
+    expiresAt: timestamp,
+    createdAt: timestamp,
+  })
+  .meta({ id: "Session" });
 export type SessionView = z.output<typeof session>;
-
-/**
- * Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. An API
- * key counts as a session of its own, with the key's id.
- */
-export const sessionRevoked = "session.revoked";
-export interface SessionRevoked {
-  sessionId: string;
-  organizationId: string;
-  userId: string;
-}
 
 const client = {
   /** Filled by the gateway from the connection. */
@@ -83,6 +89,7 @@ export const userListing: Listing = {
     id: "uuid",
     name: "text",
     email: "text",
+    emailVerifiedAt: "timestamp",
     role: "text",
     isActive: "boolean",
     lastLoginAt: "timestamp",
@@ -95,13 +102,28 @@ export const userListing: Listing = {
   defaultSort: "createdAt",
 };
 
+export const sessionListing: Listing = {
+  table: "control.sessions",
+  fields: {
+    id: "uuid",
+    userAgent: "text",
+    ip: "text",
+    lastUsedAt: "timestamp",
+    expiresAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["ip", "lastUsedAt", "createdAt"],
+  sortable: ["lastUsedAt", "createdAt"],
+  defaultSort: "-lastUsedAt",
+};
+
 export const identityContract = defineContract("identity", {
   actions: {
     register: action({
       summary: "Makes an organization and its first admin",
       params: z.strictObject({
-        organizationName: text(200),
-        name: text(200),
+        organizationName: nameText(200),
+        name: nameText(200),
         email,
         password: newPassword,
         ...client,
@@ -110,6 +132,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/register",
       status: 201,
+      location: () => "/auth/me",
     }),
     login: action({
       summary: "Signs in with email and password",
@@ -146,9 +169,9 @@ export const identityContract = defineContract("identity", {
       rest: "GET /auth/me",
     }),
     listSessions: action({
-      summary: "The user's sessions that have not ended",
-      params: z.strictObject({}),
-      returns: z.strictObject({ data: z.array(session) }),
+      summary: "The user's sessions that have not ended, the one used last first",
+      params: listParams(sessionListing).omit({ q: true, fields: true }),
+      returns: pageOf(session),
       permission: "session",
       rest: "GET /auth/sessions",
     }),
@@ -163,13 +186,14 @@ export const identityContract = defineContract("identity", {
     listUsers: action({
       summary: "Lists the organization's users",
       params: listParams(userListing),
-      returns: pageOf(user.partial().extend({ id })),
+      returns: pageOf(user.partial().extend({ id }).meta({ id: "UserPart" })),
       permission: "users:read",
       rest: "GET /users",
     }),
     createUser: action({
-      summary: "Adds a user with a first password",
-      params: z.strictObject({ name: text(200), email, role: roleInput, password: newPassword }),
+      summary:
+        "Adds a user with a first password, and mails them a link to prove the address; the answer does not tell whether it is known elsewhere",
+      params: z.strictObject({ name: nameText(200), email, role: roleInput, password: newPassword }),
       returns: user,
       permission: "users:create",
       rest: "POST /users",
@@ -177,7 +201,7 @@ export const identityContract = defineContract("identity", {
     }),
     getUser: action({
       summary: "One user",
-      params: byId,
+      params: byIdOf(userListing),
       returns: user,
       permission: "users:read",
       rest: "GET /users/:id",
@@ -185,7 +209,7 @@ export const identityContract = defineContract("identity", {
     updateUser: action({
       summary: "Changes a user's name or role, or deactivates them, which ends their sessions",
       params: z
-        .strictObject({ name: text(200), role: roleInput, isActive: z.boolean() })
+        .strictObject({ name: nameText(200), role: roleInput, isActive: z.boolean() })
         .partial()
         .extend({ id, expectedVersion }),
       returns: user,
@@ -216,6 +240,7 @@ export const identityContract = defineContract("identity", {
       rest: "POST /auth/password/reset",
       status: 204,
     }),
+    ...emailActions,
     acceptInvite: action({
       summary: "Makes the invited user, with the token of a mailed link, once; signs in",
       params: z.strictObject({ token: z.string().min(1).max(200), password: newPassword, ...client }),
@@ -223,6 +248,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/invite/accept",
       status: 201,
+      location: () => "/auth/me",
     }),
     ...auditActions,
     ...inviteActions,
@@ -233,6 +259,18 @@ export const identityContract = defineContract("identity", {
     ...federationSettingsActions,
     ...oauthActions(signedIn),
     ...samlActions(signedIn),
+    hasAccount: action({
+      summary: "Whether there is an account with this address, in whichever organization",
+      params: z.strictObject({ email }),
+      returns: z.boolean(),
+      permission: "system",
+    }),
+    requireMayChange: action({
+      summary: "Answers if the caller may change each of these users, and is refused if not",
+      params: z.strictObject({ ids: z.array(id).max(1000) }),
+      returns: z.null(),
+      permission: "authenticated",
+    }),
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),
@@ -260,7 +298,8 @@ export const identityContract = defineContract("identity", {
       cron: { schedule: "0 * * * *", missed: "skip" },
     }),
     forgetSignInFailures: job({
-      summary: "Forgets failed sign-ins that no longer count, and old entries of the audit log",
+      summary:
+        "Forgets failed sign-ins and revocations that no longer count, and old entries of the audit log",
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "20 * * * *", missed: "skip" },
@@ -278,6 +317,7 @@ export const identityContract = defineContract("identity", {
       scope: "platform",
       queue: "email-send",
     }),
+    ...emailJobs,
     sendInvite: job({
       summary: "Mails an invitation",
       payload: z.strictObject({ inviteId: id }),

@@ -1,7 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { mostCustomFields } from "../../mixins/records/record-limits.ts";
+import { limits, requireRoomFor } from "../../mixins/organizations/limits.ts";
 import type { FieldType, FieldTypes } from "./field-types.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
 
@@ -194,6 +194,8 @@ export async function defineFields(
 ): Promise<FieldTypes> {
   // in one order, so that two imports that define the same fields cannot wait for each other
   const sorted = fields.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  // of two imports that define fields at once the second counts what the first has made
+  await requireRoomFor(tx, "customFields", { adding: 0 });
   await tx.execute({
     text: `INSERT INTO custom_fields AS f (id, organization_id, entity, key, type, label, created_at, updated_at)
       SELECT id, $1, 'lead', key, type, label, $2, $2
@@ -201,7 +203,7 @@ export async function defineFields(
         SELECT n.*, o.key IS NOT NULL AS is_known, row_number() OVER (PARTITION BY o.key IS NOT NULL ORDER BY n.key) AS place
         FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS n (id, key, type, label)
         LEFT JOIN custom_fields o ON o.entity = 'lead' AND o.key = n.key
-      ) AS new WHERE is_known OR place <= ${mostCustomFields} - (SELECT count(*) FROM custom_fields)
+      ) AS new WHERE is_known OR place <= ${limits.customFields.most} - (SELECT count(*) FROM custom_fields)
       ORDER BY key
       ON CONFLICT (organization_id, entity, key) DO UPDATE
         SET type = 'text', version = f.version + 1, updated_at = excluded.updated_at WHERE f.type <> excluded.type`,

@@ -1,11 +1,13 @@
 import type { QueryResultRow } from "pg";
+import { requireSight } from "../../mixins/access/reach.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { deliveryPayload } from "../../mixins/listeners/delivery.ts";
 import { skipHeld } from "../../mixins/listeners/delivery.repository.ts";
 import { appError } from "../../mixins/contract/errors.ts";
+import { decodeCursor, encodeCursor, invalidCursor } from "../../mixins/records/cursor.ts";
 import type { Ctx, Result } from "../contracts.ts";
-import type { JobView } from "./jobs.contract.ts";
+import { jobStates, type JobView } from "./jobs.contract.ts";
 
 interface JobRow extends QueryResultRow {
   id: string;
@@ -21,20 +23,45 @@ interface JobRow extends QueryResultRow {
   updated_at: string;
 }
 
-/** Jobs of the caller's organization in one state, newest first. */
+/** Jobs of the caller's organization in one state, newest first. They are about anybody's records, as are `retry` and `drop`. */
 export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> {
-  const { state, limit, cursor = null } = ctx.params;
-  const rows = await findJobs(ctx.locals.tx, { state, before: cursor, limit: limit + 1 });
+  requireSight(ctx.locals.actor, "everybody");
+  const { state, limit, cursor } = ctx.params;
+  const bound = ["jobs", state];
+  const before = cursor === undefined ? null : placeOf(cursor, bound);
+  const rows = await findJobs(ctx.locals.tx, { state, before, limit: limit + 1 });
   const page = rows.slice(0, limit);
   const hasMore = rows.length > limit;
+  const last = page.at(-1);
   return {
     data: page.map(jobView),
-    page: { nextCursor: hasMore ? (page.at(-1)?.id ?? null) : null, hasMore },
+    page: { nextCursor: hasMore && last ? encodeCursor(bound, [last.id]) : null, hasMore },
   };
+}
+
+function placeOf(cursor: string, bound: unknown): string {
+  const [id] = decodeCursor(bound, cursor, 1).map(String);
+  if (id === undefined || !/^\d{1,18}$/.test(id)) throw invalidCursor();
+  return id;
+}
+
+/** A job that is not done yet. @throws 404 */
+export async function get(ctx: Ctx<"jobs.get">): Promise<JobView> {
+  requireSight(ctx.locals.actor, "everybody");
+  const [row] = await ctx.locals.tx.query<JobRow>({
+    name: "get_job",
+    text: `SELECT j.id, j.organization_id, j.task, j.payload, j.state, j.attempts, j.max_attempts, j.last_error, j.run_at,
+        j.created_at, j.updated_at
+      FROM unnest($2::text[]) AS s (state) CROSS JOIN LATERAL list_jobs(s.state, $1::bigint + 1, 1) AS j WHERE j.id = $1`,
+    values: [ctx.params.id, jobStates],
+  });
+  if (!row) throw appError(404, "JOB_NOT_FOUND", "There is no such job; one that is done is no more.");
+  return jobView(row);
 }
 
 /** Gives a dead job its attempts again. @throws 404 when there is no such dead job */
 export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry">> {
+  requireSight(ctx.locals.actor, "everybody");
   const { id } = ctx.params;
   if (!(await retryDead(ctx.locals.tx, id))) throw jobNotFound();
   return { id, status: "waiting" };
@@ -42,6 +69,7 @@ export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry"
 
 /** Forgets a dead job. @throws 404 when there is no such dead job */
 export async function drop(ctx: Ctx<"jobs.drop">): Promise<null> {
+  requireSight(ctx.locals.actor, "everybody");
   if (!(await dropDead(ctx.locals.tx, ctx.params.id))) throw jobNotFound();
   return null;
 }

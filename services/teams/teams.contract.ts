@@ -1,26 +1,27 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import {
-  byId,
   byIdVersioned,
   expectedVersion,
   id,
+  nameText,
   pageOf,
-  text,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 
-const team = z.strictObject({
-  id,
-  name: z.string(),
-  /** Who sees the records of the members. */
-  managerIds: z.array(id),
-  memberIds: z.array(id),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const team = z
+  .strictObject({
+    id,
+    name: z.string(),
+    /** Who sees the records of the members. */
+    managerIds: z.array(id),
+    memberIds: z.array(id),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Team" });
 export type TeamView = z.output<typeof team>;
 
 const users = (most: number) =>
@@ -28,7 +29,7 @@ const users = (most: number) =>
     .array(id)
     .max(most)
     .refine((ids) => new Set(ids).size === ids.length, "a user stands twice");
-const teamFields = { name: text(100), managerIds: users(50), memberIds: users(500) };
+const teamFields = { name: nameText(100), managerIds: users(50), memberIds: users(500) };
 
 export const teamListing: Listing = {
   table: "teams",
@@ -53,7 +54,7 @@ export const teamsContract = defineContract("teams", {
     list: action({
       summary: "Lists teams",
       params: listParams(teamListing),
-      returns: pageOf(team.partial().extend({ id })),
+      returns: pageOf(team.partial().extend({ id }).meta({ id: "TeamPart" })),
       permission: "teams:read",
       rest: "GET /teams",
     }),
@@ -71,7 +72,7 @@ export const teamsContract = defineContract("teams", {
     }),
     get: action({
       summary: "One team",
-      params: byId,
+      params: byIdOf(teamListing),
       returns: team,
       permission: "teams:read",
       rest: "GET /teams/:id",

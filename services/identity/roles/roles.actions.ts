@@ -1,9 +1,19 @@
 import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../../mixins/access/access.ts";
-import { builtInRoles, can, covers, type Actor, type Reach } from "../../../mixins/access/actor.ts";
+import {
+  builtInRoles,
+  can,
+  covers,
+  type Actor,
+  type Reach,
+  type Rights,
+} from "../../../mixins/access/actor.ts";
+import { requireCover } from "../../../mixins/access/reach.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
+import { pageOfAll } from "../../../mixins/records/page.ts";
 import { knownPermissions } from "../../../mixins/access/permissions.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import type { AuditType } from "../audit-log/audit-log.contract.ts";
@@ -15,12 +25,9 @@ import {
   roleBuiltIn,
   roleInUse,
   roleNameTaken,
-  tooManyRoles,
 } from "./roles.errors.ts";
 import { findRoles, getOwnRole, isRoleInUse, roleColumns, type RoleRow } from "./roles.repository.ts";
 import { lockAdmins } from "../identity.repository.ts";
-
-const mostRoles = 100;
 
 const builtInView = (name: string): RoleView | undefined => {
   const rights = builtInRoles.get(name);
@@ -45,7 +52,11 @@ const roleView = (row: RoleRow): RoleView => ({
 /** The built-in roles, then the organization's own. */
 export async function listRoles(ctx: Ctx<"identity.listRoles">): Promise<Result<"identity.listRoles">> {
   const builtIn = [...builtInRoles.keys()].flatMap((name) => builtInView(name) ?? []);
-  return { data: [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)] };
+  const all = [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)];
+  const order = [...builtInRoles.keys()];
+  const keyOf = ({ id, name, isBuiltIn }: RoleView) =>
+    isBuiltIn ? `0${order.indexOf(id)}` : `1${name.toLowerCase()} ${id}`;
+  return pageOfAll(all, ctx.params, keyOf, "roles");
 }
 
 /** One role. */
@@ -65,7 +76,7 @@ export async function createRole(
   requireReach(actor, sees);
   requireFreeName(name);
   await lockAdmins(tx);
-  if ((await findRoles(tx)).length >= mostRoles) throw tooManyRoles(mostRoles);
+  await requireRoomFor(tx, "roles");
   const now = tx.now.toISOString();
   const times = { created_at: now, updated_at: now };
   const row: RoleRow = { id: uuidv7(), name, permissions, sees, ...times, version: 1 };
@@ -78,7 +89,10 @@ export async function createRole(
   return roleView(row);
 }
 
-/** Changes a role. Its users need not sign in again: every node looks their rights up anew. */
+/**
+ * Changes a role that permits no more than the caller may do, and shall not. Its users need not sign in again: every node
+ * looks their rights up anew.
+ */
 export async function updateRole(
   ctx: Ctx<"identity.updateRole">,
   contracts: readonly Contract[],
@@ -88,10 +102,9 @@ export async function updateRole(
   if (builtInRoles.has(role)) throw roleBuiltIn();
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
-  const permissions =
-    ctx.params.permissions
-    && requirePermissions(actor, ctx.params.permissions, contracts, new Set(before.permissions));
-  if (sees !== undefined && sees !== before.sees) requireReach(actor, sees);
+  requireCover(actor, rightsOfRow(before));
+  const permissions = ctx.params.permissions && requirePermissions(actor, ctx.params.permissions, contracts);
+  if (sees !== undefined) requireReach(actor, sees);
   if (name !== undefined) requireFreeName(name);
   const given = { name: name ?? before.name, sees: sees ?? before.sees };
   const row: RoleRow = { ...before, ...given, permissions: permissions ?? before.permissions };
@@ -108,13 +121,17 @@ export async function updateRole(
   return roleView(row);
 }
 
-/** Deletes a role that nobody has. Whoever is about to give it to somebody waits, and finds it gone. */
+/**
+ * Deletes a role that nobody has, and that permits no more than the caller may do. Whoever is about to give it to somebody
+ * waits, and finds it gone.
+ */
 export async function deleteRole(ctx: Ctx<"identity.deleteRole">): Promise<null> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const { role, expectedVersion } = ctx.params;
   if (builtInRoles.has(role)) throw roleBuiltIn();
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
+  requireCover(actor, rightsOfRow(before));
   if (await isRoleInUse(tx, before.id)) throw roleInUse();
   tx.defer({ text: "DELETE FROM control.roles WHERE id = $1", values: [before.id] });
   note(ctx, "role.deleted", before);
@@ -122,21 +139,24 @@ export async function deleteRole(ctx: Ctx<"identity.deleteRole">): Promise<null>
   return null;
 }
 
+const rightsOfRow = ({ permissions, sees }: RoleRow): Rights => ({
+  permissions: new Set(permissions),
+  sees,
+});
+
 /**
  * The permissions, each once and in order.
- * @param kept what the role permits already
  * @throws 422 naming those that do not exist, and those that would be granted by somebody without them
  */
 function requirePermissions(
   actor: Actor,
   given: readonly string[],
   contracts: readonly Contract[],
-  kept: ReadonlySet<string> = new Set(),
 ): string[] {
   const known = knownPermissions(contracts);
   const refused = given.flatMap((permission, index) => {
     if (!known.has(permission)) return [{ index, isKnown: false }];
-    return kept.has(permission) || can(actor, permission) ? [] : [{ index, isKnown: true }];
+    return can(actor, permission) ? [] : [{ index, isKnown: true }];
   });
   if (refused.length > 0) throw refusedPermissions(refused);
   return [...new Set(given)].sort();
