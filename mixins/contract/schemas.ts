@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { currencyDigits } from "./currencies.ts";
 
 /** Text a person typed: trimmed, 1 to `most` characters of well-formed Unicode, no control characters but tab and newline. */
 export const text = (most: number) =>
@@ -29,13 +30,36 @@ export const timestamp = z.iso.datetime({ precision: 3 });
 export const timeInput = z.iso.datetime({ offset: true }).transform((value) => new Date(value).toISOString());
 /** Lowercased; at most 254 characters (RFC 5321). */
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
-export const money = z
+/** Money as it is shown: a decimal, never a float, with its currency of ISO 4217. */
+export const money = z.strictObject({ amount: z.string(), currency: z.string() }).meta({ id: "Money" });
+/** Digits before the point. */
+const wholeDigits = 16;
+/**
+ * A price a caller gives: 0 or more, with no more digits after the point than its currency has (JPY 0, INR 2, KWD 3).
+ * Becomes an amount with exactly those digits: `"5"` of INR is `"5.00"`.
+ */
+export const price = z
   .strictObject({
-    /** Decimal with at most two places; never a float. */
-    amount: z.string().regex(/^-?\d{1,16}(\.\d{1,2})?$/),
-    currency: z.string().regex(/^[A-Z]{3}$/),
+    amount: z.string().regex(/^-?\d+(\.\d+)?$/, 'must be a decimal in quotes, such as "1234.50"'),
+    currency: z
+      .string()
+      .refine((code) => currencyDigits.has(code), "must be a currency of ISO 4217, such as INR, USD or KWD"),
   })
-  .meta({ id: "Money" });
+  .transform(({ amount, currency }, { issues }) => {
+    const digits = currencyDigits.get(currency) ?? 0;
+    const [, sign = "", whole = "", fraction = ""] = /^(-?)0*(\d+?)(?:\.(\d+))?$/.exec(amount) ?? [];
+    const refuse = (message: string) =>
+      issues.push({ code: "custom", path: ["amount"], message, input: amount });
+    if (sign !== "" && /[1-9]/.test(amount)) refuse("must be a price: 0 or more");
+    if (whole.length > wholeDigits) refuse(`may have up to ${wholeDigits} digits before the point`);
+    if (fraction.length > digits)
+      refuse(
+        digits === 0
+          ? `${currency} has no digits after the point`
+          : `${currency} has ${digits} digits after the point`,
+      );
+    return { amount: digits === 0 ? whole : `${whole}.${fraction.padEnd(digits, "0")}`, currency };
+  });
 /** For PATCH and DELETE: the version the caller saw; the gateway fills it from If-Match. */
 export const expectedVersion = z.number().int().positive().optional();
 export const byId = z.strictObject({ id });

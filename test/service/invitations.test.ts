@@ -46,11 +46,7 @@ async function queueIsEmpty(): Promise<void> {
 describe("an invitation whose giver", () => {
   const hire = async (admin: SignedIn, role: string) => {
     const email = newEmail();
-    await node.call(
-      "identity.createUser",
-      { name: "R", email, role: role, password },
-      metaOf(admin),
-    );
+    await node.call("identity.createUser", { name: "R", email, role: role, password }, metaOf(admin));
     return node.call("identity.login", { email, password });
   };
   const change = (admin: SignedIn, { user }: SignedIn, body: object) =>
