@@ -42,3 +42,12 @@ export const pageOf = <T extends z.ZodType>(item: T) =>
       total: z.number().int().optional(),
     }),
   });
+
+/** One problem of a request, as answers show it: see FieldError. */
+export const fieldError = z.strictObject({
+  path: z.string(),
+  code: z.string(),
+  message: z.string(),
+  /** What would have been right, where that is a short list. */
+  allowed: z.array(z.string()).optional(),
+});

@@ -5,6 +5,7 @@ import {
   byId,
   byIdVersioned,
   expectedVersion,
+  fieldError,
   id,
   money,
   pageOf,
@@ -124,9 +125,8 @@ export const leadsContract = defineContract("leads", {
               .strictObject({
                 code: z.string(),
                 detail: z.string(),
-                errors: z
-                  .array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() }))
-                  .optional(),
+                /** The first ten. */
+                errors: z.array(fieldError).optional(),
               })
               .optional(),
           }),
