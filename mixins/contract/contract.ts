@@ -51,6 +51,14 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   file?(params: z.output<P>): { name: string; type: string };
 }
 
+/** Parameters that come from the connection and its headers; a client that sends them by name is refused. */
+export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip", "browserKey"];
+/** Parameters of an action that are not in its body or query: those of the path, and what the gateway fills. */
+export const filledElsewhere = ({ rest }: ActionSpec): string[] => [
+  ...[...(rest ?? "").matchAll(/:(\w+)/g)].map(([, name]) => name as string),
+  ...filledByGateway,
+];
+
 export interface Contract<
   N extends string = string,
   A extends Record<string, ActionSpec> = Record<string, ActionSpec>,

@@ -5,7 +5,7 @@ import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
 import { requirePermission } from "../access/actor.ts";
-import type { ActionSpec, Contract } from "./contract.ts";
+import { filledElsewhere, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
@@ -202,6 +202,7 @@ const isQuery = ({ rest, transfer }: ActionSpec): boolean =>
 function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: Runtime, open: OpenUnit) {
   const succeeded = actionDuration.labels(name, "ok");
   const failed = actionDuration.labels(name, "error");
+  const hidden = filledElsewhere(spec);
 
   return async function run(ctx: CallContext): Promise<unknown> {
     const start = performance.now();
@@ -213,7 +214,7 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
       const actor = await runtime.access.actorOf(ctx.meta);
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
-      if (!parsed.success) throw invalid(fieldErrors(parsed.error));
+      if (!parsed.success) throw invalid(fieldErrors(parsed.error, hidden));
       ctx.params = parsed.data;
       // the key is this action's alone: a nested call must not claim it again
       delete ctx.meta.idempotency;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { badRequest } from "../contract/errors.ts";
+import { parseTime } from "../contract/schemas.ts";
 import { isUuid } from "../database/statement.ts";
 
 export type ColumnType = "text" | "uuid" | "integer" | "timestamp" | "boolean" | "text[]";
@@ -163,10 +164,12 @@ export function fitValue(field: string, type: ColumnType, value: unknown): unkno
     case "uuid":
       if (!isUuid(text)) throw invalidFilter(field, "must be an id");
       return text;
-    case "timestamp":
-      if (!/^\d{4}-\d{2}-\d{2}/.test(text) || Number.isNaN(Date.parse(text)))
-        throw invalidFilter(field, "must be a time in ISO 8601");
-      return new Date(text).toISOString();
+    case "timestamp": {
+      const ms = parseTime(text);
+      if (ms === undefined)
+        throw invalidFilter(field, "must be a time in ISO 8601, of the years 0001 to 9999");
+      return new Date(ms).toISOString();
+    }
     case "boolean":
       if (text !== "true" && text !== "false") throw invalidFilter(field, "must be true or false");
       return text === "true";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { problem } from "./problem.ts";
-import { filledByGateway, routes, type Route } from "./routes.ts";
+import { filledByGateway } from "../../mixins/contract/contract.ts";
+import { routes, type Route } from "./routes.ts";
 
 type Json = Record<string, unknown>;
 

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
-import type { ActionSpec } from "../../mixins/contract/contract.ts";
+import { filledByGateway, type ActionSpec } from "../../mixins/contract/contract.ts";
 import { appError, badRequest, invalid } from "../../mixins/contract/errors.ts";
 import { isUuid } from "../../mixins/database/statement.ts";
 import { contracts } from "../contracts.ts";
@@ -44,8 +44,6 @@ export const routes: Route[] = contracts.flatMap((contract) =>
     ];
   }),
 );
-/** Parameters that come from the connection and its headers; a client that sends them by name is refused. */
-export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip", "browserKey"];
 export const routeByAction = new Map(routes.map((route) => [route.action, route]));
 
 export interface RequestParts {

@@ -11,7 +11,10 @@ const customFields = z
     z.union([text(5000), z.number(), z.boolean(), z.null()]),
   )
   .refine((fields) => Object.keys(fields).length <= 100, "at most 100 custom fields");
-const consent = z.record(z.string().regex(/^\w{1,32}$/), z.union([z.boolean(), text(200), z.null()]));
+const consent = z.record(
+  z.string().regex(/^\w{1,32}$/, "keys are up to 32 letters, digits and _"),
+  z.union([z.boolean(), text(200), z.null()]),
+);
 
 /** A person who may buy, before they are a contact. */
 export const lead = z.strictObject({
