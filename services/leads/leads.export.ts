@@ -31,7 +31,6 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const { format, ...params } = ctx.params;
   // names of fields only: what was looked for may be personal data
   const filteredBy = [...Object.keys(params.filter ?? {}), ...(params.q === undefined ? [] : ["q"])];
-  await ctx.call("identity.noteExport", { format, filteredBy });
   const fields = params.fields ?? Object.keys(leadListing.fields);
   const sensitive = await SensitiveFields.of(ctx, desk, await desk.settings.of(actor.organizationId));
   const batches = readBatches(
@@ -41,7 +40,19 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
     sensitive,
     fields.includes("customFields"),
   );
-  return format === "csv" ? Readable.from(csvChunks(fields, batches)) : xlsxStream(fields, batches);
+  // read before there is an answer: a filter that is wrong is a 400 then, and not a file that breaks off
+  const first = await batches.next();
+  await ctx.call("identity.noteExport", { format, filteredBy });
+  const all = startingWith(first, batches);
+  return format === "csv" ? Readable.from(csvChunks(fields, all)) : xlsxStream(fields, all);
+}
+
+async function* startingWith<T>(
+  first: IteratorResult<T, void>,
+  rest: AsyncGenerator<T, void>,
+): AsyncGenerator<T> {
+  if (first.done !== true) yield first.value;
+  yield* rest;
 }
 
 async function* readBatches(
@@ -50,7 +61,7 @@ async function* readBatches(
   given: ListParams,
   sensitive: SensitiveFields,
   isSensitiveShown: boolean,
-): AsyncGenerator<LeadView[]> {
+): AsyncGenerator<LeadView[], void> {
   const { params, where: matches } = sensitive.filter(given);
   const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   let cursor: string | undefined;

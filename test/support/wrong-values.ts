@@ -24,7 +24,7 @@ export const jsonSchemaOf = (schema: z.ZodType): JsonSchema =>
 export interface Place {
   path: string[];
   schema: JsonSchema;
-  holding(value: unknown): unknown;
+  holding: (value: unknown) => unknown;
 }
 
 /** Every place in a value of this schema, however deep, the value itself first. */
