@@ -13,8 +13,11 @@ import { FeedHints } from "../mixins/events/feed-hints.ts";
 import { Organizations } from "../mixins/organizations/organizations.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
+import { declarePlatformTasks } from "../mixins/jobs/platform-tasks.ts";
 import { createMailer } from "../mixins/mail/mail.ts";
+import { Health } from "../mixins/process/health.ts";
 import { requireFreePort } from "../mixins/process/ports.ts";
+import { ThrottledLog } from "../mixins/process/throttled-log.ts";
 import { RedisConnections } from "../mixins/redis/connections.ts";
 import { OpsServer } from "../mixins/process/ops-server.ts";
 import { SealedBox } from "../mixins/encryption/sealed-box.ts";
@@ -22,6 +25,7 @@ import type { Runtime } from "../mixins/contract/service.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { contracts } from "./contracts.ts";
+import { healthChecks } from "./health-checks.ts";
 import { mirrorContract } from "./mirror/mirror.contract.ts";
 import { chooseServices } from "./roles.ts";
 
@@ -64,7 +68,16 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
   if (services.includes("gateway")) await requireFreePort("PORT", env.PORT, env.HOST);
   const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
   let stopping: Promise<void> | undefined;
+  const healthLog = broker.getLogger("health");
+  const health = new Health((line, isVital) => (isVital ? healthLog.error(line) : healthLog.warn(line)));
+  health.add({
+    ...{ name: "process", isVital: true, isInstant: true },
+    ask() {
+      if (stopping !== undefined) throw new Error("stopping");
+    },
+  });
   const stopAll = async () => {
+    health.stop();
     const gateway = broker.getLocalService("gateway") as unknown as { drain?(): Promise<void> } | undefined;
     await gateway?.drain?.();
     // without NATS the broker cannot say goodbye and skips its stopped hook
@@ -75,6 +88,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
   try {
     const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
     closers.push(() => ops.close());
+    ops.watch(() => health.report());
     let urls = [env.DATABASE_URL ?? "", ...(env.DATABASE_SHARDS ?? [])];
     if (env.DATABASE_URL === undefined) {
       const log = broker.getLogger("postgres");
@@ -84,10 +98,14 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       urls = [server.url("sangam"), ...(env.DATABASE_SHARDS ?? [])];
     }
     const databaseLog = broker.getLogger("database");
+    const lostConnections = new ThrottledLog((line) => databaseLog.warn(line));
     const database = await Database.open(urls, {
       logicalShards: env.LOGICAL_SHARDS,
       poolSize: env.DATABASE_POOL_SIZE,
-      onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
+      appUrls: env.DATABASE_APP_URLS,
+      migrate: env.MIGRATE,
+      acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
+      onError: (error) => lostConnections.warn(`connection lost: ${error.message}`),
     });
     closers.push(() => database.close());
     const homes = database.homes.follower((error) => databaseLog.warn(error.message));
@@ -98,7 +116,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       env.REDIS_URL
       && (await RedisConnections.open(env.REDIS_URL, {
         namespace: env.NAMESPACE,
-        log: (line) => redisLog.warn(line),
+        log: (line) => redisLog.debug(line),
       }));
     if (redis) closers.push(() => redis.close());
     const sealedBox = new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR));
@@ -122,6 +140,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       sealedBox,
       organizationKeys: new OrganizationKeys(database, sealedBox),
       organizations,
+      health,
       mailer: createMailer(env, database),
       checkResults: env.CHECK_RESULTS,
       contracts: [
@@ -132,18 +151,19 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       isStopping: () => stopping !== undefined,
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
+    await declarePlatformTasks(database, runtime.contracts);
     for (const name of services) {
       const module = (await import(`./${name}/${name}.service.ts`)) as { default: ServiceFactory };
       broker.createService(module.default(runtime));
     }
     for (const { factory } of extras) broker.createService(factory(runtime));
+    for (const check of healthChecks(runtime, broker, services)) health.add(check);
+    const watching = health.start();
     await broker.start();
-    ops.ready(async () => {
-      if (runtime.isStopping()) throw new Error("stopping");
-      await database.ping();
-      if (env.NATS_URL !== undefined && broker.transit?.connected !== true)
-        throw new Error("NATS is not connected");
-    });
+    // what was missing while this node started may be there by now
+    await watching;
+    await health.start();
+    ops.started();
     return { broker, runtime, services, metricsPort: ops.port, stop };
   } catch (error) {
     await stop();

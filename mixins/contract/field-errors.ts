@@ -12,6 +12,23 @@ type Path = readonly PropertyKey[];
 export const fieldErrors = (error: z.ZodError, hidden: readonly string[] = []): FieldError[] =>
   error.issues.flatMap((issue) => errorsOf(issue, [], hidden));
 
+/**
+ * zod's issues with a query string.
+ * @param known names of the parameters
+ */
+export const queryErrors = (error: z.ZodError, known: readonly string[]): FieldError[] =>
+  fieldErrors(error).map((one) =>
+    one.code === "unknown_field" && !one.path.includes(".")
+      ? { ...one, message: "There is no such query parameter.", ...short(known) }
+      : one,
+  );
+
+/** What is allowed, if it is short enough to be said. */
+export function short(values: readonly string[]): { allowed?: readonly string[] } {
+  const allowed = allowedOf(values);
+  return allowed ? { allowed } : {};
+}
+
 function errorsOf(issue: Issue, under: Path, hidden: readonly string[]): FieldError[] {
   const path = [...under, ...issue.path];
   switch (issue.code) {
@@ -35,14 +52,22 @@ function errorsOf(issue: Issue, under: Path, hidden: readonly string[]): FieldEr
     case "custom": {
       // a refinement may name its code in `params`; zod itself only knows it as custom
       const code: unknown = issue.params?.code;
-      return [fieldError(path, typeof code === "string" ? code : issue.code, issue.message)];
+      const allowed: unknown = issue.params?.allowed;
+      return [
+        fieldError(
+          path,
+          typeof code === "string" ? code : issue.code,
+          issue.message,
+          Array.isArray(allowed) ? allowedOf(allowed) : undefined,
+        ),
+      ];
     }
     default:
       return [fieldError(path, issue.code, issue.message)];
   }
 }
 
-const fieldError = (path: Path, code: string, message: string, allowed?: string[]): FieldError => ({
+const fieldError = (path: Path, code: string, message: string, allowed?: readonly string[]): FieldError => ({
   path: path.map(String).join("."),
   code,
   message,

@@ -29,7 +29,7 @@ const formats = new Map([
 ]);
 
 /** A list that is short enough to be read. */
-const mostAllowed = 40;
+const mostAllowed = 50;
 /** Values as `allowed` names them; undefined when they are too many. */
 export const allowedOf = (values: readonly unknown[]): string[] | undefined =>
   values.length > 0 && values.length <= mostAllowed ? values.map(String) : undefined;

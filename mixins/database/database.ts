@@ -5,8 +5,10 @@ import { FairShare } from "../jobs/fair-share.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
-import { migrate } from "./migrate.ts";
+import { loginUrlOf, requireHarmless } from "./login.ts";
+import { checkSchema, migrate } from "./migrate.ts";
 import { openPool, pressureOf } from "./pool.ts";
+import { Pulse } from "./pulse.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
 import { inTransaction } from "./transaction.ts";
@@ -26,24 +28,51 @@ export class Database {
   readonly shards: readonly Shard[];
   /** Which shard each organization lives in. */
   readonly homes: Homes;
+  readonly #pulses: readonly { name: string; pulse: Pulse }[];
 
   private constructor(shards: Shard[], homes: Homes) {
     this.control = shards[0] as Shard;
     this.shards = shards;
     this.homes = homes;
+    this.#pulses = shards.map(({ name, pool }) => ({ name, pulse: new Pulse(pool) }));
   }
 
   /**
-   * Migrates and opens the databases. The first URL holds the control tables and the first shard.
+   * Migrates the databases as their owner, and opens them as one who owns nothing. The first URL holds the control tables and the first shard.
    * @param options.poolSize connections to each database
-   * @throws Error when the number of logical shards differs from the one the control database was made with
+   * @param urls of each database, as the owner of its tables
+   * @param options.appUrls of each database, as whoever processes work as; default: a login that migrations make
+   * @param options.migrate manual: only looks whether they are up to date; default start
+   * @param options.acceptsNewer opens a schema newer than this release, if none of what is newer is breaking
+   * @throws Error when the number of logical shards differs from the one the control database was made with, or the schema is
+   *   not the one of this release
    */
   static async open(
     urls: string[],
-    options: { logicalShards: number; poolSize: number; onError: (error: Error) => void },
+    options: {
+      logicalShards: number;
+      poolSize: number;
+      onError: (error: Error) => void;
+      appUrls?: string[] | undefined;
+      migrate?: "start" | "manual";
+      acceptsNewer?: boolean;
+    },
   ): Promise<Database> {
-    await Promise.all(urls.map((url, index) => migrate(url, { control: index === 0 })));
-    const shards: Shard[] = urls.map((url, index) => openShard(url, index, options, () => homes));
+    const { acceptsNewer = false, appUrls } = options;
+    const logins = appUrls ?? urls.map(loginUrlOf);
+    const partsOf = (index: number) => ({ control: index === 0, acceptsNewer });
+    if (options.migrate === "manual") {
+      const pending = await Promise.all(logins.map((url, index) => checkSchema(url, partsOf(index))));
+      if (pending.flat().length > 0)
+        throw new Error(
+          `The schema is not up to date; run npm run migrate.\n  ${pending.flat().join("\n  ")}`,
+        );
+    } else
+      await Promise.all(
+        urls.map((url, index) => migrate(url, { ...partsOf(index), makesLogin: appUrls === undefined })),
+      );
+    await Promise.all(logins.map(requireHarmless));
+    const shards: Shard[] = logins.map((url, index) => openShard(url, index, options, () => homes));
     const homes: Homes = new Homes(shards);
     try {
       await homes.load(options.logicalShards);
@@ -122,15 +151,21 @@ export class Database {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
-  /** @throws Error naming each database that does not answer within 1.5 s */
+  /** @throws Error naming each database that does not answer within 1.5 s, and why */
   async ping(): Promise<void> {
-    const answers = await this.everywhere((tx) => tx.query({ name: "ping", text: "SELECT 1" }), 1_500);
-    const silent = answers.flatMap((one) => ("error" in one ? [`${one.shard}: ${one.error}`] : []));
-    if (silent.length > 0) throw new Error(silent.join("; "));
+    const answers = await Promise.all(
+      this.#pulses.map(({ name, pulse }) =>
+        pulse.ask(1_500).then(
+          () => [],
+          (error: Error) => [`${name}: ${error.message}`],
+        ),
+      ),
+    );
+    if (answers.flat().length > 0) throw new Error(answers.flat().join("; "));
   }
 
-  close(): Promise<void> {
-    return closeAll(this.shards);
+  async close(): Promise<void> {
+    await Promise.all([...this.#pulses.map(({ pulse }) => pulse.close()), closeAll(this.shards)]);
   }
 }
 

@@ -11,11 +11,12 @@ import { unauthorized } from "../../mixins/contract/errors.ts";
 import type { BrowserAnswer } from "../../mixins/contract/browser-answer.ts";
 import { answerBrowser, type BrowserCookie } from "./browser-answer.ts";
 import { checkHead, hasBody, parseBody, readBody } from "./body.ts";
+import { announceDeprecation } from "./deprecation.ts";
 import type { Place } from "./load-shedding.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { idempotencyOf, paramsOf, routeByAction, routes, type RequestParts, type Route } from "./routes.ts";
+import { idempotencyOf, paramsOf, type RequestParts, type Route } from "./routes.ts";
 import { Unfinished, uploadWeight, type UnfinishedPlace } from "./unfinished.ts";
 import { receiveUpload } from "./upload.ts";
 
@@ -38,18 +39,38 @@ export interface GatewayRequest extends IncomingMessage {
   $ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>;
 }
 
+/** Finds out who bears a credential. */
+export type Authenticate = (
+  credential: string,
+  from: {
+    /** Of who sends it: too many wrong ones from there are refused unseen. */
+    address: string;
+    /** Called before an API key that never passed here is looked up. */
+    ofUnknownKey?: () => Promise<void>;
+    /** Whether an organization that is suspended may. Default: not. */
+    whileSuspended?: boolean | undefined;
+  },
+) => Promise<Claims>;
+
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
-  /** @param ofStranger called before a credential that was never seen here is looked up */
-  authenticate(credential: string, ofStranger: () => Promise<void>): Promise<Claims>;
+  /** Of every service of the system. */
+  routes: readonly Route[];
+  authenticate: Authenticate;
   rateLimit: RateLimit;
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
-  admit(claims: Claims, response: ServerResponse): Promise<void>;
+  admit(claims: Claims, response: ServerResponse, route: Route): Promise<void>;
   cookie: BrowserCookie;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
+  const { routes } = parts;
   const unfinished = new Unfinished();
+  const routeByAction = new Map(routes.map((route) => [route.action, route]));
+  const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
+  /** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
+  const multipartRoute = (request: GatewayRequest, base: string): Route =>
+    multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
   return (path) => ({
     path,
     name: path,
@@ -76,6 +97,7 @@ export function apiRoute(parts: {
       response: ServerResponse,
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
+      announceDeprecation(route, path, response);
       await identify(ctx, route, request, response);
       if (route.spec.transfer !== "multipart") {
         const { params } = request.$params as Pick<RequestParts, "params">;
@@ -101,11 +123,13 @@ export function apiRoute(parts: {
         (result as Readable).destroy();
         return null;
       }
-      if (route.spec.transfer !== "browser") return result;
+      if (route.spec.transfer !== "browser")
+        return pickFields(route, request.$params, result);
       return answerBrowser(ctx.meta, request, response, result as BrowserAnswer, parts.cookie);
     },
 
     onError(request: GatewayRequest, response: ServerResponse, error: unknown) {
+      parts.rateLimit.noteIfWrong(error, request.clientAddress);
       sendProblem(request, response, error, request.requestId, parts.logger);
     },
   });
@@ -130,14 +154,17 @@ export function apiRoute(parts: {
     ctx.meta.requestId = request.requestId;
     ctx.meta.traceparent = request.traceparent;
     if (route.spec.permission === "public") {
+      parts.rateLimit.requireTrust(request.clientAddress);
       await parts.rateLimit.takeAddress(request.clientAddress, response);
       return;
     }
-    const claims = await parts.authenticate(credentialOf(request), () =>
-      parts.rateLimit.takeAddress(request.clientAddress, response),
-    );
+    const claims = await parts.authenticate(credentialOf(request), {
+      address: request.clientAddress,
+      ofUnknownKey: () => parts.rateLimit.takeAddress(request.clientAddress, response),
+      whileSuspended: route.spec.whileSuspended,
+    });
     Object.assign(ctx.meta, metaOf(claims));
-    await parts.admit(claims, response);
+    await parts.admit(claims, response, route);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(await parts.access.actorOf(claims), route.spec.permission);
   }
@@ -177,7 +204,7 @@ function credentialOf({ headers }: GatewayRequest): string {
   );
 }
 
-/** Status, ETag and Location of a success. */
+/** Status, ETag, Location and what else a success says of itself. */
 function writeHead(
   ctx: GatewayRequest["$ctx"],
   { spec, path: routePath }: Route,
@@ -186,11 +213,15 @@ function writeHead(
   response: ServerResponse,
   result: unknown,
 ): void {
-  if (spec.status !== undefined) response.statusCode = spec.status;
+  const status = spec.upserts && ctx.meta.isNew ? 201 : spec.status;
+  if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   if (typeof version === "number") response.setHeader("ETag", `"${version}"`);
-  if (spec.status === 201)
-    ctx.meta.$location = typeof id === "string" ? `${base}${routePath}/${id}` : `${base}/auth/me`;
+  if (status === 201 || status === 202) {
+    // moleculer-web writes it for a 201 alone, and warns where it has none
+    ctx.meta.$location = base + (spec.location?.(result) ?? `${routePath}/${String(id)}`);
+    response.setHeader("Location", ctx.meta.$location);
+  }
   if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
   if (spec.file) {
     const { name, type } = spec.file(request.$params);
@@ -199,10 +230,11 @@ function writeHead(
   }
 }
 
-const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
-/** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
-function multipartRoute(request: GatewayRequest, base: string): Route {
-  return multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
+/** What `fields` leaves of one record; a list has cut its own. The head has been written by then, with the version. */
+function pickFields(route: Route, { fields }: Record<string, unknown>, result: unknown): unknown {
+  if (!route.hasFields || typeof fields !== "string") return result;
+  const record = result as Record<string, unknown>;
+  return Object.fromEntries(["id", ...fields.split(",")].map((field) => [field, record[field]]));
 }
 
 /** Spools the form, then calls the action with the file as stream. */

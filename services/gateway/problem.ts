@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { z } from "zod";
-import { fieldError } from "../../mixins/contract/schemas.ts";
 import { appError, boundedErrors, clipped, type FieldError } from "../../mixins/contract/errors.ts";
+import { fieldError } from "../../mixins/contract/schemas.ts";
 import { traceIdOf } from "../../mixins/process/trace.ts";
 import { endEarly } from "./early-end.ts";
 
@@ -10,22 +10,25 @@ import { endEarly } from "./early-end.ts";
 const mostOfPath = 200;
 
 /** RFC 9457, with the API's stable `code`. */
-export const problem = z.strictObject({
-  type: z.string(),
-  title: z.string(),
-  status: z.number().int(),
-  detail: z.string(),
-  instance: z.string(),
-  code: z.string(),
-  requestId: z.string(),
-  /** Of a 400 or 422, never empty; the first hundred. */
-  errors: z.array(fieldError).optional(),
-  /** How many there are, where there are more. */
-  errorCount: z.number().int().optional(),
-});
+export const problem = z
+  .strictObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string(),
+    requestId: z.string(),
+    /** Of every 400 and 422: each thing that is wrong, the first hundred. */
+    errors: z.array(fieldError).min(1).optional(),
+    /** How many there are, where there are more. */
+    errorCount: z.number().int().optional(),
+  })
+  .meta({ id: "Problem" });
 export type Problem = z.output<typeof problem>;
 
-const titles: Record<number, string> = {
+/** Titles of problems, by status. */
+export const titles: Record<number, string> = {
   400: "Bad request",
   401: "Unauthorized",
   403: "Forbidden",
@@ -33,6 +36,7 @@ const titles: Record<number, string> = {
   405: "Method not allowed",
   408: "Request timeout",
   409: "Conflict",
+  410: "Gone",
   412: "Precondition failed",
   413: "Content too large",
   415: "Unsupported media type",
@@ -55,6 +59,9 @@ const foreign = new Map<string, { status: number; code: string; detail: string }
     NotFoundError: { status: 404, code: "ROUTE_NOT_FOUND", detail: "There is no such route." },
     ServiceNotFoundError: unavailable("No node offers this now; try again."),
     ServiceNotAvailableError: unavailable("No node offers this now; try again."),
+    // moleculer-web's, when this gateway has not heard of the service yet
+    ServiceUnavailableError: unavailable("No node offers this now; try again."),
+    BrokerDisconnectedError: unavailable("The other nodes cannot be reached now; try again."),
     // it may have been done: only the key makes a repetition of a change safe
     RequestTimeoutError: unavailable(
       "The answer took too long; repeat a change with the same Idempotency-Key.",

@@ -1,4 +1,4 @@
-import { appError, type FieldError } from "../../mixins/contract/errors.ts";
+import { badQuery, type FieldError } from "../../mixins/contract/errors.ts";
 
 const maxParameters = 100;
 const maxListItems = 200;
@@ -10,25 +10,23 @@ type Tree = { [name: string]: string | string[] | Tree };
 /**
  * The parameters of a query string. Whatever could be read in two ways is refused: a parameter that stands twice, that is
  * both a value and an object, or cannot be decoded.
- * @throws 400 INVALID_QUERY with the parameters that are wrong
+ * @throws 400 INVALID_QUERY, INVALID_FILTER, INVALID_CURSOR with the parameters that are wrong
  */
 export function parseQuery(text: string): Record<string, unknown> {
   const pairs = text.split("&").filter((pair) => pair !== "");
   if (pairs.length > maxParameters)
-    throw invalidQuery([problem("", "too_many_parameters", `Send at most ${maxParameters} parameters.`)]);
+    throw badQuery([problem("", "too_many_parameters", `Send at most ${maxParameters} parameters.`)]);
   const query: Tree = {};
   const errors: FieldError[] = [];
   for (const pair of pairs) {
     const error = put(query, pair);
     if (error) errors.push(error);
   }
-  if (errors.length > 0) throw invalidQuery(errors);
+  if (errors.length > 0) throw badQuery(errors);
   return query;
 }
 
 const problem = (path: string, code: string, message: string): FieldError => ({ path, code, message });
-const invalidQuery = (errors: FieldError[]) =>
-  appError(400, "INVALID_QUERY", "The query string is not valid; see errors.", { errors });
 
 function put(query: Tree, pair: string): FieldError | undefined {
   const equals = pair.indexOf("=");

@@ -1,9 +1,15 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
-import { filledByGateway, type ActionSpec } from "../../mixins/contract/contract.ts";
-import { appError, badRequest, invalid } from "../../mixins/contract/errors.ts";
-import { isUuid } from "../../mixins/database/statement.ts";
+import {
+  filledByGateway,
+  givenParamsOf,
+  pathParamsOf,
+  type ActionSpec,
+  type Contract,
+} from "../../mixins/contract/contract.ts";
+import { short } from "../../mixins/contract/field-errors.ts";
+import { appError, badQuery, badRequest, invalid } from "../../mixins/contract/errors.ts";
 import { contracts } from "../contracts.ts";
 import type { BrowserCookie } from "./browser-answer.ts";
 
@@ -17,6 +23,8 @@ export interface Route {
   pathParams: string[];
   /** Whether the action honours If-Match. */
   isVersioned: boolean;
+  /** Whether it answers one record, of which `fields` are asked for. */
+  hasFields: boolean;
   /** Whether the action asks for the client's address and user agent. */
   wantsClient: boolean;
   /** Whether the action asks for the browser's key. */
@@ -26,25 +34,28 @@ export interface Route {
 const hasParam = (spec: ActionSpec, name: string): boolean =>
   spec.params instanceof z.ZodObject && name in spec.params.shape;
 
-export const routes: Route[] = contracts.flatMap((contract) =>
-  Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
-    if (spec.rest === undefined) return [];
-    const [method, path] = spec.rest.split(" ") as [string, string];
-    return [
-      {
-        action: `${contract.name}.${name}`,
-        method,
-        path,
-        spec,
-        pathParams: [...path.matchAll(/:(\w+)/g)].map((match) => match[1] as string),
-        isVersioned: hasParam(spec, "expectedVersion"),
-        wantsClient: hasParam(spec, "ip"),
-        wantsBrowser: hasParam(spec, "browserKey"),
-      },
-    ];
-  }),
-);
-export const routeByAction = new Map(routes.map((route) => [route.action, route]));
+/** The routes of these contracts. */
+export const routesOf = (of: readonly Contract[]): Route[] =>
+  of.flatMap((contract) =>
+    Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
+      if (spec.rest === undefined) return [];
+      const [method, path] = spec.rest.split(" ") as [string, string];
+      return [
+        {
+          action: `${contract.name}.${name}`,
+          method,
+          path,
+          spec,
+          pathParams: pathParamsOf(spec),
+          isVersioned: hasParam(spec, "expectedVersion"),
+          hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
+          wantsClient: hasParam(spec, "ip"),
+          wantsBrowser: hasParam(spec, "browserKey"),
+        },
+      ];
+    }),
+  );
+export const routes: Route[] = routesOf(contracts);
 
 export interface RequestParts {
   /** Of the path. */
@@ -64,9 +75,7 @@ export function paramsOf(
   { params, query, body }: RequestParts,
   cookie: BrowserCookie,
 ): Record<string, unknown> {
-  for (const name of route.pathParams)
-    if (name === "id" && !isUuid(params[name] ?? ""))
-      throw appError(404, "NOT_FOUND", "There is no such resource.");
+  requireNameable(route, params);
   const isBare = route.method === "DELETE" && body === undefined;
   const given = route.method === "GET" || isBare ? query : withoutQuery(query, body ?? {});
   // what a DELETE takes may be a secret, and addresses are logged
@@ -74,9 +83,11 @@ export function paramsOf(
     (name) => isBare || name in params || filledByGateway.includes(name),
   );
   if (repeated.length > 0)
-    throw invalid(
-      repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
-    );
+    throw given === query
+      ? badQuery(unknownParameters(repeated, isBare ? [] : givenParamsOf(route.spec)))
+      : invalid(
+          repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
+        );
   const filled: Record<string, unknown> = { ...given, ...params };
   if (route.isVersioned) {
     const version = versionOf(request.headers["if-match"]);
@@ -90,12 +101,29 @@ export function paramsOf(
   return filled;
 }
 
+/** A path that cannot name anything is a 404; where a PUT would make what it names, the action says what is wrong. */
+function requireNameable({ method, pathParams, spec }: Route, params: Record<string, string>): void {
+  if (method === "PUT" || !(spec.params instanceof z.ZodObject)) return;
+  const shape = spec.params.shape as Record<string, z.ZodType | undefined>;
+  for (const name of pathParams)
+    if (shape[name]?.safeParse(params[name]).success === false)
+      throw appError(404, "NOT_FOUND", "There is no such resource.");
+}
+
+const unknownParameters = (names: readonly string[], known: readonly string[]) =>
+  names.map((path) => ({
+    path,
+    code: "unknown_field",
+    message: "There is no such query parameter.",
+    ...short(known),
+  }));
+
 function withoutQuery(
   query: Record<string, unknown>,
   body: Record<string, unknown>,
 ): Record<string, unknown> {
-  const [unknown] = Object.keys(query);
-  if (unknown !== undefined) throw badRequest("UNKNOWN_PARAMETER", `There is no query parameter ${unknown}.`);
+  const unknown = Object.keys(query);
+  if (unknown.length > 0) throw badQuery(unknownParameters(unknown, []));
   return body;
 }
 

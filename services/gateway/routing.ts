@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { appError, badRequest } from "../../mixins/contract/errors.ts";
 import { hasBody } from "./body.ts";
-import { routeByAction } from "./routes.ts";
 
 /** A route of moleculer-web. */
 export interface Alias {
@@ -26,8 +25,11 @@ const newNode = (): Node => ({ fixed: new Map(), parameter: undefined, byMethod:
  */
 export class Routing {
   readonly #root = newNode();
+  readonly #isHeadable: (alias: Alias) => boolean;
 
-  constructor(aliases: readonly Alias[]) {
+  /** @param isHeadable whether a GET changes nothing, so that it may be asked for as HEAD */
+  constructor(aliases: readonly Alias[], isHeadable: (alias: Alias) => boolean) {
+    this.#isHeadable = isHeadable;
     for (const alias of aliases) {
       let node = this.#root;
       for (const segment of segmentsOf(alias.fullPath)) {
@@ -48,7 +50,7 @@ export class Routing {
     const byMethod = find(this.#root, segmentsOf(path), 0)?.byMethod;
     if (method !== "HEAD") return byMethod?.get(method);
     const alias = byMethod?.get("GET");
-    return alias && isHeadable(alias) ? alias : undefined;
+    return alias && this.#isHeadable(alias) ? alias : undefined;
   }
 
   /** Methods a path knows, for `Allow`; none when there is no such path. */
@@ -57,7 +59,7 @@ export class Routing {
     if (!byMethod) return [];
     const methods = [...byMethod.keys()];
     const read = byMethod.get("GET");
-    if (read && isHeadable(read)) methods.push("HEAD");
+    if (read && this.#isHeadable(read)) methods.push("HEAD");
     return [...methods.sort(), "OPTIONS"];
   }
 
@@ -79,10 +81,6 @@ export class Routing {
     return appError(405, "METHOD_NOT_ALLOWED", message, { allow });
   }
 }
-
-/** A sign-in that leads over other sites changes something with each GET, and a HEAD may not. */
-const isHeadable = ({ action }: Alias): boolean =>
-  routeByAction.get(action ?? "")?.spec.transfer !== "browser";
 
 /** 404, with the address that was meant where it is another way to write one. */
 function notFound(path: string, exists: (path: string) => boolean): Error {

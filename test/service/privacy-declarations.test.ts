@@ -23,6 +23,7 @@ const withoutPersons: Record<string, string> = {
   scoring_rules: "settings",
   teams: "names, and ids of users",
   "control.api_usage": "counts",
+  "control.deprecated_calls": "counts",
   "control.erasure_receipts": "counts, and the id of a user who is erased",
   "control.federation_settings": "settings",
   "control.organization_keys": "wrapped keys",
@@ -34,14 +35,13 @@ const withoutPersons: Record<string, string> = {
 };
 /** Tables without an organization. */
 const ofThePlatform: Record<string, string> = {
-  control_migrations: "names of migrations",
   "control.cron_runs": "ticks",
   "control.leaders": "nodes",
   "control.shard_map": "places",
   "control.sign_in_failures": "hashes, for a quarter of an hour",
   "control.signing_keys": "keys",
+  migrations: "names of migrations",
   node_leases: "nodes",
-  shard_migrations: "names of migrations",
   worker_leases: "nodes",
 };
 
