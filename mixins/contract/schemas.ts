@@ -26,8 +26,27 @@ const hasControlCharacters = (value: string): boolean => controlCharacters.test(
 
 export const id = z.uuid();
 export const timestamp = z.iso.datetime({ precision: 3 });
-/** A time a caller gives, any ISO 8601 offset; becomes UTC with milliseconds. */
-export const timeInput = z.iso.datetime({ offset: true }).transform((value) => new Date(value).toISOString());
+/** The times that ISO 8601 writes with four digits of a year, and PostgreSQL takes: of the years 1 to 9999, UTC. */
+const firstTime = Date.parse("0001-01-01T00:00:00.000Z");
+const lastTime = Date.parse("9999-12-31T23:59:59.999Z");
+const isInRange = (ms: number): boolean => ms >= firstTime && ms <= lastTime;
+/** A day, or a time with an offset or without, as `parseTime` takes them. */
+const timeText = z.union([z.iso.datetime({ offset: true, local: true }), z.iso.date()]);
+/** Milliseconds since 1970 of a day (its beginning in UTC) or time in ISO 8601; undefined for what is none of the years 1 to 9999. */
+export function parseTime(text: string): number | undefined {
+  const ms = timeText.safeParse(text).success ? Date.parse(text) : NaN;
+  return isInRange(ms) ? ms : undefined;
+}
+/** A time a caller gives, of the years 1 to 9999, any ISO 8601 offset; becomes UTC with milliseconds. */
+export const timeInput = z.iso.datetime({ offset: true }).transform((value, issues) => {
+  const ms = Date.parse(value);
+  if (isInRange(ms)) return new Date(ms).toISOString();
+  issues.addIssue({
+    ...{ code: "custom", params: { code: "out_of_range" } },
+    message: "Must be a time of the years 0001 to 9999 (UTC).",
+  });
+  return z.NEVER;
+});
 /** Lowercased; at most 254 characters (RFC 5321). */
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
 /** Money as it is shown: a decimal, never a float, with its currency of ISO 4217. */

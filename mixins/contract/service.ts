@@ -5,7 +5,7 @@ import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
 import { requirePermission, type Actor } from "../access/actor.ts";
-import { givenParamsOf, type ActionSpec, type Contract } from "./contract.ts";
+import { filledByGateway, givenParamsOf, pathParamsOf, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
@@ -236,6 +236,7 @@ function pipeline(
 ) {
   const succeeded = actionDuration.labels(name, "ok");
   const failed = actionDuration.labels(name, "error");
+  const hidden = [...pathParamsOf(spec), ...filledByGateway];
 
   return async function run(ctx: CallContext): Promise<unknown> {
     const start = performance.now();
@@ -249,7 +250,7 @@ function pipeline(
       if (!parsed.success)
         throw takesQuery(spec)
           ? badQuery(queryErrors(parsed.error, givenParamsOf(spec)))
-          : invalid(fieldErrors(parsed.error));
+          : invalid(fieldErrors(parsed.error, hidden));
       ctx.params = parsed.data;
       const idempotency = keptIdempotency(ctx.meta, actor, runtime.sealedBox);
       // the key is this action's alone: a nested call must not claim it again

@@ -257,6 +257,11 @@ export const variables = {
     "sampled",
     "Validate what actions answer against their contract: every call, one in 100, or none.",
   ),
+  REQUEST_LOG: variable(
+    z.enum(["off", "errors", "sampled", "all"]).default("errors"),
+    "errors",
+    "Requests that get a line in the log, at level info: none, those that failed (4xx, 5xx) or took a second, one in 100 of the others too, or all. Of those refused by a limit (429, 503) one in 100, unless all.",
+  ),
   LOG_LEVEL: variable(
     z.enum(["fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
     "info",

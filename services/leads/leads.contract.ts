@@ -136,6 +136,7 @@ export const leadsContract = defineContract("leads", {
               .strictObject({
                 code: z.string(),
                 detail: z.string(),
+                /** The first ten. */
                 errors: z.array(fieldError).optional(),
               })
               .optional(),

@@ -30,7 +30,6 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const filteredBy = [...Object.keys(params.filter ?? {}), ...(params.q === undefined ? [] : ["q"])];
   const settings = await desk.settings.of(actor.organizationId);
   await requireKnownFields(desk.database.reader(actor.organizationId), settings, params);
-  await ctx.call("identity.noteExport", { format, filteredBy });
   const fields = params.fields ?? Object.keys(leadListing.fields);
   const sensitive = await SensitiveFields.of(ctx, desk, settings);
   const batches = readBatches(
@@ -40,9 +39,21 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
     sensitive,
     fields.includes("customFields"),
   );
+  // read before there is an answer: a filter that is wrong is a 400 then, and not a file that breaks off
+  const first = await batches.next();
+  await ctx.call("identity.noteExport", { format, filteredBy });
+  const all = startingWith(first, batches);
   return format === "csv"
-    ? Readable.from(csvChunks(fields, batches))
-    : xlsxStream({ name: "Leads", columns: fields, rows: sheetRows(fields, batches) });
+    ? Readable.from(csvChunks(fields, all))
+    : xlsxStream({ name: "Leads", columns: fields, rows: sheetRows(fields, all) });
+}
+
+async function* startingWith<T>(
+  first: IteratorResult<T, void>,
+  rest: AsyncGenerator<T, void>,
+): AsyncGenerator<T> {
+  if (first.done !== true) yield first.value;
+  yield* rest;
 }
 
 async function* readBatches(
@@ -51,7 +62,7 @@ async function* readBatches(
   given: ListParams,
   sensitive: SensitiveFields,
   isSensitiveShown: boolean,
-): AsyncGenerator<LeadView[]> {
+): AsyncGenerator<LeadView[], void> {
   const { params, where: matches } = sensitive.filter(given);
   const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   let cursor: string | undefined;
