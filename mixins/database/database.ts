@@ -6,7 +6,7 @@ import { GroupCommit } from "./group-commit.ts";
 import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
 import { migrate } from "./migrate.ts";
-import { openPool, pressureOf } from "./pool.ts";
+import { closePool, openPool, pressureOf } from "./pool.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
 import { inTransaction } from "./transaction.ts";
@@ -27,7 +27,10 @@ export class Database {
   /** Which shard each organization lives in. */
   readonly homes: Homes;
 
-  private constructor(shards: Shard[], homes: Homes) {
+  readonly #outage: () => string | undefined;
+
+  private constructor(shards: Shard[], homes: Homes, outage: () => string | undefined = () => undefined) {
+    this.#outage = outage;
     this.control = shards[0] as Shard;
     this.shards = shards;
     this.homes = homes;
@@ -36,18 +39,24 @@ export class Database {
   /**
    * Migrates and opens the databases. The first URL holds the control tables and the first shard.
    * @param options.poolSize connections to each database
+   * @param options.outage why there is no server now, where that is known; a sentence without a full stop
    * @throws Error when the number of logical shards differs from the one the control database was made with
    */
   static async open(
     urls: string[],
-    options: { logicalShards: number; poolSize: number; onError: (error: Error) => void },
+    options: {
+      logicalShards: number;
+      poolSize: number;
+      onError: (error: Error) => void;
+      outage?: () => string | undefined;
+    },
   ): Promise<Database> {
     await Promise.all(urls.map((url, index) => migrate(url, { control: index === 0 })));
     const shards: Shard[] = urls.map((url, index) => openShard(url, index, options, () => homes));
     const homes: Homes = new Homes(shards);
     try {
       await homes.load(options.logicalShards);
-      return new Database(shards, homes);
+      return new Database(shards, homes, options.outage);
     } catch (error) {
       await closeAll(shards);
       throw error;
@@ -122,9 +131,14 @@ export class Database {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
-  /** @throws Error naming each database that does not answer within 1.5 s */
+  /** @throws Error naming each database that does not answer within 1.5 s, or has no space left, and why it does not */
   async ping(): Promise<void> {
-    const answers = await this.everywhere((tx) => tx.query({ name: "ping", text: "SELECT 1" }), 1_500);
+    const outage = this.#outage();
+    if (outage !== undefined) throw new Error(outage);
+    const answers = await this.everywhere(async (tx, shard) => {
+      await tx.query({ name: "ping", text: "SELECT 1" });
+      if (shard.isFull) await requireSpace(shard);
+    }, 1_500);
     const silent = answers.flatMap((one) => ("error" in one ? [`${one.shard}: ${one.error}`] : []));
     if (silent.length > 0) throw new Error(silent.join("; "));
   }
@@ -134,8 +148,19 @@ export class Database {
   }
 }
 
+/** Writes a few blocks, of which nothing is left: only that tells whether there is space again. */
+async function requireSpace(shard: Shard): Promise<void> {
+  await inTransaction(shard, { platform: true }, (tx) =>
+    tx.execute({
+      text: `CREATE TEMPORARY TABLE space_left ON COMMIT DROP AS
+        SELECT repeat(md5(n::text), 30) FROM generate_series(1, 300) AS n`,
+    }),
+  );
+  shard.isFull = false;
+}
+
 async function closeAll(shards: readonly Shard[]): Promise<void> {
-  await Promise.all(shards.map((shard) => Promise.all([shard.orm.close(true), shard.pool.end()])));
+  await Promise.all(shards.map((shard) => Promise.all([shard.orm.close(true), closePool(shard.pool)])));
 }
 
 function openShard(
@@ -157,7 +182,7 @@ function openShard(
     ensureDatabase: false,
   });
   const shard: Shard = {
-    ...{ name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare() },
+    ...{ name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare(), isFull: false },
     commits: new GroupCommit((organizationId, statements) => runAlone(shard, { organizationId }, statements)),
     findHome: (organizationId, since) => homes().find(organizationId, shard, since),
   };
