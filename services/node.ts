@@ -115,6 +115,8 @@ export async function startNode(
       {
         logicalShards: env.LOGICAL_SHARDS,
         poolSize: env.DATABASE_POOL_SIZE,
+        migrate: env.MIGRATE,
+        acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
         onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
         outage: () => server?.outage(),
       },

@@ -5,7 +5,7 @@ import { FairShare } from "../jobs/fair-share.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
-import { migrate } from "./migrate.ts";
+import { checkSchema, migrate } from "./migrate.ts";
 import { closePool, openPool, pressureOf } from "./pool.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
@@ -40,7 +40,10 @@ export class Database {
    * Migrates and opens the databases. The first URL holds the control tables and the first shard.
    * @param options.poolSize connections to each database
    * @param options.outage why there is no server now, where that is known; a sentence without a full stop
-   * @throws Error when the number of logical shards differs from the one the control database was made with
+   * @param options.migrate manual: only looks whether they are up to date; default start
+   * @param options.acceptsNewer opens a schema newer than this release, if none of what is newer is breaking
+   * @throws Error when the number of logical shards differs from the one the control database was made with, or the schema is
+   *   not the one of this release
    */
   static async open(
     urls: string[],
@@ -49,9 +52,17 @@ export class Database {
       poolSize: number;
       onError: (error: Error) => void;
       outage?: () => string | undefined;
+      migrate?: "start" | "manual";
+      acceptsNewer?: boolean;
     },
   ): Promise<Database> {
-    await Promise.all(urls.map((url, index) => migrate(url, { control: index === 0 })));
+    const { acceptsNewer = false } = options;
+    const targets = urls.map((url, index) => [url, { control: index === 0, acceptsNewer }] as const);
+    if (options.migrate === "manual") {
+      const pending = (await Promise.all(targets.map(([url, part]) => checkSchema(url, part)))).flat();
+      if (pending.length > 0)
+        throw new Error(`The schema is not up to date; run npm run migrate.\n  ${pending.join("\n  ")}`);
+    } else await Promise.all(targets.map(([url, part]) => migrate(url, part)));
     const shards: Shard[] = urls.map((url, index) => openShard(url, index, options, () => homes));
     const homes: Homes = new Homes(shards);
     try {

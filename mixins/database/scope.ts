@@ -16,7 +16,7 @@ export function enter(scope: Scope): Statement {
   const mode = scope.readOnly ? "set_config('transaction_read_only', 'on', true), " : "";
   const purpose = scope.readOnly ? "_to_read" : "";
   if ("platform" in scope) {
-    // the lock whoever closes a gate waits for, see entities/migrations/moves.ts
+    // the lock whoever closes a gate waits for, see mixins/database/moves/gates.ts
     const lock = scope.readOnly ? "" : ", pg_advisory_xact_lock_shared(7236003)";
     const text = `SELECT ${mode}set_config('role', 'sangam_platform', true)${lock}`;
     return { name: `enter_platform${purpose}`, text };

@@ -84,6 +84,16 @@ export const variables = {
     "8",
     "Connections of one process to each database.",
   ),
+  MIGRATE: variable(
+    z.enum(["start", "manual"]).default("start"),
+    "start",
+    "start: each process brings the databases up to date when it starts. manual: it only looks, and npm run migrate does.",
+  ),
+  ACCEPT_NEWER_SCHEMA: variable(
+    flag.default(false),
+    "false",
+    "Start on databases that a later release has migrated, if none of what it did is breaking: the way back to this release.",
+  ),
   LOGICAL_SHARDS: variable(
     z.coerce.number().int().min(1).max(256).default(16),
     "16",

@@ -34,14 +34,13 @@ const withoutPersons: Record<string, string> = {
 };
 /** Tables without an organization. */
 const ofThePlatform: Record<string, string> = {
-  control_migrations: "names of migrations",
   "control.cron_runs": "ticks",
   "control.leaders": "nodes",
   "control.shard_map": "places",
   "control.sign_in_failures": "hashes, for a quarter of an hour",
   "control.signing_keys": "keys",
+  migrations: "names of migrations",
   node_leases: "nodes",
-  shard_migrations: "names of migrations",
   worker_leases: "nodes",
 };
 

@@ -55,9 +55,8 @@ test("every table without one is known to hold nothing of a tenant", async () =>
     "control.shard_map",
     "control.sign_in_failures",
     "control.signing_keys",
-    "control_migrations",
+    "migrations",
     "node_leases",
-    "shard_migrations",
     "worker_leases",
   ]);
 });
