@@ -1,30 +1,34 @@
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Transform, type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy } from "@fastify/busboy";
 import { appError, badRequest, invalidField } from "../../mixins/contract/errors.ts";
+import { isDiskFull, openNamelessFile, spoolFull } from "../../mixins/upload/nameless-file.ts";
 
 /** Largest file taken. */
 export const maxFileBytes = 200 * 1024 * 1024;
 
-/** A form with one file, spooled to disk: its fields may stand before or after the file. */
+/**
+ * A form with one file, spooled to disk: its fields may stand before or after the file. The spooled file has no name: the
+ * operating system takes its space back when it is discarded, or the process ends, in whatever way.
+ */
 export interface Upload {
   fields: Record<string, string>;
   fileName: string;
   /** SHA-256 of fields and file. */
   hash: string;
+  /** The file from its beginning. One at a time. */
   open(): Readable;
+  /** After that it cannot be read any more. */
   discard(): Promise<void>;
 }
 
 /**
  * Reads a multipart form whose file is in the field `file`, in constant memory.
- * @throws 400 for a broken form, 413 FILE_TOO_LARGE, 415 for another content type, 422 without a file or with two
+ * @throws 400 for a broken form, 413 FILE_TOO_LARGE, 415 for another content type, 422 without a file or with two, 503
+ *   SPOOL_FULL where there is no space for it
  */
 export async function receiveUpload(request: IncomingMessage): Promise<Upload> {
   const type = request.headers["content-type"] ?? "";
@@ -34,17 +38,23 @@ export async function receiveUpload(request: IncomingMessage): Promise<Upload> {
       "UNSUPPORTED_MEDIA_TYPE",
       "Send multipart/form-data with the file in the field `file`.",
     );
-  const path = join(tmpdir(), `sangam-upload-${randomUUID()}`);
-  const discard = () => rm(path, { force: true });
+  const file = await openNamelessFile();
   try {
-    return { ...(await spool(request, path)), open: () => createReadStream(path), discard };
+    return {
+      ...(await spool(request, file)),
+      open: () => file.createReadStream({ start: 0, autoClose: false }),
+      discard: () => file.close(),
+    };
   } catch (error) {
-    await discard();
+    await file.close();
     throw error;
   }
 }
 
-async function spool(request: IncomingMessage, path: string): Promise<Omit<Upload, "open" | "discard">> {
+async function spool(
+  request: IncomingMessage,
+  target: FileHandle,
+): Promise<Omit<Upload, "open" | "discard">> {
   const fields: Record<string, string> = {};
   const hash = createHash("sha256");
   let fileName: string | undefined;
@@ -77,13 +87,17 @@ async function spool(request: IncomingMessage, path: string): Promise<Omit<Uploa
         `The file is larger than ${maxFileBytes / 1024 / 1024} MB.`,
       );
     });
-    const hashing = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
+    written = pipeline(file, async (chunks: AsyncIterable<Buffer>) => {
+      // what is refused is read to its end all the same: a client hears of it when it has sent what it has
+      for await (const chunk of chunks) {
         hash.update(chunk);
-        done(null, chunk);
-      },
+        if (refusal) continue;
+        await target.writeFile(chunk).catch((error: unknown) => {
+          if (!isDiskFull(error)) throw error;
+          refusal = spoolFull();
+        });
+      }
     });
-    written = pipeline(file, hashing, createWriteStream(path, { mode: 0o600 }));
     written.catch(() => undefined); // awaited below; until then it must not count as unhandled
   });
   try {
