@@ -2,6 +2,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writ
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
+import { endLeftovers, killNaming } from "./leftovers.ts";
 import { runProgram, type Programs } from "./programs.ts";
 import { readLines, reasonOf } from "./server-log.ts";
 
@@ -25,17 +26,22 @@ export async function makeCluster(
   },
 ): Promise<void> {
   const { home, user, password, log, signal } = options;
-  for (const name of readdirSync(home).filter((entry) => entry.startsWith(unfinished)))
+  for (const name of readdirSync(home).filter((entry) => entry.startsWith(unfinished))) {
+    // initdb may outlive who started it, and would write on
+    killNaming(name);
+    await endLeftovers(join(home, name, "postgres"));
     rmSync(join(home, name), { recursive: true, force: true, maxRetries: 3 });
+  }
   if (existsSync(join(dataDirectory, "PG_VERSION"))) return;
-  const target = join(home, unfinished + randomUUID());
-  const passwordFile = `${target}.password`;
+  const workshop = join(home, unfinished + randomUUID());
+  const target = join(workshop, "postgres");
+  const passwordFile = join(workshop, "password");
   try {
-    mkdirSync(target, { mode: 0o700 });
+    mkdirSync(target, { recursive: true, mode: 0o700 });
     writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
     const { uid, gid } = programs.user;
     if (uid !== undefined && gid !== undefined)
-      for (const path of [target, passwordFile]) chownSync(path, uid, gid);
+      for (const path of [workshop, target, passwordFile]) chownSync(path, uid, gid);
     const child = runProgram(
       programs.initdb,
       [
@@ -54,7 +60,6 @@ export async function makeCluster(
     if (code !== 0) throw new Error(`${dataDirectory} cannot be made: ${reasonOf(lines())}.`);
     renameSync(target, dataDirectory);
   } finally {
-    rmSync(passwordFile, { force: true });
-    rmSync(target, { recursive: true, force: true, maxRetries: 3 });
+    rmSync(workshop, { recursive: true, force: true, maxRetries: 3 });
   }
 }

@@ -36,6 +36,23 @@ export async function endLeftovers(dataDirectory: string): Promise<void> {
   rmSync(join(dataDirectory, "postmaster.pid"), { force: true });
 }
 
+/** Ends at once every process whose command line names `path`, which nobody else may know; where there is no /proc, none. */
+export function killNaming(path: string): void {
+  if (!hasProc()) return;
+  for (const pid of processIds()) {
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(path)) process.kill(pid, "SIGKILL");
+    } catch {
+      // it has ended meanwhile
+    }
+  }
+}
+
+const processIds = (): number[] =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+
 const hasProc = (): boolean => {
   try {
     return statSync("/proc/self/cwd").isDirectory();
@@ -48,18 +65,15 @@ const hasProc = (): boolean => {
 export function serversIn(dataDirectory: string): number[] {
   const home = statSync(dataDirectory, { throwIfNoEntry: false });
   if (!home) return [];
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        if (readFileSync(`/proc/${pid}/comm`, "utf8") !== "postgres\n") return false;
-        const { dev, ino } = statSync(`/proc/${pid}/cwd`);
-        return dev === home.dev && ino === home.ino;
-      } catch {
-        return false; // gone, or another user's: not ours
-      }
-    });
+  return processIds().filter((pid) => {
+    try {
+      if (readFileSync(`/proc/${pid}/comm`, "utf8") !== "postgres\n") return false;
+      const { dev, ino } = statSync(`/proc/${pid}/cwd`);
+      return dev === home.dev && ino === home.ino;
+    } catch {
+      return false; // gone, or another user's: not ours
+    }
+  });
 }
 
 function postmasterIn(dataDirectory: string): number | undefined {

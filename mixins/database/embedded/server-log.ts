@@ -25,7 +25,8 @@ export const tellsOfFullStorage = (lines: readonly string[]): boolean =>
 export function reasonOf(lines: readonly string[]): string {
   if (tellsOfFullStorage(lines)) return "no space is left on the device";
   const grave = lines.findLast((line) => /(FATAL|PANIC|initdb: error|error): /.test(line));
-  return (grave ?? lines.at(-1) ?? "it said nothing")
+  const last = lines.slice(-3).join(" ");
+  return (grave ?? (last === "" ? "it said nothing" : last))
     .replace(/^.*?(FATAL|PANIC|error): +/, "")
     .replace(/\.$/, "");
 }
