@@ -27,6 +27,8 @@ export interface EmbeddedOptions {
   warn?: (line: string) => void;
   /** Hears, once, that it ends again and again and is not started any more. Default: nobody does. */
   onGivenUp?: (error: Error) => void;
+  /** Longest pause between an end and a new start. Default 15,000. */
+  longestPauseMs?: number;
   /** Ends a start that is under way, which then throws its reason. */
   signal?: AbortSignal;
 }
@@ -47,7 +49,7 @@ export async function startEmbeddedPostgres(
   log: (line: string) => void,
   options: EmbeddedOptions = {},
 ): Promise<EmbeddedServer> {
-  const { signal, warn = () => undefined, onGivenUp = () => undefined } = options;
+  const { signal, warn = () => undefined, onGivenUp = () => undefined, longestPauseMs } = options;
   const home = resolve(folder);
   prepare(home);
   const lock = lockFolder(home);
@@ -63,7 +65,7 @@ export async function startEmbeddedPostgres(
     const port = await freePort();
     signal?.throwIfAborted();
     supervisor = new Supervisor({
-      ...{ dataDirectory, programs, log, warn, onGivenUp },
+      ...{ dataDirectory, programs, log, warn, onGivenUp, longestPauseMs },
       args: [
         ...["-p", String(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
         ...["-c", "timezone=UTC", "-c", "max_connections=200", "-c", "shared_buffers=256MB"],

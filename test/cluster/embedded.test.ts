@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request, type ClientRequest } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { serversIn } from "../../mixins/database/embedded/leftovers.ts";
@@ -13,6 +14,7 @@ import {
   whyNoDisk,
   type Disk,
 } from "../support/embedded.ts";
+import { startNginx } from "../support/nginx.ts";
 import { eventually } from "../support/node.ts";
 import { launchProcess, startProcess, type Launch, type NodeProcess } from "../support/process.ts";
 
@@ -198,6 +200,69 @@ describe("a start", () => {
   });
 });
 
+describe("the outbox of mails", () => {
+  const ask = async (origin: string) => (await fetch(`${origin}/dev/outbox`)).status;
+  const behind = async (node: NodeProcess, version: string) => {
+    const { host } = new URL(node.origin);
+    const nginx = await startNginx([host], `proxy_http_version ${version}; proxy_pass http://${host};`);
+    try {
+      return await ask(nginx.origin);
+    } finally {
+      await nginx.stop();
+    }
+  };
+
+  test("is closed where users come in by another address, whatever a proxy adds or does not", async () => {
+    const node = await start(folderLike(template), { PUBLIC_URL: "https://crm.example.com" });
+    expect(await behind(node, "1.1")).toBe(404);
+    expect(await ask(node.origin)).toBe(404);
+  });
+
+  test("is open to callers on the machine, and not to those that a plain nginx passes on", async () => {
+    const node = await start(folderLike(template));
+    expect(await ask(node.origin)).toBe(200);
+    expect(await behind(node, "1.0")).toBe(404);
+  });
+});
+
+describe("an upload", () => {
+  const boundary = "------------------------sangam";
+  const head = `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="leads.csv"\r\n`;
+  /** Sends the beginning of a file, and not its end. */
+  const begin = (node: NodeProcess, admin: Client, bytes: number): ClientRequest => {
+    const sent = request(`${node.origin}/api/v1/leads/import`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${admin.token}`,
+        "content-type": `multipart/form-data; boundary=${boundary}`,
+      },
+    });
+    sent.on("error", () => undefined); // its server is killed
+    sent.write(`${head}content-type: text/csv\r\n\r\n${"Email\n".repeat(bytes / 6)}`);
+    return sent;
+  };
+  /** Bytes of the nameless files that a process has open. */
+  const spooled = ({ child: { pid } }: NodeProcess) =>
+    readdirSync(`/proc/${pid}/fd`)
+      .map((fd) => `/proc/${pid}/fd/${fd}`)
+      .filter((fd) => /sangam-upload-.* \(deleted\)$/.test(readlinkSync(fd)))
+      .reduce((sum, fd) => sum + statSync(fd).size, 0);
+
+  (existsSync("/proc/self/fd") ? test : test.skip)(
+    "leaves nothing on the disk when its process is killed",
+    async () => {
+      const spool = emptyFolder();
+      const node = await start(folderLike(template), { TMPDIR: spool });
+      const admin = await new Client(node.origin).register("Spool");
+      begin(node, admin, 600_000);
+      await eventually(() => spooled(node) > 500_000);
+      node.kill("SIGKILL");
+      await node.ended;
+      expect(readdirSync(spool)).toEqual([]);
+    },
+  );
+});
+
 describe("npm start", () => {
   test("passes SIGTERM on, to npm alone, and leaves nothing behind", async () => {
     const folder = folderLike(template);
@@ -275,6 +340,20 @@ if (noDisk !== undefined)
     expect(await node.stop()).toBe(0);
     expect(performance.now() - from).toBeLessThan(5_000);
   }, 180_000);
+
+  test("without space for an upload is a 503 for it, after which it takes others", async () => {
+    disk = makeDisk("size=1m");
+    const node = await start(folderLike(template), { TMPDIR: disk.folder });
+    const admin = await new Client(node.origin).register("Spool");
+    const send = (bytes: number) => {
+      const form = new FormData();
+      form.append("file", new File(["Email\n".repeat(bytes / 6)], "leads.csv", { type: "text/csv" }));
+      return admin.post("/leads/import", form);
+    };
+    expect(await send(6_000_000)).toMatchObject({ status: 503, body: { code: "SPOOL_FULL" } });
+    expect((await send(60_000)).status).toBe(202);
+    expect(readdirSync(disk.folder)).toEqual([]);
+  });
 
   test("without space for a database ends the start with a line, and is used once there is some", async () => {
     disk = makeDisk("size=12m");

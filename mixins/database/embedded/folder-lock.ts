@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 
 /** A folder that is this process's alone. */
 export interface FolderLock {
+  /** Safe to call twice. */
   release(): void;
 }
 
@@ -39,9 +40,16 @@ export function lockFolder(folder: string): FolderLock {
   } catch {
     // it only tells people who has the lock; a full disk must not keep anybody from starting
   }
-  return { release: () => held.close() };
+  locks.add(held);
+  return {
+    release() {
+      if (locks.delete(held)) held.close();
+    },
+  };
 }
 
+/** What is held: a lock that nobody refers to would be let go with the memory it takes. */
+const locks = new Set<DatabaseSync>();
 const sqliteBusy = 5;
 
 function ownerIn(file: string): string {

@@ -6,7 +6,7 @@ import { runProgram, type Programs } from "./programs.ts";
 import { readLines, reasonOf, tellsOfFullStorage } from "./server-log.ts";
 
 const firstPauseMs = 250;
-const longestPauseMs = 15_000;
+const defaultLongestPauseMs = 15_000;
 /** A server that ran for so long has recovered: its next end is the first of a new row. */
 const soundAfterMs = 60_000;
 /** Ends in a row after which nobody expects it to come back: about a minute. One for want of space is not counted. */
@@ -22,6 +22,8 @@ export interface SupervisorOptions {
   warn: (line: string) => void;
   /** Hears, once, that it ends again and again and is not started any more. */
   onGivenUp: (error: Error) => void;
+  /** Between an end and a new start. Default 15,000. */
+  longestPauseMs?: number;
 }
 
 /** How a server ended. */
@@ -73,6 +75,7 @@ export class Supervisor {
 
   /** Waits for each end, and starts it again after a pause that grows. */
   async #keep(first: Promise<End>): Promise<void> {
+    const { longestPauseMs = defaultLongestPauseMs } = this.#options;
     const again = () => this.#options.warn("PostgreSQL runs again.");
     let [ends, faults, said] = [0, 0, ""];
     for (let run = first; ; run = this.#run(again)) {
