@@ -5,13 +5,14 @@ import { jobCommand } from "./mixins/jobs/job-command.ts";
 import type { Env } from "./mixins/process/env.ts";
 import { movedServiceMiddleware } from "./mixins/contract/moved-service.ts";
 import { organizationCommand } from "./mixins/organizations/organization-command.ts";
+import { PromptDiscoverer } from "./mixins/process/prompt-discoverer.ts";
 import { replCommand } from "./mixins/process/repl-command.ts";
 import { logFields, traceMiddleware } from "./mixins/process/trace.ts";
 
 /** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
 const natsPingMs = 5_000;
-/** Seconds of silence after which a node counts as lost, and calls to it fail. */
-const heartbeatTimeout = 4;
+/** By then the caller of a call under way counts the node that has it as lost: see PromptDiscoverer. */
+const longestWayMs = 4_000;
 
 /**
  * Broker settings of every node. Beyond Moleculer's defaults: calls end after 30 s (its default waits for ever),
@@ -54,7 +55,7 @@ export function brokerOptions(env: Env, log?: { write(line: string): void }): Br
     },
     logLevel: env.LOG_LEVEL,
     requestTimeout: 30_000,
-    middlewares: [deadlineMiddleware(heartbeatTimeout * 1000), traceMiddleware(), movedServiceMiddleware()],
+    middlewares: [deadlineMiddleware(longestWayMs), traceMiddleware(), movedServiceMiddleware()],
     // only actions that say so are retried, and only when their node was lost; what never ran: mixins/contract/moved-service.ts
     retryPolicy: {
       enabled: false,
@@ -65,9 +66,8 @@ export function brokerOptions(env: Env, log?: { write(line: string): void }): Br
       check: (error) => error.name === "RequestRejectedError",
     },
     heartbeatInterval: 1,
-    heartbeatTimeout,
     tracking: { enabled: true, shutdownTimeout: 20_000 },
-    registry: { strategy: "RoundRobin", preferLocal: true },
+    registry: { strategy: "RoundRobin", preferLocal: true, discoverer: new PromptDiscoverer() },
     bulkhead: { enabled: false },
     metrics: false,
     tracing: false,

@@ -34,6 +34,7 @@ async function run(args: string[]): Promise<number> {
       for (const [index, url] of urls.entries())
         await migrate(url, {
           ...{ control: index === 0, acceptsNewer, isForced: values.force ?? false },
+          makesLogin: env.DATABASE_APP_URLS === undefined,
           tell: (line) => console.log(line),
         });
     console.log(`${urls.length === 1 ? "The database is" : `All ${urls.length} databases are`} up to date.`);

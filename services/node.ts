@@ -13,9 +13,12 @@ import { FeedHints } from "../mixins/events/feed-hints.ts";
 import { Organizations } from "../mixins/organizations/organizations.ts";
 import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
+import { declarePlatformTasks } from "../mixins/jobs/platform-tasks.ts";
 import { createMailer } from "../mixins/mail/mail.ts";
 import { writeOwnFile } from "../mixins/process/own-file.ts";
+import { Health } from "../mixins/process/health.ts";
 import { requireFreePort } from "../mixins/process/ports.ts";
+import { ThrottledLog } from "../mixins/process/throttled-log.ts";
 import { RedisConnections } from "../mixins/redis/connections.ts";
 import { OpsServer } from "../mixins/process/ops-server.ts";
 import { SealedBox } from "../mixins/encryption/sealed-box.ts";
@@ -23,6 +26,7 @@ import type { Runtime } from "../mixins/contract/service.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { contracts } from "./contracts.ts";
+import { healthChecks } from "./health-checks.ts";
 import { mirrorContract } from "./mirror/mirror.contract.ts";
 import { chooseServices } from "./roles.ts";
 
@@ -74,6 +78,7 @@ export async function startNode(
   const options = brokerOptions(env, log);
   let draining: Promise<void> | undefined;
   const drainGateway = async () => {
+    health.stop();
     const gateway = broker.getLocalService("gateway") as unknown as { drain?(): Promise<void> } | undefined;
     await gateway?.drain?.();
   };
@@ -83,6 +88,14 @@ export async function startNode(
     // of use where the broker itself is told to stop, as the REPL does
     middlewares: [...(options.middlewares ?? []), { name: "Drain", stopping: drain }],
     stopped: closeAll,
+  });
+  const healthLog = broker.getLogger("health");
+  const health = new Health((line, isVital) => (isVital ? healthLog.error(line) : healthLog.warn(line)));
+  health.add({
+    ...{ name: "process", isVital: true, isInstant: true },
+    ask() {
+      if (draining !== undefined) throw new Error("stopping");
+    },
   });
   let stopping: Promise<void> | undefined;
   const stopAll = async () => {
@@ -96,6 +109,7 @@ export async function startNode(
   try {
     const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
     closers.push(() => ops.close());
+    ops.watch(() => health.report());
     let server: EmbeddedServer | undefined;
     if (env.DATABASE_URL === undefined) {
       const serverLog = broker.getLogger("postgres");
@@ -110,14 +124,16 @@ export async function startNode(
       signal?.throwIfAborted();
     }
     const databaseLog = broker.getLogger("database");
+    const lostConnections = new ThrottledLog((line) => databaseLog.warn(line));
     const opening = Database.open(
       [server?.url("sangam") ?? env.DATABASE_URL ?? "", ...(env.DATABASE_SHARDS ?? [])],
       {
         logicalShards: env.LOGICAL_SHARDS,
         poolSize: env.DATABASE_POOL_SIZE,
+        appUrls: env.DATABASE_APP_URLS,
         migrate: env.MIGRATE,
         acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
-        onError: (error) => databaseLog.warn(`connection lost: ${error.message}`),
+        onError: (error) => lostConnections.warn(`connection lost: ${error.message}`),
         outage: () => server?.outage(),
       },
     );
@@ -132,7 +148,7 @@ export async function startNode(
       env.REDIS_URL
       && (await RedisConnections.open(env.REDIS_URL, {
         namespace: env.NAMESPACE,
-        log: (line) => redisLog.warn(line),
+        log: (line) => redisLog.debug(line),
       }));
     if (redis) closers.push(() => redis.close());
     const sealedBox = new SealedBox(env.MASTER_KEY ?? embeddedMasterKey(env.DATA_DIR));
@@ -156,6 +172,7 @@ export async function startNode(
       sealedBox,
       organizationKeys: new OrganizationKeys(database, sealedBox),
       organizations,
+      health,
       mailer: createMailer(env, database),
       checkResults: env.CHECK_RESULTS,
       contracts: [
@@ -166,19 +183,20 @@ export async function startNode(
       isStopping: () => draining !== undefined,
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
+    await declarePlatformTasks(database, runtime.contracts);
     for (const name of services) {
       const module = (await import(`./${name}/${name}.service.ts`)) as { default: ServiceFactory };
       broker.createService(module.default(runtime));
     }
     for (const { factory } of extras) broker.createService(factory(runtime));
     signal?.throwIfAborted();
+    for (const check of healthChecks(runtime, broker, services)) health.add(check);
+    const watching = health.start();
     await broker.start();
-    ops.ready(async () => {
-      if (runtime.isStopping()) throw new Error("stopping");
-      await database.ping();
-      if (env.NATS_URL !== undefined && broker.transit?.connected !== true)
-        throw new Error("NATS is not connected");
-    });
+    // what was missing while this node started may be there by now
+    await watching;
+    await health.start();
+    ops.started();
     return { broker, runtime, services, metricsPort: ops.port, failed: failed.promise, stop };
   } catch (error) {
     await stop();

@@ -44,6 +44,8 @@ async function run(args: string[]): Promise<number> {
   const database = await Database.open(urls, {
     logicalShards: env.LOGICAL_SHARDS,
     poolSize: 2,
+    appUrls: env.DATABASE_APP_URLS,
+    migrate: env.MIGRATE,
     onError: () => undefined,
   });
   try {

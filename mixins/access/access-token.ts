@@ -31,14 +31,12 @@ const reloadPauseMs = 10_000;
 
 /**
  * Verifies access tokens (RFC 7519) with the public keys of the identity service. Only EdDSA passes, whatever
- * a token's header claims. A token is verified once and then looked up until it expires or its session ends.
+ * a token's header claims. A token is verified once and then looked up until it expires; whether its session has ended, Revocations tells.
  */
 export class AccessTokens {
   readonly #loadKeys: () => Promise<{ keys: JWK[] }>;
   readonly #now: () => number;
   readonly #verified = new LRUCache<string, Claims>({ max: rememberedTokens });
-  /** Ended session → when its last token has expired; in the order of that time. */
-  readonly #ended = new Map<string, number>();
   #keys = new Map<string, CryptoKey>();
   #loadedAt = -Infinity;
   #loading: Promise<void> | undefined;
@@ -49,28 +47,19 @@ export class AccessTokens {
     this.#now = now;
   }
 
-  /** @throws 401 TOKEN_EXPIRED, TOKEN_INVALID, SESSION_REVOKED; 503 while the keys cannot be had */
-  async verify(token: string): Promise<Claims> {
+  /**
+   * @param ofStranger called before the signature of a token is verified that never passed here; what it throws is thrown
+   * @throws 401 TOKEN_EXPIRED, TOKEN_INVALID; 503 while the keys cannot be had
+   */
+  async verify(token: string, ofStranger?: () => void): Promise<Claims> {
     let claims = this.#verified.get(token);
     if (claims === undefined) {
+      ofStranger?.();
       claims = await this.#verifySignature(token);
       this.#verified.set(token, claims);
     }
     if (claims.expiresAt * 1000 <= this.#now()) throw tokenExpired();
-    if (this.#ended.has(claims.sessionId))
-      throw unauthorized("SESSION_REVOKED", "This session has ended; sign in again.");
     return claims;
-  }
-
-  /** Makes every token of this session fail from now on, for as long as one could still be valid. */
-  revokeSession(sessionId: string): void {
-    const now = this.#now();
-    for (const [ended, until] of this.#ended) {
-      if (until > now) break;
-      this.#ended.delete(ended);
-    }
-    this.#ended.delete(sessionId);
-    this.#ended.set(sessionId, now + accessToken.lifetimeSeconds * 1000);
   }
 
   async #verifySignature(token: string): Promise<Claims> {

@@ -63,7 +63,10 @@ export class ApiKeys {
    */
   async verify(credential: string, ofStranger?: () => Promise<void>): Promise<Claims> {
     const prefix = pattern.exec(credential)?.[1];
-    if (prefix === undefined) throw apiKeyInvalid();
+    if (prefix === undefined) {
+      await ofStranger?.();
+      throw apiKeyInvalid();
+    }
     const hash = hashOf(credential);
     const known = this.#found.get(hash);
     const now = this.#now();

@@ -7,7 +7,10 @@ import type { ActorAddress } from "./actor-contract.ts";
 export const fenced = "SGA01";
 export const answeredBefore = "SGA02";
 
-/** Renews a node's lease; answers the database's time in milliseconds since 1970. */
+/**
+ * Renews a node's lease; answers the database's time in milliseconds since 1970. Leases that were written while the clock was
+ * ahead begin now: else a dead node would keep its actors until the clock is there again.
+ */
 export async function renewLease(
   database: Database,
   shard: Shard,
@@ -17,7 +20,9 @@ export async function renewLease(
   const [row] = await database.transaction({ platform: shard }, (tx) =>
     tx.query<{ now: number }>({
       name: "renew_node_lease",
-      text: `INSERT INTO node_leases (node_id, lease_until) VALUES ($1, clock_timestamp() + $2 * interval '1 ms')
+      text: `WITH shortened AS (UPDATE node_leases SET lease_until = clock_timestamp() + $2 * interval '1 ms'
+          WHERE node_id <> $1 AND lease_until > clock_timestamp() + 2 * $2 * interval '1 ms')
+        INSERT INTO node_leases (node_id, lease_until) VALUES ($1, clock_timestamp() + $2 * interval '1 ms')
         ON CONFLICT (node_id) DO UPDATE SET lease_until = excluded.lease_until
         RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
       values: [nodeId, leaseMs],

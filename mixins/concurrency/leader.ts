@@ -84,7 +84,8 @@ export class Leader {
           VALUES ($1, $2, 1, clock_timestamp() + $4 * interval '1 s')
           ON CONFLICT (name) DO UPDATE SET node_id = excluded.node_id, expires_at = excluded.expires_at,
             epoch = l.epoch + CASE WHEN l.epoch = $3 THEN 0 ELSE 1 END
-          WHERE l.epoch = $3 OR l.expires_at < clock_timestamp()
+          -- a lease never runs so far ahead: the clock was wrong when it was written
+          WHERE l.epoch = $3 OR l.expires_at NOT BETWEEN clock_timestamp() AND clock_timestamp() + 2 * $4 * interval '1 s'
           RETURNING epoch`,
         values: [this.#name, this.#nodeId, this.#epoch ?? null, leaseSeconds],
       }),

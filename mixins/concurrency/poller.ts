@@ -1,7 +1,10 @@
+/** A failure that lasts is reported this often. */
+const repeatAfterMs = 10 * 60_000;
+
 /**
  * Repeats a round of background work: after `everyMs`, at once when kicked, and at once again while a round
- * says there is more. Rounds of one poller never overlap. A failed round is reported and tried again after
- * `everyMs`, so a round must be safe to repeat.
+ * says there is more. Rounds of one poller never overlap. A failed round is tried again after `everyMs`, so a round must be
+ * safe to repeat. It is reported when it fails otherwise than the one before it, and again each ten minutes.
  */
 export class Poller {
   readonly #options: {
@@ -16,12 +19,14 @@ export class Poller {
   #isStarted = false;
   #isKicked = false;
   #restUntil = 0;
+  #reported: { message: string; at: number } | undefined;
 
   /**
    * @param options.restMs least time from a round to one that is asked for by a kick, so that steady kicks make few
    *   rounds with much work; default 0
    * @param options.run one round; true: there is more work, go on at once
-   * @param options.onError hears of each failed round; its message begins with the poller's name
+   * @param options.onError hears of failed rounds, of the same failure once in ten minutes; its message begins with the
+   *   poller's name
    */
   constructor(options: {
     name: string;
@@ -73,12 +78,19 @@ export class Poller {
   async #runRound(): Promise<boolean> {
     this.#isKicked = false;
     try {
-      return await this.#options.run();
+      const hasMore = await this.#options.run();
+      this.#reported = undefined;
+      return hasMore;
     } catch (error) {
-      this.#options.onError(
-        new Error(`${this.#options.name}: ${(error as Error).message}`, { cause: error }),
-      );
+      this.#report(`${this.#options.name}: ${(error as Error).message}`, error);
       return false;
     }
+  }
+
+  #report(message: string, cause: unknown): void {
+    const at = performance.now();
+    if (this.#reported?.message === message && at - this.#reported.at < repeatAfterMs) return;
+    this.#reported = { message, at };
+    this.#options.onError(new Error(message, { cause }));
   }
 }

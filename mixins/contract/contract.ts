@@ -1,5 +1,5 @@
 import type { CallingOptions, Context } from "moleculer";
-import type { z } from "zod";
+import { z } from "zod";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Actor } from "../access/actor.ts";
 import type { ActorSpec } from "../actors/actor-contract.ts";
@@ -22,6 +22,9 @@ export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
  */
 export type Permission = `${string}:${string}` | "authenticated" | "session" | "public" | "system";
 
+/** Parameters that come from the connection and its headers; a client that sends them by name is refused. */
+export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip", "browserKey"];
+
 /** Everything the rest of the system knows about one action. */
 export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
   /** One line for the API docs. */
@@ -35,6 +38,21 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   rest?: `${HttpMethod} /${string}`;
   /** Status of success; default 200, 201 for a POST that creates is said here. */
   status?: 200 | 201 | 202 | 204;
+  /** Whether it makes what is not there yet, and says so by `ctx.locals.isNew`: such an answer is a 201. */
+  upserts?: true;
+  /**
+   * Path under /api/v1 where a GET finds what a 201 made, or how far what a 202 began is. Default: that of a POST and
+   * the result's id.
+   */
+  location?(result: z.input<R>): string;
+  /** Statuses of failures besides those that every route of its kind may have. */
+  fails?: readonly (404 | 409 | 410)[];
+  /** Whether the organization's users may ask for it while it is suspended, or about to be deleted. */
+  whileSuspended?: true;
+  /** Days from which on it should not be used, and from which on it is not there; and what to use in its place. */
+  deprecated?: { since: string; sunset: string; use: `${HttpMethod} /${string}` };
+  /** What a caller may send, and the answer to it: for the docs, and held against the schemas by a test. */
+  example?: { params?: Record<string, unknown>; result?: unknown };
   /**
    * `multipart`: the file arrives as `ctx.stream`; `download`: the result is a readable stream; `browser`: the result is
    * a BrowserAnswer, and may follow a change also after a GET. Default `json`.
@@ -50,6 +68,17 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   /** What a download is called and is. */
   file?(params: z.output<P>): { name: string; type: string };
 }
+
+/** Names of the parameters in the path of an action's route. */
+export const pathParamsOf = ({ rest = "" }: { rest?: string | undefined }): string[] =>
+  [...rest.matchAll(/:(\w+)/g)].map((match) => match[1] as string);
+/** Names of what an action takes from a query string or a body. */
+export const givenParamsOf = (spec: Pick<ActionSpec, "rest" | "params">): string[] =>
+  spec.params instanceof z.ZodObject
+    ? Object.keys(spec.params.shape).filter(
+        (name) => !pathParamsOf(spec).includes(name) && !filledByGateway.includes(name),
+      )
+    : [];
 
 export interface Contract<
   N extends string = string,
@@ -131,6 +160,8 @@ export interface Locals {
   tx: UnitOfWork;
   /** Key of the request, if it has one: names what the action causes elsewhere, so that a repetition does not repeat it. */
   idempotencyKey?: string;
+  /** Set by an action that `upserts`: whether it made something. */
+  isNew?: boolean;
   /** See actorOf in services/contracts.ts. */
   actors: ActorClient;
 }

@@ -5,6 +5,8 @@ export interface FieldError {
   path: string;
   code: string;
   message: string;
+  /** What may stand there, where that is a short list. */
+  allowed?: readonly string[];
 }
 
 /**
@@ -16,6 +18,17 @@ export function appError(code: number, type: string, message: string, data?: Rec
 }
 
 export const badRequest = (type: string, message: string) => appError(400, type, message);
+/** Something is wrong with a query string. A filter and a cursor have codes of their own. */
+export function badQuery(errors: FieldError[]) {
+  const isAbout = (parameter: string) => errors.every(({ path }) => path.split(".")[0] === parameter);
+  if (isAbout("filter"))
+    return appError(400, "INVALID_FILTER", "The filter is not valid; see errors.", { errors });
+  if (isAbout("cursor"))
+    return appError(400, "INVALID_CURSOR", "The cursor is not one of this list in this order; see errors.", {
+      errors,
+    });
+  return appError(400, "INVALID_QUERY", "The query string is not valid; see errors.", { errors });
+}
 export const unauthorized = (type: string, message: string) => appError(401, type, message);
 export const forbidden = (permission: string) =>
   appError(403, "FORBIDDEN", `This needs the permission ${permission}.`);
@@ -28,6 +41,9 @@ export const versionMismatch = (current: number) =>
   appError(412, "VERSION_MISMATCH", `The resource has changed; its version is now ${current}.`, {
     version: current,
   });
+
+export const badQueryField = (path: string, code: string, message: string) =>
+  badQuery([{ path, code, message }]);
 
 /** The public `type` of any error, also of one that crossed the network; undefined for a foreign error. */
 export function errorType(error: unknown): string | undefined {
@@ -43,4 +59,10 @@ export function violatedConstraint(error: unknown): string | undefined {
   return error instanceof Error && "constraint" in error && typeof error.constraint === "string"
     ? error.constraint
     : undefined;
+}
+/** Why something failed, also where the message is empty: of several addresses that were tried, the first one's. */
+export function reasonOf(error: unknown): string {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const { message, code } = (first ?? {}) as { message?: string; code?: unknown };
+  return message || String(code ?? first);
 }

@@ -15,6 +15,8 @@ export interface Meta {
   idempotency?: Idempotency;
   /** Set by a callee that answered from the record of an earlier call. */
   replayed?: boolean;
+  /** Set by a callee that made what it was asked to make or change. */
+  isNew?: boolean;
 }
 
 /** The meta of calls by whoever bears these claims: made here alone, so that no part of it is ever left out. */

@@ -4,29 +4,30 @@ import { z } from "zod";
 import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
-import { requirePermission } from "../access/actor.ts";
-import type { ActionSpec, Contract } from "./contract.ts";
+import { requirePermission, type Actor } from "../access/actor.ts";
+import { givenParamsOf, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
 import { personalDataCalls, type PersonalDataVerb } from "../privacy/personal-data.ts";
 import type { Database } from "../database/database.ts";
-import type { Idempotency } from "../database/idempotency.ts";
-import { idempotencyUsed } from "../database/sql-errors.ts";
+import { idempotencyInUse, idempotencyUsed } from "../database/sql-errors.ts";
 import type { Scope } from "../database/scope.ts";
 import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
+import type { Health } from "../process/health.ts";
 import type { OutboundHttp } from "../outbound/http.ts";
 import type { RedisConnections } from "../redis/connections.ts";
 import type { Mailer } from "../mail/mail.ts";
 import type { SealedBox } from "../encryption/sealed-box.ts";
 import { deadlineExceeded, remainingMs } from "./deadline.ts";
-import { appError, errorType, invalid } from "./errors.ts";
-import { fieldErrors } from "./field-errors.ts";
+import { appError, badQuery, errorType, invalid } from "./errors.ts";
+import { fieldErrors, queryErrors } from "./field-errors.ts";
 import { actionDuration, secondsSince } from "../process/metrics.ts";
 import { isMissingService } from "./moved-service.ts";
+import { keptIdempotency, keyInUse, recordedAnswer, waitForFirst } from "./repetition.ts";
 
 /** What a process shares among its services; made in moleculer.config.ts before any of them. */
 export interface Runtime {
@@ -48,6 +49,8 @@ export interface Runtime {
   organizationKeys: OrganizationKeys;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
+  /** How the parts stand that this process works with. */
+  health: Health;
   /** Sends mail, or keeps it where none is sent. */
   mailer: Mailer;
   /** Called after a commit that appended to the feed of this organization. */
@@ -68,11 +71,13 @@ type CallContext = Context<unknown, Meta> & { locals: Record<string, unknown> };
 
 /**
  * Makes a Moleculer service of a contract and its handlers. Around each handler, in this order: who calls and
- * may they (401, 403), are the parameters right (422), one unit of work that is committed with the
+ * may they (401, 403), are the parameters right (400 of a query, 422), one unit of work that is committed with the
  * handler's answer, and a check of that answer against the contract.
  *
  * Public actions run before anybody is known, so theirs is the platform's view of the control database.
  * @param options.home where its transactions run; default `shard`
+ * @param options.mayStillSee decides whether a recorded answer is repeated; default: always. A service whose records have an
+ *   assignee gives one
  */
 export function createService<C extends Contract>(
   contract: C,
@@ -84,9 +89,11 @@ export function createService<C extends Contract>(
     listeners?: { [K in keyof C["listeners"]]: AnyListener };
     actors?: ActorHandlersOf<C>;
     personalData?: { [K in keyof C["personalData"]]: Partial<Record<PersonalDataVerb, AnyHandler>> };
+    mayStillSee?: MayStillSee;
   } & Partial<ServiceSchema> = {},
 ): ServiceSchema {
-  const { home = "shard", jobs = {}, listeners = {}, actors, personalData = {}, ...schema } = options;
+  const { home = "shard", jobs = {}, listeners = {}, actors, personalData = {}, ...rest } = options;
+  const { mayStillSee = () => Promise.resolve(true), ...schema } = rest;
   if (Object.keys(contract.actors).length > 0 && !actors)
     throw new Error(`${contract.name} declares actors: give createService their handlers`);
   const actions: Record<string, unknown> = {};
@@ -100,7 +107,14 @@ export function createService<C extends Contract>(
       rest: spec.rest,
       // a read may run twice: when its node is lost, the call goes to another
       ...(isQuery(spec) ? { retryPolicy: { enabled: true, retries: 2 } } : {}),
-      handler: pipeline(`${contract.name}.${name}`, spec, handlers[name] as AnyHandler, runtime, open),
+      handler: pipeline(
+        `${contract.name}.${name}`,
+        spec,
+        handlers[name] as AnyHandler,
+        runtime,
+        open,
+        mayStillSee,
+      ),
     });
   }
   // jobs and listeners are actions that only this process's workers call
@@ -196,10 +210,23 @@ function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
   };
 }
 
-const isQuery = ({ rest, transfer }: ActionSpec): boolean =>
-  (rest?.startsWith("GET ") ?? false) && transfer !== "browser";
+const isQuery = (spec: ActionSpec): boolean => takesQuery(spec) && spec.transfer !== "browser";
 
-function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: Runtime, open: OpenUnit) {
+const takesQuery = ({ rest }: ActionSpec): boolean => rest?.startsWith("GET ") ?? false;
+const isKeptUpsert = (spec: ActionSpec, kept: unknown): kept is { isNew: boolean; result: unknown } =>
+  spec.upserts === true && typeof kept === "object" && kept !== null && "isNew" in kept && "result" in kept;
+
+/** Whether the actor may see what an answer showed them earlier. */
+type MayStillSee = (tx: UnitOfWork, actor: Actor, answer: unknown) => Promise<boolean>;
+
+function pipeline(
+  name: string,
+  spec: ActionSpec,
+  handler: AnyHandler,
+  runtime: Runtime,
+  open: OpenUnit,
+  mayStillSee: MayStillSee = () => Promise.resolve(true),
+) {
   const succeeded = actionDuration.labels(name, "ok");
   const failed = actionDuration.labels(name, "error");
 
@@ -209,37 +236,64 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
     ctx.stream?.on("error", (error: Error) => void (ctx.stream as Readable).destroy(error));
     try {
       const { organizationId = "" } = ctx.meta;
-      const idempotency = keptIdempotency(ctx.meta, runtime);
       const actor = await runtime.access.actorOf(ctx.meta);
       requirePermission(actor, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
-      if (!parsed.success) throw invalid(fieldErrors(parsed.error));
+      if (!parsed.success)
+        throw takesQuery(spec)
+          ? badQuery(queryErrors(parsed.error, givenParamsOf(spec)))
+          : invalid(fieldErrors(parsed.error));
       ctx.params = parsed.data;
+      const idempotency = keptIdempotency(ctx.meta, actor, runtime.sealedBox);
       // the key is this action's alone: a nested call must not claim it again
       delete ctx.meta.idempotency;
-
-      const { tx, shard, isControl } = open({ organizationId, ...(idempotency ? { idempotency } : {}) });
-      tx.origin = originOf(ctx.meta);
       ctx.locals.actor = actor;
-      ctx.locals.tx = tx;
       ctx.locals.actors = runtime.actors;
       ctx.locals.idempotencyKey = idempotency?.key;
-      let result: unknown;
-      try {
-        result = (await handler(ctx as never)) ?? null;
-        checkResult(name, spec, result, runtime.checkResults);
-        if (isControl && tx.hasEvents)
-          throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
-        // the caller has been told that it failed: what can still be left undone is
-        if (!tx.scope.readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
-        await tx.commit(spec.kept ? spec.kept(result) : result);
-      } catch (error) {
-        await tx.rollback();
-        if (errorType(error) !== idempotencyUsed || !idempotency) throw error;
-        result = await recordedResponse(new UnitOfWork(shard, { ...tx.scope, readOnly: true }), idempotency);
-        ctx.meta.replayed = true;
+
+      /** Answers the handler's result once it is committed, or undefined when another request holds the key. */
+      const attempt = async (): Promise<{ result: unknown } | undefined> => {
+        const { tx, shard, isControl } = open({ organizationId, ...(idempotency ? { idempotency } : {}) });
+        tx.origin = originOf(ctx.meta);
+        ctx.locals.tx = tx;
+        ctx.locals.isNew = false;
+        try {
+          const result = (await handler(ctx as never)) ?? null;
+          checkResult(name, spec, result, runtime.checkResults);
+          if (isControl && tx.hasEvents)
+            throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);
+          // the caller has been told that it failed: what can still be left undone is
+          if (!tx.scope.readOnly && remainingMs(ctx) <= 0) throw deadlineExceeded();
+          const kept = spec.kept ? spec.kept(result) : result;
+          await tx.commit(spec.upserts ? { isNew: ctx.locals.isNew === true, result: kept } : kept);
+          if (tx.hasEvents) runtime.onEvents(organizationId);
+          return { result };
+        } catch (error) {
+          await tx.rollback();
+          const type = errorType(error);
+          if (!idempotency || (type !== idempotencyUsed && type !== idempotencyInUse)) throw error;
+          const place = { shard, scope: tx.scope };
+          if (type === idempotencyInUse) {
+            await waitForFirst(place, idempotency, remainingMs(ctx));
+            return undefined;
+          }
+          const kept = await recordedAnswer(place, idempotency, (reading, answer) =>
+            mayStillSee(reading, actor, isKeptUpsert(spec, answer) ? answer.result : answer),
+          );
+          ctx.meta.replayed = true;
+          if (!isKeptUpsert(spec, kept)) return { result: kept };
+          ctx.locals.isNew = kept.isNew;
+          return { result: kept.result };
+        }
+      };
+      let done = await attempt();
+      while (done === undefined) {
+        // what was read of an upload cannot be read again
+        if (ctx.stream) throw keyInUse();
+        done = await attempt();
       }
-      if (tx.hasEvents) runtime.onEvents(organizationId);
+      const { result } = done;
+      if (ctx.locals.isNew === true) ctx.meta.isNew = true;
       succeeded.observe(secondsSince(start));
       return result;
     } catch (error) {
@@ -249,16 +303,6 @@ function pipeline(name: string, spec: ActionSpec, handler: AnyHandler, runtime: 
     }
   };
 }
-
-/** A request's key with what is kept of its fingerprint: a body may hold a password, and a plain hash could be tried. */
-const keptIdempotency = (
-  { idempotency }: Meta,
-  { sealedBox }: Pick<Runtime, "sealedBox">,
-): Idempotency | undefined =>
-  idempotency && {
-    key: idempotency.key,
-    fingerprint: sealedBox.mac("idempotency", idempotency.fingerprint),
-  };
 
 /** What of a call's meta goes with the jobs it adds. */
 function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefined {
@@ -272,23 +316,6 @@ function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefin
 
 const serviceUnavailable = () =>
   appError(503, "SERVICE_UNAVAILABLE", "A part that this needs is not available; try again.");
-
-/** What the first request with this key was answered. @throws 422 when that request was another one */
-async function recordedResponse(tx: UnitOfWork, { key, fingerprint }: Idempotency): Promise<unknown> {
-  const rows = await tx.query<{ fingerprint: string; response: unknown }>({
-    text: "SELECT fingerprint, response FROM idempotency_keys WHERE key = $1",
-    values: [key],
-  });
-  await tx.commit();
-  const [row] = rows;
-  if (row?.fingerprint !== fingerprint)
-    throw appError(
-      422,
-      "IDEMPOTENCY_KEY_REUSED",
-      "This Idempotency-Key was used with another request; take a new key.",
-    );
-  return row.response;
-}
 
 let sample = 0;
 /** @throws 500 when an action answers what its contract does not promise: a defect, never the caller's fault */

@@ -5,8 +5,10 @@ import { FairShare } from "../jobs/fair-share.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
+import { loginUrlOf, requireHarmless } from "./login.ts";
 import { checkSchema, migrate } from "./migrate.ts";
 import { closePool, openPool, pressureOf } from "./pool.ts";
+import { Pulse } from "./pulse.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
 import { inTransaction } from "./transaction.ts";
@@ -26,6 +28,7 @@ export class Database {
   readonly shards: readonly Shard[];
   /** Which shard each organization lives in. */
   readonly homes: Homes;
+  readonly #pulses: readonly { shard: Shard; pulse: Pulse }[];
 
   readonly #outage: () => string | undefined;
 
@@ -34,11 +37,14 @@ export class Database {
     this.control = shards[0] as Shard;
     this.shards = shards;
     this.homes = homes;
+    this.#pulses = shards.map((shard) => ({ shard, pulse: new Pulse(shard.pool) }));
   }
 
   /**
-   * Migrates and opens the databases. The first URL holds the control tables and the first shard.
+   * Migrates the databases as their owner, and opens them as one who owns nothing. The first URL holds the control tables and the first shard.
    * @param options.poolSize connections to each database
+   * @param urls of each database, as the owner of its tables
+   * @param options.appUrls of each database, as whoever processes work as; default: a login that migrations make
    * @param options.outage why there is no server now, where that is known; a sentence without a full stop
    * @param options.migrate manual: only looks whether they are up to date; default start
    * @param options.acceptsNewer opens a schema newer than this release, if none of what is newer is breaking
@@ -52,18 +58,26 @@ export class Database {
       poolSize: number;
       onError: (error: Error) => void;
       outage?: () => string | undefined;
+      appUrls?: string[] | undefined;
       migrate?: "start" | "manual";
       acceptsNewer?: boolean;
     },
   ): Promise<Database> {
-    const { acceptsNewer = false } = options;
-    const targets = urls.map((url, index) => [url, { control: index === 0, acceptsNewer }] as const);
+    const { acceptsNewer = false, appUrls } = options;
+    const logins = appUrls ?? urls.map(loginUrlOf);
+    const partsOf = (index: number) => ({ control: index === 0, acceptsNewer });
     if (options.migrate === "manual") {
-      const pending = (await Promise.all(targets.map(([url, part]) => checkSchema(url, part)))).flat();
-      if (pending.length > 0)
-        throw new Error(`The schema is not up to date; run npm run migrate.\n  ${pending.join("\n  ")}`);
-    } else await Promise.all(targets.map(([url, part]) => migrate(url, part)));
-    const shards: Shard[] = urls.map((url, index) => openShard(url, index, options, () => homes));
+      const pending = await Promise.all(logins.map((url, index) => checkSchema(url, partsOf(index))));
+      if (pending.flat().length > 0)
+        throw new Error(
+          `The schema is not up to date; run npm run migrate.\n  ${pending.flat().join("\n  ")}`,
+        );
+    } else
+      await Promise.all(
+        urls.map((url, index) => migrate(url, { ...partsOf(index), makesLogin: appUrls === undefined })),
+      );
+    await Promise.all(logins.map(requireHarmless));
+    const shards: Shard[] = logins.map((url, index) => openShard(url, index, options, () => homes));
     const homes: Homes = new Homes(shards);
     try {
       await homes.load(options.logicalShards);
@@ -142,29 +156,35 @@ export class Database {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
-  /** @throws Error naming each database that does not answer within 1.5 s, or has no space left, and why it does not */
+  /** @throws Error naming each database that does not answer within 1.5 s or has no space left, and why */
   async ping(): Promise<void> {
     const outage = this.#outage();
     if (outage !== undefined) throw new Error(outage);
-    const answers = await this.everywhere(async (tx, shard) => {
-      await tx.query({ name: "ping", text: "SELECT 1" });
-      if (shard.isFull) await requireSpace(shard);
-    }, 1_500);
-    const silent = answers.flatMap((one) => ("error" in one ? [`${one.shard}: ${one.error}`] : []));
-    if (silent.length > 0) throw new Error(silent.join("; "));
+    const answers = await Promise.all(
+      this.#pulses.map(async ({ shard, pulse }) => {
+        try {
+          await pulse.ask(1_500);
+          if (shard.isFull) await requireSpace(shard);
+          return [];
+        } catch (error) {
+          return [`${shard.name}: ${(error as Error).message}`];
+        }
+      }),
+    );
+    if (answers.flat().length > 0) throw new Error(answers.flat().join("; "));
   }
 
-  close(): Promise<void> {
-    return closeAll(this.shards);
+  async close(): Promise<void> {
+    await Promise.all([...this.#pulses.map(({ pulse }) => pulse.close()), closeAll(this.shards)]);
   }
 }
 
-/** Writes a few blocks, of which nothing is left: only that tells whether there is space again. */
+/** Writes 160 kB, as a large object that nobody ever sees: only that tells whether there is space again. */
 async function requireSpace(shard: Shard): Promise<void> {
   await inTransaction(shard, { platform: true }, (tx) =>
     tx.execute({
-      text: `CREATE TEMPORARY TABLE space_left ON COMMIT DROP AS
-        SELECT repeat(md5(n::text), 30) FROM generate_series(1, 300) AS n`,
+      text: `SELECT lo_unlink(lo_from_bytea(0, convert_to(string_agg(md5(n::text), ''), 'UTF8')))
+        FROM generate_series(1, 5000) AS n`,
     }),
   );
   shard.isFull = false;

@@ -1,6 +1,6 @@
 import { sqlState } from "../contract/errors.ts";
 import { busy } from "./pool.ts";
-import { isRefusedAtGate } from "./sql-errors.ts";
+import { isMomentary, isRefusedAtGate } from "./sql-errors.ts";
 import { withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** Commands in one transaction: few enough that running them one by one, when one of them fails, stays cheap. */
@@ -96,4 +96,5 @@ function rowsOf(commands: readonly Command[], index: number): string[] {
  * Whether the error is one of a statement, so that the transaction was surely undone: bad values, a broken constraint,
  * a conflict, a missing right, or one raised by us. See "PostgreSQL Error Codes" in its documentation.
  */
-export const isUndone = (error: unknown): boolean => /^(21|22|23|40|42|SG)/.test(sqlState(error) ?? "");
+export const isUndone = (error: unknown): boolean =>
+  /^(21|22|23|40|42|SG)/.test(sqlState(error) ?? "") || isMomentary(error);

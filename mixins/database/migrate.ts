@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Logger, runMigrations } from "graphile-worker";
 import pg from "pg";
 import packageJson from "../../package.json" with { type: "json" };
+import { admitWorkers, ensureLogin, ensureRoles } from "./login.ts";
 import { requireNoNodes } from "./migrations/alive.ts";
 import { apply, defaultPatience, type Patience } from "./migrations/apply.ts";
 import { migrationsFolder, readMigrations, type Part } from "./migrations/files.ts";
@@ -33,15 +34,6 @@ import { requireServerVersion } from "./server-version.ts";
 /** Any number: the same for every node, so that one migrates while the others wait. */
 const migrationLock = 7_236_001;
 
-const createRoles = `
-DO $$ BEGIN
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sangam_app') THEN CREATE ROLE sangam_app NOLOGIN; END IF;
-  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'sangam_platform') THEN CREATE ROLE sangam_platform NOLOGIN; END IF;
-EXCEPTION WHEN unique_violation OR duplicate_object THEN NULL; -- another database's migration was faster
-END $$;
-GRANT sangam_app, sangam_platform TO CURRENT_USER;
-GRANT USAGE ON SCHEMA public TO sangam_app, sangam_platform;`;
-
 export interface MigrateOptions {
   /** Whether the control tables live here; a shard does in any case. */
   control: boolean;
@@ -49,11 +41,15 @@ export interface MigrateOptions {
   isForced?: boolean;
   /** Leaves a schema alone that is newer than this release, if none of what is newer is breaking. */
   acceptsNewer?: boolean;
+  /** Makes the role that processes connect as, see login.ts; default true. */
+  makesLogin?: boolean;
   /** Hears each step, as a line. */
   tell?: (line: string) => void;
   /** Default: the migrations of this release. */
   folder?: string;
   patience?: Patience;
+  /** How long a breaking migration waits for nodes of an older release to end; default 20,000. */
+  waitForNodesMs?: number;
 }
 
 /** The doings of `migrate` that a database still lacks; empty when it is up to date. */
@@ -65,18 +61,26 @@ export type Pending = string[];
  * @throws Error naming database, file and cause
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<void> {
-  const { folder = migrationsFolder, patience = defaultPatience, tell = () => undefined } = options;
+  const {
+    folder = migrationsFolder,
+    patience = defaultPatience,
+    tell = () => undefined,
+    waitForNodesMs = 20_000,
+  } = options;
   await onDatabase(url, async (client) => {
     await takeLock(client, tell);
     const plans = await makePlans(client, options);
     const breaking = plans.flatMap(([, plan]) =>
       plan.isFresh ? [] : plan.pending.filter((one) => one.isBreaking),
     );
-    if (breaking[0] && !options.isForced) await requireNoNodes(client, breaking[0].path);
+    if (breaking[0] && !options.isForced) await requireNoNodes(client, breaking[0].path, waitForNodesMs);
     await client.query("SET search_path = public");
-    await createShared(client);
+    await ensureRoles(client);
+    await client.query(createLedger);
     // its errors are thrown; what it tells is not worth a line at each start
     await runMigrations({ connectionString: url, logger: new Logger(() => () => undefined) });
+    await client.query(admitWorkers);
+    if (options.makesLogin ?? true) await ensureLogin(client, url);
     if (plans.some(([, { pending }]) => pending.length > 0))
       await client.query(readFileSync(join(folder, "tenant-table.sql"), "utf8"));
     for (const [part, plan] of plans) {
@@ -96,11 +100,16 @@ export async function migrate(url: string, options: MigrateOptions): Promise<voi
 }
 
 /**
- * What `migrate` would do to a database; changes nothing, and needs no more than to read.
+ * What `migrate` would do to a database; changes nothing, and needs no more than the login of processes may.
  * @throws Error as `migrate` does, where it would refuse
  */
 export async function checkSchema(url: string, options: MigrateOptions): Promise<Pending> {
   return await onDatabase(url, async (client) => {
+    // the login of processes reads nothing without a role
+    const { rows } = await client.query<{ isRefused: boolean }>(
+      `SELECT NOT has_table_privilege(to_regclass('public.migrations'), 'SELECT') AS "isRefused"`,
+    );
+    if (rows[0]?.isRefused) await client.query("SET ROLE sangam_platform");
     const plans = await makePlans(client, options);
     return plans.flatMap(([part, { takesOver, pending }]) => [
       ...(takesOver ? [`${nameOf(url)}: ${part} of release 0.1.0 is to be taken over`] : []),
@@ -148,19 +157,6 @@ async function makePlans(client: pg.ClientBase, options: MigrateOptions): Promis
     plans.push([part, await makePlan(client, part, files, { acceptsNewer: options.acceptsNewer ?? false })]);
   }
   return plans;
-}
-
-/** Roles belong to all databases of a server: of two that make them at once, one begins anew. */
-async function createShared(client: pg.ClientBase): Promise<void> {
-  for (let tries = 1; ; tries++)
-    try {
-      await client.query(createRoles + createLedger);
-      return;
-    } catch (error) {
-      const isRace = ["XX000", "23505", "42710"].includes((error as pg.DatabaseError).code ?? "");
-      if (!isRace || tries === 5) throw error;
-      await sleep(100 * Math.random());
-    }
 }
 
 async function takeOver(client: pg.ClientBase, part: Part, folder: string): Promise<void> {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import pg, { type CustomTypesConfig, type Pool, type PoolClient } from "pg";
 import { within } from "../concurrency/within.ts";
-import { appError } from "../contract/errors.ts";
+import { appError, reasonOf } from "../contract/errors.ts";
 
 /** Longest wait for a connection: for a new one to open, or for a busy one to come free. */
 const connectTimeoutMs = 10_000;
@@ -89,7 +89,7 @@ export async function takeConnection(pool: Pool): Promise<PoolClient> {
     return await pool.connect();
   } catch (error) {
     if ((error as Error).message.startsWith("timeout exceeded")) throw busy();
-    throw isConnectionLoss(error) ? unavailable() : error;
+    throw isConnectionLoss(error) ? unavailable(error) : error;
   }
 }
 
@@ -99,17 +99,19 @@ export const pressureOf = (pool: Pool): number =>
 
 export const busy = () =>
   appError(503, "DATABASE_BUSY", "The database is busy; try again in a moment.", { retryAfterSeconds: 1 });
-export const unavailable = () =>
+/** @param cause for the log */
+export const unavailable = (cause?: unknown) =>
   appError(503, "DATABASE_UNAVAILABLE", "The database is not available; try again.", {
     retryAfterSeconds: 2,
+    ...(cause === undefined ? {} : { cause: reasonOf(cause) }),
   });
-/** For a connection that was lost while COMMIT was on its way. */
-export const outcomeUnknown = () =>
+/** For a connection that was lost while COMMIT was on its way. @param cause for the log */
+export const outcomeUnknown = (cause?: unknown) =>
   appError(
     503,
     "OUTCOME_UNKNOWN",
     "The connection was lost while the change was saved, so it may or may not have been. Repeat the request with the same Idempotency-Key.",
-    { retryAfterSeconds: 2 },
+    { retryAfterSeconds: 2, ...(cause === undefined ? {} : { cause: reasonOf(cause) }) },
   );
 
 const lostCodes = new Set([

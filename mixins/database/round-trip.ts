@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { LRUCache } from "lru-cache";
 import type { Connection, CustomTypesConfig, PoolClient, QueryResult, Submittable } from "pg";
+import { isStatementOutdated } from "./sql-errors.ts";
 import type { Statement } from "./statement.ts";
 
 // pg's own encoding of parameters; its types do not name it
@@ -116,6 +117,8 @@ class Batch implements Submittable {
 
   handleError(error: Error): void {
     for (const name of this.#newNames) this.#prepared.delete(name);
+    // it would fail for as long as the connection lives; which one it was, the error does not say
+    if (isStatementOutdated(error)) this.#prepared.clear();
     this.#reject(error);
   }
 

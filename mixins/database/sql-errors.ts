@@ -3,6 +3,8 @@ import { busy, isConnectionLoss, unavailable } from "./pool.ts";
 
 /** Thrown when an idempotency key was used before; the pipeline answers with the recorded response. */
 export const idempotencyUsed = "IDEMPOTENCY_KEY_USED";
+/** Thrown while another request holds the key; the pipeline waits for its end. */
+export const idempotencyInUse = "IDEMPOTENCY_KEY_IN_USE";
 
 /** Whether the organization does not live in this database, or may not write for the moment; nothing was done. */
 export const isRefusedAtGate = (error: unknown): boolean => sqlState(error) === "SGM01";
@@ -19,6 +21,26 @@ const storageFailed = () =>
   });
 
 /**
+ * Whether a transaction was undone only because of what others did at that moment, so that the same one may well succeed when
+ * it runs again: a serialization failure, a deadlock, a lock that was not to be had, a row or a catalogue entry that changed
+ * under it, or a prepared statement that a migration has made out of date (RoundTrip forgets it, see there).
+ */
+export function isMomentary(error: unknown): boolean {
+  const state = sqlState(error) ?? "";
+  return (
+    ["40001", "40P01", "55P03"].includes(state)
+    || isStatementOutdated(error)
+    // PostgreSQL has no code of its own for it
+    || (state === "XX000" && /^tuple concurrently (updated|deleted)$/.test((error as Error).message))
+  );
+}
+
+/** Whether a prepared statement of the connection no longer fits its tables, or is not there. */
+export const isStatementOutdated = (error: unknown): boolean =>
+  sqlState(error) === "26000"
+  || (sqlState(error) === "0A000" && (error as Error).message.startsWith("cached plan must not change"));
+
+/**
  * Turns SQLSTATEs that mean something to a client into errors of ours; the rest pass as they are, and become a 500.
  *
  * Of the classes that tell of the server rather than of the statement (53, 57, 58, F0, XX; "PostgreSQL Error Codes" in its
@@ -29,15 +51,12 @@ const storageFailed = () =>
 export function translate(error: unknown): unknown {
   switch (sqlState(error)) {
     case "SG409":
-      return conflict("IDEMPOTENCY_KEY_IN_USE", "A request with this Idempotency-Key is still running.");
+      return conflict(idempotencyInUse, "A request with this Idempotency-Key is still running.");
     case "SG200":
       return conflict(idempotencyUsed, "This Idempotency-Key was used before.");
     case "22021": // invalid byte sequence, such as NUL in a text
     case "22P05": // the same inside jsonb
       return invalidField("", "invalid_characters", "Text may not contain NUL characters.");
-    case "40001": // serialization failure
-    case "40P01": // deadlock
-      return appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");
     case "57014": // cancelled, for it ran longer than its timeout
       return appError(503, "DATABASE_TIMEOUT", "The database took too long; try again.");
     case "53100":
@@ -46,7 +65,7 @@ export function translate(error: unknown): unknown {
     case "53200": // of memory, its own or that of locks
       return busy();
     case "57000":
-      return unavailable();
+      return unavailable(error);
     case "58000":
     case "58030":
       return storageFailed();
@@ -55,6 +74,10 @@ export function translate(error: unknown): unknown {
         retryAfterSeconds: 10,
       });
     default:
-      return isConnectionLoss(error) ? unavailable() : error;
+      if (isMomentary(error)) return writeConflict();
+      return isConnectionLoss(error) ? unavailable(error) : error;
   }
 }
+
+const writeConflict = () =>
+  appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.", { retryAfterSeconds: 1 });

@@ -12,13 +12,13 @@ import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.t
 import { kyselyOver } from "./kysely.ts";
 import { roundTrip } from "./round-trip.ts";
 import { begin, enter, type Scope } from "./scope.ts";
-import { isRefusedAtGate, translate } from "./sql-errors.ts";
+import { isMomentary, isRefusedAtGate, translate } from "./sql-errors.ts";
 import { withRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
   name: string;
-  /** As owner. */
+  /** As whoever processes work as: one who owns nothing, and may take roles. */
   url: string;
   pool: Pool;
   /** How its column types become values. */
@@ -51,6 +51,9 @@ export interface Guard {
   /** Goes with COMMIT; in a transaction that only writes it stands first, and must do what `enter` does too. */
   seal(response: unknown): Statement;
 }
+
+/** How often a transaction that travels as one message is run when others get in its way. */
+const mostTries = 3;
 
 const insertEvents = {
   name: "insert_events",
@@ -284,14 +287,15 @@ export class UnitOfWork {
     });
   }
 
-  /** Runs what is a transaction by itself where the organization lives. */
+  /** Runs what is a transaction by itself where the organization lives; again, when others got in its way. */
   async #atHome<T>(work: (shard: Shard) => Promise<T>): Promise<T> {
-    for (const since = performance.now(); ;) {
+    const since = performance.now();
+    for (let tries = 1; ;) {
       try {
         return await work(this.#shard);
       } catch (error) {
-        if (!isRefusedAtGate(error)) throw error;
-        this.#shard = await this.#shard.findHome(this.organizationId, since);
+        if (isRefusedAtGate(error)) this.#shard = await this.#shard.findHome(this.organizationId, since);
+        else if (!isMomentary(error) || tries++ >= mostTries) throw error;
       }
     }
   }
@@ -304,9 +308,12 @@ export class UnitOfWork {
     try {
       return await exchange(this.#shard, client, [...entering, ...statements]);
     } catch (error) {
+      // nothing was done before these statements, so the transaction may begin anew
+      const isFirst = entering.length > 0;
       if (isRefusedAtGate(error)) this.#client = this.#beginAtHome(client);
+      else if (isFirst && isMomentary(error)) this.#client = this.#beginAgain(client);
       // sent behind the statement that was refused, this one was not looked at
-      else if (this.#client === connection || sqlState(error) !== "25P02") throw this.#explain(error, onLoss);
+      else if (this.#client === connection || !wasSkipped(error)) throw this.#explain(error, onLoss);
       return this.#pipeline(statements, onLoss);
     }
   }
@@ -328,9 +335,22 @@ export class UnitOfWork {
     }
   }
 
+  /** A connection to the same database, with the transaction begun anew. */
+  async #beginAgain(client: PoolClient): Promise<PoolClient> {
+    await undo(client);
+    const again = await takeConnection(this.#shard.pool);
+    try {
+      await exchange(this.#shard, again, this.#entering());
+      return again;
+    } catch (error) {
+      await undo(again);
+      throw this.#explain(error, unavailable);
+    }
+  }
+
   /** @param onLoss what the loss of the connection means */
-  #explain(error: unknown, onLoss: () => Error): unknown {
-    return isConnectionLoss(error) ? onLoss() : this.#translate(error);
+  #explain(error: unknown, onLoss: (cause: unknown) => Error): unknown {
+    return isConnectionLoss(error) ? onLoss(error) : this.#translate(error);
   }
 
   #translate(error: unknown): unknown {
@@ -366,6 +386,9 @@ export class UnitOfWork {
 type Write = Statement | RowsStatement;
 const isRows = (write: Write): write is RowsStatement => "rows" in write;
 const toStatement = (write: Write): Statement => (isRows(write) ? withRows(write) : write);
+
+/** Whether a statement failed only for one before it in the transaction, which may have been to prepare it. */
+const wasSkipped = (error: unknown): boolean => ["25P02", "26000"].includes(sqlState(error) ?? "");
 
 const undo = (client: PoolClient): Promise<void> =>
   client.query("ROLLBACK").then(

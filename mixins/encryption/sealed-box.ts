@@ -29,9 +29,12 @@ export class SealedBox {
 
   /** A keyed hash: whoever reads it later cannot try out what it was made of. Changes with the newest key. */
   mac(purpose: string, text: string): string {
-    return createHmac("sha256", this.#keys[0] as KeyObject)
-      .update(`${purpose}\n${text}`)
-      .digest("base64url");
+    return macUnder(this.#keys[0] as KeyObject, purpose, text);
+  }
+
+  /** As `mac`, under each listed key, the newest first: to know again what was made under an older one. */
+  macs(purpose: string, text: string): string[] {
+    return this.#keys.map((key) => macUnder(key, purpose, text));
   }
 
   seal(plaintext: string, context: string): Buffer {
@@ -57,3 +60,6 @@ export class SealedBox {
     throw new Error(`No key in MASTER_KEY opens ${context}; was the key replaced instead of prepended?`);
   }
 }
+
+const macUnder = (key: KeyObject, purpose: string, text: string): string =>
+  createHmac("sha256", key).update(`${purpose}\n${text}`).digest("base64url");

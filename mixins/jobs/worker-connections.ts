@@ -27,6 +27,8 @@ export class WorkerConnections {
     this.pool.on("connect", (client) => {
       this.#open.add(client);
       client.on("error", () => undefined);
+      // the first statement of the connection; without the role those that follow are refused, and the run ends
+      client.query("SET ROLE sangam_worker").catch(options.onError);
     });
     this.pool.on("remove", (client) => void this.#open.delete(client));
   }

@@ -130,9 +130,19 @@ export class WorkerLeases {
   }
 
   #freeDead(): Promise<unknown> {
-    return this.#onPlatform((tx) =>
-      tx.query({ name: "free_jobs", text: "SELECT free_jobs_of_dead_workers()" }),
-    );
+    return this.#onPlatform(async (tx) => {
+      // one written while the clock was ahead begins now: else its jobs would wait until the clock is there again
+      const shortened = tx.query({
+        name: "shorten_worker_leases",
+        text: `UPDATE worker_leases SET expires_at = clock_timestamp() + $1 * interval '1 s'
+          WHERE expires_at > clock_timestamp() + 2 * $1 * interval '1 s'`,
+        values: [leaseSeconds],
+      });
+      await Promise.all([
+        shortened,
+        tx.query({ name: "free_jobs", text: "SELECT free_jobs_of_dead_workers()" }),
+      ]);
+    });
   }
 
   #onPlatform<T>(work: Parameters<typeof Database.prototype.transaction<T>>[1]): Promise<T> {

@@ -80,6 +80,10 @@ export const variables = {
     "",
     "Further shard databases, comma separated. Order matters: append only.",
   ),
+  DATABASE_APP_URLS: secret(
+    list(url("postgres:", "postgresql:")).optional(),
+    "DATABASE_URL and DATABASE_SHARDS, in their order, as a user who owns nothing; see docs/operations.md. Unset: migrations make the role sangam_login, with a password derived from the owner's. With MIGRATE=manual a process needs no other address.",
+  ),
   DATABASE_POOL_SIZE: variable(
     z.coerce.number().int().min(1).max(200).default(8),
     "8",
@@ -284,6 +288,17 @@ export function readEnv(source: Record<string, string | undefined>): Env {
     problems.push("GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET must be set together");
   if ((values.OIDC_PROVIDERS as OidcProvider[] | undefined)?.some(({ key }) => key === "google"))
     problems.push("OIDC_PROVIDERS: the key google belongs to GOOGLE_CLIENT_ID");
+  const appUrls = values.DATABASE_APP_URLS as string[] | undefined;
+  if (appUrls && values.DATABASE_URL === undefined) {
+    if (values.MIGRATE !== "manual")
+      problems.push("DATABASE_URL must be set beside DATABASE_APP_URLS, or MIGRATE=manual");
+    [values.DATABASE_URL] = appUrls;
+    values.DATABASE_SHARDS = appUrls.slice(1);
+  }
+  if (appUrls && appUrls.length !== 1 + ((values.DATABASE_SHARDS as string[] | undefined)?.length ?? 0))
+    problems.push(
+      "DATABASE_APP_URLS must list as many addresses as DATABASE_URL and DATABASE_SHARDS together",
+    );
   if (values.DATABASE_URL !== undefined && values.MASTER_KEY === undefined && problems.length === 0)
     problems.push("MASTER_KEY must be set when DATABASE_URL is (openssl rand -base64 32)");
   if (problems.length > 0) throw new Error(`Bad settings:\n  ${problems.join("\n  ")}`);

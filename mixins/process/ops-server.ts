@@ -1,12 +1,14 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { HealthReport } from "./health.ts";
 import { registry } from "./metrics.ts";
 
 /** Serves /metrics (Prometheus) and /health/startup|live|ready of a process, with or without a gateway in it. */
 export class OpsServer {
   readonly port: number;
   readonly #server: Server;
-  #check: (() => Promise<void>) | undefined;
+  #report: (() => HealthReport) | undefined;
+  #isStarted = false;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -28,9 +30,14 @@ export class OpsServer {
     return new OpsServer(server);
   }
 
-  /** From now on the process is started; `check` throws while it cannot serve. */
-  ready(check: () => Promise<void>): void {
-    this.#check = check;
+  /** From now on readiness is what `report` says. */
+  watch(report: () => HealthReport): void {
+    this.#report = report;
+  }
+
+  /** From now on the process counts as started. */
+  started(): void {
+    this.#isStarted = true;
   }
 
   async #answer(url: string): Promise<{ status: number; type: string; body: string }> {
@@ -45,15 +52,12 @@ export class OpsServer {
       case "/health/live":
         return json(200, { status: "ok" });
       case "/health/startup":
-        return this.#check ? json(200, { status: "ok" }) : json(503, { status: "starting" });
-      case "/health/ready":
-        try {
-          if (!this.#check) return json(503, { status: "starting" });
-          await this.#check();
-          return json(200, { status: "ok" });
-        } catch (error) {
-          return json(503, { status: "unavailable", detail: (error as Error).message });
-        }
+        return this.#isStarted ? json(200, { status: "ok" }) : json(503, { status: "starting" });
+      case "/health/ready": {
+        const { isReady, checks } = this.#report?.() ?? { isReady: false, checks: {} };
+        if (!this.#isStarted) return json(503, { status: "starting", checks });
+        return json(isReady ? 200 : 503, { status: isReady ? "ok" : "unavailable", checks });
+      }
       default:
         return json(404, { status: "not found" });
     }

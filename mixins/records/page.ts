@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { isUuid, type Statement } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import { badRequest } from "../contract/errors.ts";
+import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
 import {
   columnOf,
-  fitValue,
+  fitOne,
   matchConditions,
   Values,
   type ColumnType,
@@ -13,7 +13,11 @@ import {
 } from "./listing.ts";
 
 /** Lists that always show all fields have no `fields`. */
-type PageParams = Omit<ListParams, "fields"> & Pick<Partial<ListParams>, "fields">;
+type PageParams = Omit<ListParams, "fields">
+  & Pick<Partial<ListParams>, "fields"> & {
+    /** What the caller asked for, where `filter` and `q` do not say all of it: a cursor holds for nothing else. */
+    asked?: unknown;
+  };
 /** Conditions of a list beside its parameters, as SQL over `values`. */
 type Where = (values: Values) => string[];
 const everything: Where = () => [];
@@ -33,7 +37,7 @@ export async function readPage<Row extends { id: string }, Item extends { id: st
     tx.query<Row>(pageStatement(listing, params, where)),
     params.count ? tx.query<{ total: number }>(countStatement(listing, params, where)) : undefined,
   ]);
-  return toPage(rows, params, view, counts?.[0]?.total);
+  return toPage(rows, listing, params, view, counts?.[0]?.total);
 }
 
 /**
@@ -48,7 +52,9 @@ export function pageStatement(listing: Listing, params: PageParams, where = ever
   const isNullable = listing.nullable?.includes(sortField) ?? false;
   const sort = columnOf(sortField);
   if (params.cursor !== undefined)
-    conditions.push(afterCursor(decodeCursor(params.cursor, params.sort), sort, descending, listing, values));
+    conditions.push(
+      afterCursor(placeOf(params.cursor, boundTo(listing, params)), sort, descending, listing, values),
+    );
   const direction = descending ? "DESC" : "ASC";
   const shown = new Set(["id", sort]);
   for (const field of params.fields ?? Object.keys(listing.fields))
@@ -75,6 +81,7 @@ function countStatement(listing: Listing, params: PageParams, where = everything
 /** The page of a list from its rows, which hold one more than the page if there is a next. */
 export function toPage<Row extends { id: string }, Item extends { id: string }>(
   rows: Row[],
+  listing: Pick<Listing, "table">,
   params: PageParams,
   view: (row: Row) => Item,
   total?: number,
@@ -85,11 +92,37 @@ export function toPage<Row extends { id: string }, Item extends { id: string }>(
   const sortField = params.sort.replace("-", "");
   const nextCursor =
     hasMore && last
-      ? encodeCursor(params.sort, (last as Record<string, unknown>)[columnOf(sortField)], last.id)
+      ? encodeCursor(boundTo(listing, params), [
+          (last as Record<string, unknown>)[columnOf(sortField)] as string | number | null,
+          last.id,
+        ])
       : null;
   // views are functions that stay: V8 drops the code of closures made for one request, and compiles it again and again
   const data = pickFields(rows.map(view), params.fields);
   return { data, page: { nextCursor, hasMore, ...(total === undefined ? {} : { total }) } };
+}
+
+/**
+ * A page of a list that is in memory, in the order of its keys.
+ * @param keyOf unlike that of any other item
+ * @param bound what a cursor holds for
+ * @throws 400 INVALID_CURSOR
+ */
+export function pageOfAll<Item>(
+  all: readonly Item[],
+  { limit, cursor }: Pick<PageParams, "limit" | "cursor">,
+  keyOf: (item: Item) => string,
+  bound: unknown,
+) {
+  const [after] = cursor === undefined ? [""] : decodeCursor(bound, cursor, 1);
+  const keyed = all.map((item) => ({ item, key: keyOf(item) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  const rest = keyed.filter(({ key }) => key > String(after));
+  const page = rest.slice(0, limit);
+  const hasMore = rest.length > limit;
+  return {
+    data: page.map(({ item }) => item),
+    page: { nextCursor: hasMore ? encodeCursor(bound, [page.at(-1)?.key ?? ""]) : null, hasMore },
+  };
 }
 
 /** Only the fields asked for, and always the id. */
@@ -107,22 +140,14 @@ interface Cursor {
   id: string;
 }
 
-const encodeCursor = (sort: string, value: unknown, id: string): string =>
-  Buffer.from(JSON.stringify([sort, value, id])).toString("base64url");
+/** A cursor goes on in the list, the order and the filter it was made for. */
+const boundTo = ({ table }: Pick<Listing, "table">, { sort, filter, q, asked }: PageParams): unknown =>
+  asked === undefined ? [table, sort, filter ?? {}, q ?? null] : [table, sort, asked];
 
-function decodeCursor(cursor: string, sort: string): Cursor {
-  const invalidCursor = badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-  } catch {
-    throw invalidCursor;
-  }
-  if (!Array.isArray(parsed) || parsed.length !== 3) throw invalidCursor;
-  const [forSort, value, id] = parsed as unknown[];
-  if (forSort !== sort || typeof id !== "string" || !isUuid(id)) throw invalidCursor;
-  if (value !== null && typeof value !== "string" && typeof value !== "number") throw invalidCursor;
-  return { value, id };
+function placeOf(cursor: string, bound: unknown): Cursor {
+  const [value, id] = decodeCursor(bound, cursor, 2);
+  if (typeof id !== "string" || !isUuid(id)) throw invalidCursor();
+  return { value: value ?? null, id };
 }
 
 function afterCursor(
@@ -137,13 +162,9 @@ function afterCursor(
   const idTest = `id ${beyond} ${idPlace}`;
   if (value === null) return `(${sort} IS NULL AND ${idTest})`;
   const field = Object.keys(listing.fields).find((name) => columnOf(name) === sort) as string;
-  let fitted: unknown;
-  try {
-    fitted = fitValue(field, listing.fields[field] as ColumnType, value);
-  } catch {
-    throw badRequest("INVALID_CURSOR", "The cursor is not one of this list in this order.");
-  }
-  const place = values.add(fitted);
+  const fitted = fitOne(listing.fields[field] as ColumnType, value);
+  if ("code" in fitted) throw invalidCursor();
+  const place = values.add(fitted.value);
   if (!listing.nullable?.includes(field)) return `(${sort}, id) ${beyond} (${place}, ${idPlace})`;
   return `(${sort} ${beyond} ${place} OR (${sort} = ${place} AND ${idTest}) OR ${sort} IS NULL)`;
 }

@@ -9,10 +9,10 @@ import {
 } from "cockatiel";
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from "ioredis";
 import { Gauge } from "prom-client";
+import { reasonOf } from "../contract/errors.ts";
 import { registry } from "../process/metrics.ts";
 import { RedisKeys } from "./keys.ts";
 import { ShardedSubscriber } from "./sharded-subscriber.ts";
-import { ThrottledLog } from "./throttled-log.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -52,6 +52,8 @@ export class RedisConnections {
   readonly #log: (line: string) => void;
   readonly #policy: IPolicy;
   readonly #subscribers = new Set<ShardedSubscriber>();
+  /** Of each connection by its name: with why it broke last. */
+  readonly #connections: { name: string; client: RedisClient; lastError: string }[] = [];
 
   private constructor(urls: readonly string[], options: { namespace: string; log: (line: string) => void }) {
     this.#urls = urls;
@@ -71,7 +73,7 @@ export class RedisConnections {
   /**
    * Connects, and waits two seconds at most: a node starts without Redis too, and finds it later.
    * @param urls one is a single server, several are nodes of a Redis Cluster (user, password and TLS of the first)
-   * @param options.log hears of failures, one line in ten seconds for each client
+   * @param options.log hears of each failure; `ping` says why Redis is away
    */
   static async open(
     urls: readonly string[],
@@ -92,6 +94,14 @@ export class RedisConnections {
 
   get isReady(): boolean {
     return this.client.status === "ready";
+  }
+
+  /** @throws Error naming the connection that is away, and why */
+  async ping(): Promise<void> {
+    for (const { name, client, lastError } of this.#connections)
+      if (client.status !== "ready")
+        throw new Error(`${name}: not connected (${lastError || client.status})`);
+    await this.client.ping();
   }
 
   /**
@@ -125,14 +135,22 @@ export class RedisConnections {
   }
 
   #connect(name: string, shardedSubscribers: boolean): RedisClient {
-    const log = new ThrottledLog(this.#log);
-    const onError = (error: Error) => log.warn(`${name}: ${error.message || String(error)}`);
+    const client = this.#open(name, shardedSubscribers);
+    const connection = { name, client, lastError: "" };
+    this.#connections.push(connection);
+    const onError = (error: Error) => {
+      connection.lastError = reasonOf(error);
+      this.#log(`${name}: ${connection.lastError}`);
+    };
+    client.on("error", onError);
+    if (client.isCluster) client.on("node error", onError);
+    return client;
+  }
+
+  #open(name: string, shardedSubscribers: boolean): RedisClient {
     const [first] = this.#urls as [string, ...string[]];
-    if (this.#urls.length === 1) {
-      const client = new Redis(first, { ...connectionOptions, connectionName: `sangam-${name}` });
-      client.on("error", onError);
-      return client;
-    }
+    if (this.#urls.length === 1)
+      return new Redis(first, { ...connectionOptions, connectionName: `sangam-${name}` });
     const { username, password, protocol } = new URL(first);
     const options: ClusterOptions = {
       redisOptions: {
@@ -151,10 +169,7 @@ export class RedisConnections {
       // without it a subscriber of sharded channels hears nothing
       shardedSubscribers,
     };
-    const cluster = new Cluster([...this.#urls], options);
-    cluster.on("error", onError);
-    cluster.on("node error", onError);
-    return cluster;
+    return new Cluster([...this.#urls], options);
   }
 }
 

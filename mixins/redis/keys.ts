@@ -10,8 +10,8 @@ export class RedisKeys {
     this.#prefix = namespace === "" ? "sangam:" : `sangam:${namespace}:`;
   }
 
-  /** Requests of a caller in the present minute. */
-  rate = (kind: "user" | "organization" | "address", id: string) => `${this.#prefix}rate:{${kind}:${id}}`;
+  /** Requests of a caller in the present minute, or wrong credentials from an address. */
+  rate = (kind: "user" | "organization" | "address" | "wrong", id: string) => `${this.#prefix}rate:{${kind}:${id}}`;
 
   /** Who of an organization is online. */
   presence = (organizationId: string) => `${this.#prefix}presence:{org:${organizationId}}`;

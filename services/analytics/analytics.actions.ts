@@ -1,4 +1,4 @@
-import { invalidField } from "../../mixins/contract/errors.ts";
+import { badQueryField } from "../../mixins/contract/errors.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import type { Grouping } from "./analytics.contract.ts";
 import { everyDay, periodOf, type Period } from "./analytics.rules.ts";
@@ -8,7 +8,7 @@ import { readRefresh } from "./refreshes.repository.ts";
 /** Most rows of an answer: with the longest names it still fits into the 1 MiB that NATS carries. */
 const mostRows: Record<Grouping, number> = { none: 366, source: 2_000, assignedTo: 5_000 };
 
-/** Captures and conversions of each day, of the leads the caller may see. @throws 422 for a period that is wrong or holds too much */
+/** Captures and conversions of each day, of the leads the caller may see. @throws 400 for a period that is wrong or holds too much */
 export async function leadsPerDay(
   ctx: Ctx<"analytics.leadsPerDay">,
 ): Promise<Result<"analytics.leadsPerDay">> {
@@ -18,7 +18,7 @@ export async function leadsPerDay(
   return { data: everyDay(period, data, (day) => ({ day, captured: 0, conversions: 0 })), refreshedAt };
 }
 
-/** What became of the leads captured in a period, of those the caller may see. @throws 422 as leadsPerDay */
+/** What became of the leads captured in a period, of those the caller may see. @throws 400 as leadsPerDay */
 export async function conversion(ctx: Ctx<"analytics.conversion">): Promise<Result<"analytics.conversion">> {
   const { rows, refreshedAt } = await figuresOf(ctx, []);
   // a group may have conversions alone, of leads captured before
@@ -45,6 +45,6 @@ async function figuresOf(
     limit: most + 1,
   });
   if (rows.length > most)
-    throw invalidField("from", "too_many_rows", `choose fewer days: these have more than ${most} rows`);
+    throw badQueryField("from", "too_many_rows", `choose fewer days: these have more than ${most} rows`);
   return { rows, period, refreshedAt };
 }

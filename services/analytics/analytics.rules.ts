@@ -1,4 +1,4 @@
-import { invalidField } from "../../mixins/contract/errors.ts";
+import { badQueryField } from "../../mixins/contract/errors.ts";
 
 const dayMs = 86_400_000;
 const defaultDays = 30;
@@ -13,7 +13,7 @@ export interface Period {
 /**
  * The period that is asked for.
  * @param today in the organization's time zone
- * @throws 422 when it ends before it begins, has more than 366 days, or is not between 1970 and 2999
+ * @throws 400 when it ends before it begins, has more than 366 days, or is not between 1970 and 2999
  */
 export function periodOf(
   asked: { from?: string | undefined; to?: string | undefined },
@@ -21,11 +21,15 @@ export function periodOf(
 ): Period {
   const to = asked.to ?? today;
   const from = asked.from ?? plusDays(to, 1 - defaultDays);
-  if (from < "1970") throw invalidField("from", "too_early", "must be in 1970 or later");
-  if (to >= "3000") throw invalidField("to", "too_late", "must be before the year 3000");
-  if (from > to) throw invalidField("from", "after_to", `must not be after ${to}, the last day`);
+  if (from < "1970") throw badQueryField("from", "too_early", "must be in 1970 or later");
+  if (to >= "3000") throw badQueryField("to", "too_late", "must be before the year 3000");
+  if (from > to) throw badQueryField("from", "after_to", `must not be after ${to}, the last day`);
   if (plusDays(from, mostDays) <= to)
-    throw invalidField("from", "too_long", `must be at most ${mostDays - 1} days before ${to}, the last day`);
+    throw badQueryField(
+      "from",
+      "too_long",
+      `must be at most ${mostDays - 1} days before ${to}, the last day`,
+    );
   return { from, to };
 }
 

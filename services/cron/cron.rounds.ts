@@ -17,29 +17,34 @@ export const cronJobs = (contracts: readonly Contract[]): CronJob[] =>
 
 /**
  * Serves what is due: notes each tick and adds its job in one transaction. Two leaders at once, or one that dies
- * and is followed, still note a tick once. The time is the database's.
+ * and is followed, still note a tick once. The time is the database's: ticks that were served while its clock was ahead are
+ * not served again when they come, and those before them are not held up.
+ * @param now instead of the database's clock
  * @returns the ticks served
  */
 export async function serveDueTicks(
   tx: UnitOfWork,
   epoch: string,
   jobs: readonly CronJob[],
+  now?: Date,
 ): Promise<{ task: string; scheduledFor: string }[]> {
   const [[clock], rows] = await Promise.all([
     tx.query<{ now: string }>({
       name: "cron_clock",
-      text: "SELECT clock_timestamp()::timestamptz(3) AS now",
+      text: "SELECT coalesce($1, clock_timestamp())::timestamptz(3) AS now",
+      values: [now],
     }),
     tx.query<{ job: string; last: string }>({
       name: "cron_last_runs",
       // one look at the index for each job, however many ticks are kept
       text: `SELECT job, last FROM unnest($1::text[]) AS asked (job), LATERAL (
-          SELECT max(scheduled_for) AS last FROM control.cron_runs r WHERE r.job = asked.job) newest
+          SELECT max(scheduled_for) AS last FROM control.cron_runs r
+          WHERE r.job = asked.job AND r.scheduled_for <= coalesce($2, clock_timestamp())) newest
         WHERE last IS NOT NULL`,
-      values: [jobs.map(({ task }) => task)],
+      values: [jobs.map(({ task }) => task), now],
     }),
   ]);
-  const now = new Date((clock as { now: string }).now);
+  const at = new Date((clock as { now: string }).now);
   const lastRuns = new Map(rows.map(({ job, last }) => [job, new Date(last)]));
   const known = jobs.filter(({ task }) => lastRuns.has(task));
   // a job that is new begins with its next tick
@@ -48,10 +53,10 @@ export async function serveDueTicks(
     epoch,
     jobs
       .filter(({ task }) => !lastRuns.has(task))
-      .map((job) => ({ job, tick: tickBefore(job.schedule, now) })),
+      .map((job) => ({ job, tick: tickBefore(job.schedule, at) })),
   );
   const due = known.flatMap((job) =>
-    dueTicks(job, lastRuns.get(job.task) as Date, now).map((tick) => ({ job, tick })),
+    dueTicks(job, lastRuns.get(job.task) as Date, at).map((tick) => ({ job, tick })),
   );
   const served = await note(tx, epoch, due);
   for (const { job, tick } of served) {

@@ -1,8 +1,9 @@
-import type { Service, ServiceBroker, ServiceSchema } from "moleculer";
+import type { Service, ServiceSchema } from "moleculer";
 import Cron from "moleculer-cron";
 import { Gauge } from "prom-client";
 import { Leader } from "../../mixins/concurrency/leader.ts";
 import { cronRuns, registry } from "../../mixins/process/metrics.ts";
+import { ThrottledLog } from "../../mixins/process/throttled-log.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 import { cronJobs, serveDueTicks } from "./cron.rounds.ts";
 
@@ -17,6 +18,7 @@ export default function cronService(runtime: Runtime): ServiceSchema {
   const jobs = cronJobs(runtime.contracts);
   let leader: Leader;
   let round: Promise<void> | undefined;
+  let failures: ThrottledLog;
   return {
     name: "cron",
     mixins: [Cron],
@@ -24,15 +26,16 @@ export default function cronService(runtime: Runtime): ServiceSchema {
       {
         name: "round",
         cronTime: "* * * * * *",
-        onTick(this: ServiceBroker) {
+        onTick() {
           round ??= serve()
-            .catch((error: Error) => this.logger.warn(`scheduled work: ${error.message}`))
+            .catch((error: Error) => failures.warn(`scheduled work: ${error.message}`))
             .finally(() => (round = undefined));
         },
       },
     ],
     created(this: Service) {
       const { broker, logger } = this;
+      failures = new ThrottledLog((line) => logger.warn(line), 10 * 60_000);
       leader = new Leader(runtime.database, {
         name: "cron",
         nodeId: broker.nodeID,

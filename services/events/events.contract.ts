@@ -5,16 +5,18 @@ import { typesText } from "../../mixins/events/feed-filter.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { id, timestamp } from "../../mixins/contract/schemas.ts";
 
-export const feedEvent = z.strictObject({
-  /** Place in the organization's feed: 1, 2, 3 … without holes. */
-  seq: z.number().int(),
-  id,
-  type: z.string(),
-  entity: z.strictObject({ kind: z.string(), id, version: z.number().int() }),
-  actorId: id.nullable(),
-  occurredAt: timestamp,
-  data: z.unknown(),
-});
+export const feedEvent = z
+  .strictObject({
+    /** Place in the organization's feed: 1, 2, 3 … without holes. */
+    seq: z.number().int(),
+    id,
+    type: z.string(),
+    entity: z.strictObject({ kind: z.string(), id, version: z.number().int() }),
+    actorId: id.nullable(),
+    occurredAt: timestamp,
+    data: z.unknown(),
+  })
+  .meta({ id: "Event" });
 export type FeedEvent = z.output<typeof feedEvent>;
 
 export const eventsContract = defineContract("events", {

@@ -39,11 +39,14 @@ export async function tendPartitions(database: Database, retentionDays: number):
   });
 }
 
-/** Finds what fell through: jobs of workers that never had a lease, listeners whose job is dead or gone. */
+/**
+ * Finds what fell through: jobs of workers that never had a lease, jobs written while the clock was ahead, listeners whose job
+ * is dead or gone.
+ */
 export async function sweep(database: Database): Promise<void> {
   await database.eachShard((shard) =>
     database.transaction(shard, async (tx) => {
-      await tx.query({ text: "SELECT free_jobs_of_unknown_workers()" });
+      await tx.query({ text: "SELECT free_jobs_of_unknown_workers(), recall_future_jobs()" });
       for (const { organization_id: organizationId, listener } of await stranded(tx))
         tx.enqueue({ task: listener, payload: {}, organizationId });
     }),

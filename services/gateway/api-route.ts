@@ -9,17 +9,10 @@ import { metaOf, type Meta } from "../../mixins/contract/meta.ts";
 import { unauthorized } from "../../mixins/contract/errors.ts";
 import type { BrowserAnswer } from "../../mixins/contract/browser-answer.ts";
 import { answerBrowser, type BrowserCookie } from "./browser-answer.ts";
+import { announceDeprecation } from "./deprecation.ts";
 import { sendProblem } from "./problem.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import {
-  idempotencyOf,
-  isForm,
-  paramsOf,
-  routeByAction,
-  routes,
-  type RequestParts,
-  type Route,
-} from "./routes.ts";
+import { idempotencyOf, formTest, paramsOf, type RequestParts, type Route } from "./routes.ts";
 import { receiveUpload } from "./upload.ts";
 
 /** A request on its way through moleculer-web. */
@@ -39,17 +32,38 @@ export interface GatewayRequest extends IncomingMessage {
 
 const maxBodyBytes = 1024 * 1024;
 
+/** Finds out who bears a credential. */
+export type Authenticate = (
+  credential: string,
+  from: {
+    /** Of who sends it: too many wrong ones from there are refused unseen. */
+    address: string;
+    /** Called before an API key that never passed here is looked up. */
+    ofUnknownKey?: () => Promise<void>;
+    /** Whether an organization that is suspended may. Default: not. */
+    whileSuspended?: boolean | undefined;
+  },
+) => Promise<Claims>;
+
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
-  /** @param ofStranger called before a credential that was never seen here is looked up */
-  authenticate(credential: string, ofStranger: () => Promise<void>): Promise<Claims>;
+  /** Of every service of the system. */
+  routes: readonly Route[];
+  authenticate: Authenticate;
   rateLimit: RateLimit;
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
-  admit(claims: Claims, response: ServerResponse): Promise<void>;
+  admit(claims: Claims, response: ServerResponse, route: Route): Promise<void>;
   cookie: BrowserCookie;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
+  const { routes } = parts;
+  const routeByAction = new Map(routes.map((route) => [route.action, route]));
+  const isForm = formTest(routes);
+  const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
+  /** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
+  const multipartRoute = (request: GatewayRequest, base: string): Route =>
+    multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
   return (path) => ({
     path,
     name: path,
@@ -78,6 +92,7 @@ export function apiRoute(parts: {
       response: ServerResponse,
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
+      announceDeprecation(route, path, response);
       await identify(ctx, route, request, response);
       if (route.spec.transfer !== "multipart")
         request.$params = paramsOf(route, request, request.$params as RequestParts, parts.cookie);
@@ -94,11 +109,13 @@ export function apiRoute(parts: {
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") as Route;
       writeHead(ctx, route, path, request, response, result);
-      if (route.spec.transfer !== "browser") return result;
+      if (route.spec.transfer !== "browser")
+        return pickFields(route, request.$params as Record<string, unknown>, result);
       return answerBrowser(ctx.meta, request, response, result as BrowserAnswer, parts.cookie);
     },
 
     onError(request: GatewayRequest, response: ServerResponse, error: unknown) {
+      parts.rateLimit.noteIfWrong(error, request.clientAddress);
       sendProblem(request, response, error, request.requestId, parts.logger);
     },
   });
@@ -113,14 +130,17 @@ export function apiRoute(parts: {
     ctx.meta.requestId = request.requestId;
     ctx.meta.traceparent = request.traceparent;
     if (route.spec.permission === "public") {
+      parts.rateLimit.requireTrust(request.clientAddress);
       await parts.rateLimit.takeAddress(request.clientAddress, response);
       return;
     }
-    const claims = await parts.authenticate(credentialOf(request), () =>
-      parts.rateLimit.takeAddress(request.clientAddress, response),
-    );
+    const claims = await parts.authenticate(credentialOf(request), {
+      address: request.clientAddress,
+      ofUnknownKey: () => parts.rateLimit.takeAddress(request.clientAddress, response),
+      whileSuspended: route.spec.whileSuspended,
+    });
     Object.assign(ctx.meta, metaOf(claims));
-    await parts.admit(claims, response);
+    await parts.admit(claims, response, route);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(await parts.access.actorOf(claims), route.spec.permission);
   }
@@ -138,7 +158,7 @@ function credentialOf({ headers }: GatewayRequest): string {
   );
 }
 
-/** Status, ETag and Location of a success. */
+/** Status, ETag, Location and what else a success says of itself. */
 function writeHead(
   ctx: GatewayRequest["$ctx"],
   { spec, path: routePath }: Route,
@@ -147,11 +167,15 @@ function writeHead(
   response: ServerResponse,
   result: unknown,
 ): void {
-  if (spec.status !== undefined) response.statusCode = spec.status;
+  const status = spec.upserts && ctx.meta.isNew ? 201 : spec.status;
+  if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
-  if (typeof version === "number" && typeof id === "string") response.setHeader("ETag", `"${version}"`);
-  if (spec.status === 201)
-    ctx.meta.$location = typeof id === "string" ? `${base}${routePath}/${id}` : `${base}/auth/me`;
+  if (typeof version === "number") response.setHeader("ETag", `"${version}"`);
+  if (status === 201 || status === 202) {
+    // moleculer-web writes it for a 201 alone, and warns where it has none
+    ctx.meta.$location = base + (spec.location?.(result) ?? `${routePath}/${String(id)}`);
+    response.setHeader("Location", ctx.meta.$location);
+  }
   if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
   if (spec.file) {
     const { name, type } = spec.file(request.$params);
@@ -160,14 +184,15 @@ function writeHead(
   }
 }
 
-function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
-  if (request.headers["idempotency-key"] !== undefined) request.bodyHash = hash("sha256", body, "base64url");
+/** What `fields` leaves of one record; a list has cut its own. The head has been written by then, with the version. */
+function pickFields(route: Route, { fields }: Record<string, unknown>, result: unknown): unknown {
+  if (!route.hasFields || typeof fields !== "string") return result;
+  const record = result as Record<string, unknown>;
+  return Object.fromEntries(["id", ...fields.split(",")].map((field) => [field, record[field]]));
 }
 
-const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
-/** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
-function multipartRoute(request: GatewayRequest, base: string): Route {
-  return multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
+function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
+  if (request.headers["idempotency-key"] !== undefined) request.bodyHash = hash("sha256", body, "base64url");
 }
 
 /** Spools the form, then calls the action with the file as stream. */

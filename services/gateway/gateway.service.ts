@@ -5,14 +5,16 @@ import ApiGateway from "moleculer-web";
 import { accessChanged, type AccessChanged } from "../../mixins/access/access.ts";
 import { AccessTokens, type Claims } from "../../mixins/access/access-token.ts";
 import { ApiKeys, isApiKey } from "../../mixins/access/api-key.ts";
+import { Revocations, sessionRevoked, type SessionRevoked } from "../../mixins/access/revocations.ts";
 import { organizationChanged } from "../../mixins/organizations/organizations.ts";
 import { httpDuration, secondsSince } from "../../mixins/process/metrics.ts";
 import { continueTrace } from "../../mixins/process/trace.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 import { ApiUsage } from "./api-usage.ts";
-import { apiRoute, type GatewayRequest } from "./api-route.ts";
+import { apiRoute, type Authenticate, type GatewayRequest } from "./api-route.ts";
 import { corsSettings, protector } from "./browsers.ts";
 import { BrowserCookie } from "./browser-answer.ts";
+import { clientAddressOf } from "./client-address.ts";
 import { docsRoute } from "./docs.ts";
 import { Drain } from "./drain.ts";
 import { healthRoute } from "./health.ts";
@@ -20,6 +22,7 @@ import { LoadShedding, priorityOf } from "./load-shedding.ts";
 import { outboxRoute } from "./outbox.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { routesOf, type Route } from "./routes.ts";
 import { recordFinder } from "./realtime/records.ts";
 import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
 
@@ -45,6 +48,7 @@ export default (runtime: Runtime): ServiceSchema => {
   const protect = protector(env);
   let tokens: AccessTokens;
   let apiKeys: ApiKeys;
+  let revocations: Revocations;
   let realtime: Realtime;
   let shedding: LoadShedding;
   let apiUsage: ApiUsage;
@@ -74,11 +78,11 @@ export default (runtime: Runtime): ServiceSchema => {
     mixins: [ApiGateway, beforeListening],
     settings: settings as ServiceSchema["settings"],
     events: {
-      "session.revoked"(ctx: Context<{ sessionId: string }>) {
-        tokens.revokeSession(ctx.params.sessionId);
-        apiKeys.forget(ctx.params.sessionId);
-        realtime.onSessionRevoked(ctx.params);
+      [sessionRevoked](ctx: Context<SessionRevoked>) {
+        revocations.hear(ctx.params);
       },
+      // what was broadcast while NATS was away has passed this gateway by
+      "$transporter.connected": () => revocations.catchUp(),
       [accessChanged](ctx: Context<AccessChanged>) {
         return realtime.onAccessChanged(ctx.params);
       },
@@ -133,11 +137,24 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { addRoute(route: object): void }).addRoute(route);
       tokens = new AccessTokens(() => broker.call("identity.verificationKeys", {}));
       apiKeys = new ApiKeys((key) => broker.call("identity.findApiKey", key));
-      const authenticate = async (credential: string, ofStranger?: () => Promise<void>) => {
-        const claims = await (isApiKey(credential)
-          ? apiKeys.verify(credential, ofStranger)
-          : tokens.verify(credential));
-        await runtime.organizations.requireActive(claims.organizationId);
+      revocations = new Revocations(runtime.database, (error) => logger.warn(error.message));
+      revocations.onRevoked(({ sessionId }) => {
+        apiKeys.forget(sessionId);
+        realtime.onSessionRevoked({ sessionId });
+      });
+      const authenticate: Authenticate = async (credential, { address, ofUnknownKey, whileSuspended }) => {
+        const ofStranger = () => rateLimit.requireTrust(address);
+        let claims: Claims;
+        if (isApiKey(credential))
+          claims = await apiKeys.verify(credential, async () => {
+            ofStranger();
+            await ofUnknownKey?.();
+          });
+        else {
+          claims = await tokens.verify(credential, ofStranger);
+          await revocations.requireLive(claims.sessionId);
+        }
+        if (!whileSuspended) await runtime.organizations.requireActive(claims.organizationId);
         return claims;
       };
       const rateLimit = new RateLimit({
@@ -146,16 +163,29 @@ export default (runtime: Runtime): ServiceSchema => {
         redis: runtime.redis,
       });
       apiUsage = new ApiUsage(runtime.database, (error) => logger.warn(error.message));
-      const admit = async ({ userId, organizationId }: Claims, response: ServerResponse) => {
+      const admit = async (
+        { userId, organizationId }: Claims,
+        response: ServerResponse,
+        { action, spec }: Route,
+      ) => {
         const standing = await runtime.organizations.of(organizationId);
         await rateLimit.takeMember(userId, organizationId, response, standing.limits.rateFactor);
-        apiUsage.take(organizationId, standing);
+        apiUsage.take(organizationId, standing, spec.deprecated && action);
       };
       const cookie = new BrowserCookie(env.API_URL);
-      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, cookie, logger });
+      const routes = routesOf(runtime.contracts);
+      const api = apiRoute({
+        routes,
+        authenticate,
+        rateLimit,
+        access: runtime.access,
+        admit,
+        cookie,
+        logger,
+      });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
-      addRoute(docsRoute(runtime.version));
+      addRoute(docsRoute(runtime.version, routes));
       addRoute(outboxRoute(runtime));
       realtime = new Realtime({
         httpServer: server,
@@ -163,18 +193,27 @@ export default (runtime: Runtime): ServiceSchema => {
         access: runtime.access,
         redis: runtime.redis,
         name: env.NODE_ID,
-        authenticate,
+        authenticate: (token, request) => {
+          const address = clientAddressOf(request, env.TRUST_PROXY);
+          return authenticate(token, { address }).catch((error: unknown) => {
+            rateLimit.noteIfWrong(error, address);
+            throw error;
+          });
+        },
+        wasRevokedSince: (sessionId, since) => revocations.wasRevokedSince(sessionId, since),
         findRecord: recordFinder(broker),
         logger,
       });
       runtime.organizations.onSuspended((organizationId) => realtime.onOrganizationSuspended(organizationId));
     },
     started() {
+      revocations.start();
       apiUsage.start();
       return Promise.resolve();
     },
     async stopped() {
       shedding.close();
+      await revocations.stop();
       await apiUsage.stop();
       await realtime.close();
     },
@@ -194,13 +233,7 @@ function beginRequest(
   request.traceparent = continueTrace(request.headers.traceparent);
   response.setHeader("X-Request-ID", request.requestId);
   response.setHeader("traceresponse", request.traceparent);
-  const forwarded = trustProxy
-    ? String(request.headers["x-forwarded-for"] ?? "")
-        .split(",")
-        .at(-1)
-        ?.trim()
-    : "";
-  request.clientAddress = forwarded || (request.socket.remoteAddress ?? "");
+  request.clientAddress = clientAddressOf(request, trustProxy);
   const start = performance.now();
   response.once("close", () => {
     httpDuration

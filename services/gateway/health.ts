@@ -1,50 +1,20 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
-import { readLeader } from "../../mixins/concurrency/leader.ts";
-import { within } from "../../mixins/concurrency/within.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 
-/** Without these this node cannot serve; other checks only tell. */
-const vital = ["database", "nats", "process"];
-/** Longest a check may take before the part counts as down. */
-const checkTimeoutMs = 2000;
-
 /** `GET /health` and its kin, on the public port. 503 only when this node cannot serve. */
-export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
-  const { database } = runtime;
-  const startedAt = Date.now();
-  const report = async (response: ServerResponse) => {
-    const checks: Record<string, { status: "up" | "down"; detail?: string }> = {
-      database: await check(() => database.ping()),
-    };
-    if (runtime.env.NATS_URL !== undefined)
-      checks.nats = await check(() => {
-        if (broker.transit?.connected !== true) throw new Error("not connected");
-        return Promise.resolve();
-      });
-    const { redis } = runtime;
-    if (redis !== undefined)
-      checks.redis = await check(async () => void (await redis.ask((client) => client.ping())));
-    checks.cron = await check(async () => {
-      const leader = await database.transaction({ platform: database.control }, (tx) =>
-        readLeader(tx, "cron"),
-      );
-      if (!leader) throw new Error("nobody leads the scheduled work");
-      return `led by ${leader.nodeId}`;
-    });
-    if (runtime.isStopping()) checks.process = { status: "down", detail: "stopping" };
-    const isUp = vital.every((name) => checks[name]?.status !== "down");
-    const uptime = Math.round((Date.now() - startedAt) / 1000);
-    send(response, isUp ? 200 : 503, {
-      status: isUp ? "ok" : "unavailable",
+export function healthRoute({ health, version }: Runtime, broker: ServiceBroker) {
+  const startedAt = performance.now();
+  const full = (_request: IncomingMessage, response: ServerResponse) => {
+    const { isReady, checks } = health.report();
+    send(response, isReady ? 200 : 503, {
+      status: isReady ? "ok" : "unavailable",
       instance: broker.nodeID,
-      uptime,
-      version: runtime.version,
+      uptime: Math.round((performance.now() - startedAt) / 1000),
+      version,
       checks,
     });
   };
-  const full = (_request: IncomingMessage, response: ServerResponse, next: (error: Error) => void) =>
-    void report(response).catch(next);
   const alive = (_request: IncomingMessage, response: ServerResponse) =>
     send(response, 200, { status: "ok" });
   return {
@@ -60,17 +30,6 @@ export function healthRoute(runtime: Runtime, broker: ServiceBroker) {
     mappingPolicy: "restrict",
     bodyParsers: false,
   };
-}
-
-async function check(ask: () => Promise<string | void>): Promise<{ status: "up" | "down"; detail?: string }> {
-  try {
-    const detail = await within(checkTimeoutMs, ask(), () => {
-      throw new Error(`no answer within ${checkTimeoutMs} ms`);
-    });
-    return { status: "up", ...(detail ? { detail } : {}) };
-  } catch (error) {
-    return { status: "down", detail: (error as Error).message };
-  }
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {

@@ -43,6 +43,14 @@ export class LeasedLimit {
     return this.#limiter.points;
   }
 
+  /** The refusal of a caller who has nothing left, as far as this process knows; it asks nobody. */
+  refusalOf(key: string): Verdict | undefined {
+    const lease = this.#leases.get(key);
+    const resetMs = (lease?.endsAt ?? 0) - performance.now();
+    if (!lease || resetMs <= 0 || lease.held > 0 || lease.others > 0) return undefined;
+    return { isAllowed: false, limit: this.#limiter.points, remaining: 0, resetMs };
+  }
+
   /** Takes one request. @throws what the limiter throws when it fails and has no insurance */
   async take(key: string): Promise<Verdict> {
     for (let waited = 0; ;) {

@@ -2,27 +2,33 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ServiceBroker } from "moleculer";
 import { z } from "zod";
 import { appError, type FieldError } from "../../mixins/contract/errors.ts";
+import { fieldError } from "../../mixins/contract/schemas.ts";
 import { traceIdOf } from "../../mixins/process/trace.ts";
 
 /** RFC 9457, with the API's stable `code`. */
-export const problem = z.strictObject({
-  type: z.string(),
-  title: z.string(),
-  status: z.number().int(),
-  detail: z.string(),
-  instance: z.string(),
-  code: z.string(),
-  requestId: z.string(),
-  errors: z.array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() })).optional(),
-});
+export const problem = z
+  .strictObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string(),
+    requestId: z.string(),
+    /** Of every 400 and 422: each thing that is wrong. */
+    errors: z.array(fieldError).min(1).optional(),
+  })
+  .meta({ id: "Problem" });
 export type Problem = z.output<typeof problem>;
 
-const titles: Record<number, string> = {
+/** Titles of problems, by status. */
+export const titles: Record<number, string> = {
   400: "Bad request",
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not found",
   409: "Conflict",
+  410: "Gone",
   412: "Precondition failed",
   413: "Content too large",
   415: "Unsupported media type",
@@ -59,6 +65,9 @@ const foreign: Record<string, { status: number; code: string; detail: string }> 
   NotFoundError: { status: 404, code: "ROUTE_NOT_FOUND", detail: "There is no such route." },
   ServiceNotFoundError: unavailable("No node offers this now; try again."),
   ServiceNotAvailableError: unavailable("No node offers this now; try again."),
+  // moleculer-web's, when this gateway has not heard of the service yet
+  ServiceUnavailableError: unavailable("No node offers this now; try again."),
+  BrokerDisconnectedError: unavailable("The other nodes cannot be reached now; try again."),
   // it may have been done: only the key makes a repetition of a change safe
   RequestTimeoutError: unavailable(
     "The answer took too long; repeat a change with the same Idempotency-Key.",
@@ -101,9 +110,13 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
     instance,
     code: said.code,
     requestId,
-    ...(said.status === 422 ? { errors: data?.errors ?? [] } : {}),
+    ...(said.status === 400 || said.status === 422 ? { errors: errorsOf(said, data?.errors) } : {}),
   };
 }
+
+/** What is wrong, at least as a whole. */
+const errorsOf = (said: { code: string; detail: string }, errors: FieldError[] = []): FieldError[] =>
+  errors.length > 0 ? errors : [{ path: "", code: said.code.toLowerCase(), message: said.detail }];
 
 /** Ends a request with a problem; 5xx are logged with their cause. */
 export function sendProblem(
@@ -128,7 +141,7 @@ export function sendProblem(
   response.statusCode = problem.status;
   response.setHeader("Content-Type", "application/problem+json; charset=utf-8");
   const retryAfterSeconds = (error as { data?: { retryAfterSeconds?: number } }).data?.retryAfterSeconds;
-  if (problem.status === 503 || problem.status === 429)
+  if (problem.status === 503 || problem.status === 429 || retryAfterSeconds !== undefined)
     response.setHeader("Retry-After", String(retryAfterSeconds ?? 1));
   if (problem.status === 401) response.setHeader("WWW-Authenticate", "Bearer");
   // the rest of a refused body would otherwise be read as the next request

@@ -1,10 +1,22 @@
 import type { ServerResponse } from "node:http";
 import { RateLimiterMemory, RateLimiterRedis, type RateLimiterAbstract } from "rate-limiter-flexible";
-import { appError } from "../../mixins/contract/errors.ts";
+import { networkOf } from "../../mixins/access/network-of.ts";
+import { appError, errorType } from "../../mixins/contract/errors.ts";
 import type { RedisConnections } from "../../mixins/redis/connections.ts";
 import { LeasedLimit, type Verdict } from "./leased-limit.ts";
 
 const windowSeconds = 60;
+
+/** What is answered to a credential that proves nothing: an access token, a key, a password, a link, a code. */
+const wrongCredentials: ReadonlySet<string | undefined> = new Set([
+  "TOKEN_INVALID",
+  "API_KEY_INVALID",
+  "INVALID_CREDENTIALS",
+  "INVALID_REFRESH_TOKEN",
+  "REFRESH_TOKEN_REUSED",
+  "LINK_INVALID",
+  "SIGN_IN_CODE_INVALID",
+]);
 
 /**
  * Counts the requests of users, organizations and addresses in a minute: together with the other gateways in
@@ -12,6 +24,7 @@ const windowSeconds = 60;
  */
 export class RateLimit {
   readonly #callers: LeasedLimit;
+  readonly #wrong: LeasedLimit;
   readonly #perMinuteOfOrganization: number;
   /** By the factor of plans. */
   readonly #organizations = new Map<number, LeasedLimit>();
@@ -27,6 +40,7 @@ export class RateLimit {
     const { perMinute, perMinuteOfOrganization, redis } = options;
     this.#redis = redis;
     this.#callers = new LeasedLimit(limiter(perMinute, redis));
+    this.#wrong = new LeasedLimit(limiter(perMinute, redis));
     this.#perMinuteOfOrganization = perMinuteOfOrganization;
     this.#policy = `"default";q=${perMinute};w=${windowSeconds}`;
   }
@@ -52,15 +66,33 @@ export class RateLimit {
     const policies = `${this.#policy}, "organization";q=${this.#limitOf(factor).most};w=${windowSeconds}`;
     if (isTighter) answer(response, policies, "organization", organization);
     else answer(response, policies, "default", user);
-    if (organization?.isAllowed === false) throw refusal(organization, "Your organization sends");
-    if (!user.isAllowed) throw refusal(user, "You send");
+    if (organization?.isAllowed === false)
+      throw refusal(organization, "Your organization sends too many requests;");
+    if (!user.isAllowed) throw refusal(user, "You send too many requests;");
   }
 
   /** As `takeMember`, for somebody of whom only the address is known. */
   async takeAddress(address: string, response: ServerResponse): Promise<void> {
-    const verdict = await this.#callers.take(this.#key("address", address));
+    const verdict = await this.#callers.take(this.#key("address", networkOf(address)));
     answer(response, this.#policy, "default", verdict);
-    if (!verdict.isAllowed) throw refusal(verdict, "You send");
+    if (!verdict.isAllowed) throw refusal(verdict, "You send too many requests;");
+  }
+
+  /**
+   * Refuses who has sent too many wrong credentials from this address within a minute, at no cost. To be asked before a
+   * credential is verified that never passed here; those that have stay good.
+   * @throws 429 RATE_LIMITED
+   */
+  requireTrust(address: string): void {
+    const verdict = this.#wrong.refusalOf(this.#key("wrong", networkOf(address)));
+    if (verdict) throw refusal(verdict, "Your address sends too many wrong credentials;");
+  }
+
+  /** Counts an error against the address if it is about a wrong credential. */
+  noteIfWrong(error: unknown, address: string): void {
+    if (!wrongCredentials.has(errorType(error))) return;
+    // one that cannot be counted now is not worth an answer
+    this.#wrong.take(this.#key("wrong", networkOf(address))).catch(() => undefined);
   }
 
   #limitOf(factor: number): LeasedLimit {
@@ -74,7 +106,7 @@ export class RateLimit {
     return limit;
   }
 
-  #key(kind: "user" | "organization" | "address", id: string): string {
+  #key(kind: "user" | "organization" | "address" | "wrong", id: string): string {
     return this.#redis ? this.#redis.keys.rate(kind, id) : `${kind}:${id}`;
   }
 }
@@ -99,9 +131,9 @@ function answer(response: ServerResponse, policies: string, name: string, verdic
   response.setHeader("RateLimit", `"${name}";r=${verdict.remaining};t=${secondsOf(verdict)}`);
 }
 
-function refusal(verdict: Verdict, who: string) {
+function refusal(verdict: Verdict, why: string) {
   const retryAfterSeconds = secondsOf(verdict);
-  return appError(429, "RATE_LIMITED", `${who} too many requests; try again in ${retryAfterSeconds} s.`, {
+  return appError(429, "RATE_LIMITED", `${why} try again in ${retryAfterSeconds} s.`, {
     retryAfterSeconds,
   });
 }

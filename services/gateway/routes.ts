@@ -1,9 +1,15 @@
 import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { z } from "zod";
-import type { ActionSpec } from "../../mixins/contract/contract.ts";
-import { appError, badRequest, invalid } from "../../mixins/contract/errors.ts";
-import { isUuid } from "../../mixins/database/statement.ts";
+import {
+  filledByGateway,
+  givenParamsOf,
+  pathParamsOf,
+  type ActionSpec,
+  type Contract,
+} from "../../mixins/contract/contract.ts";
+import { short } from "../../mixins/contract/field-errors.ts";
+import { appError, badQuery, badRequest, invalid } from "../../mixins/contract/errors.ts";
 import { contracts } from "../contracts.ts";
 import type { BrowserCookie } from "./browser-answer.ts";
 
@@ -17,6 +23,8 @@ export interface Route {
   pathParams: string[];
   /** Whether the action honours If-Match. */
   isVersioned: boolean;
+  /** Whether it answers one record, of which `fields` are asked for. */
+  hasFields: boolean;
   /** Whether the action asks for the client's address and user agent. */
   wantsClient: boolean;
   /** Whether the action asks for the browser's key. */
@@ -26,27 +34,28 @@ export interface Route {
 const hasParam = (spec: ActionSpec, name: string): boolean =>
   spec.params instanceof z.ZodObject && name in spec.params.shape;
 
-export const routes: Route[] = contracts.flatMap((contract) =>
-  Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
-    if (spec.rest === undefined) return [];
-    const [method, path] = spec.rest.split(" ") as [string, string];
-    return [
-      {
-        action: `${contract.name}.${name}`,
-        method,
-        path,
-        spec,
-        pathParams: [...path.matchAll(/:(\w+)/g)].map((match) => match[1] as string),
-        isVersioned: hasParam(spec, "expectedVersion"),
-        wantsClient: hasParam(spec, "ip"),
-        wantsBrowser: hasParam(spec, "browserKey"),
-      },
-    ];
-  }),
-);
-/** Parameters that come from the connection and its headers; a client that sends them by name is refused. */
-export const filledByGateway: readonly string[] = ["expectedVersion", "userAgent", "ip", "browserKey"];
-export const routeByAction = new Map(routes.map((route) => [route.action, route]));
+/** The routes of these contracts. */
+export const routesOf = (of: readonly Contract[]): Route[] =>
+  of.flatMap((contract) =>
+    Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
+      if (spec.rest === undefined) return [];
+      const [method, path] = spec.rest.split(" ") as [string, string];
+      return [
+        {
+          action: `${contract.name}.${name}`,
+          method,
+          path,
+          spec,
+          pathParams: pathParamsOf(spec),
+          isVersioned: hasParam(spec, "expectedVersion"),
+          hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
+          wantsClient: hasParam(spec, "ip"),
+          wantsBrowser: hasParam(spec, "browserKey"),
+        },
+      ];
+    }),
+  );
+export const routes: Route[] = routesOf(contracts);
 
 /** Parts of a request, as moleculer-web leaves them with `mergeParams: false`. */
 export interface RequestParts {
@@ -65,9 +74,7 @@ export function paramsOf(
   { params, query, body }: RequestParts,
   cookie: BrowserCookie,
 ): Record<string, unknown> {
-  for (const name of route.pathParams)
-    if (name === "id" && !isUuid(params[name] ?? ""))
-      throw appError(404, "NOT_FOUND", "There is no such resource.");
+  requireNameable(route, params);
   const isBare = route.method === "DELETE" && !hasBody(request);
   const given = route.method === "GET" || isBare ? query : bodyOf(route, request, query, body);
   // what a DELETE takes may be a secret, and addresses are logged
@@ -75,9 +82,11 @@ export function paramsOf(
     (name) => isBare || name in params || filledByGateway.includes(name),
   );
   if (repeated.length > 0)
-    throw invalid(
-      repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
-    );
+    throw given === query
+      ? badQuery(unknownParameters(repeated, isBare ? [] : givenParamsOf(route.spec)))
+      : invalid(
+          repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
+        );
   const filled: Record<string, unknown> = { ...given, ...params };
   if (route.isVersioned) {
     const version = versionOf(request.headers["if-match"]);
@@ -91,14 +100,33 @@ export function paramsOf(
   return filled;
 }
 
+/** A path that cannot name anything is a 404; where a PUT would make what it names, the action says what is wrong. */
+function requireNameable({ method, pathParams, spec }: Route, params: Record<string, string>): void {
+  if (method === "PUT" || !(spec.params instanceof z.ZodObject)) return;
+  const shape = spec.params.shape as Record<string, z.ZodType | undefined>;
+  for (const name of pathParams)
+    if (shape[name]?.safeParse(params[name]).success === false)
+      throw appError(404, "NOT_FOUND", "There is no such resource.");
+}
+
+const unknownParameters = (names: readonly string[], known: readonly string[]) =>
+  names.map((path) => ({
+    path,
+    code: "unknown_field",
+    message: "There is no such query parameter.",
+    ...short(known),
+  }));
+
 const formType = /^application\/x-www-form-urlencoded\b/i;
-const formPaths = routes
-  .filter(({ spec }) => spec.isForm)
-  .map(({ path }) => new RegExp(`${path.replaceAll(/:\w+/g, "[^/]+")}$`));
-/** Whether a request is a form of a route that takes forms. */
-export const isForm = (request: IncomingMessage & { originalUrl?: string }): boolean =>
-  formType.test(request.headers["content-type"] ?? "")
-  && formPaths.some((path) => path.test(request.originalUrl?.split("?")[0] ?? ""));
+/** Tells whether a request is a form of one of these routes that takes forms. */
+export function formTest(of: readonly Route[]) {
+  const paths = of
+    .filter(({ spec }) => spec.isForm)
+    .map(({ path }) => new RegExp(`${path.replaceAll(/:\w+/g, "[^/]+")}$`));
+  return (request: IncomingMessage & { originalUrl?: string }): boolean =>
+    formType.test(request.headers["content-type"] ?? "")
+    && paths.some((path) => path.test(request.originalUrl?.split("?")[0] ?? ""));
+}
 
 function bodyOf(
   route: Route,
@@ -107,8 +135,8 @@ function bodyOf(
   body: unknown,
 ): Record<string, unknown> {
   if (route.spec.transfer === "multipart") return {};
-  const [unknown] = Object.keys(query);
-  if (unknown !== undefined) throw badRequest("UNKNOWN_PARAMETER", `There is no query parameter ${unknown}.`);
+  const unknown = Object.keys(query);
+  if (unknown.length > 0) throw badQuery(unknownParameters(unknown, []));
   const type = request.headers["content-type"];
   if (!hasBody(request)) return {};
   if (route.spec.isForm && type !== undefined && formType.test(type)) return { ...(body as object) };

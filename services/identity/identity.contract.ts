@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
 import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";
 import { identityPersonalData } from "./personal-data/personal-data.contract.ts";
@@ -20,49 +20,44 @@ import { oauthActions } from "./federation/oauth.contract.ts";
 import { samlActions } from "./federation/saml.contract.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
-const user = z.strictObject({
-  id,
-  name: z.string(),
-  email: z.string(),
-  /** A built-in role's name, or the id of a custom role. */
-  role: z.string(),
-  isActive: z.boolean(),
-  lastLoginAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const user = z
+  .strictObject({
+    id,
+    name: z.string(),
+    email: z.string(),
+    /** A built-in role's name, or the id of a custom role. */
+    role: z.string(),
+    isActive: z.boolean(),
+    lastLoginAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "User" });
 export type UserView = z.output<typeof user>;
-const signedIn = z.strictObject({
-  user,
-  organization,
-  accessToken: z.string(),
-  refreshToken: z.string(),
-  /** Seconds until the access token ends. */
-  expiresIn: z.number().int(),
-});
+const signedIn = z
+  .strictObject({
+    user,
+    organization,
+    accessToken: z.string(),
+    refreshToken: z.string(),
+    /** Seconds until the access token ends. */
+    expiresIn: z.number().int(),
+  })
+  .meta({ id: "SignedIn" });
 export type SignedIn = z.output<typeof signedIn>;
-const session = z.strictObject({
-  id,
-  userAgent: z.string().nullable(),
-  ip: z.string().nullable(),
-  isCurrent: z.boolean(),
-  lastUsedAt: timestamp,
-  expiresAt: timestamp,
-  createdAt: timestamp,
-});
+const session = z
+  .strictObject({
+    id,
+    userAgent: z.string().nullable(),
+    ip: z.string().nullable(),
+    isCurrent: z.boolean(),
+    lastUsedAt: timestamp,
+    expiresAt: timestamp,
+    createdAt: timestamp,
+  })
+  .meta({ id: "Session" });
 export type SessionView = z.output<typeof session>;
-
-/**
- * Broadcast to every node when a session has ended before its time; its access tokens must fail from then on. An API
- * key counts as a session of its own, with the key's id.
- */
-export const sessionRevoked = "session.revoked";
-export interface SessionRevoked {
-  sessionId: string;
-  organizationId: string;
-  userId: string;
-}
 
 const client = {
   /** Filled by the gateway from the connection. */
@@ -95,6 +90,21 @@ export const userListing: Listing = {
   defaultSort: "createdAt",
 };
 
+export const sessionListing: Listing = {
+  table: "control.sessions",
+  fields: {
+    id: "uuid",
+    userAgent: "text",
+    ip: "text",
+    lastUsedAt: "timestamp",
+    expiresAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["ip", "lastUsedAt", "createdAt"],
+  sortable: ["lastUsedAt", "createdAt"],
+  defaultSort: "-lastUsedAt",
+};
+
 export const identityContract = defineContract("identity", {
   actions: {
     register: action({
@@ -110,6 +120,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/register",
       status: 201,
+      location: () => "/auth/me",
     }),
     login: action({
       summary: "Signs in with email and password",
@@ -146,9 +157,9 @@ export const identityContract = defineContract("identity", {
       rest: "GET /auth/me",
     }),
     listSessions: action({
-      summary: "The user's sessions that have not ended",
-      params: z.strictObject({}),
-      returns: z.strictObject({ data: z.array(session) }),
+      summary: "The user's sessions that have not ended, the one used last first",
+      params: listParams(sessionListing).omit({ q: true, fields: true }),
+      returns: pageOf(session),
       permission: "session",
       rest: "GET /auth/sessions",
     }),
@@ -163,7 +174,7 @@ export const identityContract = defineContract("identity", {
     listUsers: action({
       summary: "Lists the organization's users",
       params: listParams(userListing),
-      returns: pageOf(user.partial().extend({ id })),
+      returns: pageOf(user.partial().extend({ id }).meta({ id: "UserPart" })),
       permission: "users:read",
       rest: "GET /users",
     }),
@@ -177,7 +188,7 @@ export const identityContract = defineContract("identity", {
     }),
     getUser: action({
       summary: "One user",
-      params: byId,
+      params: byIdOf(userListing),
       returns: user,
       permission: "users:read",
       rest: "GET /users/:id",
@@ -223,6 +234,7 @@ export const identityContract = defineContract("identity", {
       permission: "public",
       rest: "POST /auth/invite/accept",
       status: 201,
+      location: () => "/auth/me",
     }),
     ...auditActions,
     ...inviteActions,
@@ -260,7 +272,8 @@ export const identityContract = defineContract("identity", {
       cron: { schedule: "0 * * * *", missed: "skip" },
     }),
     forgetSignInFailures: job({
-      summary: "Forgets failed sign-ins that no longer count, and old entries of the audit log",
+      summary:
+        "Forgets failed sign-ins and revocations that no longer count, and old entries of the audit log",
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "20 * * * *", missed: "skip" },

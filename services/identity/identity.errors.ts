@@ -40,5 +40,7 @@ export const organizationNotFound = () =>
 export const domainTaken = () => conflict("DOMAIN_TAKEN", "Another organization has this domain.");
 export const deletionNotScheduled = () =>
   conflict("DELETION_NOT_SCHEDULED", "The organization is not about to be deleted.");
+export const noDeletion = () =>
+  appError(404, "DELETION_NOT_FOUND", "The organization is not about to be deleted.");
 export const lastAdmin = () =>
   conflict("LAST_ADMIN", "The organization would have no active admin; make another user admin first.");

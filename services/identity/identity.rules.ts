@@ -14,7 +14,8 @@ export type EndReason =
   | "role_changed"
   | "password_reset"
   | "password_changed"
-  | "mfa_reset";
+  | "mfa_reset"
+  | "superseded";
 
 /**
  * Whether a new password is among the first anybody would try: a common one, or what the user is called.

@@ -1,4 +1,5 @@
 import type { Service } from "moleculer";
+import { forgetRevocations } from "../../mixins/access/revocations.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
 import {
@@ -11,11 +12,19 @@ import {
 import { changePassword, resetUserMfa } from "./sign-in/credentials.actions.ts";
 import type { HandlersOf, JobCtx } from "../contracts.ts";
 import { identityContract } from "./identity.contract.ts";
-import { acceptInvite, inviteUser, listInvites, revokeInvite, sendInvite } from "./users/invites.ts";
+import {
+  acceptInvite,
+  inviteUser,
+  getInvite,
+  listInvites,
+  revokeInvite,
+  sendInvite,
+} from "./users/invites.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
 import { eraseOrganization, findErasures } from "./organizations/erasure.jobs.ts";
 import {
+  getDeletion,
   deleteOrganization,
   restoreOrganization,
   resumeOrganization,
@@ -78,6 +87,7 @@ export default (runtime: Runtime) => {
         await forgetFailures(tx);
         await forgetOldEntries(tx);
         await forgetAttempts(tx);
+        await forgetRevocations(tx);
       },
       tendKeys: async () => {
         const { database, sealedBox, env } = runtime;
@@ -113,6 +123,7 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   getOrganization: getOwnOrganization,
   updateOrganization,
   getUsage: (ctx) => getUsage(parts.runtime, ctx),
+  getDeletion,
   deleteOrganization: (ctx) => deleteOrganization(parts.runtime, ctx),
   restoreOrganization: (ctx) => restoreOrganization(parts, ctx),
   suspendOrganization: (ctx) => suspendOrganization(parts.runtime, ctx),
@@ -126,6 +137,7 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
   inviteUser,
   listInvites,
+  getInvite,
   revokeInvite,
   acceptInvite: (ctx) => acceptInvite(parts, ctx),
   enrollTotp: (ctx) => enrollTotp(parts.runtime, ctx),
@@ -142,7 +154,10 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   revokeApiKey,
   findApiKey,
   listProviders: () =>
-    Promise.resolve({ data: parts.providers.all.map(({ key, label }) => ({ key, label })) }),
+    Promise.resolve({
+      data: parts.providers.all.map(({ key, label }) => ({ key, label })),
+      page: { nextCursor: null, hasMore: false },
+    }),
   startOauth: (ctx) => startOauth(parts, ctx),
   finishOauth: (ctx) => finishOauth(parts, ctx),
   tradeSignInCode: (ctx) => tradeSignInCode(parts, ctx),

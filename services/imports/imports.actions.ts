@@ -5,6 +5,10 @@ import type { Database } from "../../mixins/database/database.ts";
 import { quotaExceeded } from "../../mixins/organizations/plans.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 import { enqueue, type Ctx, type Result } from "../contracts.ts";
+import { visibleRows } from "../../mixins/access/visibility.ts";
+import type { Values } from "../../mixins/records/listing.ts";
+import { readPage } from "../../mixins/records/page.ts";
+import { importListing } from "./imports.contract.ts";
 import { inertCell } from "./csv.rules.ts";
 import {
   dryRunNotRolledBack,
@@ -25,6 +29,7 @@ import {
   type ImportRecord,
   type RejectedRow,
 } from "./imports.repository.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { importView } from "./imports.view.ts";
 import { discardUpload, storeUpload } from "./upload.ts";
 
@@ -43,6 +48,7 @@ export async function create(
     if (assigning !== undefined) throw mappingInvalid([mayNotMapAssignee(assigning)]);
   }
   await requireStorage(runtime, organizationId);
+  await database.transaction({ organizationId }, (before) => requireRoomFor(before, "imports"));
   const id = await storeUpload(database, ctx.stream, {
     organizationId,
     createdBy: actor.userId,
@@ -53,6 +59,7 @@ export async function create(
   });
   try {
     if (!(await submitUpload(tx, id))) throw uploadExpired();
+    await requireRoomFor(tx, "imports", { adding: 0 });
   } catch (error) {
     // a repeated Idempotency-Key is found here: the first upload stands, this one goes
     await tx.rollback();
@@ -77,6 +84,13 @@ async function requireStorage(
 /** How much the organization's files take. */
 export async function getUsage(ctx: Ctx<"imports.getUsage">): Promise<Result<"imports.getUsage">> {
   return { storageBytes: await countBytes(ctx.locals.tx) };
+}
+
+/** A page of the imports that the caller may see: as leads assigned to who began them would be. */
+export async function list(ctx: Ctx<"imports.list">): Promise<Result<"imports.list">> {
+  const { actor, tx } = ctx.locals;
+  const where = (values: Values) => ["status <> 'uploading'", ...visibleRows(actor, values, "created_by")];
+  return readPage(tx, importListing, ctx.params, importView, where);
 }
 
 /** Answers how far an import is. */

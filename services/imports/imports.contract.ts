@@ -2,32 +2,65 @@ import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
-import { byId, id, text, timestamp } from "../../mixins/contract/schemas.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
-export const leadImport = z.strictObject({
-  id,
-  fileName: z.string(),
-  status: z.enum(["pending", "running", "completed", "failed", "rolling_back", "rolled_back"]),
-  isDryRun: z.boolean(),
-  onDuplicate: z.enum(["skip", "update", "create"]),
-  /** Every column of the file, in its order: as given, or as guessed by its name. */
-  mapping: z.record(z.string(), z.string().nullable()),
-  /** Rows dealt with: the sum of the four counts that follow. */
-  processed: z.number().int(),
-  created: z.number().int(),
-  updated: z.number().int(),
-  skipped: z.number().int(),
-  failed: z.number().int(),
-  /** Rows of the file; null until it has been read to its end. */
-  total: z.number().int().nullable(),
-  /** Why status is failed. */
-  failure: z.string().nullable(),
-  startedAt: timestamp.nullable(),
-  finishedAt: timestamp.nullable(),
-  createdAt: timestamp,
-  version: z.number().int(),
-});
+const statuses = ["pending", "running", "completed", "failed", "rolling_back", "rolled_back"] as const;
+const duplicateRules = ["skip", "update", "create"] as const;
+
+export const leadImport = z
+  .strictObject({
+    id,
+    fileName: z.string(),
+    status: z.enum(statuses),
+    isDryRun: z.boolean(),
+    onDuplicate: z.enum(duplicateRules),
+    /** Every column of the file, in its order: as given, or as guessed by its name. */
+    mapping: z.record(z.string(), z.string().nullable()),
+    /** Rows dealt with: the sum of the four counts that follow. */
+    processed: z.number().int(),
+    created: z.number().int(),
+    updated: z.number().int(),
+    skipped: z.number().int(),
+    failed: z.number().int(),
+    /** Rows of the file; null until it has been read to its end. */
+    total: z.number().int().nullable(),
+    /** Why status is failed. */
+    failure: z.string().nullable(),
+    startedAt: timestamp.nullable(),
+    finishedAt: timestamp.nullable(),
+    createdAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Import" });
 export type ImportView = z.output<typeof leadImport>;
+
+export const importListing: Listing = {
+  table: "imports",
+  fields: {
+    id: "uuid",
+    fileName: "text",
+    status: "text",
+    isDryRun: "boolean",
+    onDuplicate: "text",
+    mapping: "json",
+    processed: "integer",
+    created: "integer",
+    updated: "integer",
+    skipped: "integer",
+    failed: "integer",
+    total: "integer",
+    failure: "text",
+    startedAt: "timestamp",
+    finishedAt: "timestamp",
+    createdAt: "timestamp",
+    version: "integer",
+  },
+  filterable: ["status", "fileName", "isDryRun", "onDuplicate", "createdAt", "finishedAt"],
+  values: { status: statuses, onDuplicate: duplicateRules },
+  sortable: ["createdAt"],
+  defaultSort: "-createdAt",
+};
 
 /** Form fields arrive as text; JSON values are written as JSON, and an empty field counts as none. */
 const json = <T extends z.ZodType>(schema: T) =>
@@ -62,17 +95,25 @@ export const importsContract = defineContract("imports", {
         dryRun: z
           .union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")])
           .default(false),
-        onDuplicate: z.enum(["skip", "update", "create"]).default("skip"),
+        onDuplicate: z.enum(duplicateRules).default("skip"),
       }),
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:create",
       rest: "POST /leads/import",
       status: 202,
+      location: ({ id }) => `/imports/${id}`,
       transfer: "multipart",
+    }),
+    list: action({
+      summary: "Lists imports, newest first",
+      params: listParams(importListing).omit({ q: true }),
+      returns: pageOf(leadImport.partial().extend({ id }).meta({ id: "ImportPart" })),
+      permission: "imports:read",
+      rest: "GET /imports",
     }),
     get: action({
       summary: "How far an import is",
-      params: byId,
+      params: byIdOf(importListing),
       returns: leadImport,
       permission: "imports:read",
       rest: "GET /imports/:id",
@@ -95,6 +136,7 @@ export const importsContract = defineContract("imports", {
       permission: "imports:delete",
       rest: "POST /imports/:id/rollback",
       status: 202,
+      location: ({ id }) => `/imports/${id}`,
     }),
   },
   events: {

@@ -1,5 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import type { FieldType, FieldTypes } from "./field-types.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
 
@@ -203,5 +204,6 @@ export async function defineFields(
       sorted.map(({ label }) => label),
     ],
   });
+  await requireRoomFor(tx, "customFields", { adding: 0 });
   return findFieldTypes(tx);
 }

@@ -15,6 +15,7 @@ export default function importsService(runtime: Runtime): ServiceSchema {
   const handlers: HandlersOf<typeof importsContract> = {
     getUsage: actions.getUsage,
     create: (ctx) => actions.create(ctx, runtime),
+    list: actions.list,
     get: actions.get,
     errors: (ctx) => actions.errors(ctx, database),
     rollback: actions.rollback,

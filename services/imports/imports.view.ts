@@ -1,14 +1,14 @@
 import type { ImportView } from "./imports.contract.ts";
 import type { ImportRecord } from "./imports.repository.ts";
 
-/** An import as its organization sees it. */
+/** An import as its organization sees it; of a list that shows some fields, those. */
 export const importView = (row: ImportRecord): ImportView => ({
   id: row.id,
   fileName: row.file_name,
   status: row.status as ImportView["status"],
   isDryRun: row.is_dry_run,
   onDuplicate: row.on_duplicate,
-  mapping: Object.fromEntries(row.mapping),
+  mapping: Object.fromEntries(row.mapping ?? []),
   processed: row.processed,
   created: row.created,
   updated: row.updated,

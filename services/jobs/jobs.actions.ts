@@ -4,8 +4,9 @@ import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { deliveryPayload } from "../../mixins/listeners/delivery.ts";
 import { skipHeld } from "../../mixins/listeners/delivery.repository.ts";
 import { appError } from "../../mixins/contract/errors.ts";
+import { decodeCursor, encodeCursor, invalidCursor } from "../../mixins/records/cursor.ts";
 import type { Ctx, Result } from "../contracts.ts";
-import type { JobView } from "./jobs.contract.ts";
+import { jobStates, type JobView } from "./jobs.contract.ts";
 
 interface JobRow extends QueryResultRow {
   id: string;
@@ -23,14 +24,36 @@ interface JobRow extends QueryResultRow {
 
 /** Jobs of the caller's organization in one state, newest first. */
 export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> {
-  const { state, limit, cursor = null } = ctx.params;
-  const rows = await findJobs(ctx.locals.tx, { state, before: cursor, limit: limit + 1 });
+  const { state, limit, cursor } = ctx.params;
+  const bound = ["jobs", state];
+  const before = cursor === undefined ? null : placeOf(cursor, bound);
+  const rows = await findJobs(ctx.locals.tx, { state, before, limit: limit + 1 });
   const page = rows.slice(0, limit);
   const hasMore = rows.length > limit;
+  const last = page.at(-1);
   return {
     data: page.map(jobView),
-    page: { nextCursor: hasMore ? (page.at(-1)?.id ?? null) : null, hasMore },
+    page: { nextCursor: hasMore && last ? encodeCursor(bound, [last.id]) : null, hasMore },
   };
+}
+
+function placeOf(cursor: string, bound: unknown): string {
+  const [id] = decodeCursor(bound, cursor, 1).map(String);
+  if (id === undefined || !/^\d{1,18}$/.test(id)) throw invalidCursor();
+  return id;
+}
+
+/** A job that is not done yet. @throws 404 */
+export async function get(ctx: Ctx<"jobs.get">): Promise<JobView> {
+  const [row] = await ctx.locals.tx.query<JobRow>({
+    name: "get_job",
+    text: `SELECT j.id, j.organization_id, j.task, j.payload, j.state, j.attempts, j.max_attempts, j.last_error, j.run_at,
+        j.created_at, j.updated_at
+      FROM unnest($2::text[]) AS s (state) CROSS JOIN LATERAL list_jobs(s.state, $1::bigint + 1, 1) AS j WHERE j.id = $1`,
+    values: [ctx.params.id, jobStates],
+  });
+  if (!row) throw appError(404, "JOB_NOT_FOUND", "There is no such job; one that is done is no more.");
+  return jobView(row);
 }
 
 /** Gives a dead job its attempts again. @throws 404 when there is no such dead job */

@@ -1,25 +1,32 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { pageParams } from "../../mixins/records/listing.ts";
 import { id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 /** Ids of jobs rise with time; they are numbers as text. */
-const jobId = z.string().regex(/^\d{1,18}$/, "must be the id of a job");
+const jobId = z
+  .string()
+  .regex(/^\d{1,18}$/, "must be the id of a job")
+  .meta({ examples: ["4711"] });
 
-const job = z.strictObject({
-  id: jobId,
-  /** `leads.rescore`. */
-  task: z.string(),
-  payload: z.unknown(),
-  /** `retrying` has failed and waits for its next attempt; `dead` has used them all. */
-  state: z.enum(["waiting", "retrying", "running", "dead"]),
-  attempts: z.number().int(),
-  maxAttempts: z.number().int(),
-  lastError: z.string().nullable(),
-  /** When it may begin. */
-  runAt: timestamp,
-  createdAt: timestamp,
-  updatedAt: timestamp,
-});
+export const jobStates = ["waiting", "retrying", "running", "dead"] as const;
+const job = z
+  .strictObject({
+    id: jobId,
+    /** `leads.rescore`. */
+    task: z.string(),
+    payload: z.unknown(),
+    /** `retrying` has failed and waits for its next attempt; `dead` has used them all. */
+    state: z.enum(jobStates),
+    attempts: z.number().int(),
+    maxAttempts: z.number().int(),
+    lastError: z.string().nullable(),
+    /** When it may begin. */
+    runAt: timestamp,
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .meta({ id: "Job" });
 export type JobView = z.output<typeof job>;
 
 /** A job as operators see it, of any organization or of the platform. */
@@ -34,14 +41,17 @@ export const jobsContract = defineContract("jobs", {
   actions: {
     list: action({
       summary: "Jobs in one state, newest first",
-      params: z.strictObject({
-        state: job.shape.state.default("dead"),
-        limit: z.coerce.number().int().min(1).max(200).default(50),
-        cursor: jobId.optional(),
-      }),
+      params: z.strictObject({ state: job.shape.state.default("dead"), ...pageParams }),
       returns: pageOf(job),
       permission: "jobs:read",
       rest: "GET /jobs",
+    }),
+    get: action({
+      summary: "A job that is not done yet: one that has succeeded is no more",
+      params: byJobId,
+      returns: job,
+      permission: "jobs:read",
+      rest: "GET /jobs/:id",
     }),
     retry: action({
       summary: "Gives a dead job all its attempts again, from now",
@@ -50,6 +60,7 @@ export const jobsContract = defineContract("jobs", {
       permission: "jobs:update",
       rest: "POST /jobs/:id/retry",
       status: 202,
+      location: ({ id }) => `/jobs/${id}`,
     }),
     drop: action({
       summary: "Forgets a dead job; a listener goes on with the entity's next event",

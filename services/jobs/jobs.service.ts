@@ -9,6 +9,7 @@ export default (runtime: Runtime): ServiceSchema => {
   const { database } = runtime;
   const handlers: HandlersOf<typeof jobsContract> = {
     list: jobs.list,
+    get: jobs.get,
     retry: jobs.retry,
     drop: jobs.drop,
     listAll: (ctx) => jobs.listAll(ctx, database),

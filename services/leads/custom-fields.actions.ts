@@ -1,4 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
+import { versionMismatch } from "../../mixins/contract/errors.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { customFieldListing, type CustomFieldView } from "./custom-fields.contract.ts";
@@ -8,7 +10,7 @@ import { announceSettings } from "./settings.ts";
 
 interface CustomFieldRow {
   id: string;
-  entity?: "lead";
+  kind?: "lead";
   key?: string;
   label?: string;
   type?: CustomFieldView["type"];
@@ -20,7 +22,7 @@ interface CustomFieldRow {
 }
 const view = (row: CustomFieldRow): Partial<CustomFieldView> & { id: string } => ({
   id: row.id,
-  entity: row.entity,
+  kind: row.kind,
   key: row.key,
   label: row.label,
   type: row.type,
@@ -47,10 +49,11 @@ export async function createCustomField(
   desk: Desk,
 ): Promise<CustomFieldView> {
   const { actor, tx } = ctx.locals;
-  const { entity, key, type, label = key, isSensitive, isUnique } = ctx.params;
+  const { kind, key, type, label = key, isSensitive, isUnique } = ctx.params;
   if (isSensitive) await desk.keys.of(actor.organizationId);
+  await requireRoomFor(tx, "customFields");
   const now = tx.now.toISOString();
-  const field = { id: uuidv7(), entity, key, label, type, isSensitive, isUnique };
+  const field = { id: uuidv7(), kind, key, label, type, isSensitive, isUnique };
   tx.onViolation("custom_fields_organization_id_entity_key_key", customFieldTaken);
   await tx.execute({
     text: `INSERT INTO custom_fields
@@ -69,14 +72,28 @@ export async function createCustomField(
   return { ...field, createdAt: now, updatedAt: now, version: 1 };
 }
 
-/** Forgets a definition, and what leads have in a sensitive field. */
-export async function removeCustomField(ctx: Ctx<"leads.removeCustomField">): Promise<null> {
-  const { tx } = ctx.locals;
-  const [removed] = await tx.query<{ id: string; key: string; isSensitive: boolean }>({
-    text: `DELETE FROM custom_fields WHERE id = $1 RETURNING id, key, is_sensitive AS "isSensitive"`,
+/** One definition. @throws 404 */
+export async function getCustomField(ctx: Ctx<"leads.getCustomField">): Promise<CustomFieldView> {
+  const [row] = await ctx.locals.tx.query<CustomFieldRow & Record<string, unknown>>({
+    name: "get_custom_field",
+    text: `SELECT *, entity AS kind FROM custom_fields WHERE id = $1`,
     values: [ctx.params.id],
   });
+  if (!row) throw customFieldNotFound();
+  return view(row) as CustomFieldView;
+}
+
+/** Forgets a definition, and what leads have in a sensitive field. @throws 404, 412 */
+export async function removeCustomField(ctx: Ctx<"leads.removeCustomField">): Promise<null> {
+  const { tx } = ctx.locals;
+  const { id, expectedVersion } = ctx.params;
+  const [removed] = await tx.query<{ id: string; key: string; isSensitive: boolean; version: number }>({
+    text: `DELETE FROM custom_fields WHERE id = $1 RETURNING id, key, is_sensitive AS "isSensitive", version`,
+    values: [id],
+  });
   if (!removed) throw customFieldNotFound();
+  if (expectedVersion !== undefined && expectedVersion !== removed.version)
+    throw versionMismatch(removed.version);
   if (removed.isSensitive)
     tx.defer({ text: "DELETE FROM lead_sensitive_fields WHERE key = $1", values: [removed.key] });
   announce(ctx, "custom_field.deleted", removed);

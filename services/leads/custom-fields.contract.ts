@@ -1,31 +1,36 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
-import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdVersioned, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
+const kinds = ["lead"] as const;
 const types = ["text", "number", "boolean", "date"] as const;
-const customField = z.strictObject({
-  id,
-  entity: z.literal("lead"),
-  /** Leads carry it as `customFields.<key>`. */
-  key: z.string(),
-  label: z.string(),
-  type: z.enum(types),
-  /** Kept encrypted, and shown only to those with the permission `leads:sensitive`. */
-  isSensitive: z.boolean(),
-  /** No two leads have the same value; of sensitive fields only. */
-  isUnique: z.boolean(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const customField = z
+  .strictObject({
+    id,
+    /** Of which records it is a field. */
+    kind: z.enum(kinds),
+    /** Leads carry it as `customFields.<key>`. */
+    key: z.string(),
+    label: z.string(),
+    type: z.enum(types),
+    /** Kept encrypted, and shown only to those with the permission `leads:sensitive`. */
+    isSensitive: z.boolean(),
+    /** No two leads have the same value; of sensitive fields only. */
+    isUnique: z.boolean(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "CustomField" });
 export type CustomFieldView = z.output<typeof customField>;
 
 export const customFieldListing: Listing = {
-  table: "custom_fields",
+  // the column has the name that the field had before
+  table: "(SELECT *, entity AS kind FROM custom_fields) AS custom_fields",
   fields: {
     id: "uuid",
-    entity: "text",
+    kind: "text",
     key: "text",
     label: "text",
     type: "text",
@@ -35,7 +40,8 @@ export const customFieldListing: Listing = {
     updatedAt: "timestamp",
     version: "integer",
   },
-  filterable: ["entity", "key", "type", "isSensitive"],
+  filterable: ["kind", "key", "type", "isSensitive"],
+  values: { kind: kinds, type: types },
   sortable: ["key", "createdAt"],
   defaultSort: "key",
 };
@@ -45,7 +51,7 @@ export const customFieldActions = {
   listCustomFields: action({
     summary: "Lists the custom fields that are defined",
     params: listParams(customFieldListing),
-    returns: pageOf(customField.partial().extend({ id })),
+    returns: pageOf(customField.partial().extend({ id }).meta({ id: "CustomFieldPart" })),
     permission: "custom-fields:read",
     rest: "GET /custom-fields",
   }),
@@ -53,7 +59,7 @@ export const customFieldActions = {
     summary: "Defines a custom field; a sensitive one is kept encrypted, which it stays",
     params: z
       .strictObject({
-        entity: z.literal("lead").default("lead"),
+        kind: z.enum(kinds).default("lead"),
         key: z
           .string()
           .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
@@ -72,9 +78,16 @@ export const customFieldActions = {
     rest: "POST /custom-fields",
     status: 201,
   }),
+  getCustomField: action({
+    summary: "One definition",
+    params: byIdOf(customFieldListing),
+    returns: customField,
+    permission: "custom-fields:read",
+    rest: "GET /custom-fields/:id",
+  }),
   removeCustomField: action({
     summary: "Forgets a definition; of a sensitive field the values too",
-    params: byId,
+    params: byIdVersioned,
     returns: z.null(),
     permission: "custom-fields:delete",
     rest: "DELETE /custom-fields/:id",

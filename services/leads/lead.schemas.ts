@@ -4,7 +4,9 @@ import { email, id, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 
-export const scoreReason = z.strictObject({ factor: z.string(), points: z.number(), detail: z.string() });
+export const scoreReason = z
+  .strictObject({ factor: z.string(), points: z.number(), detail: z.string() })
+  .meta({ id: "ScoreReason" });
 const customFields = z
   .record(
     z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
@@ -14,34 +16,36 @@ const customFields = z
 const consent = z.record(z.string().regex(/^\w{1,32}$/), z.union([z.boolean(), text(200), z.null()]));
 
 /** A person who may buy, before they are a contact. */
-export const lead = z.strictObject({
-  id,
-  externalId: z.string().nullable(),
-  firstName: z.string().nullable(),
-  lastName: z.string().nullable(),
-  /** Lowercased. */
-  email: z.string().nullable(),
-  /** E.164. */
-  phone: z.string().nullable(),
-  companyName: z.string().nullable(),
-  title: z.string().nullable(),
-  source: z.string().nullable(),
-  status: z.enum(leadStatuses),
-  /** 0 to 100; scoreReasons explain every point. */
-  score: z.number().int().min(0).max(100),
-  scoreReasons: z.array(scoreReason),
-  assignedTo: id.nullable(),
-  tags: z.array(z.string()),
-  customFields: z.record(z.string(), z.unknown()),
-  /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
-  sensitive: z.array(z.string()).optional(),
-  consent: z.record(z.string(), z.unknown()),
-  lastActivityAt: timestamp.nullable(),
-  convertedAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+export const lead = z
+  .strictObject({
+    id,
+    externalId: z.string().nullable(),
+    firstName: z.string().nullable(),
+    lastName: z.string().nullable(),
+    /** Lowercased. */
+    email: z.string().nullable(),
+    /** E.164. */
+    phone: z.string().nullable(),
+    companyName: z.string().nullable(),
+    title: z.string().nullable(),
+    source: z.string().nullable(),
+    status: z.enum(leadStatuses),
+    /** 0 to 100; scoreReasons explain every point. */
+    score: z.number().int().min(0).max(100),
+    scoreReasons: z.array(scoreReason),
+    assignedTo: id.nullable(),
+    tags: z.array(z.string()),
+    customFields: z.record(z.string(), z.unknown()),
+    /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
+    sensitive: z.array(z.string()).optional(),
+    consent: z.record(z.string(), z.unknown()),
+    lastActivityAt: timestamp.nullable(),
+    convertedAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Lead" });
 export type LeadView = z.output<typeof lead>;
 
 /** What of an answer is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
@@ -77,11 +81,19 @@ const somebody = (input: Partial<Record<(typeof identifying)[number], unknown>>)
   identifying.some((field) => input[field] !== undefined && input[field] !== null);
 const somebodyMessage = `give at least one of ${identifying.join(", ")}`;
 
+const exampleInput = {
+  ...{ firstName: "Asha", lastName: "Rao", email: "asha.rao@example.com", phone: "+919876543210" },
+  ...{ companyName: "Rao Textiles", title: "Head of purchasing", source: "website" },
+  ...{ tags: ["fair-2026"], customFields: { city: "Pune" }, consent: { email: true } },
+};
+
 export const leadInput = z
   .strictObject({ ...leadFields, status: z.enum(["new", "contacted", "qualified", "unqualified"]) })
   .partial();
 export type LeadInput = z.output<typeof leadInput>;
-export const newLead = leadInput.refine(somebody, somebodyMessage);
+export const newLead = leadInput
+  .refine(somebody, somebodyMessage)
+  .meta({ id: "NewLead", examples: [exampleInput] });
 
 export const leadListing: Listing = {
   table: "leads",
@@ -112,6 +124,7 @@ export const leadListing: Listing = {
     ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "source", "status"],
     ...["score", "assignedTo", "tags", "lastActivityAt", "convertedAt", "createdAt", "updatedAt"],
   ],
+  values: { status: leadStatuses },
   sortable: ["createdAt", "updatedAt", "score", "lastActivityAt", "lastName", "companyName"],
   nullable: ["lastActivityAt", "lastName", "companyName"],
   defaultSort: "-createdAt",

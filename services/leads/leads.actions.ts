@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
-import { canSee } from "../../mixins/access/actor.ts";
+import { canSee, sightOf } from "../../mixins/access/actor.ts";
 import { invalid, versionMismatch } from "../../mixins/contract/errors.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
@@ -16,6 +16,7 @@ import { leadEvent } from "./leads.events.ts";
 import {
   claimExternalIds,
   findByExternalId,
+  lockByExternalId,
   getLead,
   hasExternalId,
   insertFreeLeads,
@@ -34,6 +35,7 @@ import {
   type LeadChange,
 } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
+import { requireKnownFields } from "./known-fields.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf, takeTurns } from "./pools.assignment.ts";
 
@@ -45,10 +47,14 @@ export const visibleTo =
 /** Lists leads by keyset; the count, if asked for, is taken beside the page. */
 export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"leads.list">> {
   const { actor, tx } = ctx.locals;
-  const fields = await sensitiveFields(ctx, desk);
+  const settings = await desk.settings.of(actor.organizationId);
+  const fields = await SensitiveFields.of(ctx, desk, settings);
   const { params, where: matches } = fields.filter(ctx.params);
   const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
-  const { data, page } = await readPage(tx, leadListing, params, leadView, where);
+  const [{ data, page }] = await Promise.all([
+    readPage(tx, leadListing, params, leadView, where),
+    requireKnownFields(tx, settings, ctx.params),
+  ]);
   return { data: await fields.show(tx, data), page };
 }
 
@@ -60,6 +66,29 @@ export async function get(ctx: Ctx<"leads.get">, desk: Desk): Promise<LeadView> 
   const { actor, tx } = ctx.locals;
   const fields = await sensitiveFields(ctx, desk);
   return fields.showOne(tx, leadView(await getLead(tx, actor, ctx.params.id)));
+}
+
+/** Whether a lead that an answer showed is still shown to the actor: it may have been given to somebody else. */
+export async function mayStillSee(tx: UnitOfWork, actor: Actor, answer: unknown): Promise<boolean> {
+  const { id, assignedTo } = (answer ?? {}) as Partial<LeadView>;
+  if (id === undefined || assignedTo === undefined || sightOf(actor) === "all") return true;
+  // of what they made for others, the first answer told them all the same
+  if (!canSee(actor, { assignedTo })) return true;
+  const [now] = await tx.query<{ assigned_to: string | null }>({
+    name: "assignee_of_lead",
+    text: "SELECT assigned_to FROM leads WHERE id = $1",
+    values: [id],
+  });
+  return now === undefined || canSee(actor, { assignedTo: now.assigned_to });
+}
+
+/** The lead with an external id. */
+export async function getByExternalId(ctx: Ctx<"leads.getByExternalId">, desk: Desk): Promise<LeadView> {
+  const { actor, tx } = ctx.locals;
+  const fields = await sensitiveFields(ctx, desk);
+  const found = await findByExternalId(tx, ctx.params.externalId);
+  if (!found || !canSee(actor, { assignedTo: found.assigned_to })) throw leadNotFound();
+  return fields.showOne(tx, leadView(found));
 }
 
 /** Changes fields of a lead and rescores it. What changes nothing makes no version and no event. */
@@ -143,17 +172,18 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     await assignByPools(ctx, settings.pools, [fresh], active);
   }
 
-  let before = await findByExternalId(tx, ctx.params.externalId);
+  let before = await lockByExternalId(tx, ctx.params.externalId);
   if (!before && !isExpected) {
     if (seen && settings.pools.length > 0) throw leadOvertaken();
     quota.take(1);
     if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
       record(tx, leadEvent("lead.created", fresh, actor.userId));
       tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));
+      ctx.locals.isNew = true;
       await fields.store(tx, [{ id: fresh.id, sensitive }]);
       return fields.showOne(tx, leadView(fresh));
     }
-    before = await findByExternalId(tx, ctx.params.externalId);
+    before = await lockByExternalId(tx, ctx.params.externalId);
   }
   if (!before || !canSee(actor, { assignedTo: before.assigned_to })) throw leadNotFound();
   requireVersion(before, ctx.params.expectedVersion);

@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { listParams } from "../../mixins/records/listing.ts";
+import { byIdOf, fieldsParam, listParams, pageParams } from "../../mixins/records/listing.ts";
 import {
   byId,
   byIdVersioned,
   expectedVersion,
+  fieldError,
   id,
   money,
   pageOf,
@@ -20,39 +21,41 @@ import { reminderActions, reminderEvents, reminderJobs } from "./reminders.contr
 import { scoringActions, scoringJobs } from "./scoring.contract.ts";
 
 const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
-const convertResult = z.strictObject({
-  contact: z.strictObject({
-    id,
-    firstName: z.string().nullable(),
-    lastName: z.string().nullable(),
-    email: z.string().nullable(),
-    phone: z.string().nullable(),
-    title: z.string().nullable(),
-    lifecycleStage: z.string(),
-    companyId: id.nullable(),
-    leadId: id.nullable(),
-    assignedTo: id.nullable(),
-    createdAt: timestamp,
-    version: z.number().int(),
-  }),
-  company: z
-    .strictObject({ id, name: z.string(), domain: z.string().nullable(), version: z.number().int() })
-    .optional(),
-  deal: z
-    .strictObject({
+const convertResult = z
+  .strictObject({
+    contact: z.strictObject({
       id,
-      name: z.string(),
-      amount: money.nullable(),
-      pipelineId: id,
-      stageId: id,
-      ownerId: id.nullable(),
-      contactId: id.nullable(),
+      firstName: z.string().nullable(),
+      lastName: z.string().nullable(),
+      email: z.string().nullable(),
+      phone: z.string().nullable(),
+      title: z.string().nullable(),
+      lifecycleStage: z.string(),
       companyId: id.nullable(),
-      status: z.enum(["open", "won", "lost"]),
+      leadId: id.nullable(),
+      assignedTo: id.nullable(),
+      createdAt: timestamp,
       version: z.number().int(),
-    })
-    .optional(),
-});
+    }),
+    company: z
+      .strictObject({ id, name: z.string(), domain: z.string().nullable(), version: z.number().int() })
+      .optional(),
+    deal: z
+      .strictObject({
+        id,
+        name: z.string(),
+        amount: money.nullable(),
+        pipelineId: id,
+        stageId: id,
+        ownerId: id.nullable(),
+        contactId: id.nullable(),
+        companyId: id.nullable(),
+        status: z.enum(["open", "won", "lost"]),
+        version: z.number().int(),
+      })
+      .optional(),
+  })
+  .meta({ id: "ConvertResult" });
 export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
@@ -76,16 +79,23 @@ export const leadsContract = defineContract("leads", {
     list: action({
       summary: "Lists leads, newest first",
       params: listParams(leadListing),
-      returns: pageOf(lead.partial().extend({ id })),
+      returns: pageOf(lead.partial().extend({ id }).meta({ id: "LeadPart" })),
       permission: "leads:read",
       rest: "GET /leads",
     }),
     get: action({
       summary: "One lead",
-      params: byId,
+      params: byIdOf(leadListing),
       returns: lead,
       permission: "leads:read",
       rest: "GET /leads/:id",
+    }),
+    getByExternalId: action({
+      summary: "The lead with this external id",
+      params: z.strictObject({ externalId: text(200), fields: fieldsParam(leadListing) }),
+      returns: lead,
+      permission: "leads:read",
+      rest: "GET /leads/by-external-id/:externalId",
     }),
     update: action({
       summary: "Changes fields of a lead and rescores it; null empties a field",
@@ -94,6 +104,7 @@ export const leadsContract = defineContract("leads", {
       kept: withoutSensitive,
       permission: "leads:update",
       rest: "PATCH /leads/:id",
+      example: { params: { status: "contacted", tags: ["fair-2026"] } },
     }),
     remove: action({
       summary: "Deletes a lead; it can be restored",
@@ -124,9 +135,7 @@ export const leadsContract = defineContract("leads", {
               .strictObject({
                 code: z.string(),
                 detail: z.string(),
-                errors: z
-                  .array(z.strictObject({ path: z.string(), code: z.string(), message: z.string() }))
-                  .optional(),
+                errors: z.array(fieldError).optional(),
               })
               .optional(),
           }),
@@ -134,14 +143,34 @@ export const leadsContract = defineContract("leads", {
       }),
       permission: "leads:create",
       rest: "POST /leads/bulk",
+      example: {
+        params: { items: [{ email: "asha.rao@example.com" }, { email: "nobody" }] },
+        result: {
+          results: [
+            { index: 0, status: 201, id: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" },
+            {
+              index: 1,
+              status: 422,
+              error: {
+                code: "VALIDATION_FAILED",
+                detail: "The item is not valid; see errors.",
+                errors: [{ path: "email", code: "invalid_format", message: "must be an email address" }],
+              },
+            },
+          ],
+        },
+      },
     }),
     upsert: action({
       summary: "Creates the lead with this external id, or changes it",
       params: leadInput.omit({ externalId: true }).extend({ externalId: text(200), expectedVersion }),
       returns: lead,
+      upserts: true,
+      location: ({ id }) => `/leads/${id}`,
       kept: withoutSensitive,
       permission: "leads:update",
       rest: "PUT /leads/by-external-id/:externalId",
+      example: { params: { email: "asha.rao@example.com", firstName: "Asha" } },
     }),
     assign: action({
       summary: "Gives a lead to a user, or to whom a pool's strategy chooses",
@@ -152,6 +181,7 @@ export const leadsContract = defineContract("leads", {
       kept: withoutSensitive,
       permission: "leads:update",
       rest: "POST /leads/:id/assign",
+      example: { params: { userId: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" } },
     }),
     convert: action({
       summary: "Makes a contact, a company and, if asked, a deal of a lead, in one transaction",
@@ -164,14 +194,11 @@ export const leadsContract = defineContract("leads", {
       returns: convertResult,
       permission: "leads:update",
       rest: "POST /leads/:id/convert",
+      example: { params: { createDeal: true, amount: { amount: "1234.50", currency: "INR" } } },
     }),
     timeline: action({
       summary: "What happened to a lead, newest first",
-      params: z.strictObject({
-        id,
-        limit: z.coerce.number().int().min(1).max(200).default(50),
-        cursor: z.string().max(100).optional(),
-      }),
+      params: z.strictObject({ id, ...pageParams }),
       returns: pageOf(
         z.strictObject({
           id,
@@ -186,11 +213,9 @@ export const leadsContract = defineContract("leads", {
       rest: "GET /leads/:id/timeline",
     }),
     duplicates: action({
-      summary: "Other leads with the same email or phone",
-      params: byId,
-      returns: z.strictObject({
-        data: z.array(z.strictObject({ lead, matchedBy: z.array(z.enum(["email", "phone"])) })),
-      }),
+      summary: "Other leads with the same email or phone, oldest first",
+      params: z.strictObject({ id, ...pageParams }),
+      returns: pageOf(z.strictObject({ lead, matchedBy: z.array(z.enum(["email", "phone"])) })),
       permission: "leads:read",
       rest: "GET /leads/:id/duplicates",
     }),

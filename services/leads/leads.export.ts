@@ -12,6 +12,7 @@ import type { Desk } from "./desk.ts";
 import type { ListedLeadRow } from "./lead-row.ts";
 import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadView } from "./leads.view.ts";
+import { requireKnownFields } from "./known-fields.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
 
 const batchSize = 500;
@@ -31,9 +32,11 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const { format, ...params } = ctx.params;
   // names of fields only: what was looked for may be personal data
   const filteredBy = [...Object.keys(params.filter ?? {}), ...(params.q === undefined ? [] : ["q"])];
+  const settings = await desk.settings.of(actor.organizationId);
+  await requireKnownFields(desk.database.reader(actor.organizationId), settings, params);
   await ctx.call("identity.noteExport", { format, filteredBy });
   const fields = params.fields ?? Object.keys(leadListing.fields);
-  const sensitive = await SensitiveFields.of(ctx, desk, await desk.settings.of(actor.organizationId));
+  const sensitive = await SensitiveFields.of(ctx, desk, settings);
   const batches = readBatches(
     desk.database,
     actor,
@@ -57,7 +60,12 @@ async function* readBatches(
   do {
     const statement = pageStatement(leadListing, { ...params, cursor }, where);
     const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
-      const read = toPage(await tx.query<ListedLeadRow>(statement), { ...params, cursor }, leadView);
+      const read = toPage(
+        await tx.query<ListedLeadRow>(statement),
+        leadListing,
+        { ...params, cursor },
+        leadView,
+      );
       return isSensitiveShown ? { ...read, data: await sensitive.show(tx, read.data) } : read;
     });
     yield page.data;

@@ -41,8 +41,18 @@ function requireVisible(actor: Actor, row: LeadRow | undefined): LeadRow {
   return row;
 }
 
-/** Locks the lead with an external id; undefined when there is none. */
+/** The lead with an external id; undefined when there is none. */
 export async function findByExternalId(tx: UnitOfWork, externalId: string): Promise<LeadRow | undefined> {
+  const [row] = await tx.query<LeadRow>({
+    name: "lead_by_external_id",
+    text: `SELECT ${columns} FROM leads WHERE external_id = $1 AND deleted_at IS NULL`,
+    values: [externalId],
+  });
+  return row;
+}
+
+/** As `findByExternalId`, and locks it. */
+export async function lockByExternalId(tx: UnitOfWork, externalId: string): Promise<LeadRow | undefined> {
   const [row] = await tx.query<LeadRow>({
     name: "lock_lead_by_external_id",
     text: `SELECT ${columns} FROM leads WHERE external_id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,

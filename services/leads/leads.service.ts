@@ -36,6 +36,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     getUsage,
     list: (ctx) => leads.list(ctx, desk),
     get: (ctx) => leads.get(ctx, desk),
+    getByExternalId: (ctx) => leads.getByExternalId(ctx, desk),
     update: (ctx) => leads.update(ctx, desk),
     upsert: (ctx) => leads.upsert(ctx, desk),
     remove: leads.remove,
@@ -50,6 +51,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     getScoringRules: scoring.getScoringRules,
     setScoringRules: scoring.setScoringRules,
     listCustomFields: customFields.listCustomFields,
+    getCustomField: customFields.getCustomField,
     createCustomField: (ctx) => customFields.createCustomField(ctx, desk),
     removeCustomField: customFields.removeCustomField,
     listPools: pools.listPools,
@@ -59,6 +61,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     removePool: pools.removePool,
     importBatch: (ctx) => importBatch(ctx, desk),
     rollbackImport: (ctx) => rollbackImport(ctx, desk),
+    getReminder: reminders.getReminder,
     createReminder: reminders.createReminder,
     listReminders: reminders.listReminders,
     removeReminder: reminders.removeReminder,
@@ -73,6 +76,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     actors: { router },
     jobs,
     personalData: leadsPersonalDataHandlers(desk),
+    mayStillSee: leads.mayStillSee,
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { invalidField, versionMismatch } from "../../mixins/contract/errors.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
@@ -52,6 +53,7 @@ export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Prom
   const { tx } = ctx.locals;
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
   await requireMembers(ctx, desk, members);
+  await requireRoomFor(tx, "assignmentPools");
   const now = tx.now.toISOString();
   const row: PoolRow = {
     id: uuidv7(),

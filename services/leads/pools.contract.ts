@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { actor } from "../../mixins/actors/actor-contract.ts";
 import { action } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import {
-  byId,
   byIdVersioned,
   expectedVersion,
   id,
@@ -15,22 +14,25 @@ import { conditionOn, factFields } from "./condition.schemas.ts";
 
 /** Pools may ask for the score too; a scoring rule may not. */
 const criterion = conditionOn([...factFields, "score"]);
-const pool = z.strictObject({
-  id,
-  name: z.string(),
-  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
-  members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
-  criteria: z.array(criterion),
-  priority: z.number().int(),
-  isActive: z.boolean(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const strategies = ["round_robin", "weighted", "least_loaded"] as const;
+const pool = z
+  .strictObject({
+    id,
+    name: z.string(),
+    strategy: z.enum(strategies),
+    members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
+    criteria: z.array(criterion),
+    priority: z.number().int(),
+    isActive: z.boolean(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "AssignmentPool" });
 export type PoolView = z.output<typeof pool>;
 const poolFields = {
   name: text(100),
-  strategy: z.enum(["round_robin", "weighted", "least_loaded"]),
+  strategy: z.enum(strategies),
   members: z
     .array(z.strictObject({ userId: id, weight: z.number().int().min(1).max(100).default(1) }))
     .max(200)
@@ -57,6 +59,7 @@ export const poolListing: Listing = {
     version: "integer",
   },
   filterable: ["name", "strategy", "isActive"],
+  values: { strategy: strategies },
   sortable: ["priority", "name", "createdAt"],
   defaultSort: "priority",
 };
@@ -66,7 +69,7 @@ export const poolActions = {
   listPools: action({
     summary: "Lists assignment pools in the order they are tried",
     params: listParams(poolListing),
-    returns: pageOf(pool.partial().extend({ id })),
+    returns: pageOf(pool.partial().extend({ id }).meta({ id: "AssignmentPoolPart" })),
     permission: "pools:read",
     rest: "GET /assignment-pools",
   }),
@@ -85,7 +88,7 @@ export const poolActions = {
   }),
   getPool: action({
     summary: "One assignment pool",
-    params: byId,
+    params: byIdOf(poolListing),
     returns: pool,
     permission: "pools:read",
     rest: "GET /assignment-pools/:id",

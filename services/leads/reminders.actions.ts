@@ -1,10 +1,13 @@
 import { v7 as uuidv7 } from "uuid";
 import type { QueryResultRow } from "pg";
 import type { Database } from "../../mixins/database/database.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
+import type { Values } from "../../mixins/records/listing.ts";
+import { readPage } from "../../mixins/records/page.ts";
 import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 import { reminderNotFound } from "./leads.errors.ts";
 import { getLead } from "./leads.repository.ts";
-import type { ReminderView } from "./reminders.contract.ts";
+import { reminderListing, type ReminderView } from "./reminders.contract.ts";
 
 const atOnce = 500;
 const columns = "id, lead_id, user_id, remind_at, note, reminded_at, created_at";
@@ -24,6 +27,8 @@ export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<
   const { actor, tx } = ctx.locals;
   const { id: leadId, remindAt, note } = ctx.params;
   await getLead(tx, actor, leadId);
+  await requireRoomFor(tx, "remindersOfLead", { of: leadId });
+  await requireRoomFor(tx, "reminders");
   const row: ReminderRow = {
     id: uuidv7(),
     lead_id: leadId,
@@ -44,12 +49,24 @@ export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<
 /** The reminders of a lead, given ones too. */
 export async function listReminders(ctx: Ctx<"leads.listReminders">): Promise<Result<"leads.listReminders">> {
   const { actor, tx } = ctx.locals;
-  await getLead(tx, actor, ctx.params.id);
-  const rows = await tx.query<ReminderRow>({
-    text: `SELECT ${columns} FROM lead_reminders WHERE lead_id = $1 ORDER BY remind_at, id LIMIT ${atOnce}`,
-    values: [ctx.params.id],
+  const { id: leadId, filter } = ctx.params;
+  await getLead(tx, actor, leadId);
+  const ofLead = (values: Values) => [`lead_id = ${values.add(leadId)}`];
+  return readPage(tx, reminderListing, { ...ctx.params, asked: [leadId, filter] }, reminderView, ofLead);
+}
+
+/** One reminder of a lead. @throws 404 */
+export async function getReminder(ctx: Ctx<"leads.getReminder">): Promise<ReminderView> {
+  const { actor, tx } = ctx.locals;
+  const { id: leadId, reminderId } = ctx.params;
+  await getLead(tx, actor, leadId);
+  const [row] = await tx.query<ReminderRow>({
+    name: "get_lead_reminder",
+    text: `SELECT ${columns} FROM lead_reminders WHERE id = $1 AND lead_id = $2`,
+    values: [reminderId, leadId],
   });
-  return { data: rows.map(reminderView) };
+  if (!row) throw reminderNotFound();
+  return reminderView(row);
 }
 
 /** Takes a reminder back. @throws 404 */

@@ -1,20 +1,39 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { byId, id, text, timeInput, timestamp } from "../../mixins/contract/schemas.ts";
+import { fieldsParam, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { id, pageOf, text, timeInput, timestamp } from "../../mixins/contract/schemas.ts";
 
-export const reminder = z.strictObject({
-  id,
-  leadId: id,
-  /** Who is reminded. */
-  userId: id,
-  remindAt: timestamp,
-  note: z.string().nullable(),
-  /** When the reminder was given; null until then. */
-  remindedAt: timestamp.nullable(),
-  createdAt: timestamp,
-});
+export const reminder = z
+  .strictObject({
+    id,
+    leadId: id,
+    /** Who is reminded. */
+    userId: id,
+    remindAt: timestamp,
+    note: z.string().nullable(),
+    /** When the reminder was given; null until then. */
+    remindedAt: timestamp.nullable(),
+    createdAt: timestamp,
+  })
+  .meta({ id: "Reminder" });
 export type ReminderView = z.output<typeof reminder>;
+
+export const reminderListing: Listing = {
+  table: "lead_reminders",
+  fields: {
+    id: "uuid",
+    leadId: "uuid",
+    userId: "uuid",
+    remindAt: "timestamp",
+    note: "text",
+    remindedAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["userId", "remindAt", "remindedAt", "createdAt"],
+  sortable: ["remindAt", "createdAt"],
+  defaultSort: "remindAt",
+};
 
 /** Actions on reminders of leads; part of leadsContract. */
 export const reminderActions = {
@@ -25,13 +44,21 @@ export const reminderActions = {
     permission: "leads:update",
     rest: "POST /leads/:id/reminders",
     status: 201,
+    location: ({ leadId, id }) => `/leads/${leadId}/reminders/${id}`,
   }),
   listReminders: action({
     summary: "Reminders of a lead, the next one first",
-    params: byId,
-    returns: z.strictObject({ data: z.array(reminder) }),
+    params: listParams(reminderListing).omit({ q: true }).extend({ id }),
+    returns: pageOf(reminder.partial().extend({ id }).meta({ id: "ReminderPart" })),
     permission: "leads:read",
     rest: "GET /leads/:id/reminders",
+  }),
+  getReminder: action({
+    summary: "One reminder of a lead",
+    params: z.strictObject({ id, reminderId: id, fields: fieldsParam(reminderListing) }),
+    returns: reminder,
+    permission: "leads:read",
+    rest: "GET /leads/:id/reminders/:reminderId",
   }),
   removeReminder: action({
     summary: "Takes a reminder back",

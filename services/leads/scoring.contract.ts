@@ -5,20 +5,24 @@ import { id, text } from "../../mixins/contract/schemas.ts";
 import { conditionOn, factFields } from "./condition.schemas.ts";
 import { leadInput, scoreReason } from "./lead.schemas.ts";
 
-const scoringRule = z.strictObject({
-  /** Stable name of what is judged, shown in scoreReasons. */
-  factor: text(100),
-  points: z.number().int().min(-100).max(100),
-  /** All must hold. */
-  conditions: z.array(conditionOn(factFields)).min(1).max(10),
-  detail: text(300),
-});
-const scoringRules = z.strictObject({
-  rules: z.array(scoringRule),
-  /** True while the organization has none of its own; version is 0 then. */
-  isDefault: z.boolean(),
-  version: z.number().int(),
-});
+const scoringRule = z
+  .strictObject({
+    /** Stable name of what is judged, shown in scoreReasons. */
+    factor: text(100),
+    points: z.number().int().min(-100).max(100),
+    /** All must hold. */
+    conditions: z.array(conditionOn(factFields)).min(1).max(10),
+    detail: text(300),
+  })
+  .meta({ id: "ScoringRule" });
+const scoringRules = z
+  .strictObject({
+    rules: z.array(scoringRule),
+    /** True while the organization has none of its own; version is 0 then. */
+    isDefault: z.boolean(),
+    version: z.number().int(),
+  })
+  .meta({ id: "ScoringRules" });
 
 /** Actions on scores and their rules; part of leadsContract. */
 export const scoringActions = {

@@ -1,8 +1,8 @@
 import { can, type Actor } from "../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../mixins/encryption/organization-cipher.ts";
-import { badRequest, forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
-import type { ListParams, Values } from "../../mixins/records/listing.ts";
+import { badQuery, forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
+import { asList, type ListParams, type Values } from "../../mixins/records/listing.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadInput, LeadView } from "./lead.schemas.ts";
@@ -177,7 +177,9 @@ export class SensitiveFields {
    * A list's parameters without tests of sensitive fields, and those tests as SQL.
    * @throws 403 without the permission; 400 INVALID_FILTER for another test than eq and in
    */
-  filter<P extends Pick<ListParams, "filter">>(params: P): { params: P; where: Condition } {
+  filter<P extends Pick<ListParams, "filter" | "q">>(
+    params: P,
+  ): { params: P & { asked?: unknown }; where: Condition } {
     const tests = Object.entries(params.filter ?? {});
     const isSensitive = ([field]: [string, unknown]) =>
       this.#fields.has(field.replace(/^customFields\./, "")) && field.startsWith("customFields.");
@@ -188,15 +190,15 @@ export class SensitiveFields {
       const key = field.slice("customFields.".length);
       return Object.entries(typeof test === "object" ? test : { eq: test }).map(([op, value]) => {
         if (op !== "eq" && op !== "in")
-          throw badRequest(
-            "INVALID_FILTER",
-            `filter[${field}] knows eq and in, not ${op}: the field is sensitive`,
-          );
-        const list: unknown[] = Array.isArray(value)
-          ? value
-          : op === "in"
-            ? String(value).split(",")
-            : [value];
+          throw badQuery([
+            {
+              path: `filter.${field}.${op}`,
+              code: "unknown_operator",
+              message: `does not know the operator ${op}: the field is sensitive`,
+              allowed: ["eq", "in"],
+            },
+          ]);
+        const list = op === "in" ? asList(value) : [value];
         return { key, blinds: list.map((one) => this.#blind(key, one)) };
       });
     });
@@ -206,7 +208,12 @@ export class SensitiveFields {
           `id IN (SELECT lead_id FROM ${table} WHERE key = ${values.add(key)} AND blind = ANY (${values.add(blinds)}::bytea[]))`,
       );
     return {
-      params: { ...params, filter: Object.fromEntries(tests.filter((test) => !isSensitive(test))) },
+      params: {
+        ...params,
+        filter: Object.fromEntries(tests.filter((test) => !isSensitive(test))),
+        // a cursor shows nothing of it: what is looked for is hashed with the rest
+        asked: [params.filter, params.q ?? null],
+      },
       where,
     };
   }

@@ -12,6 +12,8 @@ export interface LeadSettings {
   /** Active pools, in the order they are tried. */
   pools: readonly CapturePool[];
   sensitive: readonly SensitiveField[];
+  /** Keys of all custom fields that are defined. */
+  defined: ReadonlySet<string>;
 }
 
 /** A custom field that is kept sealed. */
@@ -56,19 +58,21 @@ export class SettingsCache {
 
   #load(organizationId: string): Promise<LeadSettings> {
     return this.#database.transaction({ organizationId }, async (tx) => {
-      const [[own], pools, sensitive] = await Promise.all([
+      const [[own], pools, fields] = await Promise.all([
         tx.query<{ rules: ScoringRule[]; version: number }>({
           text: "SELECT rules, version FROM scoring_rules",
         }),
         tx.query<{ id: string; members: PoolMember[]; criteria: Condition[] }>({
           text: "SELECT id, members, criteria FROM assignment_pools WHERE is_active ORDER BY priority, id",
         }),
-        tx.query<SensitiveField>({
-          text: `SELECT key, type, is_unique AS "isUnique" FROM custom_fields
-            WHERE entity = 'lead' AND is_sensitive ORDER BY key`,
+        tx.query<SensitiveField & { isSensitive: boolean }>({
+          text: `SELECT key, type, is_unique AS "isUnique", is_sensitive AS "isSensitive" FROM custom_fields
+            WHERE entity = 'lead' ORDER BY key`,
         }),
       ]);
-      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools, sensitive };
+      const sensitive = fields.flatMap(({ isSensitive, ...field }) => (isSensitive ? [field] : []));
+      const defined = new Set(fields.map(({ key }) => key));
+      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools, sensitive, defined };
     });
   }
 }

@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { emailMark, nobody, phoneMark, type Person } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type Result } from "../contracts.ts";
@@ -52,6 +53,7 @@ async function create(
   // an email may be one that nobody has yet, for an erasure keeps it out; a record is there or not
   if (ctx.params.subject && !(await isKnown(node, tx.organizationId, person))) throw unknownSubject();
   const cipher = await node.keys.of(tx.organizationId);
+  await requireRoomFor(tx, "privacyRequests");
   const id = uuidv7();
   const sealedPerson = about.scope === "person" ? sealPerson(cipher, id, person) : null;
   const row = await insertRequest(tx, { ...about, id, requestedBy: actor.userId, sealedPerson });

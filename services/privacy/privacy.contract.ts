@@ -6,32 +6,39 @@ import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 /** What was done of one kind of data. */
-const part = z.strictObject({
-  /** `leads.contacts`: the service and the kind, see docs/privacy.md. */
-  part: z.string(),
-  /** Records exported or erased. */
-  count: z.number().int(),
-  /** Records that were left because of a duty. */
-  kept: z.number().int(),
-});
+const part = z
+  .strictObject({
+    /** `leads.contacts`: the service and the kind, see docs/privacy.md. */
+    part: z.string(),
+    /** Records exported or erased. */
+    count: z.number().int(),
+    /** Records that were left because of a duty. */
+    kept: z.number().int(),
+  })
+  .meta({ id: "ReceiptPart" });
 export type ReceiptPart = z.output<typeof part>;
 
-const request = z.strictObject({
-  id,
-  kind: z.enum(["export", "erasure", "retention"]),
-  scope: z.enum(["person", "organization"]),
-  status: z.enum(["pending", "running", "completed"]),
-  /** Null: by the clock. */
-  requestedBy: id.nullable(),
-  reason: z.string().nullable(),
-  receipt: z.strictObject({ parts: z.array(part) }).nullable(),
-  /** Of an export, until it expires. */
-  archive: z.strictObject({ bytes: z.number().int(), sha256: z.string(), expiresAt: timestamp }).nullable(),
-  createdAt: timestamp,
-  startedAt: timestamp.nullable(),
-  finishedAt: timestamp.nullable(),
-  version: z.number().int(),
-});
+const kinds = ["export", "erasure", "retention"] as const;
+const scopes = ["person", "organization"] as const;
+const statuses = ["pending", "running", "completed"] as const;
+const request = z
+  .strictObject({
+    id,
+    kind: z.enum(kinds),
+    scope: z.enum(scopes),
+    status: z.enum(statuses),
+    /** Null: by the clock. */
+    requestedBy: id.nullable(),
+    reason: z.string().nullable(),
+    receipt: z.strictObject({ parts: z.array(part) }).nullable(),
+    /** Of an export, until it expires. */
+    archive: z.strictObject({ bytes: z.number().int(), sha256: z.string(), expiresAt: timestamp }).nullable(),
+    createdAt: timestamp,
+    startedAt: timestamp.nullable(),
+    finishedAt: timestamp.nullable(),
+    version: z.number().int(),
+  })
+  .meta({ id: "PrivacyRequest" });
 export type RequestView = z.output<typeof request>;
 
 export const requestListing: Listing = {
@@ -53,6 +60,7 @@ export const requestListing: Listing = {
     version: "integer",
   },
   filterable: ["kind", "scope", "status", "requestedBy", "createdAt"],
+  values: { kind: kinds, scope: scopes, status: statuses },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
@@ -82,6 +90,8 @@ export const privacyContract = defineContract("privacy", {
       permission: "privacy:create",
       rest: "POST /privacy/exports",
       status: 202,
+      location: ({ id }) => `/privacy/requests/${id}`,
+      example: { params: { email: "asha.rao@example.com" } },
     }),
     createErasure: action({
       summary: "Erases a person everywhere, in the background; it cannot be undone",
@@ -95,6 +105,8 @@ export const privacyContract = defineContract("privacy", {
       permission: "privacy:create",
       rest: "POST /privacy/erasures",
       status: 202,
+      location: ({ id }) => `/privacy/requests/${id}`,
+      example: { params: { email: "asha.rao@example.com", reason: "Asked for it by mail" } },
     }),
     listRequests: action({
       summary: "Exports, erasures and what retention has erased, newest first",
@@ -116,6 +128,7 @@ export const privacyContract = defineContract("privacy", {
       returns: z.unknown(),
       permission: "privacy:read",
       rest: "GET /privacy/requests/:id/archive",
+      fails: [409, 410],
       transfer: "download",
       file: () => ({ name: "export.zip", type: "application/zip" }),
     }),

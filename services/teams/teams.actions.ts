@@ -4,6 +4,7 @@ import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../mixins/access/access.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
+import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { teamListing, type TeamView } from "./teams.contract.ts";
@@ -55,6 +56,7 @@ export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
     updated_at: now,
     version: 1,
   };
+  await requireRoomFor(tx, "teams");
   tx.onViolation("teams_name", teamNameTaken);
   tx.defer({
     text: `INSERT INTO teams (organization_id, ${columns}) VALUES ($1, $2, $3, $4, $5, $6, $6, 1)`,

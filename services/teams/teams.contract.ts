@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import {
-  byId,
   byIdVersioned,
   expectedVersion,
   id,
@@ -11,16 +10,18 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 
-const team = z.strictObject({
-  id,
-  name: z.string(),
-  /** Who sees the records of the members. */
-  managerIds: z.array(id),
-  memberIds: z.array(id),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+const team = z
+  .strictObject({
+    id,
+    name: z.string(),
+    /** Who sees the records of the members. */
+    managerIds: z.array(id),
+    memberIds: z.array(id),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Team" });
 export type TeamView = z.output<typeof team>;
 
 const users = (most: number) =>
@@ -53,7 +54,7 @@ export const teamsContract = defineContract("teams", {
     list: action({
       summary: "Lists teams",
       params: listParams(teamListing),
-      returns: pageOf(team.partial().extend({ id })),
+      returns: pageOf(team.partial().extend({ id }).meta({ id: "TeamPart" })),
       permission: "teams:read",
       rest: "GET /teams",
     }),
@@ -71,7 +72,7 @@ export const teamsContract = defineContract("teams", {
     }),
     get: action({
       summary: "One team",
-      params: byId,
+      params: byIdOf(teamListing),
       returns: team,
       permission: "teams:read",
       rest: "GET /teams/:id",

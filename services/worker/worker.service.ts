@@ -1,6 +1,7 @@
 import type { Service, ServiceSchema } from "moleculer";
 import { systemRole } from "../../mixins/access/actor.ts";
 import type { StoredJob } from "../../mixins/jobs/job-spec.ts";
+import { platformTasks } from "../../mixins/jobs/platform-tasks.ts";
 import { WorkerPools } from "../../mixins/jobs/worker-pools.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { organizationChanged } from "../../mixins/organizations/organizations.ts";
@@ -13,6 +14,7 @@ import { depthPollers } from "./queue-depth.ts";
 export default function workerService(runtime: Runtime): ServiceSchema {
   let pools: WorkerPools | undefined;
   let pollers: Poller[] = [];
+  const platform = new Set(platformTasks(runtime.contracts));
   const tireless = tasksWhileSuspended(runtime.contracts);
   return {
     name: "worker",
@@ -35,6 +37,9 @@ export default function workerService(runtime: Runtime): ServiceSchema {
           && !tireless.has(task)
           && (await runtime.organizations.of(organizationId)).isSuspended,
         run: async (task, job) => {
+          // the database refuses to add such a job; here a node of another release may have
+          if (job.organizationId !== null && platform.has(task))
+            throw new Error(`${task} is the platform's job: it was added by an organization`);
           await broker.call(task, job.payload, { meta: metaOf(job) });
         },
       });

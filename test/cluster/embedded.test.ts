@@ -69,19 +69,13 @@ afterEach(async () => {
 afterAll(() => removeFolder(template));
 
 describe("a PostgreSQL that is killed", () => {
-  test("is started again, at the same address: readiness says so meanwhile, and nothing stored is lost", async () => {
+  test("is started again, at the same address, and nothing stored is lost", async () => {
     const folder = folderLike(template);
     const node = await start(folder);
     const admin = await new Client(node.origin).register("Killed");
     expect((await admin.post("/leads", { lastName: "Before" })).status).toBe(201);
     const first = postmasterOf(folder);
     process.kill(first, "SIGKILL");
-    const down = await eventually(async () => {
-      const answer = await ready(node);
-      return answer.status === 503 && answer;
-    });
-    expect(down.text).toMatch(/PostgreSQL does not run: it was ended by SIGKILL|database is not available/);
-    await isReady(node);
     await takesLeads(admin);
     expect((await admin.get("/leads?count=true")).body).toMatchObject({ page: { total: 2 } });
     expect(postmasterOf(folder)).not.toBe(first);

@@ -36,7 +36,7 @@ test("no secret stands in what a process writes, whatever it is made to do, also
     const enrolled = await admin.post("/auth/mfa/totp/enroll", {});
     secrets["TOTP secret"] = keep<{ secret: string }>(enrolled.body).secret;
     const code = new TOTP({ secret: Secret.fromBase32(secrets["TOTP secret"]) }).generate();
-    const { body } = await admin.post("/auth/mfa/totp/verify", { code });
+    const { body } = await admin.post("/auth/mfa/totp/verify", { totp: code });
     for (const recovery of keep<{ recoveryCodes: string[] }>(body).recoveryCodes)
       secrets[`recovery code ${recovery}`] = recovery;
     await admin.post("/users/invite", { name: "G", email: "guest@example.com", role: "viewer" });

@@ -191,7 +191,7 @@ describe("days", () => {
     [{ groupBy: "email" }, "invalid_value"],
   ])("%j is refused as %s", async (params, code) => {
     await expect(perDay(await makeOrg(), params as Params)).rejects.toMatchObject({
-      code: 422,
+      code: 400,
       data: { errors: [{ code }] },
     });
   });

@@ -169,7 +169,7 @@ describe("an API key", () => {
     ];
     const made = first.body as Made;
     expect(second).toMatchObject({ status: 201, body: { ...made, key: null } });
-    const kept = await inControl("SELECT response FROM idempotency_keys WHERE key = 'make-a-key'", []);
+    const kept = await inControl("SELECT response FROM idempotency_keys WHERE key LIKE '% make-a-key'", []);
     expect(JSON.stringify(kept)).toContain(made.id);
     expect(JSON.stringify(kept)).not.toContain(made.key);
   });

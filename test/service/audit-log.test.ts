@@ -51,8 +51,8 @@ describe("the audit log", () => {
     const { secret } = await node.call("identity.enrollTotp", {}, meta);
     const codeOf = (steps: number) =>
       new TOTP({ secret: secret ?? "" }).generate({ timestamp: Date.now() + steps * 30_000 });
-    await node.call("identity.verifyTotp", { code: codeOf(-1) }, meta);
-    await node.call("identity.disableTotp", { password, code: codeOf(0) }, meta);
+    await node.call("identity.verifyTotp", { totp: codeOf(-1) }, meta);
+    await node.call("identity.disableTotp", { password, totp: codeOf(0) }, meta);
     expect(await typesOf(admin)).toEqual([
       "mfa.disabled",
       "mfa.enabled",

@@ -77,7 +77,7 @@ describe("taking a lost second factor from a user", () => {
   async function withFactor(user: SignedIn): Promise<void> {
     const { secret } = await node.call("identity.enrollTotp", {}, metaOf(user));
     const code = new TOTP({ secret: secret ?? "" }).generate();
-    await node.call("identity.verifyTotp", { code }, metaOf(user));
+    await node.call("identity.verifyTotp", { totp: code }, metaOf(user));
   }
 
   test("lets the user sign in with the password, ends the sessions, and is noted", async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { AccessTokens } from "../../mixins/access/access-token.ts";
+import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { inspect } from "../support/database.ts";
 import {
   ended,
@@ -201,6 +202,11 @@ describe("access tokens", () => {
 });
 
 describe("refreshing", () => {
+  let living: SignedIn;
+  beforeAll(async () => {
+    living = await register();
+  });
+
   test("answers new tokens of the same session, and the old refresh token ends it", async () => {
     const first = await register();
     const second = await node.call("identity.refresh", { refreshToken: first.refreshToken });
@@ -235,10 +241,12 @@ describe("refreshing", () => {
 
   test.each([
     ["garbage", () => "garbage"],
+    ["an invented secret of a session that lives", () => `${sessionOf(living)}.${"a".repeat(43)}`],
     ["a token of no session", () => `0198c0de-0000-7000-8000-000000000001.${"a".repeat(43)}`],
   ])("with %s is refused", async (_case, token) => {
     const attempt = node.call("identity.refresh", { refreshToken: token() });
     await expect(attempt).rejects.toEqual(refusal(401, "INVALID_REFRESH_TOKEN"));
+    living = await node.call("identity.refresh", { refreshToken: living.refreshToken });
   });
 
   test("is refused once the session has expired, and extends it by seven days before", async () => {
@@ -268,7 +276,10 @@ describe("sessions", () => {
     const { user, organization } = signedIn;
     await eventually(() => hasEnded(signedIn));
     expect(ended.filter(({ userId }) => userId === user.id)).toEqual([
-      { sessionId: sessionOf(signedIn), organizationId: organization.id, userId: user.id },
+      {
+        id: expect.any(String),
+        ...{ sessionId: sessionOf(signedIn), organizationId: organization.id, userId: user.id },
+      },
     ]);
     const attempt = node.call("identity.refresh", { refreshToken: signedIn.refreshToken });
     await expect(attempt).rejects.toEqual(refusal(401, "INVALID_REFRESH_TOKEN"));

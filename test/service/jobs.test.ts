@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { jobCommand } from "../../mixins/jobs/job-command.ts";
+import { platformTasks } from "../../mixins/jobs/platform-tasks.ts";
 import type { NewJob } from "../../mixins/jobs/job-spec.ts";
 import type { JobView } from "../../services/jobs/jobs.contract.ts";
 import { inspect } from "../support/database.ts";
@@ -199,18 +200,48 @@ test("the app's role cannot reach another organization's jobs in the database", 
       tx.query({ text: "SELECT * FROM graphile_worker._private_jobs" }),
     ),
   ).rejects.toThrow(/permission denied/);
-  await node.runtime.database.transaction({ organizationId: ours }, (tx) =>
-    tx.query({
-      text: "SELECT enqueue_jobs($1)",
-      values: [
-        JSON.stringify([{ task: "probe.work", payload: { n: 6 }, organizationId: theirs, delayMs: 60_000 }]),
-      ],
-    }),
-  );
+  const enqueue = (job: object) =>
+    node.runtime.database.transaction({ organizationId: ours }, (tx) =>
+      tx.query({
+        text: "SELECT enqueue_jobs($1)",
+        values: [JSON.stringify([{ task: "probe.work", payload: { n: 6 }, delayMs: 60_000, ...job }])],
+      }),
+    );
+  await expect(enqueue({ organizationId: theirs })).rejects.toMatchObject({ code: "42501" });
+  await enqueue({ organizationId: ours });
   const list = async (organizationId: string) =>
     (await node.call("jobs.list", { state: "waiting" }, buildMeta({ organizationId }))).data;
   expect(await list(theirs)).toEqual([]);
   expect(await list(ours)).toMatchObject([{ payload: { n: 6 } }]);
+});
+
+test("the app's role can add no job of the platform, whatever the service", async () => {
+  const organizationId = uuidv7();
+  const platform = platformTasks(node.runtime.contracts);
+  expect(platform).toEqual(
+    expect.arrayContaining(["probe.chore", "identity.eraseOrganization", "events.sweep"]),
+  );
+  for (const task of platform)
+    await expect(
+      node.runtime.database.transaction({ organizationId }, (tx) => {
+        tx.enqueue({ task, payload: {} });
+        return Promise.resolve();
+      }),
+    ).rejects.toMatchObject({ code: "42501" });
+});
+
+test("a job of the platform that an organization has added all the same does not run", async () => {
+  const organizationId = uuidv7();
+  const stored = { organizationId, payload: { n: 77 }, origin: null };
+  await inspect(
+    shardUrl(node, organizationId),
+    "SELECT graphile_worker.add_job('probe.chore', $1::json, max_attempts => 1)",
+    [JSON.stringify(stored)],
+  );
+  const dead = () => node.call("jobs.list", { state: "dead" }, buildMeta({ organizationId }));
+  const [job] = (await eventually(async () => ((await dead()).data.length === 1 ? dead() : null))).data;
+  expect(job?.lastError).toMatch(/platform's job/);
+  expect(runs.filter(({ n }) => n === 77)).toEqual([]);
 });
 
 test("the last of one organization's many jobs does not hold up the first of another", async () => {

@@ -51,7 +51,7 @@ test("once everything is under a new MASTER_KEY the old one can be dropped: seco
   const user = await register(before, "rotation@example.com");
   const organizationId = user.organization.id;
   const enrolled = await call<{ secret: string }>(before, "identity.enrollTotp", {}, metaOf(user));
-  await call(before, "identity.verifyTotp", { code: codeOf(enrolled.secret, -1) }, metaOf(user));
+  await call(before, "identity.verifyTotp", { totp: codeOf(enrolled.secret, -1) }, metaOf(user));
   // as seeds were sealed before organizations had keys
   const place = `control.totp_factors|sealed_secret|${user.user.id}`;
   await inspect(

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
-import { filledByGateway, routes, type Route } from "../../services/gateway/routes.ts";
+import { filledByGateway } from "../../mixins/contract/contract.ts";
+import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client } from "../support/client.ts";
 import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 

@@ -50,8 +50,8 @@ describe("the state of a sign-in", () => {
     await inspect(all.node.databases[0] ?? "", "UPDATE control.sign_in_attempts SET expires_at = now()");
     expect(await browser.open(url)).toMatchObject(invalid);
     expect(await browser.open(`${callback()}?code=1&state=invented`)).toMatchObject(invalid);
-    expect(await browser.open(`${callback()}?code=1`)).toMatchObject({ status: 422 });
-    expect(await browser.open(`${callback()}?code=1&state=a&state=b`)).toMatchObject({ status: 422 });
+    expect(await browser.open(`${callback()}?code=1`)).toMatchObject({ status: 400 });
+    expect(await browser.open(`${callback()}?code=1&state=a&state=b`)).toMatchObject({ status: 400 });
   });
 
   test("is forgotten once it has ended, and not before", async () => {

@@ -222,7 +222,7 @@ describe("deletion", () => {
     const { secret } = await node.call("identity.enrollTotp", {}, metaOf(admin));
     const code = (steps: number) =>
       new TOTP({ secret: secret ?? "" }).generate({ timestamp: Date.now() + steps * 30_000 });
-    await node.call("identity.verifyTotp", { code: code(-1) }, metaOf(admin));
+    await node.call("identity.verifyTotp", { totp: code(-1) }, metaOf(admin));
     await expect(remove(admin)).rejects.toMatchObject({ type: "MFA_REQUIRED" });
     await expect(remove(admin, { totp: "000000" })).rejects.toMatchObject({ type: "INVALID_CREDENTIALS" });
     const inThirtyDays = Date.now() + 30 * 24 * 3_600_000;

@@ -23,6 +23,7 @@ const withoutPersons: Record<string, string> = {
   scoring_rules: "settings",
   teams: "names, and ids of users",
   "control.api_usage": "counts",
+  "control.deprecated_calls": "counts",
   "control.erasure_receipts": "counts, and the id of a user who is erased",
   "control.federation_settings": "settings",
   "control.organization_keys": "wrapped keys",

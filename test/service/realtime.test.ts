@@ -288,7 +288,11 @@ describe("the end of a session", () => {
          VALUES ('${sessionId}', '${organizationId}', '${userId}', '', now(), now() + interval '1 day', now(), now())`,
     );
     const client = await connect(buildClaims({ organizationId, userId, sessionId }));
-    await inspect(control, "UPDATE control.sessions SET revoked_at = now() WHERE id = $1", [sessionId]);
+    await inspect(
+      control,
+      "INSERT INTO control.revocations (id, organization_id, user_id, session_id) VALUES (gen_random_uuid(), $1, $2, $3)",
+      [organizationId, userId, sessionId],
+    );
     await eventually(() => client.socket.disconnected, 3_000);
     expect(client.others[0]).toEqual(["session.revoked", { reason: "revoked" }]);
   });

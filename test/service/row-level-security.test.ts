@@ -61,22 +61,25 @@ test("every table without one is known to hold nothing of a tenant", async () =>
   ]);
 });
 
-test("the app's roles own nothing, cannot log in and cannot bypass policies", async () => {
+test("the app's roles own nothing and cannot bypass policies, and only the one that has no rights logs in", async () => {
   const roles = await inspect(
     urls[0] as string,
-    `SELECT rolname, rolcanlogin, rolsuper, rolbypassrls,
-       (SELECT count(*)::int FROM pg_class WHERE relowner = r.oid) AS owned
+    `SELECT rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, rolinherit,
+       (SELECT count(*)::int FROM pg_class WHERE relowner = r.oid) AS owned,
+       ARRAY(SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = r.oid ORDER BY 1) AS member_of
      FROM pg_roles r WHERE rolname LIKE 'sangam\\_%' AND rolname <> 'sangam_owner' ORDER BY 1`,
   );
-  expect(roles).toEqual(
-    ["sangam_app", "sangam_platform"].map((rolname) => ({
-      rolname,
-      rolcanlogin: false,
-      rolsuper: false,
-      rolbypassrls: false,
-      owned: 0,
-    })),
-  );
+  const harmless = {
+    ...{ rolcanlogin: false, rolsuper: false, rolbypassrls: false, rolcreaterole: false, rolcreatedb: false },
+    ...{ rolreplication: false, rolinherit: true, owned: 0, member_of: [] },
+  };
+  const takes = ["sangam_app", "sangam_platform", "sangam_worker"];
+  expect(roles).toEqual([
+    { ...harmless, rolname: "sangam_app" },
+    { ...harmless, rolname: "sangam_login", rolcanlogin: true, rolinherit: false, member_of: takes },
+    { ...harmless, rolname: "sangam_platform" },
+    { ...harmless, rolname: "sangam_worker" },
+  ]);
 });
 
 test("without a WHERE, a unit of work reads and changes only its organization's rows", async () => {

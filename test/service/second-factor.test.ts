@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { TOTP } from "otpauth";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
+import { z } from "zod";
+import { contracts } from "../../services/contracts.ts";
+import { secondFactorCode } from "../../services/identity/second-factor/second-factor.contract.ts";
 import { inspect } from "../support/database.ts";
 import { hasEnded, metaOf, node, password, refusal, register, startIdentity } from "../support/identity.ts";
 
@@ -27,7 +30,7 @@ async function enrol(): Promise<Enrolled> {
   const user = await register();
   const { secret } = await node.call("identity.enrollTotp", {}, metaOf(user));
   const code = codeOf(secret ?? "", -1);
-  const { recoveryCodes } = await node.call("identity.verifyTotp", { code }, metaOf(user));
+  const { recoveryCodes } = await node.call("identity.verifyTotp", { totp: code }, metaOf(user));
   return { user, secret: secret ?? "", recoveryCodes };
 }
 const login = ({ user }: Enrolled, totp?: string) =>
@@ -43,10 +46,10 @@ describe("a second factor", () => {
     expect(uri).toMatch(new RegExp(`^otpauth://totp/Sangam:.*secret=${secret}`));
     const login = { email: user.user.email, password };
     await node.call("identity.login", login);
-    const wrong = node.call("identity.verifyTotp", { code: wrongCode(secret ?? "") }, metaOf(user));
+    const wrong = node.call("identity.verifyTotp", { totp: wrongCode(secret ?? "") }, metaOf(user));
     await expect(wrong).rejects.toMatchObject({ code: 422, data: { errors: [{ code: "wrong_code" }] } });
     expect(await node.call("identity.me", {}, metaOf(user))).toMatchObject({ isMfaOn: false });
-    await node.call("identity.verifyTotp", { code: codeOf(secret ?? "", -1) }, metaOf(user));
+    await node.call("identity.verifyTotp", { totp: codeOf(secret ?? "", -1) }, metaOf(user));
     expect(await node.call("identity.me", {}, metaOf(user))).toMatchObject({ isMfaOn: true });
     await expect(node.call("identity.login", login)).rejects.toEqual(refusal(401, "MFA_REQUIRED"));
     const signedIn = await node.call("identity.login", { ...login, totp: codeOf(secret ?? "") });
@@ -123,32 +126,45 @@ describe("a second factor", () => {
     const again = node.call("identity.enrollTotp", {}, metaOf(user));
     await expect(again).rejects.toEqual(refusal(409, "MFA_ALREADY_ON"));
     const code = codeOf(secret);
-    await expect(node.call("identity.verifyTotp", { code }, metaOf(user))).rejects.toEqual(
+    await expect(node.call("identity.verifyTotp", { totp: code }, metaOf(user))).rejects.toEqual(
       refusal(409, "MFA_ALREADY_ON"),
     );
     const other = await register();
-    const nothing = node.call("identity.verifyTotp", { code }, metaOf(other));
+    const nothing = node.call("identity.verifyTotp", { totp: code }, metaOf(other));
     await expect(nothing).rejects.toEqual(refusal(409, "MFA_NOT_ENROLLED"));
   });
 
   test("is turned off with password and code only, and sessions go on", async () => {
     const enrolled = await enrol();
     const { user, secret } = enrolled;
-    const disable = (given: { password: string; code: string }) =>
+    const disable = (given: { password: string; totp: string }) =>
       node.call("identity.disableTotp", given, metaOf(user));
     for (const given of [
-      { password: "wrong", code: codeOf(secret) },
-      { password, code: wrongCode(secret) },
-      { password, code: codeOf(secret, -1) }, // used when it was verified
+      { password: "wrong", totp: codeOf(secret) },
+      { password, totp: wrongCode(secret) },
+      { password, totp: codeOf(secret, -1) }, // used when it was verified
     ])
       await expect(disable(given)).rejects.toEqual(refusal(401, "INVALID_CREDENTIALS"));
-    await disable({ password, code: codeOf(secret) });
+    await disable({ password, totp: codeOf(secret) });
     expect((await login(enrolled)).user.id).toBe(user.user.id);
     expect(hasEnded(user)).toBe(false);
     const kept = await inDatabase("SELECT FROM control.recovery_codes WHERE user_id = $1", [user.user.id]);
     expect(kept).toEqual([]);
-    await expect(disable({ password, code: codeOf(secret) })).rejects.toEqual(
+    await expect(disable({ password, totp: codeOf(secret) })).rejects.toEqual(
       refusal(409, "MFA_NOT_ENROLLED"),
     );
   });
 });
+
+test("it is called totp in every body", () => {
+  const taken = contracts.flatMap(({ name, actions }) =>
+    Object.entries(actions).flatMap(([action, { params }]) =>
+      Object.entries(params instanceof z.ZodObject ? params.shape : {})
+        .filter(([, field]) => field === secondFactorCode || innerOf(field) === secondFactorCode)
+        .map(([field]) => `${name}.${action}: ${field}`),
+    ),
+  );
+  expect(taken.length).toBeGreaterThanOrEqual(6);
+  expect(taken.filter((one) => !one.endsWith(": totp"))).toEqual([]);
+});
+const innerOf = (field: unknown) => (field instanceof z.ZodOptional ? field.unwrap() : field);

@@ -74,6 +74,33 @@ describe("failed sign-ins", () => {
     expect(await attempt(other, ip, password)).toBe("TOO_MANY_ATTEMPTS");
   });
 
+  test("from everywhere do not shut out who has signed in from an address before, or from its /64", async () => {
+    const { email } = (await register()).user;
+    const [home, mobile] = [newAddress(), "2001:db8:1:2:aaaa::1"];
+    expect(await attempt(email, home, password)).toBe("signed in");
+    expect(await attempt(email, mobile, password)).toBe("signed in");
+    await attempts(1, () => email, newAddress);
+    await inDatabase("UPDATE control.sign_in_failures SET failures = 60");
+    expect(await attempt(email, newAddress(), password)).toBe("TOO_MANY_ATTEMPTS");
+    expect(await attempt(email, home, "wrong")).toBe("INVALID_CREDENTIALS");
+    expect(await attempt(email, home, password)).toBe("signed in");
+    expect(await attempt(email, "2001:db8:1:2:bbbb::2", password)).toBe("signed in");
+    expect(await attempt(email, "2001:db8:1:3::1", password)).toBe("TOO_MANY_ATTEMPTS");
+  });
+
+  test("at a known address are refused after ten there all the same", async () => {
+    const { email } = (await register()).user;
+    const home = newAddress();
+    expect(await attempt(email, home, password)).toBe("signed in");
+    const answers = await attempts(
+      11,
+      () => email,
+      () => home,
+    );
+    expect(answers.at(-1)).toBe("TOO_MANY_ATTEMPTS");
+    expect(await attempt(email, home, password)).toBe("TOO_MANY_ATTEMPTS");
+  });
+
   test("sent at once learn no more than one after the other", async () => {
     const { email } = (await register()).user;
     const ip = newAddress();

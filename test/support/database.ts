@@ -18,10 +18,13 @@ async function asAdmin<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
   }
 }
 
-/** A migrated, empty database of its own; answers its URL as owner. */
-export async function createDatabase(): Promise<string> {
+/**
+ * A migrated, empty database of its own; answers its URL as owner.
+ * @param template template1: one that nothing has migrated
+ */
+export async function createDatabase(template = "sangam_template"): Promise<string> {
   const name = `t_${randomBytes(8).toString("hex")}`;
-  await asAdmin((client) => client.query(`CREATE DATABASE ${name} TEMPLATE sangam_template`));
+  await asAdmin((client) => client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`));
   const url = new URL(adminUrl());
   url.pathname = `/${name}`;
   return url.href;

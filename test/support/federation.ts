@@ -67,7 +67,7 @@ export async function enrolTotp(user: Client): Promise<() => string> {
   const { body } = await user.post("/auth/mfa/totp/enroll", {});
   const { secret } = body as { secret: string };
   const codeAt = (steps: number) => new TOTP({ secret }).generate({ timestamp: Date.now() + steps * 30_000 });
-  const verified = await user.post("/auth/mfa/totp/verify", { code: codeAt(-1) });
+  const verified = await user.post("/auth/mfa/totp/verify", { totp: codeAt(-1) });
   if (verified.status !== 200) throw new Error(`verify: ${JSON.stringify(verified.body)}`);
   return () => codeAt(0);
 }

@@ -2,7 +2,8 @@ import { expect } from "@jest/globals";
 import { decodeJwt } from "jose";
 import type { Role } from "../../mixins/access/actor.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
-import type { SessionRevoked, SignedIn } from "../../services/identity/identity.contract.ts";
+import type { SessionRevoked } from "../../mixins/access/revocations.ts";
+import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { startTestNode, type TestNode } from "./node.ts";
 
 export const password = "a long enough secret";

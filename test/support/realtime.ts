@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { io, type Socket } from "socket.io-client";
 import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access/access-token.ts";
+import { Revocations, sessionRevoked, type SessionRevoked } from "../../mixins/access/revocations.ts";
 import { unauthorized } from "../../mixins/contract/errors.ts";
 import { accessChanged, type AccessChanged } from "../../mixins/access/access.ts";
 import type { FeedAdvanced } from "../../mixins/events/feed.ts";
@@ -20,10 +21,12 @@ export class RealtimeServer {
   /** Name of the service that hears the hints; other nodes know it after about a second. */
   readonly service: string;
   readonly #http: Server;
+  readonly #revocations: Revocations;
 
   private constructor(http: Server, node: Node, limits: Limits) {
     this.#http = http;
     this.url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const revocations = new Revocations(node.runtime.database, () => undefined);
     const realtime = new Realtime({
       httpServer: http,
       database: node.runtime.database,
@@ -31,6 +34,7 @@ export class RealtimeServer {
       redis: node.runtime.redis,
       name: node.runtime.env.NODE_ID,
       authenticate: readToken,
+      wasRevokedSince: (sessionId, since) => revocations.wasRevokedSince(sessionId, since),
       findRecord: recordFinder(node.broker),
       ...limits,
       logger: node.broker.getLogger("realtime"),
@@ -42,9 +46,12 @@ export class RealtimeServer {
       events: {
         "feed.advanced": (ctx: { params: FeedAdvanced }) => realtime.onFeedAdvanced(ctx.params),
         [accessChanged]: (ctx: { params: AccessChanged }) => realtime.onAccessChanged(ctx.params),
-        "session.revoked": (ctx: { params: { sessionId: string } }) => realtime.onSessionRevoked(ctx.params),
+        [sessionRevoked]: (ctx: { params: SessionRevoked }) => revocations.hear(ctx.params),
       },
     });
+    revocations.onRevoked((revoked) => realtime.onSessionRevoked(revoked));
+    revocations.start();
+    this.#revocations = revocations;
   }
 
   static async listen(node: Node, limits: Limits = {}): Promise<RealtimeServer> {
@@ -54,6 +61,7 @@ export class RealtimeServer {
   }
 
   async close(): Promise<void> {
+    await this.#revocations.stop();
     await this.realtime.close();
     if (this.#http.listening) await new Promise((done) => this.#http.close(done));
   }

@@ -61,29 +61,6 @@ describe("an access token", () => {
     await expect(tokens.verify(seen)).rejects.toEqual(refusal("TOKEN_EXPIRED"));
     await expect(tokens.verify(unseen)).rejects.toEqual(refusal("TOKEN_EXPIRED"));
   });
-
-  test("fails once its session has ended, in whatever token of it, and others live on", async () => {
-    const { tokens } = verifier();
-    const [seen, unseen, other] = [
-      await sign(),
-      await sign({ claims: { role: "admin" } }),
-      await sign({ claims: { sid: "session-2" } }),
-    ];
-    await tokens.verify(seen);
-    tokens.revokeSession("session-1");
-    await expect(tokens.verify(seen)).rejects.toEqual(refusal("SESSION_REVOKED"));
-    await expect(tokens.verify(unseen)).rejects.toEqual(refusal("SESSION_REVOKED"));
-    expect(await tokens.verify(other)).toMatchObject({ sessionId: "session-2" });
-  });
-
-  test("of an ended session fails until the last of them has expired", async () => {
-    const { tokens } = verifier();
-    tokens.revokeSession("session-1");
-    const newest = await sign();
-    time += 599_000;
-    tokens.revokeSession("session-2");
-    await expect(tokens.verify(newest)).rejects.toEqual(refusal("SESSION_REVOKED"));
-  });
 });
 
 describe("a forged token is refused", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { isEasilyGuessed, removesAdmin, whySessionsEnd } from "../../services/identity/identity.rules.ts";
 import { hashPassword, isPassword } from "../../services/identity/sign-in/passwords.ts";
+import { SealedBox } from "../../mixins/encryption/sealed-box.ts";
 import { newRefreshToken, readRefreshToken } from "../../services/identity/sessions/refresh-token.ts";
 import { commonPasswords } from "../../services/identity/sign-in/common-passwords.ts";
 
@@ -51,13 +52,25 @@ test.each([
 });
 
 describe("a refresh token", () => {
+  const box = new SealedBox([Buffer.alloc(32, 1).toString("base64")]);
   const sessionId = "0198c0de-0000-7000-8000-000000000001";
 
   test("names its session and is stored as a hash only", () => {
-    const { token, hash } = newRefreshToken(sessionId);
-    expect(readRefreshToken(token)).toEqual({ sessionId, hash });
+    const { token, hash } = newRefreshToken(box, sessionId);
+    expect(readRefreshToken(token)).toMatchObject({ sessionId, hash });
     expect(hash).not.toContain(token.slice(-10));
-    expect(newRefreshToken(sessionId).token).not.toBe(token);
+    expect(newRefreshToken(box, sessionId).token).not.toBe(token);
+  });
+
+  test("is known again as ours, also under a newer master key, and not when any of it is another", () => {
+    const { token } = newRefreshToken(box, sessionId);
+    const isOurs = (text: string, by = box) => readRefreshToken(text)?.isOurs(by);
+    const key = (fill: number) => Buffer.alloc(32, fill).toString("base64");
+    expect(isOurs(token)).toBe(true);
+    expect(isOurs(token, new SealedBox([key(2), key(1)]))).toBe(true);
+    expect(isOurs(token, new SealedBox([key(2)]))).toBe(false);
+    expect(isOurs(token.replace("0198c0de", "0198c0df"))).toBe(false);
+    expect(isOurs(`${sessionId}.${"a".repeat(43)}`)).toBe(false);
   });
 
   test.each([

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import type { ZodError } from "zod";
+import { fieldErrors } from "../../mixins/contract/field-errors.ts";
 import { condition, listParams, Values, type Listing } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import { isoTimestamp } from "../../mixins/database/statement.ts";
@@ -53,7 +55,14 @@ describe("a filter", () => {
     ["score", "gte", "50", "score >= $1", [50]],
     ["score", "in", "1,2", "score = ANY ($1::integer[])", [[1, 2]]],
     ["name", "like", "50%_\\", "name ILIKE $1", ["%50\\%\\_\\\\%"]],
-    ["name", "like", "a*", "name ILIKE $1", ["a%"]],
+    ["name", "eq", "a,b", "name = $1", ["a,b"]],
+    ["name", "in", "a\\,b,c", "name = ANY ($1::text[])", [["a,b", "c"]]],
+    ["name", "nin", "a,b", "(name = ANY ($1::text[])) IS NOT TRUE", [["a", "b"]]],
+    ["tags", "eq", "a,b", "tags && $1::text[]", [["a,b"]]],
+    ["tags", "contains", "vip", "tags && $1::text[]", [["vip"]]],
+    ["tags", "in", "a,b", "tags && $1::text[]", [["a", "b"]]],
+    ["tags", "nin", "a,b", "NOT tags && $1::text[]", [["a", "b"]]],
+    ["name", "like", "abc*", "name ILIKE $1", ["abc%"]],
     ["name", "isnull", "true", "name IS NULL", []],
     ["name", "isnull", "false", "name IS NOT NULL", []],
     ["tags", "eq", "vip", "tags && $1::text[]", [["vip"]]],
@@ -68,12 +77,38 @@ describe("a filter", () => {
     ["ownerId", "eq", "1"],
     ["createdAt", "lt", "yesterday"],
     ["score", "like", "1"],
+    ["name", "like", "ab"],
+    ["name", "like", "a**b"],
+    ["name", "contains", "abc"],
+    ["tags", "gt", "abc"],
+    ["createdAt", "lt", "0000-01-01"],
+    ["createdAt", "lt", "+020000-01-01T00:00:00Z"],
     ["name", "isnull", "perhaps"],
     ["name", "eq", "a\0"],
   ])("%s %s %j is a 400", (field, op, value) => {
     expect(() => sql(field, op, value)).toThrow(
       expect.objectContaining({ code: 400, type: "INVALID_FILTER" }),
     );
+  });
+  test("says everything that is wrong with it at once, and what is allowed", () => {
+    const narrow = { ...listing, values: { name: ["new", "old"] } };
+    const { error } = listParams(narrow).safeParse({
+      filter: { secret: "1", score: { about: "7", gte: "high" }, name: "bogus", tags: "vip" },
+    });
+    expect(fieldErrors(error as ZodError)).toEqual([
+      expect.objectContaining({
+        path: "filter.secret",
+        code: "unknown_filter",
+        allowed: [...listing.filterable, "customFields.<key>"],
+      }),
+      expect.objectContaining({
+        path: "filter.score.about",
+        code: "unknown_operator",
+        allowed: expect.arrayContaining(["gte", "nin"]),
+      }),
+      expect.objectContaining({ path: "filter.score.gte", code: "invalid_value" }),
+      { path: "filter.name", code: "invalid_value", message: "is never bogus", allowed: ["new", "old"] },
+    ]);
   });
   test("never lets a value into the SQL text", () => {
     fc.assert(
@@ -93,6 +128,7 @@ describe("a cursor", () => {
         { id: uuid, score: 7 },
         { id: uuid, score: 6 },
       ],
+      listing,
       params,
       (row) => row,
     );
@@ -100,6 +136,35 @@ describe("a cursor", () => {
     const next = pageStatement(listing, parse({ sort: "-score", cursor: page.page.nextCursor }));
     expect(next.text).toContain("(score, id) < ($2, $1)");
     expect(next.values).toEqual([uuid, 7]);
+  });
+  test("of another list, order or filter is a 400", () => {
+    const made = parse({ limit: 1, filter: { name: "x", score: { gte: 1 } } });
+    const rows = [
+      { id: uuid, created_at: "2026-01-01T00:00:00.000Z" },
+      { id: uuid, created_at: "2026-01-01T00:00:00.000Z" },
+    ];
+    const cursor = toPage(rows, listing, made, (row) => row).page.nextCursor;
+    const read = (params: object, of = listing) => pageStatement(of, parse({ cursor, ...params }));
+    const refused = expect.objectContaining({ code: 400, type: "INVALID_CURSOR" });
+    // the order in which the fields stand means nothing
+    expect(read({ filter: { score: { gte: 1 }, name: "x" } }).values).toContain(uuid);
+    expect(() => read({})).toThrow(refused);
+    expect(() => read({ filter: { name: "x", score: { gte: 2 } } })).toThrow(refused);
+    expect(() => read({ filter: made.filter, q: "x" })).toThrow(refused);
+    expect(() => read({ filter: made.filter, sort: "score" })).toThrow(refused);
+    expect(() => read({ filter: made.filter }, { ...listing, table: "others" })).toThrow(refused);
+  });
+  test("of the longest text is taken back", () => {
+    const long = "\u0939".repeat(300);
+    const byName = { ...listing, sortable: ["name"], defaultSort: "name", fields: { ...listing.fields } };
+    const params = listParams(byName).parse({ limit: 1 });
+    const rows = [
+      { id: uuid, name: long },
+      { id: uuid, name: long },
+    ];
+    const cursor = toPage(rows, byName, params, (row) => row).page.nextCursor as string;
+    const next = listParams(byName).parse({ cursor });
+    expect(pageStatement(byName, next).values).toContain(long);
   });
   test("of another order, or garbage, is a 400", () => {
     const cursorFor = (parts: unknown) => Buffer.from(JSON.stringify(parts)).toString("base64url");

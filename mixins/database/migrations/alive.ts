@@ -1,16 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type pg from "pg";
 
-/** Longer than any lease, so that nodes which were killed a moment ago do not count. */
-const longestWaitMs = 20_000;
-
 /**
  * Makes sure that nobody works in this database before a breaking migration runs. Whoever does is of an older release: a node opens
  * its connections after its start has migrated.
- * @throws Error naming the nodes, after 20 s
+ * @param waitMs longer than any lease, so that nodes which were killed a moment ago do not count
+ * @throws Error naming the nodes, after that time
  */
-export async function requireNoNodes(client: pg.ClientBase, breaking: string): Promise<void> {
-  const until = performance.now() + longestWaitMs;
+export async function requireNoNodes(client: pg.ClientBase, breaking: string, waitMs: number): Promise<void> {
+  const until = performance.now() + waitMs;
   for (;;) {
     const nodes = await aliveNodes(client);
     if (nodes.length === 0) return;

@@ -47,6 +47,7 @@ export function readMigrations(part: Part, folder = migrationsFolder): Migration
       );
     const text = readFileSync(join(folder, part, name), "utf8").replaceAll("\r\n", "\n");
     const checksum = createHash("sha256").update(text).digest("hex");
+    const isBreaking = readHeader(path, text, "breaking");
     const isConcurrent = readHeader(path, text, "concurrently");
     if (isConcurrent ? indexWithoutGuard.test(text) : transactionControl.test(text))
       throw new Error(
@@ -55,15 +56,7 @@ export function readMigrations(part: Part, folder = migrationsFolder): Migration
             ? "an index is made with CREATE INDEX CONCURRENTLY IF NOT EXISTS, so that it can be taken up again."
             : "it runs in a transaction already, and must not begin or end one."),
       );
-    return {
-      part,
-      number,
-      path,
-      isBreaking: readHeader(path, text, "breaking"),
-      isConcurrent,
-      checksum,
-      text,
-    };
+    return { part, number, path, isBreaking, isConcurrent, checksum, text };
   });
 }
 

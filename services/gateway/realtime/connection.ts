@@ -14,8 +14,18 @@ import { Subscription } from "./subscription.ts";
 export interface SocketData {
   claims: Claims;
   actor: Actor;
+  /** When the claims were asked for, by performance.now(): a revocation since then is not in them. */
+  knownAt: number;
 }
 export type ClientSocket = Socket<DefaultEventsMap, ServerMessages, DefaultEventsMap, SocketData>;
+
+/** The transport under a socket. */
+export type EngineSocket = ClientSocket["conn"];
+
+/** Ends a transport at once, whatever its peer does. */
+export function terminate({ transport }: EngineSocket): void {
+  (transport as unknown as { socket?: { terminate?(): void } }).socket?.terminate?.();
+}
 
 /** How long a socket may go on with an expired token, for the client to send its next one. */
 const graceMs = 30_000;
@@ -27,6 +37,7 @@ export class Connection {
   readonly #onError: (error: Error) => void;
   readonly #outbox: Outbox;
   #claims: Claims;
+  #knownAt: number;
   #actor: Actor;
   #subscription: Subscription | undefined;
   #types: readonly string[] | undefined;
@@ -41,12 +52,17 @@ export class Connection {
     this.#feeds = feeds;
     this.#onError = onError;
     this.#claims = socket.data.claims;
+    this.#knownAt = socket.data.knownAt;
     this.#actor = socket.data.actor;
     this.#outbox = new Outbox(socket.conn);
   }
 
   get sessionId(): string {
     return this.#claims.sessionId;
+  }
+
+  get knownAt(): number {
+    return this.#knownAt;
   }
 
   get socket(): ClientSocket {
@@ -98,10 +114,11 @@ export class Connection {
   }
 
   /** Goes on under another token of the same user, with that token's rights: as `refresh`. @throws 401 for anybody else's */
-  renew(claims: Claims, access: Access): Promise<boolean> {
+  renew({ claims, knownAt }: Omit<SocketData, "actor">, access: Access): Promise<boolean> {
     if (claims.userId !== this.#claims.userId || claims.organizationId !== this.#claims.organizationId)
       throw unauthorized("TOKEN_INVALID", "The token is another user's; open a new connection for it.");
     this.#claims = claims;
+    this.#knownAt = knownAt;
     return this.refresh(access);
   }
 
@@ -144,8 +161,7 @@ export class Connection {
 
   /** Frees a socket whose peer does not answer: ws would keep it for another 30 s, waiting. */
   terminate(): void {
-    const transport = this.#socket.conn.transport as unknown as { socket?: { terminate?(): void } };
-    transport.socket?.terminate?.();
+    terminate(this.#socket.conn);
   }
 
   #unsubscribe(): number {

@@ -1,4 +1,4 @@
-import type { Server as HttpServer } from "node:http";
+import type { IncomingMessage, Server as HttpServer } from "node:http";
 import { Server, type DefaultEventsMap } from "socket.io";
 import type { z } from "zod";
 import type { Claims } from "../../../mixins/access/access-token.ts";
@@ -10,7 +10,13 @@ import { Poller } from "../../../mixins/concurrency/poller.ts";
 import type { RedisConnections } from "../../../mixins/redis/connections.ts";
 import { Semaphore } from "../../../mixins/concurrency/semaphore.ts";
 import { AccessWatch } from "./access-watch.ts";
-import { Connection, type ClientSocket, type SocketData } from "./connection.ts";
+import {
+  Connection,
+  terminate,
+  type ClientSocket,
+  type EngineSocket,
+  type SocketData,
+} from "./connection.ts";
 import { Ephemeral } from "./ephemeral.ts";
 import { Feeds } from "./feeds.ts";
 import { messageLimit } from "./message-limit.ts";
@@ -30,15 +36,20 @@ const mostSocketsOfUser = 50;
 const mostSocketsOfOrganization = 10_000;
 /** Messages a client may send in a second. */
 const mostMessagesPerSecond = 20;
-/** How late a lost hint (feed advanced, session revoked) may take effect. */
+/** How late a lost hint (feed advanced) may take effect. */
 const checkEveryMs = 2_000;
 /** Among gateways: the presence of an organization has changed. */
 const presenceHint = "presence.changed";
 interface GatewayMessages {
   [presenceHint]: (organizationId: string) => void;
 }
+/** What has not said who it is by then is cut off. */
+const mostUnknownMs = 5_000;
 /** Time for clients to answer the closing handshake when the server stops. */
 const farewellMs = 500;
+
+/** Answers what a token says, that came by this handshake. */
+type Authenticate = (token: string, handshake: IncomingMessage) => Promise<Claims>;
 
 /**
  * Socket.IO on the gateway's HTTP server: who may connect, what they may send, and when they must go.
@@ -51,7 +62,10 @@ export class Realtime {
   readonly #accessWatch: AccessWatch;
   // an organization with many managers must leave connections to those who call
   readonly #looks = new Semaphore({ atOnce: 4, mostWaiting: 100_000 });
-  readonly #authenticate: (token: string) => Promise<Claims>;
+  readonly #authenticate: Authenticate;
+  readonly #wasRevokedSince: (sessionId: string, since: number) => boolean;
+  /** Transports whose bearer is known. */
+  readonly #known = new WeakSet<object>();
   readonly #logger: { warn(message: string): void };
   readonly #feeds: Feeds;
   readonly #ephemeral: Ephemeral;
@@ -66,6 +80,7 @@ export class Realtime {
 
   /**
    * @param options.authenticate answers what a token says; its error's `type` becomes the connect_error
+   * @param options.wasRevokedSince whether a session was revoked after a time, by performance.now()
    * @param options.redis carries presence and typing between gateways; the feed does not need it
    * @param options.name unique among the gateways
    * @param options.mostSocketsOfOrganization default 10,000
@@ -76,7 +91,8 @@ export class Realtime {
     access: Access;
     redis: RedisConnections | undefined;
     name: string;
-    authenticate: (token: string) => Promise<Claims>;
+    authenticate: Authenticate;
+    wasRevokedSince: (sessionId: string, since: number) => boolean;
     findRecord: FindRecord;
     logger: { warn(message: string): void };
     mostSocketsOfOrganization?: number;
@@ -86,6 +102,7 @@ export class Realtime {
     this.#access = options.access;
     this.#accessWatch = new AccessWatch(options.database);
     this.#authenticate = options.authenticate;
+    this.#wasRevokedSince = options.wasRevokedSince;
     this.#logger = options.logger;
     const onError = (error: Error) => this.#logger.warn(`realtime: ${error.message}`);
     this.#feeds = new Feeds(this.#database, onError);
@@ -97,7 +114,7 @@ export class Realtime {
       serveClient: false,
       maxHttpBufferSize: 100_000,
       pingInterval: 25_000,
-      connectTimeout: 10_000,
+      connectTimeout: mostUnknownMs,
       allowRequest: (_request, decide) =>
         this.#isClosing ? decide("This server is stopping", false) : decide(null, true),
     });
@@ -117,14 +134,11 @@ export class Realtime {
       );
     });
     this.#io.on("connection", (socket) => this.#connect(socket, onError));
+    this.#io.engine.on("connection", (transport: EngineSocket) => {
+      setTimeout(() => this.#cutUnknown(transport), mostUnknownMs).unref();
+    });
     this.#pollers = [
       new Poller({ name: "feed heads", everyMs: checkEveryMs, run: () => this.#checkFeeds(), onError }),
-      new Poller({
-        name: "ended sessions",
-        everyMs: checkEveryMs,
-        run: () => this.#checkSessions(),
-        onError,
-      }),
       new Poller({
         name: "roles and teams",
         everyMs: checkEveryMs,
@@ -133,7 +147,7 @@ export class Realtime {
       }),
     ];
     for (const poller of this.#pollers) poller.start();
-    this.#expiry = setInterval(() => this.#endExpired(), 1_000).unref();
+    this.#expiry = setInterval(() => this.#endOver(), 1_000).unref();
   }
 
   /** Hears that the feed of an organization has grown. */
@@ -185,7 +199,8 @@ export class Realtime {
     const { token } = socket.handshake.auth;
     if (typeof token !== "string" || token === "")
       throw unauthorized("UNAUTHENTICATED", "Connect with auth: { token }.");
-    const claims = await this.#authenticate(token);
+    const knownAt = performance.now();
+    const claims = await this.#authenticate(token, socket.request);
     const actor = await this.#access.actorOf(claims);
     if (this.#sockets >= mostSockets) throw appError(503, "SERVER_FULL", "This server has no place left.");
     const { organizationId, userId } = claims;
@@ -193,7 +208,7 @@ export class Realtime {
       throw appError(429, "TOO_MANY_CONNECTIONS", "Your organization has too many connections here.");
     if ((this.#socketsOf.get(userId) ?? 0) >= mostSocketsOfUser)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Close another connection first.");
-    socket.data = { claims, actor };
+    socket.data = { claims, actor, knownAt };
     // the transport may close before the socket is ever connected, so its place is tied to the transport
     this.#count(claims, 1);
     if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(claims, -1));
@@ -213,6 +228,7 @@ export class Realtime {
   #connect(socket: ClientSocket, onError: (error: Error) => void): void {
     const connection = new Connection(socket, this.#feeds, onError);
     this.#connections.add(connection);
+    this.#known.add(socket.conn);
     this.#ephemeral.enter(connection);
     socket.on("disconnect", () => {
       this.#connections.delete(connection);
@@ -252,8 +268,9 @@ export class Realtime {
       answer(await this.#ephemeral.typing(connection, message)),
     );
     listen("authenticate", clientMessages.authenticate, async ({ token }, answer) => {
-      const claims = await this.#authenticate(token);
-      if (await connection.renew(claims, this.#access)) this.#ephemeral.place(connection);
+      const knownAt = performance.now();
+      const claims = await this.#authenticate(token, socket.request);
+      if (await connection.renew({ claims, knownAt }, this.#access)) this.#ephemeral.place(connection);
       answer({ ok: true });
     });
   }
@@ -272,27 +289,19 @@ export class Realtime {
     return false;
   }
 
-  /** Ends sockets whose session was revoked, in case nobody told. */
-  async #checkSessions(): Promise<false> {
-    const sessionIds = [...new Set([...this.#connections].map((connection) => connection.sessionId))];
-    if (sessionIds.length === 0) return false;
-    const { control } = this.#database;
-    const revoked = await this.#database.transaction({ platform: control }, (tx) =>
-      tx.query<{ id: string }>({
-        name: "revoked_sessions",
-        text: `SELECT id FROM control.sessions WHERE id = ANY ($1) AND revoked_at IS NOT NULL
-          UNION ALL SELECT id FROM control.api_keys WHERE id = ANY ($1) AND revoked_at IS NOT NULL`,
-        values: [sessionIds],
-      }),
-    );
-    const ids = new Set(revoked.map(({ id }) => id));
-    for (const connection of this.#connections) if (ids.has(connection.sessionId)) connection.end("revoked");
-    return false;
+  /** Ends sockets whose token has expired, and those whose session was revoked while they were let in. */
+  #endOver(): void {
+    const now = Date.now();
+    for (const connection of this.#connections)
+      if (connection.isExpired(now)) connection.end("expired");
+      else if (this.#wasRevokedSince(connection.sessionId, connection.knownAt)) connection.end("revoked");
   }
 
-  #endExpired(): void {
-    const now = Date.now();
-    for (const connection of this.#connections) if (connection.isExpired(now)) connection.end("expired");
+  /** Frees what was opened and not used: closed alone, ws would wait another 30 s for a peer who need not answer. */
+  #cutUnknown(transport: EngineSocket): void {
+    if (this.#known.has(transport)) return;
+    transport.close(true);
+    terminate(transport);
   }
 
   /** The public code of an error; what has none is a defect, and is logged. */

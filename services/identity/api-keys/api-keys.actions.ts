@@ -1,14 +1,15 @@
 import { v7 as uuidv7 } from "uuid";
 import { can, forOwnKeys, type Actor } from "../../../mixins/access/actor.ts";
 import { newApiKey, type FoundApiKey } from "../../../mixins/access/api-key.ts";
+import type { SessionRevoked } from "../../../mixins/access/revocations.ts";
 import { invalid, invalidField } from "../../../mixins/contract/errors.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Values } from "../../../mixins/records/listing.ts";
 import { readPage } from "../../../mixins/records/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { apiKeyListing, type ApiKeyView } from "./api-keys.contract.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import { apiKeyColumns, findLiveKey, type ApiKeyRow } from "./api-keys.repository.ts";
-import type { SessionRevoked } from "../identity.contract.ts";
 import { apiKeyNotFound, notAUser } from "../identity.errors.ts";
 import { announceEnd } from "../sessions/sessions.actions.ts";
 
@@ -42,6 +43,8 @@ export async function createApiKey(
     );
   if (expiresAt !== undefined && Date.parse(expiresAt) <= tx.now.getTime())
     throw invalidField("expiresAt", "in_the_past", "This time has passed.");
+  await requireRoomFor(tx, "apiKeysOfUser", { of: actor.userId });
+  await requireRoomFor(tx, "apiKeys");
   const { key, prefix, hash } = newApiKey();
   const made = {
     ...{ id: uuidv7(), name, prefix, scopes, userId: actor.userId },

@@ -1,20 +1,22 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
 import { byId, id, pageOf, text, timeInput, timestamp } from "../../../mixins/contract/schemas.ts";
 
-const apiKey = z.strictObject({
-  id,
-  name: z.string(),
-  /** How the key begins, after `sgm_`; tells keys apart. */
-  prefix: z.string(),
-  scopes: z.array(z.string()),
-  /** On whose behalf it acts. */
-  userId: id,
-  lastUsedAt: timestamp.nullable(),
-  expiresAt: timestamp.nullable(),
-  createdAt: timestamp,
-});
+const apiKey = z
+  .strictObject({
+    id,
+    name: z.string(),
+    /** How the key begins, after `sgm_`; tells keys apart. */
+    prefix: z.string(),
+    scopes: z.array(z.string()),
+    /** On whose behalf it acts. */
+    userId: id,
+    lastUsedAt: timestamp.nullable(),
+    expiresAt: timestamp.nullable(),
+    createdAt: timestamp,
+  })
+  .meta({ id: "ApiKey" });
 export type ApiKeyView = z.output<typeof apiKey>;
 
 export const apiKeyListing: Listing = {
@@ -55,13 +57,13 @@ export const apiKeyActions = {
   listApiKeys: action({
     summary: "Lists the caller's API keys; an admin's list holds everybody's",
     params: listParams(apiKeyListing),
-    returns: pageOf(apiKey.partial().extend({ id })),
+    returns: pageOf(apiKey.partial().extend({ id }).meta({ id: "ApiKeyPart" })),
     permission: "api-keys:read",
     rest: "GET /api-keys",
   }),
   getApiKey: action({
     summary: "One API key, without the key itself",
-    params: byId,
+    params: byIdOf(apiKeyListing),
     returns: apiKey,
     permission: "api-keys:read",
     rest: "GET /api-keys/:id",

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { ApiKeyDigest, FoundApiKey } from "../../../mixins/access/api-key.ts";
+import type { SessionRevoked } from "../../../mixins/access/revocations.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import type { SessionRevoked } from "../identity.contract.ts";
 import type { EndReason } from "../identity.rules.ts";
 
 /** A row of control.api_keys; columns nobody asked for are absent. */

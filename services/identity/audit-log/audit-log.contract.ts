@@ -41,18 +41,20 @@ export const auditTypes = [
 ] as const;
 export type AuditType = (typeof auditTypes)[number];
 
-const entry = z.strictObject({
-  id,
-  type: z.enum(auditTypes),
-  /** Who did it; null where nobody was signed in. */
-  actorId: id.nullable(),
-  /** Whom or what it was done to. */
-  subjectId: id.nullable(),
-  ip: z.string().nullable(),
-  userAgent: z.string().nullable(),
-  details: z.record(z.string(), z.unknown()),
-  createdAt: timestamp,
-});
+const entry = z
+  .strictObject({
+    id,
+    type: z.enum(auditTypes),
+    /** Who did it; null where nobody was signed in. */
+    actorId: id.nullable(),
+    /** Whom or what it was done to. */
+    subjectId: id.nullable(),
+    ip: z.string().nullable(),
+    userAgent: z.string().nullable(),
+    details: z.record(z.string(), z.unknown()),
+    createdAt: timestamp,
+  })
+  .meta({ id: "AuditEntry" });
 export type AuditEntryView = z.output<typeof entry>;
 
 export const auditListing: Listing = {
@@ -68,6 +70,7 @@ export const auditListing: Listing = {
     createdAt: "timestamp",
   },
   filterable: ["type", "actorId", "subjectId", "ip", "createdAt"],
+  values: { type: auditTypes },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
@@ -82,7 +85,7 @@ export const auditActions = {
   listAuditLog: action({
     summary: "Lists what happened to the organization's users, sessions and keys",
     params: listParams(auditListing),
-    returns: pageOf(entry.partial().extend({ id })),
+    returns: pageOf(entry.partial().extend({ id }).meta({ id: "AuditEntryPart" })),
     permission: "audit-log:read",
     rest: "GET /audit-log",
   }),

@@ -54,7 +54,7 @@ export async function admit(
 
 /** Opens a session for a user whom a provider has proved. @throws 403 ACCOUNT_NOT_ACTIVE */
 export async function beginSession(
-  { issuer }: SignInParts,
+  { runtime, issuer }: SignInParts,
   tx: UnitOfWork,
   user: User,
   { provider, client }: Pick<ComeBack, "provider" | "client">,
@@ -62,7 +62,7 @@ export async function beginSession(
   if (!(await noteLogin(tx, user))) throw signInRefused("ACCOUNT_NOT_ACTIVE");
   const { id, organizationId } = user;
   const organization = await getOrganization(tx, organizationId);
-  const session = await openSession(tx, user, client);
+  const session = await openSession(tx, runtime.sealedBox, user, client);
   const details = { provider };
   audit(tx, { type: "user.signed_in", organizationId, actorId: id, subjectId: id, ...client, details });
   return signedIn(issuer, user, organization, session);

@@ -11,18 +11,20 @@ const certificate = z
   .max(10_000)
   .refine(isStrongCertificate, { error: "must be a PEM certificate with an RSA key of at least 2048 bits" });
 
-export const samlSettings = z.strictObject({
-  /** As the provider's assertions name it (Issuer). */
-  idpEntityId: z.string().trim().min(1).max(1_000),
-  /** Where browsers go to sign in (HTTP-Redirect binding). */
-  ssoUrl: z.string().max(2_000).refine(isHttpsOrLoopback, { error: "must be an https URL" }),
-  /** Of the keys the provider signs with; two while it changes them. */
-  certificates: z.array(certificate).min(1).max(5),
-  /** Name of the attribute that holds the email; null: the NameID is one. */
-  emailAttribute: z.string().trim().min(1).max(500).nullable().default(null),
-  /** Roles, built-in or custom, whose users may sign in by it; null: all. */
-  roles: z.array(roleInput).min(1).nullable().default(null),
-});
+export const samlSettings = z
+  .strictObject({
+    /** As the provider's assertions name it (Issuer). */
+    idpEntityId: z.string().trim().min(1).max(1_000),
+    /** Where browsers go to sign in (HTTP-Redirect binding). */
+    ssoUrl: z.string().max(2_000).refine(isHttpsOrLoopback, { error: "must be an https URL" }),
+    /** Of the keys the provider signs with; two while it changes them. */
+    certificates: z.array(certificate).min(1).max(5),
+    /** Name of the attribute that holds the email; null: the NameID is one. */
+    emailAttribute: z.string().trim().min(1).max(500).nullable().default(null),
+    /** Roles, built-in or custom, whose users may sign in by it; null: all. */
+    roles: z.array(roleInput).min(1).nullable().default(null),
+  })
+  .meta({ id: "SamlSettings" });
 export type SamlSettings = z.output<typeof samlSettings>;
 
 const settings = z.strictObject({
@@ -35,6 +37,9 @@ const settings = z.strictObject({
   saml: samlSettings.nullable().default(null),
 });
 
+const off = { linksByEmail: false, saml: null };
+const example = { params: off, result: off };
+
 export const federationSettingsActions = {
   getFederation: action({
     summary: "How users of the organization may sign in with providers",
@@ -42,6 +47,7 @@ export const federationSettingsActions = {
     returns: settings,
     permission: "organization:update",
     rest: "GET /organization/federation",
+    example,
   }),
   replaceFederation: action({
     summary:
@@ -50,6 +56,7 @@ export const federationSettingsActions = {
     returns: settings,
     permission: "organization:update",
     rest: "PUT /organization/federation",
+    example,
   }),
 };
 

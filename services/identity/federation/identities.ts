@@ -1,12 +1,15 @@
 import { v7 as uuidv7 } from "uuid";
 import type { User } from "../../../entities/control.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { Values } from "../../../mixins/records/listing.ts";
+import { readPage } from "../../../mixins/records/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import { noPassword } from "./federated-sign-in.ts";
 import { notAUser } from "../identity.errors.ts";
 import { getUser } from "../identity.repository.ts";
-import type { IdentityView } from "./oauth.contract.ts";
+import { identityListing, type IdentityView } from "./oauth.contract.ts";
 import { identityNotFound, identityTaken, lastSignIn } from "./oauth.errors.ts";
 import type { Claims } from "./oauth.rules.ts";
 import type { Client } from "../sessions/sessions.repository.ts";
@@ -37,6 +40,7 @@ export async function linkIdentity(
     values: [uuidv7(), organizationId, userId, issuer, subject, provider, email, tx.now],
   });
   if (!linked) throw identityTaken();
+  await requireRoomFor(tx, "identitiesOfUser", { of: userId, organizationId, adding: 0 });
   const details = { provider };
   audit(tx, {
     type: "identity.linked",
@@ -49,17 +53,30 @@ export async function linkIdentity(
   return linked;
 }
 
+interface IdentityRow {
+  id: string;
+  provider: string;
+  issuer: string;
+  email: string | null;
+  last_used_at: string | null;
+  created_at: string;
+}
+const identityView = (row: IdentityRow): IdentityView => ({
+  id: row.id,
+  provider: row.provider,
+  issuer: row.issuer,
+  email: row.email,
+  lastUsedAt: row.last_used_at,
+  createdAt: row.created_at,
+});
+
 /** The user's accounts of providers, oldest first. */
 export async function listIdentities(
   ctx: Ctx<"identity.listIdentities">,
 ): Promise<Result<"identity.listIdentities">> {
   const { tx, actor } = ctx.locals;
-  const data = await tx.query<IdentityView>({
-    name: "list_identities",
-    text: `SELECT ${columns} FROM control.identities WHERE user_id = $1 ORDER BY id LIMIT 1000`,
-    values: [actor.userId],
-  });
-  return { data };
+  const ofUser = (values: Values) => [`user_id = ${values.add(actor.userId)}`];
+  return readPage(tx, identityListing, ctx.params, identityView, ofUser);
 }
 
 /** Takes a link of the user away. The way in that is left last stays. */

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { browserAnswer, browserKey } from "../../../mixins/contract/browser-answer.ts";
 import { action } from "../../../mixins/contract/contract.ts";
-import { byId, id, timestamp } from "../../../mixins/contract/schemas.ts";
+import { listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byId, id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 
 const provider = z.string().max(32);
@@ -23,32 +24,51 @@ export const isWholeFrontEnd = (params: { redirect?: string; challenge?: string 
 export const needsBoth = { path: ["challenge"], error: "redirect and challenge go together" };
 export { client as browserClient };
 
-const identity = z.strictObject({
-  id,
-  /** Key of the provider. */
-  provider: z.string(),
-  issuer: z.string(),
-  /** What the provider called the user when it was linked. */
-  email: z.string().nullable(),
-  lastUsedAt: timestamp.nullable(),
-  createdAt: timestamp,
-});
+const identity = z
+  .strictObject({
+    id,
+    /** Key of the provider. */
+    provider: z.string(),
+    issuer: z.string(),
+    /** What the provider called the user when it was linked. */
+    email: z.string().nullable(),
+    lastUsedAt: timestamp.nullable(),
+    createdAt: timestamp,
+  })
+  .meta({ id: "Identity" });
 export type IdentityView = z.output<typeof identity>;
 
+export const identityListing: Listing = {
+  table: "control.identities",
+  fields: {
+    id: "uuid",
+    provider: "text",
+    issuer: "text",
+    email: "text",
+    lastUsedAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["provider", "issuer", "email", "createdAt"],
+  sortable: ["createdAt"],
+  defaultSort: "createdAt",
+};
+
 /** The password's part is done; `POST /auth/oauth/token` with this code and `totp` does the rest. */
-export const needsSecondFactor = z.strictObject({
-  next: z.literal("totp"),
-  code: z.string(),
-  /** Seconds until the code ends. */
-  expiresIn: z.number().int(),
-});
+export const needsSecondFactor = z
+  .strictObject({
+    next: z.literal("totp"),
+    code: z.string(),
+    /** Seconds until the code ends. */
+    expiresIn: z.number().int(),
+  })
+  .meta({ id: "NeedsSecondFactor" });
 
 /** @param signedIn what a sign-in answers */
 export const oauthActions = <S extends z.ZodType>(signedIn: S) => ({
   listProviders: action({
     summary: "Providers that users can sign in with",
     params: z.strictObject({}),
-    returns: z.strictObject({ data: z.array(z.strictObject({ key: z.string(), label: z.string() })) }),
+    returns: pageOf(z.strictObject({ key: z.string(), label: z.string() })),
     permission: "public",
     rest: "GET /auth/oauth",
   }),
@@ -104,8 +124,8 @@ export const oauthActions = <S extends z.ZodType>(signedIn: S) => ({
   }),
   listIdentities: action({
     summary: "Accounts of providers that the user signs in with",
-    params: z.strictObject({}),
-    returns: z.strictObject({ data: z.array(identity) }),
+    params: listParams(identityListing).omit({ q: true }),
+    returns: pageOf(identity.partial().extend({ id }).meta({ id: "IdentityPart" })),
     permission: "session",
     rest: "GET /auth/identities",
   }),

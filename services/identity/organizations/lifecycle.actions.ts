@@ -1,11 +1,17 @@
 import type { Organization } from "../../../entities/control.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import { forbidden } from "../../../mixins/contract/errors.ts";
+import { forbidden, versionMismatch } from "../../../mixins/contract/errors.ts";
 import { organizationSuspended } from "../../../mixins/organizations/organizations.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
 import type { Database } from "../../../mixins/database/database.ts";
-import { enqueue, type Ctx, type JobCtx } from "../../contracts.ts";
-import { deletionNotScheduled, invalidCredentials, mfaRequired, notAUser } from "../identity.errors.ts";
+import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
+import {
+  deletionNotScheduled,
+  noDeletion,
+  invalidCredentials,
+  mfaRequired,
+  notAUser,
+} from "../identity.errors.ts";
 import type { SignedIn } from "../identity.contract.ts";
 import { getOrganization, getUser } from "../identity.repository.ts";
 import { organizationView } from "../identity.view.ts";
@@ -78,6 +84,9 @@ export async function deleteOrganization(
   const { tx, actor } = ctx.locals;
   await requireProof(runtime, ctx);
   const organization = await getOrganization(tx, actor.organizationId, { lock: true });
+  const { expectedVersion } = ctx.params;
+  if (expectedVersion !== undefined && expectedVersion !== organization.version)
+    throw versionMismatch(organization.version);
   if (!organization.deletionDueAt) {
     organization.deletionDueAt = new Date(tx.now.getTime() + restorableMs);
     organization.deletionRequestedBy = actor.userId;
@@ -89,6 +98,14 @@ export async function deleteOrganization(
     });
   }
   return organizationView(organization);
+}
+
+/** How far the end of the caller's organization is. @throws 404 when there is none to come */
+export async function getDeletion(ctx: Ctx<"identity.getDeletion">): Promise<Result<"identity.getDeletion">> {
+  const { tx, actor } = ctx.locals;
+  const { id, deletionDueAt, erasingAt } = await getOrganization(tx, actor.organizationId);
+  if (!deletionDueAt) throw noDeletion();
+  return { id, status: erasingAt ? "erasing" : "scheduled", deletionDueAt: deletionDueAt.toISOString() };
 }
 
 /** Lets the caller prove to be who the token says: password, and second factor if it is on. */

@@ -5,24 +5,26 @@ import { planNames } from "../../../mixins/organizations/plans.ts";
 import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 
-export const organization = z.strictObject({
-  id,
-  name: z.string(),
-  domain: z.string().nullable(),
-  /** IANA name. */
-  timezone: z.string(),
-  plan: z.string(),
-  /** Where its rows lie; chosen at registration, changed only by a move. */
-  dataRegion: z.string(),
-  trialEndsAt: timestamp.nullable(),
-  /** Since when the platform has it suspended. */
-  suspendedAt: timestamp.nullable(),
-  /** When everything of it is erased; until then it is suspended, and can be restored. */
-  deletionDueAt: timestamp.nullable(),
-  createdAt: timestamp,
-  updatedAt: timestamp,
-  version: z.number().int(),
-});
+export const organization = z
+  .strictObject({
+    id,
+    name: z.string(),
+    domain: z.string().nullable(),
+    /** IANA name. */
+    timezone: z.string(),
+    plan: z.string(),
+    /** Where its rows lie; chosen at registration, changed only by a move. */
+    dataRegion: z.string(),
+    trialEndsAt: timestamp.nullable(),
+    /** Since when the platform has it suspended. */
+    suspendedAt: timestamp.nullable(),
+    /** When everything of it is erased; until then it is suspended, and can be restored. */
+    deletionDueAt: timestamp.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+    version: z.number().int(),
+  })
+  .meta({ id: "Organization" });
 export type OrganizationView = z.output<typeof organization>;
 
 /** Lowercased; at least two labels (RFC 1035). */
@@ -43,11 +45,13 @@ const timezone = z.string().refine((name) => {
   }
 }, "must be a time zone such as Asia/Kolkata");
 
-const used = z.strictObject({
-  used: z.number().int(),
-  /** null: the plan has no limit. */
-  limit: z.number().int().nullable(),
-});
+const used = z
+  .strictObject({
+    used: z.number().int(),
+    /** null: the plan has no limit. */
+    limit: z.number().int().nullable(),
+  })
+  .meta({ id: "Used" });
 
 /** Settings, use and end of an organization; part of identityContract. */
 export const organizationActions = {
@@ -81,17 +85,50 @@ export const organizationActions = {
       apiCallsPerDay: used,
       /** Of all users together. */
       requestsPerMinute: z.number().int(),
+      /** Routes that are about to go, which the organization has called in the last 30 days; the most called first. */
+      deprecatedCalls: z.array(
+        z.strictObject({
+          /** `GET /leads/search`. */
+          route: z.string(),
+          /** What to call in its place. */
+          use: z.string(),
+          /** When it goes. */
+          sunset: z.string(),
+          calls: z.number().int(),
+          /** Day (UTC) of the last call. */
+          lastCalledOn: z.string(),
+        }),
+      ),
     }),
     permission: "organization:read",
     rest: "GET /organization/usage",
   }),
   deleteOrganization: action({
     summary: "Suspends the organization and erases everything of it in 30 days, unless it is restored",
-    params: z.strictObject({ password: z.string().max(200), totp: secondFactorCode.optional() }),
+    params: z.strictObject({
+      password: z.string().max(200),
+      totp: secondFactorCode.optional(),
+      expectedVersion,
+    }),
     returns: organization,
     permission: "organization:delete",
     rest: "DELETE /organization",
     status: 202,
+    location: () => "/organization/deletion",
+  }),
+  getDeletion: action({
+    summary: "When everything of the organization is erased, unless it is restored before",
+    params: z.strictObject({}),
+    returns: z.strictObject({
+      /** Of the organization. */
+      id,
+      status: z.enum(["scheduled", "erasing"]),
+      deletionDueAt: timestamp,
+    }),
+    permission: "organization:read",
+    rest: "GET /organization/deletion",
+    whileSuspended: true,
+    fails: [404],
   }),
   suspendOrganization: action({
     summary: "Suspends an organization: nobody may act for it, and its jobs wait",

@@ -2,8 +2,10 @@ import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../../mixins/access/access.ts";
 import { builtInRoles, can, covers, type Actor, type Reach } from "../../../mixins/access/actor.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
+import { pageOfAll } from "../../../mixins/records/page.ts";
 import { knownPermissions } from "../../../mixins/access/permissions.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import type { AuditType } from "../audit-log/audit-log.contract.ts";
@@ -15,12 +17,9 @@ import {
   roleBuiltIn,
   roleInUse,
   roleNameTaken,
-  tooManyRoles,
 } from "./roles.errors.ts";
 import { findRoles, getOwnRole, isRoleInUse, roleColumns, type RoleRow } from "./roles.repository.ts";
 import { lockAdmins } from "../identity.repository.ts";
-
-const mostRoles = 100;
 
 const builtInView = (name: string): RoleView | undefined => {
   const rights = builtInRoles.get(name);
@@ -45,7 +44,11 @@ const roleView = (row: RoleRow): RoleView => ({
 /** The built-in roles, then the organization's own. */
 export async function listRoles(ctx: Ctx<"identity.listRoles">): Promise<Result<"identity.listRoles">> {
   const builtIn = [...builtInRoles.keys()].flatMap((name) => builtInView(name) ?? []);
-  return { data: [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)] };
+  const all = [...builtIn, ...(await findRoles(ctx.locals.tx)).map(roleView)];
+  const order = [...builtInRoles.keys()];
+  const keyOf = ({ id, name, isBuiltIn }: RoleView) =>
+    isBuiltIn ? `0${order.indexOf(id)}` : `1${name.toLowerCase()} ${id}`;
+  return pageOfAll(all, ctx.params, keyOf, "roles");
 }
 
 /** One role. */
@@ -65,7 +68,7 @@ export async function createRole(
   requireReach(actor, sees);
   requireFreeName(name);
   await lockAdmins(tx);
-  if ((await findRoles(tx)).length >= mostRoles) throw tooManyRoles(mostRoles);
+  await requireRoomFor(tx, "roles");
   const now = tx.now.toISOString();
   const times = { created_at: now, updated_at: now };
   const row: RoleRow = { id: uuidv7(), name, permissions, sees, ...times, version: 1 };

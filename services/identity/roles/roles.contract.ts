@@ -1,24 +1,27 @@
 import { z } from "zod";
 import { reaches, roles } from "../../../mixins/access/actor.ts";
 import { action } from "../../../mixins/contract/contract.ts";
-import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { pageParams } from "../../../mixins/records/listing.ts";
+import { expectedVersion, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** A built-in role's name, or the id of a custom role; whether there is such a role, the action finds out. */
 export const roleInput = z.union([z.enum(roles), z.string().toLowerCase().pipe(id)]);
 
-const role = z.strictObject({
-  /** What users and invitations name it by; of a built-in role, its name. */
-  id: z.string(),
-  name: z.string(),
-  permissions: z.array(z.string()),
-  /** Whose records: those assigned to the user, those of the teams the user manages too, or all. */
-  sees: z.enum(reaches),
-  isBuiltIn: z.boolean(),
-  /** null of a built-in role, as are `updatedAt` and `version`. */
-  createdAt: timestamp.nullable(),
-  updatedAt: timestamp.nullable(),
-  version: z.number().int().nullable(),
-});
+const role = z
+  .strictObject({
+    /** What users and invitations name it by; of a built-in role, its name. */
+    id: z.string(),
+    name: z.string(),
+    permissions: z.array(z.string()),
+    /** Whose records: those assigned to the user, those of the teams the user manages too, or all. */
+    sees: z.enum(reaches),
+    isBuiltIn: z.boolean(),
+    /** null of a built-in role, as are `updatedAt` and `version`. */
+    createdAt: timestamp.nullable(),
+    updatedAt: timestamp.nullable(),
+    version: z.number().int().nullable(),
+  })
+  .meta({ id: "Role" });
 export type RoleView = z.output<typeof role>;
 
 const byRole = { role: z.string().max(36) };
@@ -31,8 +34,8 @@ const roleFields = {
 export const roleActions = {
   listRoles: action({
     summary: "The built-in roles and the organization's own, by name",
-    params: z.strictObject({}),
-    returns: z.strictObject({ data: z.array(role) }),
+    params: z.strictObject(pageParams),
+    returns: pageOf(role),
     permission: "roles:read",
     rest: "GET /roles",
   }),

@@ -5,8 +5,6 @@ export const roleNameTaken = () => conflict("ROLE_NAME_TAKEN", "Another role has
 export const roleBuiltIn = () => conflict("ROLE_BUILT_IN", "Built-in roles stay as they are.");
 export const roleInUse = () =>
   conflict("ROLE_IN_USE", "Users or invitations have this role; give them another.");
-export const tooManyRoles = (most: number) =>
-  conflict("TOO_MANY_ROLES", `An organization may have ${most} roles of its own.`);
 export const unknownRole = () => invalidField("role", "unknown_role", "is no role of the organization");
 export const mayNotGrantRole = () =>
   appError(403, "ROLE_NOT_GRANTABLE", "This role permits more than you may do yourself.");

@@ -55,9 +55,9 @@ export async function verifyTotp(
   const factor = await findFactor(tx, actor.userId);
   if (!factor) throw mfaNotEnrolled();
   if (factor.isConfirmed) throw mfaAlreadyOn();
-  const step = stepOf(ctx.params.code, openSeed(keys, actor.userId, factor), tx.now);
+  const step = stepOf(ctx.params.totp, openSeed(keys, actor.userId, factor), tx.now);
   if (step === null)
-    throw invalidField("code", "wrong_code", "This is not the code the app shows now; try the next one.");
+    throw invalidField("totp", "wrong_code", "This is not the code the app shows now; try the next one.");
   if (!(await confirmFactor(tx, actor.userId, step))) throw mfaAlreadyOn();
   const recoveryCodes = newRecoveryCodes();
   await replaceRecoveryCodes(tx, actor.userId, recoveryCodes);
@@ -68,7 +68,7 @@ export async function verifyTotp(
 /** Turns the second factor off, for somebody who has both factors. The user's sessions go on. */
 export async function disableTotp(runtime: Runtime, ctx: Ctx<"identity.disableTotp">): Promise<null> {
   const { tx, actor } = ctx.locals;
-  const { password, code } = ctx.params;
+  const { password, totp: code } = ctx.params;
   const { userId, organizationId } = actor;
   if (userId === null) throw notAUser();
   const { database } = runtime;

@@ -20,7 +20,7 @@ export const secondFactorActions = {
   }),
   verifyTotp: action({
     summary: "Turns the second factor on with a first code; answers the recovery codes",
-    params: z.strictObject({ code: secondFactorCode }),
+    params: z.strictObject({ totp: secondFactorCode }),
     returns: z.strictObject({
       /** Each signs in once in the place of a code. Shown this once: empty in a repeated answer. */
       recoveryCodes: z.array(z.string()),
@@ -31,7 +31,7 @@ export const secondFactorActions = {
   }),
   disableTotp: action({
     summary: "Turns the second factor off",
-    params: z.strictObject({ password: z.string().max(200), code: secondFactorCode }),
+    params: z.strictObject({ password: z.string().max(200), totp: secondFactorCode }),
     returns: z.null(),
     permission: "session",
     rest: "POST /auth/mfa/totp/disable",

@@ -1,13 +1,21 @@
 import type { ServiceBroker } from "moleculer";
+import {
+  recordRevocations,
+  sessionRevoked,
+  type Revocation,
+  type SessionRevoked,
+} from "../../../mixins/access/revocations.ts";
 import { can, rightsOf } from "../../../mixins/access/actor.ts";
+import { newId } from "../../../mixins/database/new-id.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { readPage } from "../../../mixins/records/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
-import { sessionRevoked, type SessionRevoked } from "../identity.contract.ts";
+import { sessionListing } from "../identity.contract.ts";
 import { notAUser, sessionNotFound } from "../identity.errors.ts";
 import { getOrganization, getUser } from "../identity.repository.ts";
 import { organizationView, userView } from "../identity.view.ts";
 import { findFactor } from "../second-factor/second-factor.repository.ts";
-import { endOwnSession, endSession, liveSessions } from "./sessions.repository.ts";
+import { endOwnSession, endSession, liveSessionsOf, sessionView } from "./sessions.repository.ts";
 
 /** The signed-in user, their organization and what their role permits. */
 export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">> {
@@ -28,8 +36,16 @@ export async function listSessions(
   ctx: Ctx<"identity.listSessions">,
 ): Promise<Result<"identity.listSessions">> {
   const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  return { data: await liveSessions(tx, actor.userId, ctx.meta.sessionId) };
+  const { userId } = actor;
+  if (userId === null) throw notAUser();
+  const { sessionId } = ctx.meta;
+  return readPage(
+    tx,
+    sessionListing,
+    { ...ctx.params, asked: [userId, ctx.params.filter] },
+    sessionView(sessionId),
+    liveSessionsOf(userId, tx.now),
+  );
 }
 
 /** Ends the session of the access token; doing so again changes nothing. */
@@ -51,12 +67,14 @@ export async function revokeSession(ctx: Ctx<"identity.revokeSession">): Promise
 }
 
 /**
- * Tells every node, once it is durable, that these sessions have ended. Lost if the process dies just then;
- * their access tokens then work until they expire.
+ * Writes down with `tx` that these sessions have ended, and tells every node once it is durable. Where that is lost, or
+ * this process dies just then, gateways read it within two seconds.
  */
 export function announceEnd(broker: ServiceBroker, tx: UnitOfWork, ended: readonly SessionRevoked[]): void {
+  const revocations = ended.map((session): Revocation => ({ ...session, id: newId() }));
+  recordRevocations(tx, revocations);
   tx.afterCommit(() => {
-    for (const session of ended)
+    for (const session of revocations)
       broker.broadcast(sessionRevoked, session).catch((error: unknown) => {
         broker.logger.warn(`some node was not told that session ${session.sessionId} ended`, error);
       });

@@ -1,7 +1,11 @@
 import { Session, type User } from "../../../entities/control.ts";
+import type { SessionRevoked } from "../../../mixins/access/revocations.ts";
+import { mostSessionsOfUser } from "../../../mixins/organizations/limits.ts";
 import { suspended } from "../../../mixins/organizations/organizations.ts";
+import type { SealedBox } from "../../../mixins/encryption/sealed-box.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import type { SessionRevoked, SessionView } from "../identity.contract.ts";
+import type { Values } from "../../../mixins/records/listing.ts";
+import type { SessionView } from "../identity.contract.ts";
 import type { EndReason } from "../identity.rules.ts";
 import { newRefreshToken, refreshLifetimeMs } from "./refresh-token.ts";
 
@@ -14,11 +18,13 @@ export interface Client {
 const keepEndedMs = 30 * 24 * 3_600_000;
 
 /**
- * Begins a session of the user, and forgets those that expired a month ago. Answers its first refresh token.
+ * Begins a session of the user, ends the one used longest ago where there are too many, and forgets those that expired a
+ * month ago. Answers its first refresh token.
  * @throws 403 ORGANIZATION_SUSPENDED
  */
 export async function openSession(
   tx: UnitOfWork,
+  sealedBox: SealedBox,
   user: User,
   { userAgent, ip }: Client,
 ): Promise<{ sessionId: string; refreshToken: string }> {
@@ -32,9 +38,21 @@ export async function openSession(
     lastUsedAt: tx.now,
     expiresAt: new Date(tx.now.getTime() + refreshLifetimeMs),
   });
-  const { token, hash } = newRefreshToken(session.id);
+  const { token, hash } = newRefreshToken(sealedBox, session.id);
   session.refreshHash = hash;
   await tx.em.flush();
+  tx.defer({
+    name: "end_superfluous_sessions",
+    text: `WITH ended AS (
+        UPDATE control.sessions SET revoked_at = $3, revoked_because = $5, updated_at = $3, version = version + 1
+        WHERE id IN (SELECT id FROM control.sessions
+          WHERE organization_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3
+          ORDER BY last_used_at DESC, id DESC OFFSET $4)
+        RETURNING id
+      ) INSERT INTO control.revocations (id, organization_id, user_id, session_id)
+      SELECT gen_random_uuid(), $1, $2, id FROM ended`,
+    values: [user.organizationId, user.id, tx.now, mostSessionsOfUser, "superseded" satisfies EndReason],
+  });
   tx.defer({
     name: "forget_sessions",
     text: "DELETE FROM control.sessions WHERE organization_id = $1 AND user_id = $2 AND expires_at < $3",
@@ -83,19 +101,34 @@ export async function rotateRefreshToken(
   return session ?? null;
 }
 
-/** Sessions of the user that have not ended, the one used last first. */
-export const liveSessions = (
-  tx: UnitOfWork,
-  userId: string,
-  currentId: string | undefined,
-): Promise<SessionView[]> =>
-  tx.query<SessionView>({
-    name: "live_sessions",
-    text: `SELECT id, user_agent AS "userAgent", ip, COALESCE(id = $2::uuid, false) AS "isCurrent",
-        last_used_at AS "lastUsedAt", expires_at AS "expiresAt", created_at AS "createdAt"
-      FROM control.sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $3
-      ORDER BY last_used_at DESC, id DESC LIMIT 1000`,
-    values: [userId, currentId, tx.now],
+/** Conditions of the sessions of a user that have not ended. */
+export const liveSessionsOf =
+  (userId: string, now: Date) =>
+  (values: Values): string[] => [
+    `user_id = ${values.add(userId)}`,
+    "revoked_at IS NULL",
+    `expires_at > ${values.add(now)}`,
+  ];
+
+interface SessionRow {
+  id: string;
+  user_agent: string | null;
+  ip: string | null;
+  last_used_at: string;
+  expires_at: string;
+  created_at: string;
+}
+/** A session as its user sees it. @param currentId the one that asks */
+export const sessionView =
+  (currentId: string | undefined) =>
+  (row: SessionRow): SessionView => ({
+    id: row.id,
+    userAgent: row.user_agent,
+    ip: row.ip,
+    isCurrent: row.id === currentId,
+    lastUsedAt: row.last_used_at,
+    expiresAt: row.expires_at,
+    createdAt: row.created_at,
   });
 
 /** Ends a session, if it has not ended. Answers it, or nothing. */

@@ -67,7 +67,7 @@ export async function register(
     lastLoginAt: tx.now,
   });
   await flushUser(tx);
-  const session = await openSession(tx, user, client);
+  const session = await openSession(tx, runtime.sealedBox, user, client);
   return signedIn(issuer, user, organization, session);
 }
 
@@ -86,11 +86,11 @@ export async function signIn(
 ): Promise<SignedIn> {
   const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
-  const counters = signInCounters(email, ip);
   // a transaction of its own: no connection is held while the password is compared
-  const found = await database.transaction({ platform: database.control }, async (tx) => {
-    await requireRoom(tx, counters);
-    return findUserByEmail(tx, email);
+  const { counters, found } = await database.transaction({ platform: database.control }, async (tx) => {
+    const counted = await signInCounters(tx, email, ip);
+    await requireRoom(tx, counted);
+    return { counters: counted, found: await findUserByEmail(tx, email) };
   });
   const isRight = await isPassword(password, found?.isActive ? found.passwordHash : undefined);
   if (!found || !isRight) {
@@ -115,7 +115,7 @@ export async function signIn(
   const user = await getUser(tx, found.id);
   await before?.(tx, user);
   const organization = await getOrganization(tx, user.organizationId);
-  const session = await openSession(tx, user, { userAgent, ip });
+  const session = await openSession(tx, runtime.sealedBox, user, { userAgent, ip });
   const { id, organizationId } = user;
   audit(tx, { type: "user.signed_in", organizationId, actorId: id, subjectId: id, ip, userAgent });
   return signedIn(issuer, user, organization, session);
@@ -133,12 +133,14 @@ export async function refresh(
   const old = readRefreshToken(refreshToken);
   if (old === null) throw invalidRefreshToken();
   const { sessionId, hash: oldHash } = old;
-  const { token, hash: newHash } = newRefreshToken(sessionId);
+  const { token, hash: newHash } = newRefreshToken(runtime.sealedBox, sessionId);
 
   const { database } = runtime;
   const outcome = await database.transaction({ platform: database.control }, async (tx) => {
     const owner = await rotateRefreshToken(tx, { sessionId, oldHash, newHash, client });
     if (!owner) {
+      // session ids stand in access tokens: an invented secret must not end somebody's session
+      if (!old.isOurs(runtime.sealedBox)) return "unknown";
       const ended = await endSession(tx, sessionId, "reuse");
       announceEnd(ctx.broker, tx, ended);
       for (const { organizationId, userId } of ended)

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { networkOf } from "../../../mixins/access/network-of.ts";
 import type { Database } from "../../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { audit, type AuditEntry } from "../audit-log/audit-log.ts";
@@ -21,10 +22,31 @@ const counter = (kind: keyof typeof most, id: string): Counter => ({
   most: most[kind],
 });
 
-/** What a sign-in counts for; the same whether or not somebody has this email. */
-export function signInCounters(email: string, ip: string | undefined): Counter[] {
+/**
+ * What a sign-in counts for; the same whether or not somebody has this email. Strangers who guess from everywhere do not
+ * shut out who has signed in before: at an address that the account's sessions know, only what failed there counts.
+ */
+export async function signInCounters(
+  tx: UnitOfWork,
+  email: string,
+  ip: string | undefined,
+): Promise<Counter[]> {
   if (ip === undefined) return [counter("account", email)];
-  return [counter("accountAtAddress", `${email}|${ip}`), counter("account", email), counter("address", ip)];
+  const network = networkOf(ip);
+  const ofAddress = [counter("accountAtAddress", `${email}|${network}`), counter("address", network)];
+  return (await isKnownAt(tx, email, network)) ? ofAddress : [...ofAddress, counter("account", email)];
+}
+
+/** Whether the user with this email, if there is one, has or had a session from there. */
+async function isKnownAt(tx: UnitOfWork, email: string, network: string): Promise<boolean> {
+  const rows = await tx.query<{ ip: string }>({
+    name: "addresses_of_account",
+    text: `SELECT DISTINCT s.ip FROM control.users u
+      JOIN control.sessions s ON s.organization_id = u.organization_id AND s.user_id = u.id
+      WHERE u.email = $1 AND s.ip IS NOT NULL`,
+    values: [email],
+  });
+  return rows.some(({ ip }) => networkOf(ip) === network);
 }
 /** What proving oneself again counts for, once signed in or past the password. */
 export const secondFactorCounters = (userId: string): Counter[] => [counter("secondFactor", userId)];
@@ -41,8 +63,8 @@ export async function requireRoom(tx: UnitOfWork, counters: readonly Counter[]):
   const rows = await tx.query<Count>({
     name: "sign_in_failures",
     text: `SELECT key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds
-      FROM control.sign_in_failures WHERE key = ANY ($1) AND ends_at > now()`,
-    values: [counters.map(({ key }) => key)],
+      FROM control.sign_in_failures WHERE key = ANY ($1) AND ${runs("ends_at")}`,
+    values: [counters.map(({ key }) => key), windowSeconds],
   });
   refuseBeyond(counters, rows, 0);
 }
@@ -69,6 +91,9 @@ export async function hasRoom(tx: UnitOfWork, counters: readonly Counter[]): Pro
   return fullOnes(counters, await countUp(tx, counters), 1).length === 0;
 }
 
+/** Whether a count runs. No count ends so late that it began in the future: then the clock was ahead, and it is void. */
+const runs = (endsAt: string): string => `${endsAt} > now() AND ${endsAt} <= now() + $2 * interval '1 s'`;
+
 const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]> =>
   tx.query<Count>({
     name: "count_sign_in_failure",
@@ -76,8 +101,8 @@ const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]>
     text: `INSERT INTO control.sign_in_failures AS f (key, failures, ends_at)
       SELECT key, 1, now() + $2 * interval '1 s' FROM unnest($1::text[]) key ORDER BY key
       ON CONFLICT (key) DO UPDATE SET
-        failures = CASE WHEN f.ends_at > now() THEN f.failures + 1 ELSE 1 END,
-        ends_at = CASE WHEN f.ends_at > now() THEN f.ends_at ELSE excluded.ends_at END
+        failures = CASE WHEN ${runs("f.ends_at")} THEN f.failures + 1 ELSE 1 END,
+        ends_at = CASE WHEN ${runs("f.ends_at")} THEN f.ends_at ELSE excluded.ends_at END
       RETURNING key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds`,
     values: [counters.map(({ key }) => key), windowSeconds],
   });

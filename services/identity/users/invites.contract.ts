@@ -1,18 +1,36 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { roleInput } from "../roles/roles.contract.ts";
-import { byId, email, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byId, email, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
 
-const invite = z.strictObject({
-  id,
-  name: z.string(),
-  email: z.string(),
-  /** A built-in role's name, or the id of a custom role. */
-  role: z.string(),
-  expiresAt: timestamp,
-  createdAt: timestamp,
-});
+const invite = z
+  .strictObject({
+    id,
+    name: z.string(),
+    email: z.string(),
+    /** A built-in role's name, or the id of a custom role. */
+    role: z.string(),
+    expiresAt: timestamp,
+    createdAt: timestamp,
+  })
+  .meta({ id: "Invite" });
 export type InviteView = z.output<typeof invite>;
+
+export const inviteListing: Listing = {
+  table: "control.invites",
+  fields: {
+    id: "uuid",
+    name: "text",
+    email: "text",
+    role: "text",
+    expiresAt: "timestamp",
+    createdAt: "timestamp",
+  },
+  filterable: ["name", "email", "role", "createdAt"],
+  sortable: ["createdAt", "email"],
+  defaultSort: "-createdAt",
+};
 
 export const inviteActions = {
   inviteUser: action({
@@ -22,13 +40,21 @@ export const inviteActions = {
     permission: "users:create",
     rest: "POST /users/invite",
     status: 202,
+    location: ({ id }) => `/invites/${id}`,
   }),
   listInvites: action({
     summary: "Invitations that wait for an answer, newest first",
-    params: z.strictObject({}),
-    returns: z.strictObject({ data: z.array(invite) }),
+    params: listParams(inviteListing).omit({ q: true }),
+    returns: pageOf(invite.partial().extend({ id }).meta({ id: "InvitePart" })),
     permission: "users:create",
     rest: "GET /invites",
+  }),
+  getInvite: action({
+    summary: "One invitation that waits for an answer",
+    params: byIdOf(inviteListing),
+    returns: invite,
+    permission: "users:create",
+    rest: "GET /invites/:id",
   }),
   revokeInvite: action({
     summary: "Takes an invitation back",

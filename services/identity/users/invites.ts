@@ -1,12 +1,16 @@
+import type { QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
+import type { Values } from "../../../mixins/records/listing.ts";
+import { readPage } from "../../../mixins/records/page.ts";
 import { User } from "../../../entities/control.ts";
+import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import type { SignedIn } from "../identity.contract.ts";
 import { emailTaken, inviteNotFound, linkInvalid, passwordTooCommon } from "../identity.errors.ts";
 import { findUserByEmail, flushUser, getOrganization } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
-import type { InviteView } from "./invites.contract.ts";
+import { inviteListing, type InviteView } from "./invites.contract.ts";
 import { linkHash, newLinkToken } from "../sign-in/link-token.ts";
 import { hashPassword } from "../sign-in/passwords.ts";
 import { requireGrantable } from "../roles/roles.repository.ts";
@@ -34,21 +38,47 @@ export async function inviteUser(ctx: Ctx<"identity.inviteUser">): Promise<Resul
     values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays],
   });
   if (!invite) throw new Error("An invitation was written and not answered");
+  await requireRoomFor(tx, "invites", { adding: 0 });
   enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
   const { organizationId, userId: actorId } = ctx.locals.actor;
   audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
   return { ...invite, status: "pending" };
 }
 
+interface InviteRow extends QueryResultRow {
+  id: string;
+  name: string;
+  email: string;
+  role: string;
+  expires_at: string;
+  created_at: string;
+}
+const inviteView = (row: InviteRow): InviteView => ({
+  id: row.id,
+  name: row.name,
+  email: row.email,
+  role: row.role,
+  expiresAt: row.expires_at,
+  createdAt: row.created_at,
+});
+
 /** Invitations that wait for an answer. */
 export async function listInvites(ctx: Ctx<"identity.listInvites">): Promise<Result<"identity.listInvites">> {
   const { tx } = ctx.locals;
-  const data = await tx.query<InviteView>({
-    name: "list_invites",
-    text: `SELECT ${columns} FROM control.invites WHERE expires_at > $1 ORDER BY id DESC LIMIT 1000`,
-    values: [tx.now],
+  const waiting = (values: Values) => [`expires_at > ${values.add(tx.now)}`];
+  return readPage(tx, inviteListing, ctx.params, inviteView, waiting);
+}
+
+/** One invitation that waits for an answer. @throws 404 */
+export async function getInvite(ctx: Ctx<"identity.getInvite">): Promise<InviteView> {
+  const { tx } = ctx.locals;
+  const [invite] = await tx.query<InviteView & Record<string, unknown>>({
+    name: "get_invite",
+    text: `SELECT ${columns} FROM control.invites WHERE id = $1 AND expires_at > $2`,
+    values: [ctx.params.id, tx.now],
   });
-  return { data };
+  if (!invite) throw inviteNotFound();
+  return invite;
 }
 
 /** Takes an invitation back: its link ends. */
@@ -95,7 +125,7 @@ If you do not know them, do nothing.
 
 /** Makes the invited user, with a password of their own, and signs them in. Of many with one token, one succeeds. */
 export async function acceptInvite(
-  { runtime: { database }, issuer }: SignInParts,
+  { runtime: { database, sealedBox }, issuer }: SignInParts,
   ctx: Ctx<"identity.acceptInvite">,
 ): Promise<SignedIn> {
   const { token, password, ...client } = ctx.params;
@@ -128,5 +158,5 @@ export async function acceptInvite(
   const details = { role: user.role };
   const joined = { organizationId: organization.id, actorId: user.id, subjectId: user.id, details };
   audit(tx, { type: "user.joined", ...joined, ...client });
-  return signedIn(issuer, user, organization, await openSession(tx, user, client));
+  return signedIn(issuer, user, organization, await openSession(tx, sealedBox, user, client));
 }

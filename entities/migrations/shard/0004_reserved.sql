@@ -1,0 +1,3 @@
+-- breaking: no
+-- concurrently: no
+-- Keeps the place of a change under way: whoever was given this number replaces this file.
