@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import type { Socket } from "node:net";
 import pg, { type CustomTypesConfig, type Pool, type PoolClient } from "pg";
 import { FairTurns } from "../concurrency/fair-turns.ts";
+import { within } from "../concurrency/within.ts";
 import { appError, reasonOf } from "../contract/errors.ts";
 
 /** Longest wait for a connection: for a new one to open, or for a busy one to come free. */
@@ -52,6 +54,8 @@ export function openPool(
     application_name: "sangam",
   });
   pool.on("error", options.onError);
+  const sockets = new Set<Socket>();
+  openSockets.set(pool, sockets);
   const inUse = new WeakSet<PoolClient>();
   pool.on("acquire", (client) => void inUse.add(client));
   pool.on("release", (_error, client) => {
@@ -63,6 +67,8 @@ export function openPool(
   pool.on("connect", (client) => {
     client.on("error", options.onError);
     const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
+    sockets.add(stream);
+    stream.once("close", () => sockets.delete(stream));
     // the socket's own idle timer: a timer for each round trip would cost on every one
     stream.setTimeout(silenceTimeoutMs, () => {
       if (inUse.has(client)) stream.destroy(new Error(`no answer for ${silenceTimeoutMs} ms`));
@@ -90,6 +96,20 @@ function turnsOf(pool: Pool): FairTurns {
     turns.set(pool, own);
   }
   return own;
+}
+
+const openSockets = new WeakMap<Pool, ReadonlySet<Socket>>();
+/** Longest that the server is waited for to say goodbye. */
+const farewellMs = 1_000;
+
+/**
+ * Ends a pool, once its connections have closed too: pg says that it has ended when it has only told the server so, and a
+ * server that is stopped then would report each as lost.
+ */
+export async function closePool(pool: Pool): Promise<void> {
+  await pool.end();
+  const closing = [...(openSockets.get(pool) ?? [])].filter((socket) => !socket.closed);
+  await within(farewellMs, Promise.all(closing.map((socket) => once(socket, "close"))), () => undefined);
 }
 
 /**
@@ -146,8 +166,9 @@ export const outcomeUnknown = (cause?: unknown) =>
 
 const lostCodes = new Set([
   ...["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND"],
-  // too many connections; ended by an administrator, a crash, or while the server starts; idle inside a transaction
-  ...["53300", "57P01", "57P02", "57P03", "25P03"],
+  // too many connections; ended by an administrator, a crash, or while the server starts; its database dropped; idle, idle
+  // inside a transaction, or in one for too long
+  ...["53300", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04"],
 ]);
 
 /** Whether an error means that the connection to PostgreSQL is gone, or never came to be. */

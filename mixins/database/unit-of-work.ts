@@ -1,6 +1,6 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { sqlState, violatedConstraint } from "../contract/errors.ts";
+import { errorType, sqlState, violatedConstraint } from "../contract/errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
@@ -28,6 +28,8 @@ export interface Shard {
   fairShare: FairShare;
   /** Commits commands that only insert rows. */
   commits: GroupCommit;
+  /** Whether a write found no space since the last one that is known to have. */
+  isFull: boolean;
   /** Where an organization is to be sought that was not let in here; see Homes.find. */
   findHome: (organizationId: string, since: number) => Promise<Shard>;
 }
@@ -364,7 +366,11 @@ export class UnitOfWork {
   #translate(error: unknown): unknown {
     const { timeoutMs } = this.scope;
     if (timeoutMs !== undefined && sqlState(error) === "57014") return tooSlow(timeoutMs);
-    return this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
+    // that a read may not write is our own doing, and a bug
+    if (this.scope.readOnly && sqlState(error) === "25006") return error;
+    const known = this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
+    if (errorType(known) === "STORAGE_FULL") this.#shard.isFull = true;
+    return known;
   }
 
   #entering(): Statement[] {
