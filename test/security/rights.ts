@@ -331,7 +331,7 @@ export const reachNobody: Record<string, string> = {
         "getOrganization",
         "getUsage",
       ],
-      ...["getFederation", "listAuditLog", "activeUserIds"],
+      ...["getFederation", "getDeletion", "listAuditLog", "activeUserIds"],
     ].map((name) => [`identity.${name}`, reads]),
   ),
   "identity.updateOrganization": "name, domain and time zone: nobody's right",

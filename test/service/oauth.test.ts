@@ -216,7 +216,7 @@ describe("a sign-in with a provider", () => {
   test("needs a challenge where it returns to a front end", async () => {
     const query = `?redirect=${encodeURIComponent(frontEnd)}`;
     expect(await all.visitor.get(`/auth/oauth/real/start${query}`)).toMatchObject({
-      status: 422,
+      status: 400,
       body: { errors: [{ path: "challenge" }] },
     });
   });

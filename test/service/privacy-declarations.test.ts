@@ -27,6 +27,7 @@ const withoutPersons: Record<string, string> = {
   "control.erasure_receipts": "counts, and the id of a user who is erased",
   "control.federation_settings": "settings",
   "control.organization_keys": "wrapped keys",
+  "control.revocations": "ids, until the tokens they end would have ended",
   "control.organizations": "names and domains of companies",
   "control.roles": "names and permissions",
   "control.organization_shards": "places",
@@ -43,6 +44,7 @@ const ofThePlatform: Record<string, string> = {
   "control.signing_keys": "keys",
   migrations: "names of migrations",
   node_leases: "nodes",
+  platform_tasks: "names of tasks",
   worker_leases: "nodes",
 };
 
