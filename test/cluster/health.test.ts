@@ -36,7 +36,7 @@ afterEach(() => {
 afterAll(async () => {
   await Promise.all([bare, whole, core].map((process) => process?.stop()));
   await postgres.close();
-  await Promise.all([nats.stop("SIGKILL"), redis.stop()]);
+  await Promise.all([Promise.resolve(nats.stop("SIGKILL")), redis.stop()]);
   await dropDatabase(database);
 }, 60_000);
 
