@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { currencyDigits } from "./currencies.ts";
 
 /** Text a person typed: trimmed, 1 to `most` characters of well-formed Unicode, no control characters but tab and newline. */
 export const text = (most: number) =>
@@ -11,6 +12,13 @@ export const text = (most: number) =>
       error: "may not contain control characters or halves of characters",
       params: { code: "invalid_characters" },
     });
+
+/** As `text`, on one line and without what turns the direction of reading: what things and people are called. */
+export const nameText = (most: number) =>
+  text(most).refine((value) => !/[\t\n\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]/.test(value), {
+    error: "must be one line of text, without control characters",
+    params: { code: "invalid_characters" },
+  });
 
 // NUL cannot be stored; the others only hide things from readers
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
@@ -41,13 +49,36 @@ export const timeInput = z.iso.datetime({ offset: true }).transform((value, issu
 });
 /** Lowercased; at most 254 characters (RFC 5321). */
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
-export const money = z
+/** Money as it is shown: a decimal, never a float, with its currency of ISO 4217. */
+export const money = z.strictObject({ amount: z.string(), currency: z.string() }).meta({ id: "Money" });
+/** Digits before the point. */
+const wholeDigits = 16;
+/**
+ * A price a caller gives: 0 or more, with no more digits after the point than its currency has (JPY 0, INR 2, KWD 3).
+ * Becomes an amount with exactly those digits: `"5"` of INR is `"5.00"`.
+ */
+export const price = z
   .strictObject({
-    /** Decimal with at most two places; never a float. */
-    amount: z.string().regex(/^-?\d{1,16}(\.\d{1,2})?$/, "must be a decimal in a text, such as 1234.50"),
-    currency: z.string().regex(/^[A-Z]{3}$/, "must be a currency of ISO 4217 such as INR"),
+    amount: z.string().regex(/^-?\d+(\.\d+)?$/, 'must be a decimal in quotes, such as "1234.50"'),
+    currency: z
+      .string()
+      .refine((code) => currencyDigits.has(code), "must be a currency of ISO 4217, such as INR, USD or KWD"),
   })
-  .meta({ id: "Money" });
+  .transform(({ amount, currency }, { issues }) => {
+    const digits = currencyDigits.get(currency) ?? 0;
+    const [, sign = "", whole = "", fraction = ""] = /^(-?)0*(\d+?)(?:\.(\d+))?$/.exec(amount) ?? [];
+    const refuse = (message: string) =>
+      issues.push({ code: "custom", path: ["amount"], message, input: amount });
+    if (sign !== "" && /[1-9]/.test(amount)) refuse("must be a price: 0 or more");
+    if (whole.length > wholeDigits) refuse(`may have up to ${wholeDigits} digits before the point`);
+    if (fraction.length > digits)
+      refuse(
+        digits === 0
+          ? `${currency} has no digits after the point`
+          : `${currency} has ${digits} digits after the point`,
+      );
+    return { amount: digits === 0 ? whole : `${whole}.${fraction.padEnd(digits, "0")}`, currency };
+  });
 /** For PATCH and DELETE: the version the caller saw; the gateway fills it from If-Match. */
 export const expectedVersion = z.number().int().positive().optional();
 export const byId = z.strictObject({ id });

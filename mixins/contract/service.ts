@@ -178,6 +178,9 @@ const actionOf = ({ summary, payload }: JobSpec): ActionSpec => ({
   permission: "system",
 });
 
+/** Longest that a statement of a read may run: one that takes longer takes what others need. Jobs and commands have 30 s. */
+const readTimeoutMs = 5_000;
+
 /** Opens the unit of work of one call; `shard` is where its idempotency key is kept. */
 type OpenUnit = (meta: Meta) => { tx: UnitOfWork; shard: Shard; isControl: boolean };
 
@@ -193,7 +196,11 @@ function unitOfAction(spec: ActionSpec, runtime: Runtime, home: Home): OpenUnit 
   return ({ organizationId = "", idempotency }) => {
     const isControl = home === "control";
     const shard = isControl ? control : runtime.database.shardOf(organizationId);
-    const scope: Scope = { organizationId, readOnly, ...(isControl ? { home } : {}) };
+    const scope: Scope = {
+      ...{ organizationId, readOnly },
+      ...(isControl ? { home } : {}),
+      ...(readOnly ? { timeoutMs: readTimeoutMs } : {}),
+    };
     return { tx: new UnitOfWork(shard, scope, readOnly ? undefined : idempotency), shard, isControl };
   };
 }

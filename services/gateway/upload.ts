@@ -1,25 +1,28 @@
-import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import type { FileHandle } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Transform, type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
 import { appError, badRequest, invalidField } from "../../mixins/contract/errors.ts";
+import { isDiskFull, openNamelessFile, spoolFull } from "../../mixins/upload/nameless-file.ts";
 import { beginBody } from "./body.ts";
 
 /** Largest file taken. */
 export const maxFileBytes = 200 * 1024 * 1024;
 
-/** A form with one file, spooled to disk: its fields may stand before or after the file. */
+/**
+ * A form with one file, spooled to disk: its fields may stand before or after the file. The spooled file has no name: the
+ * operating system takes its space back when it is discarded, or the process ends, in whatever way.
+ */
 export interface Upload {
   fields: Record<string, string>;
   fileName: string;
   /** SHA-256 of fields and file. */
   hash: string;
+  /** The file from its beginning. One at a time. */
   open(): Readable;
+  /** After that it cannot be read any more. */
   discard(): Promise<void>;
 }
 
@@ -34,7 +37,7 @@ const pauseMs = 30_000;
  * Reads a multipart form whose file is in the field `file`, in constant memory. It is refused as soon as something is
  * wrong with it; what follows is not read.
  * @throws 400 for a broken form, 408 REQUEST_TIMEOUT, 413 FILE_TOO_LARGE, 415 for another content type, 422 without a
- *   file, with two, or with a field that stands twice
+ *   file, with two, or with a field that stands twice, 503 SPOOL_FULL where there is no space for it
  */
 export async function receiveUpload(request: IncomingMessage, response: ServerResponse): Promise<Upload> {
   const type = request.headers["content-type"] ?? "";
@@ -45,13 +48,16 @@ export async function receiveUpload(request: IncomingMessage, response: ServerRe
       "Send multipart/form-data with the file in the field `file`.",
     );
   if (Number(request.headers["content-length"] ?? 0) > mostBytes) throw tooLarge();
-  const path = join(tmpdir(), `sangam-upload-${randomUUID()}`);
-  const discard = () => rm(path, { force: true });
+  const file = await openNamelessFile();
   try {
     beginBody(request, response);
-    return { ...(await spool(request, path)), open: () => createReadStream(path), discard };
+    return {
+      ...(await spool(request, file)),
+      open: () => file.createReadStream({ start: 0, autoClose: false }),
+      discard: () => file.close(),
+    };
   } catch (error) {
-    await discard();
+    await file.close();
     throw error;
   }
 }
@@ -60,7 +66,10 @@ const tooLarge = () =>
   appError(413, "FILE_TOO_LARGE", `The file is larger than ${maxFileBytes / 1024 / 1024} MB.`);
 const malformed = () => badRequest("MALFORMED_FORM", "The form is cut off or cannot be read.");
 
-async function spool(request: IncomingMessage, path: string): Promise<Omit<Upload, "open" | "discard">> {
+async function spool(
+  request: IncomingMessage,
+  target: FileHandle,
+): Promise<Omit<Upload, "open" | "discard">> {
   let form: BusboyInstance;
   try {
     form = new Busboy({
@@ -94,17 +103,17 @@ async function spool(request: IncomingMessage, path: string): Promise<Omit<Uploa
         file = part;
         fileName = name_;
         part.on("limit", () => refuse(tooLarge()));
-        const hashing = new Transform({
-          transform(chunk: Buffer, _encoding, done) {
+        written = pipeline(part, async (chunks: AsyncIterable<Buffer>) => {
+          for await (const chunk of chunks) {
             hash.update(chunk);
-            done(null, chunk);
-          },
+            await target.writeFile(chunk);
+          }
         });
-        written = pipeline(part, hashing, createWriteStream(path, { mode: 0o600 }));
-        written.catch((error: Error & { syscall?: string }) =>
+        written.catch((error: Error & { syscall?: string }) => {
+          if (isDiskFull(error)) refuse(spoolFull());
           // what the disk says is ours; all else is said of the form
-          refuse(error.syscall === undefined ? malformed() : error),
-        );
+          else refuse(error.syscall === undefined ? malformed() : error);
+        });
       });
       for (const limit of ["fieldsLimit", "partsLimit", "filesLimit"] as const)
         form.on(limit, () => refuse(invalidField("", "too_big", `A form may have ${maxFields} fields.`)));

@@ -1,7 +1,9 @@
+import { requireTrustedClock } from "../../mixins/concurrency/clock-watch.ts";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
+import { requireSight } from "../../mixins/access/reach.ts";
 import type { RetentionSpec } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 import { auditLater } from "./audit.ts";
@@ -69,6 +71,8 @@ export async function setRetention(
 ): Promise<Result<"privacy.setRetention">> {
   const { tx, actor } = ctx.locals;
   const { days: changes, expectedVersion } = ctx.params;
+  // it erases anybody's records
+  requireSight(actor, "everybody");
   const kept = new Map(keptParts(node).map((part) => [part.name, part.retention]));
   for (const [part, days] of Object.entries(changes)) {
     const bounds = kept.get(part);
@@ -113,6 +117,7 @@ export async function findRetention(
   _ctx: JobCtx<"privacy.findRetention">,
   database: Database,
 ): Promise<void> {
+  await database.transaction({ platform: database.control }, requireTrustedClock);
   for (let after = "00000000-0000-0000-0000-000000000000"; ;) {
     const from = after;
     const ids = await database.transaction({ platform: database.control }, async (tx) => {
@@ -145,6 +150,7 @@ export async function runRetention(ctx: JobCtx<"privacy.retain">, node: PrivacyP
   const { tx } = ctx.locals;
   const { organizationId } = tx;
   const { requestId } = ctx.params;
+  await node.database.transaction({ organizationId }, requireTrustedClock);
   const begun = await node.database.transaction({ organizationId }, async (own) => {
     await insertRequest(own, {
       id: requestId,

@@ -36,9 +36,10 @@ const withoutPersons: Record<string, string> = {
 /** Tables without an organization. */
 const ofThePlatform: Record<string, string> = {
   "control.cron_runs": "ticks",
+  "control.installation": "what is random",
   "control.leaders": "nodes",
   "control.shard_map": "places",
-  "control.sign_in_failures": "hashes, for a quarter of an hour",
+  "control.sign_in_failures": "hashes, for a day at most",
   "control.signing_keys": "keys",
   migrations: "names of migrations",
   node_leases: "nodes",

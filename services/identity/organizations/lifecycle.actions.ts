@@ -17,6 +17,7 @@ import { getOrganization, getUser } from "../identity.repository.ts";
 import { organizationView } from "../identity.view.ts";
 import { announce } from "./organization.actions.ts";
 import type { OrganizationChange, OrganizationView } from "./organization.contract.ts";
+import { everybodysRole, requireCovered } from "../roles/roles.repository.ts";
 import { isPassword } from "../sign-in/passwords.ts";
 import { findFactor, seedKeys, useCode } from "../second-factor/second-factor.repository.ts";
 import { signIn, type SignInParts } from "../sign-in/sign-in.actions.ts";
@@ -76,12 +77,16 @@ function change(
   });
 }
 
-/** Schedules the end of the caller's organization, which is suspended from now on. Asked for again, the time stays. */
+/**
+ * Schedules the end of the caller's organization, which is suspended from now on. It ends for everybody, so the caller's
+ * role must permit all. Asked for again, the time stays.
+ */
 export async function deleteOrganization(
   runtime: Runtime,
   ctx: Ctx<"identity.deleteOrganization">,
 ): Promise<OrganizationView> {
   const { tx, actor } = ctx.locals;
+  await requireCovered(tx, actor, everybodysRole);
   await requireProof(runtime, ctx);
   const organization = await getOrganization(tx, actor.organizationId, { lock: true });
   const { expectedVersion } = ctx.params;

@@ -2,14 +2,19 @@ import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../../mixins/jobs/job-spec.ts";
 import { planNames } from "../../../mixins/organizations/plans.ts";
-import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { expectedVersion, id, nameText, text, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
+import { timeZone } from "../../../mixins/contract/time-zone.ts";
 
 export const organization = z
   .strictObject({
     id,
     name: z.string(),
     domain: z.string().nullable(),
+    /** Since when the domain is proved to be the organization's; until then it counts for nothing. */
+    domainVerifiedAt: timestamp.nullable(),
+    /** The TXT record that proves it; null without a domain. */
+    domainVerification: z.strictObject({ name: z.string(), value: z.string() }).nullable(),
     /** IANA name. */
     timezone: z.string(),
     plan: z.string(),
@@ -37,13 +42,6 @@ const domain = z
     /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$/,
     "must be a domain such as example.com",
   );
-const timezone = z.string().refine((name) => {
-  try {
-    return Boolean(new Intl.DateTimeFormat("en", { timeZone: name }));
-  } catch {
-    return false;
-  }
-}, "must be a time zone such as Asia/Kolkata");
 
 const used = z
   .strictObject({
@@ -65,12 +63,19 @@ export const organizationActions = {
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
     params: z
-      .strictObject({ name: text(200), domain: domain.nullable(), timezone })
+      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone })
       .partial()
       .extend({ expectedVersion }),
     returns: organization,
     permission: "organization:update",
     rest: "PATCH /organization",
+  }),
+  verifyDomain: action({
+    summary: "Looks for the TXT record that proves the organization's domain to be its own",
+    params: z.strictObject({}),
+    returns: organization,
+    permission: "organization:update",
+    rest: "POST /organization/domain/verify",
   }),
   getUsage: action({
     summary: "What the organization uses of what its plan allows",
@@ -153,6 +158,7 @@ export const organizationActions = {
 const change = z.strictObject({ version: z.number().int() });
 export const organizationEvents = {
   "organization.updated": change,
+  "organization.domain_verified": change,
   "organization.plan_changed": change,
   "organization.suspended": change,
   "organization.resumed": change,
