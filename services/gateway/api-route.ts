@@ -123,8 +123,7 @@ export function apiRoute(parts: {
         (result as Readable).destroy();
         return null;
       }
-      if (route.spec.transfer !== "browser")
-        return pickFields(route, request.$params, result);
+      if (route.spec.transfer !== "browser") return pickFields(route, request.$params, result);
       return answerBrowser(ctx.meta, request, response, result as BrowserAnswer, parts.cookie);
     },
 
