@@ -14,8 +14,8 @@ import type { Client } from "../support/client.ts";
 import { hostileRequests, type HostileRequest } from "./hostile.ts";
 import { buildWorld, type World } from "./world.ts";
 
-/** Requests of a route, and four for each place that it takes something in. */
-const size = Number(process.env.HOSTILE_REQUESTS ?? 40);
+/** Requests of a route, and three for each place that it takes something in. */
+const size = Number(process.env.HOSTILE_REQUESTS ?? 16);
 const atOnce = 8;
 const listings = [
   ...[apiKeyListing, auditListing, userListing, customFieldListing, leadListing, poolListing],

@@ -230,7 +230,7 @@ export function hostileRequests(target: Target, size: number): HostileRequest[] 
       : fc.constant(undefined),
   });
   // each place is met several times
-  const count = size + 4 * places.length;
+  const count = size + 3 * places.length;
   return fc.sample(request, count).map(({ path: at, query, headers, body }) => {
     // a route that takes nothing is sent nothing half of the time, so that it does what it does
     const sent = body === undefined || (places.length === 1 && body.length % 2 === 0) ? undefined : body;
