@@ -5,18 +5,15 @@ import { jobCommand } from "./mixins/jobs/job-command.ts";
 import type { Env } from "./mixins/process/env.ts";
 import { movedServiceMiddleware } from "./mixins/contract/moved-service.ts";
 import { organizationCommand } from "./mixins/organizations/organization-command.ts";
-import { PromptDiscoverer } from "./mixins/process/prompt-discoverer.ts";
+import { longestWayMs, PromptDiscoverer } from "./mixins/process/prompt-discoverer.ts";
 import { replCommand } from "./mixins/process/repl-command.ts";
 import { logFields, traceMiddleware } from "./mixins/process/trace.ts";
 
 /** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
 const natsPingMs = 5_000;
-/** By then the caller of a call under way counts the node that has it as lost: see PromptDiscoverer. */
-const longestWayMs = 4_000;
-
 /**
  * Broker settings of every node. Beyond Moleculer's defaults: calls end after 30 s (its default waits for ever),
- * a node that falls silent is dropped within 4 s, and nothing is retried on its own, because timeouts count
+ * a node that falls silent is dropped within 3.25 s, and nothing is retried on its own, because timeouts count
  * as retryable there and a retry would run side effects again.
  * @param log where the log goes, JSON lines; default standard output
  */

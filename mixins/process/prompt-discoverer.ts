@@ -1,15 +1,17 @@
 import { Discoverers } from "moleculer";
 
 const beatEveryMs = 500;
-/** Silence after which a node counts as lost: five of its heartbeats are missing. */
-const silenceMs = 2_500;
+/** Silence after which a node counts as lost: six of its heartbeats are missing. */
+const silenceMs = 3_000;
+/** A call that was under way for so long to a node that stood still: its caller has counted the node as lost, or is about to. */
+export const longestWayMs = silenceMs - beatEveryMs;
 const checkEveryMs = 250;
 /** A check that comes so late says that this process itself stood still. */
 const longPauseMs = 1_000;
 
 /**
  * Moleculer's discovery, but for one thing: it looks for silent nodes only as often as they may be silent, in whole
- * seconds, so that calls waited for a killed node for up to 9 s. This one drops a node 2.5 to 2.75 s after its last heartbeat.
+ * seconds, so that calls waited for a killed node for up to 9 s. This one drops a node 3 to 3.25 s after its last heartbeat.
  */
 export class PromptDiscoverer extends Discoverers.Local {
   /** Node → when it was heard, by a steady clock. */
