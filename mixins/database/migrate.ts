@@ -15,6 +15,7 @@ import {
   recordApplied,
   type Plan,
 } from "./migrations/ledger.ts";
+import { requireServerVersion } from "./server-version.ts";
 
 // How to add a migration: a file entities/migrations/control/NNNN_name.sql (control database) or
 // entities/migrations/shard/NNNN_name.sql (every shard database), with the next number, and these first lines:
@@ -128,6 +129,7 @@ async function onDatabase<T>(url: string, work: (client: pg.Client) => Promise<T
   client.on("error", () => undefined); // surfaces as the failure of the query in flight
   try {
     await client.connect();
+    await requireServerVersion(client);
     return await work(client);
   } catch (error) {
     throw new Error(`Database ${nameOf(url)}: ${(error as Error).message}`, { cause: error });

@@ -37,15 +37,18 @@ export class Pulse {
     }
   }
 
+  /** Ends the connection; nobody may ask afterwards. */
   async close(): Promise<void> {
-    await this.#client?.then((client) => client.end()).catch(() => undefined);
+    // a server that is silent would not answer a goodbye
+    await this.#client?.then(destroy).catch(() => undefined);
   }
 
   #connect(timeoutMs: number): Promise<pg.Client> {
     const { connectionString } = this.#pool.options;
     const client = new pg.Client({
       connectionString,
-      connectionTimeoutMillis: timeoutMs,
+      // whoever asks has given up by then, and says so
+      connectionTimeoutMillis: 2 * timeoutMs,
       application_name: "sangam-pulse",
     });
     const connected = client.connect().then(() => client);

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { z } from "zod";
 import { oidcProviders, type OidcProvider } from "./oidc-providers.ts";
+import { isLoopbackHost } from "./loopback.ts";
 import { parseAllowEntry } from "../outbound/address.ts";
 
 const url = (...protocols: string[]) =>
@@ -174,7 +175,7 @@ export const variables = {
   DEV_OUTBOX: variable(
     flag.optional(),
     "false",
-    "Without SMTP_URL: keep mails, and show them at /dev/outbox to callers on the gateway's machine. Never in production: they hold links that sign in. Default true embedded, false with DATABASE_URL.",
+    "Without SMTP_URL: keep mails, and show them at /dev/outbox to callers on the gateway's machine. Never in production: they hold links that sign in. Default true embedded while HOST, PUBLIC_URL and API_URL are all of the loopback, else false.",
   ),
   API_URL: variable(
     url("http:", "https:")
@@ -257,6 +258,11 @@ export const variables = {
     "sampled",
     "Validate what actions answer against their contract: every call, one in 100, or none.",
   ),
+  REQUEST_LOG: variable(
+    z.enum(["off", "errors", "sampled", "all"]).default("errors"),
+    "errors",
+    "Requests that get a line in the log, at level info: none, those that failed (4xx, 5xx) or took a second, one in 100 of the others too, or all. Of those refused by a limit (429, 503) one in 100, unless all.",
+  ),
   LOG_LEVEL: variable(
     z.enum(["fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
     "info",
@@ -315,9 +321,13 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   values.HOST ??= isEmbedded ? "127.0.0.1" : "0.0.0.0";
   values.DRAIN_SECONDS ??= isEmbedded ? 0 : 5;
   values.SEED_DEMO ??= isEmbedded;
-  values.DEV_OUTBOX ??= isEmbedded;
   values.PUBLIC_URL ??= `http://localhost:${values.PORT as number}`;
   values.API_URL ??= values.PUBLIC_URL;
+  // a proxy on this machine makes callers from everywhere look like callers from here: only the addresses tell
+  values.DEV_OUTBOX ??=
+    isEmbedded
+    && isLoopbackHost(values.HOST as string)
+    && [values.PUBLIC_URL, values.API_URL].every((text) => isLoopbackHost(new URL(text as string).hostname));
   values.RATE_LIMIT_PER_MINUTE_ORGANIZATION ??= 30 * (values.RATE_LIMIT_PER_MINUTE as number);
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;

@@ -1,4 +1,5 @@
 import { badQueryField } from "../../mixins/contract/errors.ts";
+import { zoneRules } from "../../mixins/contract/time-zone.ts";
 
 const dayMs = 86_400_000;
 const defaultDays = 30;
@@ -46,13 +47,18 @@ export function everyDay<Row extends { day: string }>(
 }
 
 /**
- * An organization's time zone as PostgreSQL names it: that reads offsets with the sign of POSIX, and takes some short
- * names for other zones than Intl, which the organization's was checked by.
+ * What an organization's days are counted by: its zone and the rules it is read by. Figures that were counted by others are
+ * counted anew.
  */
-export function sqlTimezone(timezone: string): string {
-  if (timezone.includes("/")) return timezone;
-  const { timeZone } = new Intl.DateTimeFormat("en", { timeZone: timezone }).resolvedOptions();
-  return timeZone.replace(/^[+-]/, (sign) => (sign === "+" ? "-" : "+"));
+export const dayRules = (timezone: string): string => `${timezone} ${zoneRules}`;
+
+/**
+ * The zone of what `dayRules` made. Until 0.1.0 it was PostgreSQL's name of the zone, without rules: that has offsets with
+ * the opposite sign.
+ */
+export function zoneOf(rules: string): string {
+  const [timezone = "", read] = rules.split(" ");
+  return read === undefined ? timezone.replace(/^[+-]/, (sign) => (sign === "+" ? "-" : "+")) : timezone;
 }
 
 const plusDays = (day: string, days: number): string =>

@@ -1,4 +1,5 @@
 import type { Actor } from "../../mixins/access/actor.ts";
+import { localDaySql, type ZoneOffsets } from "../../mixins/contract/time-zone.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
@@ -10,7 +11,7 @@ import type { Period } from "./analytics.rules.ts";
  */
 export async function touchedDays(
   tx: UnitOfWork,
-  { after, seq, timezone }: { after: number; seq: number; timezone: string },
+  { after, seq, offsets }: { after: number; seq: number; offsets: ZoneOffsets },
 ): Promise<string[] | null> {
   const [found] = await tx.query<{ events: number; days: string[] }>({
     name: "days_of_events",
@@ -20,16 +21,16 @@ export async function touchedDays(
         SELECT (lead ->> 'createdAt')::timestamptz FROM news
         UNION SELECT (lead ->> 'convertedAt')::timestamptz FROM news
       ) SELECT (SELECT count(*)::int FROM news) AS events,
-        ARRAY(SELECT DISTINCT (instant AT TIME ZONE $3)::date FROM instants WHERE instant IS NOT NULL)::text[] AS days`,
-    values: [after, seq, timezone],
+        ARRAY(SELECT DISTINCT ${localDaySql("instant", "$3", "$4")} FROM instants WHERE instant IS NOT NULL)::text[] AS days`,
+    values: [after, seq, offsets.from, offsets.seconds],
   });
   return found?.events === seq - after ? found.days : null;
 }
 
 /** Counts the leads of these days anew, or with null of all. */
-export async function recount(tx: UnitOfWork, timezone: string, days: string[] | null): Promise<void> {
+export async function recount(tx: UnitOfWork, offsets: ZoneOffsets, days: string[] | null): Promise<void> {
   if (days?.length === 0) return;
-  const values = [timezone, tx.organizationId];
+  const values = [offsets.from, offsets.seconds, tx.organizationId];
   if (days === null) {
     await tx.execute({ text: "DELETE FROM lead_days" });
     await tx.execute({ text: countText(""), values });
@@ -42,22 +43,24 @@ export async function recount(tx: UnitOfWork, timezone: string, days: string[] |
 // No zone is a day away from UTC. The bounds are columns, for under row-level security only a plain comparison may use an index.
 const touchedText = `WITH touched AS MATERIALIZED (
   SELECT day, (day - 1)::timestamp AT TIME ZONE 'UTC' AS since, (day + 2)::timestamp AT TIME ZONE 'UTC' AS until
-  FROM unnest($3::date[]) AS days (day)
+  FROM unnest($4::date[]) AS days (day)
 )
 `;
 
-/** In: time zone, organization. @param touched joins the days to be counted; empty: all are */
+const localDay = (instant: string): string => localDaySql(instant, "$1", "$2");
+
+/** In: the zone's `from` and `seconds`, organization. @param touched joins the days to be counted; empty: all are */
 function countText(touched: "JOIN touched" | ""): string {
   const those = (instant: string) =>
     touched
-    && `JOIN touched ON ${instant} >= since AND ${instant} < until AND (${instant} AT TIME ZONE $1)::date = touched.day`;
+    && `JOIN touched ON ${instant} >= since AND ${instant} < until AND ${localDay(instant)} = touched.day`;
   return `INSERT INTO lead_days (organization_id, day, source, assigned_to, captured, converted, conversions)
-    SELECT $2, day, source, assigned_to, sum(captured), sum(converted), sum(conversions) FROM (
-      SELECT (created_at AT TIME ZONE $1)::date AS day, source, assigned_to,
+    SELECT $3, day, source, assigned_to, sum(captured), sum(converted), sum(conversions) FROM (
+      SELECT ${localDay("created_at")} AS day, source, assigned_to,
         1 AS captured, (converted_at IS NOT NULL)::int AS converted, 0 AS conversions
       FROM leads ${those("created_at")} WHERE deleted_at IS NULL
       UNION ALL
-      SELECT (converted_at AT TIME ZONE $1)::date, source, assigned_to, 0, 0, 1
+      SELECT ${localDay("converted_at")}, source, assigned_to, 0, 0, 1
       FROM leads ${those("converted_at")} WHERE deleted_at IS NULL AND converted_at IS NOT NULL
     ) AS counted GROUP BY day, source, assigned_to`;
 }

@@ -1,6 +1,7 @@
 import type { Database } from "../../mixins/database/database.ts";
 import { enqueue, type JobCtx } from "../contracts.ts";
-import { sqlTimezone } from "./analytics.rules.ts";
+import { offsetsOf } from "../../mixins/contract/time-zone.ts";
+import { dayRules } from "./analytics.rules.ts";
 import { recount, touchedDays } from "./lead-days.repository.ts";
 import { findStale, headOf, lockRefresh, noteRefresh } from "./refreshes.repository.ts";
 
@@ -20,7 +21,7 @@ export async function refresh(_ctx: JobCtx<"analytics.refresh">, database: Datab
 
 /**
  * Counts anew, in one transaction, the days that the events since the last time are about; everything the first time, after
- * a change of the time zone and when these events are too many or no longer kept. Repeated, it finds nothing to do; of
+ * a change of the time zone or of its rules, and when these events are too many or no longer kept. Repeated, it finds nothing to do; of
  * two at once the second waits.
  *
  * An event has its place only after its commit, so the leads that are counted are never older than the feed up to `seq`.
@@ -33,14 +34,15 @@ export async function refreshOrganization(
   // the place is read first: an event behind it tells of a change of the time zone that is read too early
   const seq = await headOf(database.reader(tx.organizationId));
   const organization = await ctx.call("identity.getOrganization", {});
-  const timezone = sqlTimezone(organization.timezone);
+  const rules = dayRules(organization.timezone);
+  const offsets = offsetsOf(organization.timezone);
   const last = await lockRefresh(tx);
   if (last.seq >= seq) return;
-  const isSameZone = last.timezone === timezone;
+  const isSameDays = last.rules === rules;
   const days =
-    isSameZone && seq - last.seq <= mostEvents
-      ? await touchedDays(tx, { after: last.seq, seq, timezone })
+    isSameDays && seq - last.seq <= mostEvents
+      ? await touchedDays(tx, { after: last.seq, seq, offsets })
       : null;
-  await recount(tx, timezone, days);
-  noteRefresh(tx, { seq, timezone });
+  await recount(tx, offsets, days);
+  noteRefresh(tx, { seq, rules });
 }

@@ -1,11 +1,13 @@
+import { dayIn } from "../../mixins/contract/time-zone.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { zoneOf } from "./analytics.rules.ts";
 
 /** How far the figures of an organization are. */
 export interface Refresh {
   /** Place in the feed up to which everything is counted; -1: nothing is. */
   seq: number;
-  /** As PostgreSQL names it. */
-  timezone: string;
+  /** What the days were counted by: see dayRules. */
+  rules: string;
 }
 
 /** Locks how far the organization's figures are, until the end of the transaction. */
@@ -13,28 +15,28 @@ export async function lockRefresh(tx: UnitOfWork): Promise<Refresh> {
   const [row] = await tx.query<Refresh & Record<string, unknown>>({
     name: "lock_analytics_refresh",
     text: `INSERT INTO analytics_refreshes AS r (organization_id, seq, timezone, refreshed_at) VALUES ($1, -1, '', $2)
-      ON CONFLICT (organization_id) DO UPDATE SET seq = r.seq RETURNING seq::float8 AS seq, timezone`,
+      ON CONFLICT (organization_id) DO UPDATE SET seq = r.seq RETURNING seq::float8 AS seq, timezone AS rules`,
     values: [tx.organizationId, tx.now],
   });
   return row as Refresh;
 }
 
 /** Notes how far the figures are when this transaction commits. */
-export function noteRefresh(tx: UnitOfWork, { seq, timezone }: Refresh): void {
+export function noteRefresh(tx: UnitOfWork, { seq, rules }: Refresh): void {
   tx.defer({
     name: "note_analytics_refresh",
     text: "UPDATE analytics_refreshes SET seq = $1, timezone = $2, refreshed_at = $3",
-    values: [seq, timezone, tx.now],
+    values: [seq, rules, tx.now],
   });
 }
 
 /** When the figures were made, null before the first time, and which day it is where the organization is. */
 export async function readRefresh(tx: UnitOfWork): Promise<{ refreshedAt: string | null; today: string }> {
-  const [row] = await tx.query<{ refreshedAt: string; today: string }>({
+  const [row] = await tx.query<{ refreshedAt: string; rules: string }>({
     name: "read_analytics_refresh",
-    text: `SELECT refreshed_at AS "refreshedAt", (now() AT TIME ZONE timezone)::date::text AS today FROM analytics_refreshes`,
+    text: `SELECT refreshed_at AS "refreshedAt", timezone AS rules FROM analytics_refreshes`,
   });
-  return row ?? { refreshedAt: null, today: tx.now.toISOString().slice(0, 10) };
+  return { refreshedAt: row?.refreshedAt ?? null, today: dayIn(zoneOf(row?.rules ?? "UTC"), tx.now) };
 }
 
 /** Place of the newest event in the organization's feed; 0 without any. */

@@ -1,3 +1,4 @@
+import { requireTrustedClock } from "../../mixins/concurrency/clock-watch.ts";
 import { forgetOldAnswers } from "../../mixins/actors/actors.repository.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
@@ -11,6 +12,7 @@ const rowsAtOnce = 1_000;
  * ticks after 3 days and dead jobs after 30.
  */
 export async function cleanUp(database: Database): Promise<void> {
+  await database.transaction({ platform: database.control }, requireTrustedClock);
   await database.eachShard(async (shard) => {
     while ((await database.transaction(shard, (tx) => deleteOldKeys(tx, rowsAtOnce))) === rowsAtOnce);
     while ((await database.transaction(shard, (tx) => forgetReceivedIds(tx, rowsAtOnce))) === rowsAtOnce);
@@ -30,12 +32,13 @@ export async function cleanUp(database: Database): Promise<void> {
 export async function tendPartitions(database: Database, retentionDays: number): Promise<void> {
   await database.eachShard(async (shard) => {
     await database.transaction(shard, (tx) => tx.query({ text: "SELECT ensure_events_partitions()" }));
-    await database.transaction(shard, (tx) =>
-      tx.query({
+    await database.transaction(shard, async (tx) => {
+      await requireTrustedClock(tx);
+      await tx.query({
         text: "SELECT drop_events_before((now() - $1 * interval '1 day')::date)",
         values: [retentionDays],
-      }),
-    );
+      });
+    });
   });
 }
 

@@ -45,6 +45,10 @@ export function docsRoute(version: string, routes: readonly Route[]) {
     bodyParsers: false,
     mergeParams: false,
     aliases: {
+      // until there is a console
+      "GET /": pointToDocs,
+      "GET /api/v1": pointToDocs,
+      "GET /api/latest": pointToDocs,
       "GET /docs": (_request: DocsRequest, response: ServerResponse) => send(response, "html", page),
       "GET /docs/:file": (request: DocsRequest, response: ServerResponse, next: (error: Error) => void) =>
         void show(request.$params.params.file ?? "", response).catch(next),
@@ -53,4 +57,7 @@ export function docsRoute(version: string, routes: readonly Route[]) {
     },
   };
 }
+const pointToDocs = (_request: IncomingMessage, response: ServerResponse) =>
+  void response.writeHead(302, { location: "/docs" }).end();
+
 type DocsRequest = IncomingMessage & { $params: { params: Record<string, string> } };

@@ -1,5 +1,6 @@
 import type { Service } from "moleculer";
 import { forgetRevocations } from "../../mixins/access/revocations.ts";
+import { requireTrustedClock } from "../../mixins/concurrency/clock-watch.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { TxtRecords } from "../../mixins/outbound/txt-records.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
@@ -103,6 +104,7 @@ export default (runtime: Runtime) => {
       sendVerification: (ctx: JobCtx<"identity.sendVerification">) => sendVerification(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
+        await requireTrustedClock(tx);
         await forgetFailures(tx);
         await forgetOldEntries(tx);
         await forgetAttempts(tx);

@@ -7,6 +7,7 @@ import { requireSight } from "../../mixins/access/reach.ts";
 import { invalidField, versionMismatch } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
+import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
 import { poolListing, type PoolView } from "./pools.contract.ts";
@@ -50,10 +51,15 @@ export async function getPool(ctx: Ctx<"leads.getPool">): Promise<PoolView> {
   return poolView(await findPool(ctx.locals.tx, ctx.params.id, { lock: false }));
 }
 
+/** Of members and criteria, as JSON: every process keeps an organization's pools at hand to capture leads. */
+const poolBytes = 32 * 1024;
+const sizeable = ({ members, criteria }: Pick<PoolRow, "members" | "criteria">) => ({ members, criteria });
+
 /** Makes a pool of active users whose records the caller sees. */
 export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Promise<PoolView> {
   const { tx, actor } = ctx.locals;
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
+  requireBytes("members and criteria", sizeable(ctx.params), poolBytes);
   requirePoolSight(actor, members);
   await requireMembers(ctx, desk, members);
   await requireRoomFor(tx, "assignmentPools");
@@ -90,6 +96,8 @@ export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Prom
   requirePoolSight(actor, [...before.members, ...(given.members ?? [])]);
   const row: PoolRow = { ...before, ...given, is_active: isActive ?? before.is_active };
   if (isDeepStrictEqual(row, before)) return poolView(before);
+  if (given.members || given.criteria)
+    requireBytes("members and criteria", sizeable(row), poolBytes, sizeable(before));
   row.version = before.version + 1;
   row.updated_at = tx.now.toISOString();
   tx.onViolation("assignment_pools_organization_id_name_key", poolNameTaken);

@@ -1,3 +1,4 @@
+import { requireTrustedClock } from "../../mixins/concurrency/clock-watch.ts";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
@@ -116,6 +117,7 @@ export async function findRetention(
   _ctx: JobCtx<"privacy.findRetention">,
   database: Database,
 ): Promise<void> {
+  await database.transaction({ platform: database.control }, requireTrustedClock);
   for (let after = "00000000-0000-0000-0000-000000000000"; ;) {
     const from = after;
     const ids = await database.transaction({ platform: database.control }, async (tx) => {
@@ -148,6 +150,7 @@ export async function runRetention(ctx: JobCtx<"privacy.retain">, node: PrivacyP
   const { tx } = ctx.locals;
   const { organizationId } = tx;
   const { requestId } = ctx.params;
+  await node.database.transaction({ organizationId }, requireTrustedClock);
   const begun = await node.database.transaction({ organizationId }, async (own) => {
     await insertRequest(own, {
       id: requestId,

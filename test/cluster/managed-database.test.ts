@@ -96,6 +96,30 @@ test("a login made by hand serves a node that knows no owner, workers too", asyn
   }
 }, 60_000);
 
+test("what runs as such an owner sees the rows it decides by: listeners behind keep their months, a move arrives", async () => {
+  const organization = "01900000-0000-7000-8000-000000000009";
+  const crm = server.url("crm");
+  const asPlatform = (call: string) => inspect(as("crm_app", "by-hand"), `SET ROLE sangam_platform; ${call}`);
+  const months = () => inspect(crm, "SELECT FROM pg_class WHERE relname = 'events_2001_02'");
+  await inspect(as("crm_owner", "another"), "SELECT ensure_events_partition('2001-02-01')");
+  await inspect(
+    crm,
+    `INSERT INTO events (organization_id, id, type, entity_kind, entity_id, entity_version, data, occurred_at, seq)
+     VALUES ($1, $1, 'lead.created', 'lead', $1, 1, '{}', '2001-02-03', 1)`,
+    [organization],
+  );
+  await inspect(crm, "INSERT INTO listener_cursors VALUES ($1, 'slow', 0, 1, true)", [organization]);
+  await asPlatform("SELECT drop_events_before('2001-06-01')");
+  expect(await months()).toHaveLength(1);
+  await inspect(crm, "UPDATE listener_cursors SET seq = 1 WHERE listener = 'slow'");
+  await asPlatform("SELECT drop_events_before('2001-06-01')");
+  expect(await months()).toHaveLength(0);
+
+  await inspect(crm, "INSERT INTO moves.gates VALUES ($1, 7, 'arriving', NULL, 0)", [organization]);
+  await asPlatform(`SELECT moves.admit('${organization}', 7)`);
+  expect(await inspect(crm, "SELECT FROM moves.gates")).toEqual([]);
+});
+
 test("an owner who may make no roles is told what to do", async () => {
   await inspect(server.url("crm"), "DROP ROLE IF EXISTS sangam_login");
   await inspect(server.url("crm"), "ALTER ROLE crm_owner NOCREATEROLE");

@@ -18,7 +18,15 @@ const themes = [
     "sensitive-fields",
     "shards",
   ],
-  ...["second-factor", "sign-in-throttle", "signed-request", "upload-guard", "imports-upload"],
+  ...[
+    "limits",
+    "repetitions",
+    "second-factor",
+    "sign-in-throttle",
+    "signed-request",
+    "upload-guard",
+    "imports-upload",
+  ],
 ];
 
 /** `npm run test:security`: everything about who may see, do and send what, and how many cases that is. */

@@ -321,7 +321,16 @@ export const reachNobody: Record<string, string> = {
   ),
   ...Object.fromEntries(
     [
-      ...["listUsers", "getUser", "listInvites", "getInvite", "listRoles", "getRole", "getOrganization", "getUsage"],
+      ...[
+        "listUsers",
+        "getUser",
+        "listInvites",
+        "getInvite",
+        "listRoles",
+        "getRole",
+        "getOrganization",
+        "getUsage",
+      ],
       ...["getFederation", "listAuditLog", "activeUserIds"],
     ].map((name) => [`identity.${name}`, reads]),
   ),

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions, Result } from "../../services/contracts.ts";
-import { sqlTimezone } from "../../services/analytics/analytics.rules.ts";
+import { localDaySql, offsetsOf } from "../../mixins/contract/time-zone.ts";
 import { dayIn, refreshFigures } from "../support/analytics.ts";
 import { inspect } from "../support/database.ts";
 import { ended, upload } from "../support/imports.ts";
@@ -13,6 +13,7 @@ type Users = "asha" | "bo" | "meera";
 type Org = TestOrganization<Users>;
 type Params = ParamsIn<Actions["analytics.conversion"]>;
 
+const dayMs = 86_400_000;
 let node: TestNode;
 beforeAll(async () => {
   node = await startTestNode({ SERVICES: "identity,teams,leads,imports,analytics,events,service:worker" });
@@ -169,17 +170,88 @@ describe("days", () => {
     expect(await shown("+05:30")).toEqual(split);
   });
 
-  test("PostgreSQL and Intl agree on the day in every time zone an organization may choose", async () => {
-    const names = [...Intl.supportedValuesOf("timeZone"), "IST", "CST", "BST", "EST", "GMT", "UTC", "-09:30"];
-    const instants = ["2026-01-01T05:00:00.000Z", "2026-07-01T18:45:00.000Z"];
-    const rows = await inspect<{ name: string; instant: string; day: string }>(
-      node.databases[0] as string,
-      `SELECT name, instant, (instant::timestamptz AT TIME ZONE zone)::date::text AS day
-       FROM unnest($1::text[], $2::text[]) AS zones (name, zone), unnest($3::text[]) AS instant`,
-      [names, names.map(sqlTimezone), instants],
+  test("begin and end in PostgreSQL when they do in node, in every time zone that Intl knows", async () => {
+    const names = [
+      ...Intl.supportedValuesOf("timeZone"),
+      // links, offsets, and what organizations may have from before abbreviations were refused
+      ...[
+        "US/Pacific-New",
+        "Asia/Kolkata",
+        "UTC",
+        "+05:30",
+        "-09:30",
+        "IST",
+        "EST",
+        "CST6CDT",
+        "Nowhere/Gone",
+      ],
+    ];
+    const differences: string[] = [];
+    for (const name of names) {
+      const { from, seconds } = offsetsOf(name);
+      // around every change of the offset, and around the midnights next to it
+      const instants = ["2026-01-01T05:00:00.000Z", "2026-07-01T18:45:00.000Z", ...from.slice(-40)].flatMap(
+        (at) =>
+          [0, ...seconds.slice(-3)].flatMap((offset) => {
+            const midnight = Math.floor(Date.parse(at) / dayMs) * dayMs - offset * 1_000;
+            return [Date.parse(at) - 1, Date.parse(at), midnight - 1, midnight, midnight + dayMs];
+          }),
+      );
+      const rows = await inspect<{ at: string; day: string }>(
+        node.databases[0] as string,
+        `SELECT at, ${localDaySql("at::timestamptz", "$2", "$3")}::text AS day FROM unnest($1::text[]) AS at`,
+        [instants.map((at) => new Date(at).toISOString()), from, seconds],
+      );
+      const zone = name === "Nowhere/Gone" ? "UTC" : name;
+      const format = new Intl.DateTimeFormat("sv-SE", { timeZone: zone });
+      for (const { at, day } of rows)
+        if (day !== format.format(new Date(at))) differences.push(`${name} ${at} ${day}`);
+    }
+    expect(differences).toEqual([]);
+  }, 120_000);
+
+  test.each(["US/Pacific-New", "Africa/Casablanca", "America/Edmonton", "IST", "+05:30", "Nowhere/Gone"])(
+    "of an organization whose zone is %s are counted",
+    async (timezone) => {
+      const org = await makeOrg();
+      await inspect(
+        node.databases[0] as string,
+        "UPDATE control.organizations SET timezone = $2 WHERE id = $1",
+        [org.id, timezone],
+      );
+      const lead = await create(org);
+      await setCreated(org, lead.id, "2026-03-05T18:30:00.000Z");
+      await refreshFigures(node, org);
+      const day = dayIn(timezone === "Nowhere/Gone" ? "UTC" : timezone, "2026-03-05T18:30:00.000Z");
+      const counted = await perDay(org, { from: "2026-03-01", to: "2026-03-10" });
+      expect(busy(counted).map((row) => [row.day, row.captured])).toEqual([[day, 1]]);
+      // today, where the organization is
+      const shown = await perDay(org, { groupBy: "none" });
+      expect(shown.data.at(-1)?.day).toBe(dayIn(timezone === "Nowhere/Gone" ? "UTC" : timezone, new Date()));
+    },
+  );
+
+  test("are counted anew when the rules of time zones have changed", async () => {
+    const org = await makeOrg();
+    await create(org);
+    await refreshFigures(node, org);
+    const home = shardUrl(node, org.id);
+    const rules = () =>
+      inspect<{ timezone: string }>(
+        home,
+        "SELECT timezone FROM analytics_refreshes WHERE organization_id = $1",
+        [org.id],
+      );
+    const [now] = await rules();
+    await inspect(
+      home,
+      `UPDATE analytics_refreshes SET timezone = 'UTC 2020a' WHERE organization_id = '${org.id}';
+       UPDATE lead_days SET day = day - 1 WHERE organization_id = '${org.id}'`,
     );
-    expect(rows).toHaveLength(names.length * instants.length);
-    expect(rows.filter(({ name, instant, day }) => day !== dayIn(name, instant))).toEqual([]);
+    await create(org);
+    await refreshFigures(node, org);
+    expect(await rules()).toEqual([now]);
+    expect(busy(await perDay(org)).map(({ captured }) => captured)).toEqual([2]);
   });
 
   test.each([

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { CronSpec } from "../../mixins/jobs/job-spec.ts";
+import { ClockWatch } from "../../mixins/concurrency/clock-watch.ts";
 import { Leader } from "../../mixins/concurrency/leader.ts";
 import { renewLease } from "../../mixins/actors/actors.repository.ts";
 import { WorkerLeases } from "../../mixins/jobs/worker-leases.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { serveDueTicks } from "../../services/cron/cron.rounds.ts";
-import { sweep } from "../../services/events/upkeep.ts";
+import { sweep, tendPartitions } from "../../services/events/upkeep.ts";
 import { countFailure, requireRoom, signInCounters } from "../../services/identity/sign-in/throttle.ts";
 import { inspect, openDatabase } from "../support/database.ts";
 import { eventually } from "../support/node.ts";
@@ -146,5 +147,72 @@ describe("what was written while the database's clock was an hour ahead", () => 
     await countFailure(database, counters, null);
     const [row] = await inspect(url, "SELECT max(failures)::int AS failures FROM control.sign_in_failures");
     expect(row).toEqual({ failures: 1 });
+  });
+});
+
+describe("what cannot be undone is not done by a clock that is doubted", () => {
+  const minute = 60_000;
+  /** A watch whose clocks the test sets. */
+  function watchOf() {
+    const clock = { wall: tenOClock, steady: 0 };
+    const watch = new ClockWatch(
+      () => clock.wall,
+      () => clock.steady,
+    );
+    const pass = (ms: number, jump = 0) => {
+      clock.steady += ms;
+      clock.wall += ms + jump;
+      watch.look();
+    };
+    const verdict = (database = clock.wall) => {
+      try {
+        watch.requireTrusted(database);
+        return "trusted";
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    return { clock, pass, verdict };
+  }
+
+  test("for an hour after it has jumped, forward or back", () => {
+    for (const jump of [year, -hour, 11 * minute]) {
+      const { pass, verdict } = watchOf();
+      pass(hour);
+      expect(verdict()).toBe("trusted");
+      pass(10_000, jump);
+      expect(verdict()).toMatch(/^The clock has jumped/);
+      pass(hour - 10_001);
+      expect(verdict()).toMatch(/^The clock has jumped/);
+      pass(10_001);
+      expect(verdict()).toBe("trusted");
+    }
+  });
+
+  test("small corrections are no jump", () => {
+    const { pass, verdict } = watchOf();
+    for (let turn = 0; turn < 100; turn++) pass(10_000, turn % 2 === 0 ? 9 * minute : -9 * minute);
+    expect(verdict()).toBe("trusted");
+  });
+
+  test("while it and the database's are apart", () => {
+    const { clock, verdict } = watchOf();
+    expect(verdict(clock.wall - 9 * minute)).toBe("trusted");
+    expect(verdict(clock.wall - year)).toMatch(/^This node's clock is 525600 min ahead of the database's/);
+    expect(verdict(clock.wall + hour)).toMatch(/^This node's clock is 60 min behind the database's/);
+  });
+
+  test("events stay while the database's clock is a year ahead of the node's", async () => {
+    const before = await inspect(url, "SELECT inhrelid::regclass::text AS name FROM pg_inherits ORDER BY 1");
+    const realNow = Date.now;
+    Date.now = () => realNow() - year;
+    try {
+      await expect(tendPartitions(database, 1)).rejects.toThrow("behind the database's");
+    } finally {
+      Date.now = realNow;
+    }
+    expect(await inspect(url, "SELECT inhrelid::regclass::text AS name FROM pg_inherits ORDER BY 1")).toEqual(
+      before,
+    );
   });
 });

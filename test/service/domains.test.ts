@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
-import { inspect } from "../support/database.ts";
+import { inspect, proveEmail } from "../support/database.ts";
 import { startDnsServer, type DnsServer } from "../support/dns-server.ts";
 import { metaOf, newEmail, refusal } from "../support/identity.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -21,10 +21,7 @@ async function register(): Promise<SignedIn> {
   const person = { name: "Asha", email: newEmail(), password: "correct-horse-battery" };
   return node.call("identity.register", { organizationName: "Acme", ...person });
 }
-const prove = ({ user }: SignedIn) =>
-  inspect(node.databases[0] as string, "UPDATE control.users SET email_verified_at = now() WHERE id = $1", [
-    user.id,
-  ]);
+const prove = ({ user }: SignedIn) => proveEmail(node.databases[0], user.id);
 const verify = (who: SignedIn) => node.call("identity.verifyDomain", {}, metaOf(who));
 const claim = (who: SignedIn, domain: string | null) =>
   node.call("identity.updateOrganization", { domain }, metaOf(who));

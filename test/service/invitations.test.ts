@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { Client } from "../support/client.ts";
-import { inspect } from "../support/database.ts";
+import { inspect, proveEmail } from "../support/database.ts";
 import { metaOf, newEmail, refusal } from "../support/identity.ts";
 import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { MailServer } from "../support/smtp.ts";
@@ -26,10 +26,7 @@ const invite = (by: SignedIn, email: string, role = "viewer", name = "Ravi") =>
 const invitesTo = (email: string) => mails.tokensFor(email, "accept-invite");
 const tokenOf = (email: string): Promise<string> => eventually(() => invitesTo(email)[0]);
 const accept = (token: string) => node.call("identity.acceptInvite", { token, password });
-const prove = (signedIn: SignedIn) =>
-  inspect(node.databases[0] as string, "UPDATE control.users SET email_verified_at = now() WHERE id = $1", [
-    signedIn.user.id,
-  ]);
+const prove = ({ user }: SignedIn) => proveEmail(node.databases[0], user.id);
 /** Mails of others that were asked for later have arrived: what has not come until then does not. */
 async function queueIsEmpty(): Promise<void> {
   const witness = await register();
@@ -46,11 +43,7 @@ async function queueIsEmpty(): Promise<void> {
 describe("an invitation whose giver", () => {
   const hire = async (admin: SignedIn, role: string) => {
     const email = newEmail();
-    await node.call(
-      "identity.createUser",
-      { name: "R", email, role: role, password },
-      metaOf(admin),
-    );
+    await node.call("identity.createUser", { name: "R", email, role: role, password }, metaOf(admin));
     return node.call("identity.login", { email, password });
   };
   const change = (admin: SignedIn, { user }: SignedIn, body: object) =>

@@ -85,11 +85,25 @@ describe("settings", () => {
     expect(await update({ domain }, other)).toMatchObject({ domain, domainVerifiedAt: null });
     for (const wrong of [
       { timezone: "Mars/Crater" },
+      { timezone: "IST" },
+      { timezone: "+5:30" },
+      { timezone: "" },
       { domain: "nodots" },
       { dataRegion: "eu" },
       { plan: "enterprise" },
     ])
       await expect(update(wrong)).rejects.toMatchObject({ code: 422 });
+    await expect(update({ timezone: "IST" })).rejects.toMatchObject({
+      data: {
+        errors: [
+          {
+            path: "timezone",
+            message:
+              "must be a time zone of the IANA database such as Asia/Kolkata, UTC, or an offset such as +05:30",
+          },
+        ],
+      },
+    });
     await expect(update({ name: "B", expectedVersion: 1 })).rejects.toMatchObject({ code: 412 });
     await eventually(async () => (await feedOf(mine)).includes("organization.updated"));
     expect(await auditOf(mine)).toEqual(["organization.updated"]);

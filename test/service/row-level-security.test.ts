@@ -55,6 +55,7 @@ test("every table without one is known to hold nothing of a tenant", async () =>
     "control.signing_keys",
     "migrations",
     "node_leases",
+    "platform_tasks",
     "worker_leases",
   ]);
 });

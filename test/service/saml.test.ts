@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { inspect } from "../support/database.ts";
+import { inspect, proveEmail } from "../support/database.ts";
 import { Browser, type Page } from "../support/browser.ts";
 import { Client } from "../support/client.ts";
 import {
@@ -20,6 +20,7 @@ const newEmail = () => `worker-${++counter}@corp.test`;
 beforeAll(async () => {
   all = await startFederation();
   admin = await all.visitor.register("Corp");
+  await proveEmail(all.node.databases[0], admin.userId);
   expect(await useSaml(admin)).toMatchObject({ status: 200 });
 });
 afterAll(() => all.stop());

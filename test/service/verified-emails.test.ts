@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { hashPassword } from "../../services/identity/sign-in/passwords.ts";
-import { inspect } from "../support/database.ts";
+import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { metaOf, newEmail, refusal } from "../support/identity.ts";
 import { eventually, startTestNode, type TestNode } from "../support/node.ts";
 import { MailServer } from "../support/smtp.ts";
@@ -144,41 +144,47 @@ describe("somebody who registered with another's address", () => {
 });
 
 test("an upgrade from 0.1.0 proves the addresses that mails or providers of the platform have reached, and knows who invited", async () => {
-  const admin = await register();
-  const organization = admin.organization.id;
-  const people = ["mailed", "reset", "oidc", "saml", "added"] as const;
-  const ids: Record<string, string> = {};
-  for (const name of people) {
-    const body = { name, email: newEmail(), role: "viewer" as const, password };
-    ids[name] = (await node.call("identity.createUser", body, metaOf(admin))).id;
-  }
-  const invite = { name: "I", email: newEmail(), role: "viewer" as const };
-  const invited = await node.call("identity.inviteUser", invite, metaOf(admin));
-  const note = (type: string, subject: string, actor: string | null, details: object) =>
-    inDatabase(
-      `INSERT INTO control.audit_log (organization_id, id, type, subject_id, actor_id, details, created_at)
-        VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, '2026-01-02T03:04:05Z')`,
-      [organization, type, subject, actor, JSON.stringify(details)],
+  const url = await createDatabase();
+  try {
+    const organization = "01890000-0000-7000-8000-000000000000";
+    const idOf = (n: number) => `01890000-0000-7000-8000-00000000000${n}`;
+    await inspect(
+      url,
+      `INSERT INTO control.organizations (id, name, created_at, updated_at) VALUES ('${organization}', 'Old', now(), now());
+      INSERT INTO control.users (id, organization_id, name, email, role, password_hash, created_at, updated_at)
+        SELECT ('01890000-0000-7000-8000-00000000000' || n)::uuid, '${organization}', 'U', n || '@old.example', 'admin', '',
+          now(), now() FROM generate_series(1, 6) n;
+      INSERT INTO control.invites (id, organization_id, name, email, role, expires_at, created_at)
+        VALUES ('${idOf(8)}', '${organization}', 'I', 'i@old.example', 'viewer', now(), now()),
+          ('${idOf(9)}', '${organization}', 'I', 'j@old.example', 'viewer', now(), now())`,
     );
-  await note("user.joined", ids.mailed as string, ids.mailed as string, { role: "viewer" });
-  await note("user.password_reset", ids.reset as string, null, {});
-  await note("user.joined", ids.oidc as string, ids.oidc as string, { provider: "google" });
-  await note("user.joined", ids.saml as string, ids.saml as string, { provider: "saml" });
-  await inDatabase("UPDATE control.invites SET invited_by = NULL WHERE id = $1", [invited.id]);
+    const note = (type: string, subject: string, actor: string | null, details: object) =>
+      inspect(
+        url,
+        `INSERT INTO control.audit_log (organization_id, id, type, subject_id, actor_id, details, created_at)
+          VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, '2026-01-02T03:04:05Z')`,
+        [organization, type, subject, actor, JSON.stringify(details)],
+      );
+    await note("user.joined", idOf(1), idOf(1), { role: "viewer" }); // by a mailed invitation
+    await note("user.password_reset", idOf(2), null, {});
+    await note("user.joined", idOf(3), idOf(3), { provider: "google" });
+    await note("user.joined", idOf(4), idOf(4), { provider: "saml" });
+    await note("user.joined", idOf(5), idOf(6), { role: "viewer" }); // added by a colleague
+    await note("user.invited", idOf(8), idOf(6), { role: "viewer" });
 
-  const file = readFileSync("entities/migrations/control/0003_verified_emails.sql", "utf8");
-  await inDatabase(`BEGIN; ${file.slice(file.indexOf("SET LOCAL ROLE"))} COMMIT`);
-  const rows = await inDatabase<{ id: string; at: Date | null }>(
-    "SELECT id, email_verified_at AS at FROM control.users WHERE organization_id = $1",
-    [organization],
-  );
-  const proved = rows
-    .filter(({ at }) => at?.toISOString() === "2026-01-02T03:04:05.000Z")
-    .map(({ id }) => id);
-  expect(proved.sort()).toEqual([ids.mailed, ids.reset, ids.oidc].toSorted());
-  expect(rows.filter(({ at }) => at === null)).toHaveLength(3);
-  const { invitedBy, isValid } = await node.call("identity.getInvite", { id: invited.id }, metaOf(admin));
-  expect({ invitedBy, isValid }).toEqual({ invitedBy: admin.user.id, isValid: true });
+    const file = readFileSync("entities/migrations/control/0003_verified_emails.sql", "utf8");
+    await inspect(url, `BEGIN; ${file.slice(file.indexOf("SET LOCAL ROLE"))} COMMIT`);
+    const proved = await inspect(
+      url,
+      "SELECT id, email_verified_at AS at FROM control.users WHERE email_verified_at IS NOT NULL ORDER BY id",
+    );
+    const at = new Date("2026-01-02T03:04:05Z");
+    expect(proved).toEqual([1, 2, 3].map((n) => ({ id: idOf(n), at })));
+    const invites = await inspect(url, "SELECT invited_by FROM control.invites ORDER BY id");
+    expect(invites).toEqual([{ invited_by: idOf(6) }, { invited_by: null }]);
+  } finally {
+    await dropDatabase(url);
+  }
 });
 
 describe("a user who is added with a known address", () => {

@@ -1,3 +1,4 @@
+import { requireTrustedClock } from "../../../mixins/concurrency/clock-watch.ts";
 import type { Database } from "../../../mixins/database/database.ts";
 import type { Scope } from "../../../mixins/database/scope.ts";
 import { inTransaction } from "../../../mixins/database/transaction.ts";
@@ -21,6 +22,7 @@ interface TenantTable {
 /** Adds a job for each organization whose time is over, begun or not, and for a last look at those just erased. */
 export async function findErasures(ctx: JobCtx<"identity.findErasures">): Promise<void> {
   const { tx } = ctx.locals;
+  await requireTrustedClock(tx);
   const due = await tx.query<{ id: string }>({
     text: `(SELECT id FROM control.organizations WHERE deletion_due_at <= now() ORDER BY deletion_due_at LIMIT 100)
       UNION SELECT organization_id FROM control.erasure_receipts WHERE erased_at > now() - interval '3 hours'`,
@@ -66,6 +68,7 @@ export async function eraseOrganization(
  * it is on its way to another database: what is copied behind an erasure would stay.
  */
 async function begin(tx: UnitOfWork, organizationId: string): Promise<boolean> {
+  await requireTrustedClock(tx);
   // a move that begins holds this row until all can see it
   await tx.query({
     text: "SELECT FROM control.organizations WHERE id = $1 FOR UPDATE",

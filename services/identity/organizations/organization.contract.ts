@@ -4,6 +4,7 @@ import { cronPayload, job } from "../../../mixins/jobs/job-spec.ts";
 import { planNames } from "../../../mixins/organizations/plans.ts";
 import { expectedVersion, id, nameText, text, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
+import { timeZone } from "../../../mixins/contract/time-zone.ts";
 
 export const organization = z
   .strictObject({
@@ -41,13 +42,6 @@ const domain = z
     /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$/,
     "must be a domain such as example.com",
   );
-const timezone = z.string().refine((name) => {
-  try {
-    return Boolean(new Intl.DateTimeFormat("en", { timeZone: name }));
-  } catch {
-    return false;
-  }
-}, "must be a time zone such as Asia/Kolkata");
 
 const used = z
   .strictObject({
@@ -69,7 +63,7 @@ export const organizationActions = {
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
     params: z
-      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone })
+      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone })
       .partial()
       .extend({ expectedVersion }),
     returns: organization,

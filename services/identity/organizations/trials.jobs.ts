@@ -1,3 +1,4 @@
+import { requireTrustedClock } from "../../../mixins/concurrency/clock-watch.ts";
 import { enqueue, record, type JobCtx } from "../../contracts.ts";
 
 const atOnce = 500;
@@ -7,6 +8,7 @@ const afterTrial = "expired";
 /** Ends the trials that are over; each organization's feed tells of it. */
 export async function expireTrials(ctx: JobCtx<"identity.expireTrials">): Promise<void> {
   const { tx } = ctx.locals;
+  await requireTrustedClock(tx);
   const ended = await tx.query<{ id: string; version: number; trial_ends_at: string }>({
     text: `UPDATE control.organizations SET plan = $1, version = version + 1, updated_at = now()
       WHERE id IN (SELECT id FROM control.organizations WHERE plan = 'trial' AND trial_ends_at <= now()

@@ -2,10 +2,16 @@ import { z } from "zod";
 import { reaches, roles } from "../../../mixins/access/actor.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { pageParams } from "../../../mixins/records/listing.ts";
-import { expectedVersion, id, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
+import { expectedVersion, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** A built-in role's name, or the id of a custom role; whether there is such a role, the action finds out. */
-export const roleInput = z.union([z.enum(roles), z.string().toLowerCase().pipe(id)]);
+export const roleInput = z.union([
+  z.enum(roles),
+  z
+    .string()
+    .toLowerCase()
+    .pipe(z.uuid({ error: `must be ${roles.join(", ")} or the id of a custom role` })),
+]);
 
 const role = z
   .strictObject({

@@ -1,0 +1,94 @@
+import { LRUCache } from "lru-cache";
+import { z } from "zod";
+
+/**
+ * A time zone: a name of the IANA database, or an offset. Abbreviations are refused: IST is India's, Ireland's and
+ * Israel's. What Intl of this process knows decides; nobody else is asked what a zone means (see offsetsOf).
+ */
+export const timeZone = z
+  .string()
+  .max(64)
+  .refine(
+    (name) => (name === "UTC" || name.includes("/") || /^[+-]\d\d:\d\d$/.test(name)) && isKnown(name),
+    "must be a time zone of the IANA database such as Asia/Kolkata, UTC, or an offset such as +05:30",
+  );
+
+/** How far a zone is ahead of UTC: `seconds[0]` until the first of `from`, then each from its instant on. */
+export interface ZoneOffsets {
+  /** Instants in ISO 8601, ascending. */
+  from: string[];
+  seconds: number[];
+}
+
+/** Which rules this process computes days by: they change with the tz database in Node. */
+export const zoneRules: string = process.versions.tz ?? process.version;
+
+const weekMs = 7 * 86_400_000;
+const known = new LRUCache<string, ZoneOffsets & { untilYear: number }>({ max: 1_000 });
+
+/**
+ * A zone's offsets from 1970 to the end of next year, for SQL that needs local days: PostgreSQL has a tz database of its own,
+ * of another age and with other names, and reads offsets with the sign of POSIX. A zone that this process does not know any
+ * more counts as UTC. The first time takes about 30 ms.
+ * @param now default: the present
+ */
+export function offsetsOf(name: string, now = new Date()): ZoneOffsets {
+  const untilYear = now.getUTCFullYear() + 2;
+  const before = known.get(name);
+  if (before && before.untilYear >= untilYear) return before;
+  const offsets = { ...readOffsets(isKnown(name) ? name : "UTC", Date.UTC(untilYear)), untilYear };
+  known.set(name, offsets);
+  return offsets;
+}
+
+/** The day of an instant in a zone, YYYY-MM-DD; a zone that this process does not know any more counts as UTC. */
+export const dayIn = (name: string, instant: Date): string =>
+  new Date(instant.getTime() + offsetAt(formatOf(isKnown(name) ? name : "UTC"), instant.getTime()) * 1_000)
+    .toISOString()
+    .slice(0, 10);
+
+/**
+ * SQL of the day of an instant, a date. In: the expressions of the instant, of `from` and of `seconds` as parameters.
+ * The arrays of PostgreSQL begin at 1, and width_bucket is 0 before the first of `from`.
+ */
+export const localDaySql = (instant: string, from: string, seconds: string): string =>
+  `((${instant} AT TIME ZONE 'UTC') + (${seconds}::int[])[width_bucket(${instant}, ${from}::timestamptz[]) + 1] * interval '1 s')::date`;
+
+function readOffsets(name: string, until: number): ZoneOffsets {
+  const format = formatOf(name);
+  const from: string[] = [];
+  const seconds = [offsetAt(format, 0)];
+  // no zone changes its offset twice in a week
+  for (let at = 0; at < until; at += weekMs) {
+    const [before, after] = [seconds.at(-1) as number, offsetAt(format, at + weekMs)];
+    if (before === after) continue;
+    let [last, first] = [at, at + weekMs];
+    while (first - last > 1_000) {
+      const middle = Math.floor((first + last) / 2_000) * 1_000;
+      if (offsetAt(format, middle) === before) last = middle;
+      else first = middle;
+    }
+    from.push(new Date(first).toISOString());
+    seconds.push(after);
+  }
+  return { from, seconds };
+}
+
+const formatOf = (name: string) =>
+  new Intl.DateTimeFormat("en-US", { timeZone: name, timeZoneName: "longOffset" });
+
+/** Seconds ahead of UTC: the end of "1/1/1970, GMT-00:44:30". */
+function offsetAt(format: Intl.DateTimeFormat, at: number): number {
+  const [, sign, hours, minutes, seconds] =
+    /GMT(?:([+-])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(format.format(at)) ?? [];
+  const size = Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0);
+  return sign === "-" ? -size : size;
+}
+
+function isKnown(name: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat("en", { timeZone: name }));
+  } catch {
+    return false;
+  }
+}
