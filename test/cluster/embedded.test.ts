@@ -1,77 +1,26 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { existsSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, renameSync, statSync } from "node:fs";
 import { request, type ClientRequest } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { serversIn } from "../../mixins/database/embedded/leftovers.ts";
 import { Client } from "../support/client.ts";
-import {
-  copyFolder,
-  makeDisk,
-  makeFolder,
-  postmasterOf,
-  removeFolder,
-  whyNoDisk,
-  type Disk,
-} from "../support/embedded.ts";
+import { Installations, isReady, postmasterOf, readiness, serversOf } from "../support/embedded.ts";
 import { startNginx } from "../support/nginx.ts";
 import { eventually } from "../support/node.ts";
-import { launchProcess, startProcess, type Launch, type NodeProcess } from "../support/process.ts";
+import type { NodeProcess } from "../support/process.ts";
 
-// One process with its own PostgreSQL, as `npm start` runs it with nothing configured.
-const processes: NodeProcess[] = [];
-const folders: string[] = [];
-let starts = 0;
-/** A data folder that was migrated and left in order, to copy. */
-let template: string;
+const installations = new Installations();
+beforeAll(() => installations.prepare(), 180_000);
+afterEach(() => installations.clear(), 60_000);
+afterAll(() => installations.remove());
 
-const launch = async (folder: string, settings: Record<string, string> = {}, how: Launch = {}) => {
-  const launched = await launchProcess(`own-${starts++}`, { DATA_DIR: folder, ...settings }, how);
-  processes.push(launched);
-  return launched;
-};
-const start = async (folder: string, settings?: Record<string, string>, how?: Launch) => {
-  const launched = await launch(folder, settings, how);
-  await launched.running;
-  return launched;
-};
-const folderLike = (original: string) => {
-  const folder = copyFolder(original);
-  folders.push(folder);
-  return folder;
-};
-const emptyFolder = () => {
-  const folder = makeFolder();
-  folders.push(folder);
-  return folder;
-};
-const ready = async ({ metricsOrigin }: NodeProcess) => {
-  const answer = await fetch(`${metricsOrigin}/health/ready`);
-  return { status: answer.status, text: await answer.text() };
-};
-const isReady = (process: NodeProcess) =>
-  eventually(async () => (await ready(process)).status === 200, 30_000);
 const takesLeads = (client: Client) =>
   eventually(async () => (await client.post("/leads", { lastName: "Back" })).status === 201, 30_000);
-const serversOf = (folder: string) => serversIn(join(folder, "postgres"));
-
-beforeAll(async () => {
-  template = makeFolder();
-  await (await startProcess("template", { DATA_DIR: template })).stop();
-}, 180_000);
-afterEach(async () => {
-  await Promise.all(processes.splice(0).map((process) => process.stop()));
-  for (const folder of folders.splice(0)) {
-    for (const pid of serversOf(folder)) process.kill(pid, "SIGKILL");
-    removeFolder(folder);
-  }
-}, 60_000);
-afterAll(() => removeFolder(template));
 
 describe("a PostgreSQL that is killed", () => {
   test("is started again, at the same address, and nothing stored is lost", async () => {
-    const folder = folderLike(template);
-    const node = await start(folder);
+    const folder = installations.usedFolder();
+    const node = await installations.start(folder);
     const admin = await new Client(node.origin).register("Killed");
     expect((await admin.post("/leads", { lastName: "Before" })).status).toBe(201);
     const first = postmasterOf(folder);
@@ -84,43 +33,47 @@ describe("a PostgreSQL that is killed", () => {
   });
 
   test("and cannot come back does not hold up SIGTERM, and is named until then", async () => {
-    const folder = folderLike(template);
-    const node = await start(folder);
+    const folder = installations.usedFolder();
+    const node = await installations.start(folder);
     const admin = await new Client(node.origin).register("Held");
     const control = join(folder, "postgres/global/pg_control");
     renameSync(control, `${control}.away`);
     process.kill(postmasterOf(folder), "SIGKILL");
-    await eventually(async () => (await ready(node)).text.includes("could not find the database system"));
+    await eventually(async () => (await readiness(node)).text.includes("could not find the database system"));
     expect((await admin.get("/leads")).status).toBe(503);
     expect((await fetch(`${node.origin}/health`)).status).toBe(503);
     const from = performance.now();
     expect(await node.stop()).toBe(0);
     expect(performance.now() - from).toBeLessThan(5_000);
     renameSync(`${control}.away`, control);
-    await start(folder);
+    await installations.start(folder);
   });
 });
 
 describe("a process that is killed", () => {
   test("leaves a PostgreSQL that the next start ends, going on with its data", async () => {
-    const folder = folderLike(template);
-    const killed = await start(folder);
+    const folder = installations.usedFolder();
+    const killed = await installations.start(folder);
     const admin = await new Client(killed.origin).register("Orphan");
     const orphan = postmasterOf(folder);
     killed.kill("SIGKILL");
     await killed.ended;
     expect(serversOf(folder)).toContain(orphan);
-    const next = await start(folder);
+    const next = await installations.start(folder);
     expect(serversOf(folder)).not.toContain(orphan);
     expect((await new Client(next.origin, sessionOf(admin)).get("/leads")).status).toBe(200);
   });
 
   test("and is started three times at once afterwards, runs once: the others say who has the folder", async () => {
-    const folder = folderLike(template);
-    const killed = await start(folder);
+    const folder = installations.usedFolder();
+    const killed = await installations.start(folder);
     killed.kill("SIGKILL");
     await killed.ended;
-    const starting = await Promise.all([launch(folder), launch(folder), launch(folder)]);
+    const starting = await Promise.all([
+      installations.launch(folder),
+      installations.launch(folder),
+      installations.launch(folder),
+    ]);
     const codes = await Promise.all(
       starting
         .map((each) => Promise.race([each.ended, each.running.then(() => "runs")]))
@@ -139,7 +92,7 @@ describe("a process that is killed", () => {
         new RegExp(`Sangam did not start. ${folder} is in use by another Sangam \\(process \\d+\\)`),
       );
     // nobody took its PostgreSQL away
-    const late = await launch(folder);
+    const late = await installations.launch(folder);
     expect(await late.ended).toBe(1);
     expect(late.output()).toContain(`(process ${winner.child.pid})`);
     await isReady(winner);
@@ -147,41 +100,41 @@ describe("a process that is killed", () => {
   }, 120_000);
 
   test("while it makes its database leaves nothing that keeps the next from making it", async () => {
-    const folder = emptyFolder();
-    const killed = await launch(folder);
+    const folder = installations.emptyFolder();
+    const killed = await installations.launch(folder);
     await eventually(
       () => readdirSync(folder).some((name) => existsSync(join(folder, name, "postgres/PG_VERSION"))),
       30_000,
     );
     killed.kill("SIGKILL");
     await killed.ended;
-    await start(folder);
+    await installations.start(folder);
     expect(readdirSync(folder).filter((name) => name.startsWith("postgres.new"))).toEqual([]);
   }, 120_000);
 });
 
 describe("a start", () => {
   test("that is told to stop stops what it has started", async () => {
-    const folder = folderLike(template);
-    const starting = await launch(folder);
+    const folder = installations.usedFolder();
+    const starting = await installations.launch(folder);
     await eventually(() => serversOf(folder).length > 0, 30_000);
     const from = performance.now();
     expect(await starting.stop()).toBe(0);
     expect(performance.now() - from).toBeLessThan(10_000);
     expect(serversOf(folder)).toEqual([]);
     expect(starting.output()).not.toContain("did not start");
-    await start(folder);
+    await installations.start(folder);
   });
 
   test("with a port that is in use names the setting, and leaves nothing running", async () => {
-    const folder = folderLike(template);
+    const folder = installations.usedFolder();
     const taken = createServer();
     const port = await new Promise<number>((done) =>
       taken.listen(0, "127.0.0.1", () => done((taken.address() as { port: number }).port)),
     );
     try {
       for (const name of ["PORT", "METRICS_PORT"]) {
-        const refused = await launch(folder, { [name]: String(port) });
+        const refused = await installations.launch(folder, { [name]: String(port) });
         expect(await refused.ended).toBe(1);
         expect(refused.output().trim()).toBe(
           `Sangam did not start. ${name} ${port} is in use; choose another, or 0 for any free one.`,
@@ -207,13 +160,15 @@ describe("the outbox of mails", () => {
   };
 
   test("is closed where users come in by another address, whatever a proxy adds or does not", async () => {
-    const node = await start(folderLike(template), { PUBLIC_URL: "https://crm.example.com" });
+    const node = await installations.start(installations.usedFolder(), {
+      PUBLIC_URL: "https://crm.example.com",
+    });
     expect(await behind(node, "1.1")).toBe(404);
     expect(await ask(node.origin)).toBe(404);
   });
 
   test("is open to callers on the machine, and not to those that a plain nginx passes on", async () => {
-    const node = await start(folderLike(template));
+    const node = await installations.start(installations.usedFolder());
     expect(await ask(node.origin)).toBe(200);
     expect(await behind(node, "1.0")).toBe(404);
   });
@@ -245,8 +200,8 @@ describe("an upload", () => {
   (existsSync("/proc/self/fd") ? test : test.skip)(
     "leaves nothing on the disk when its process is killed",
     async () => {
-      const spool = emptyFolder();
-      const node = await start(folderLike(template), { TMPDIR: spool });
+      const spool = installations.emptyFolder();
+      const node = await installations.start(installations.usedFolder(), { TMPDIR: spool });
       const admin = await new Client(node.origin).register("Spool");
       begin(node, admin, 600_000);
       await eventually(() => spooled(node) > 500_000);
@@ -259,8 +214,8 @@ describe("an upload", () => {
 
 describe("npm start", () => {
   test("passes SIGTERM on, to npm alone, and leaves nothing behind", async () => {
-    const folder = folderLike(template);
-    const npm = await start(folder, { HOME: folder }, { command: ["npm", "start"] });
+    const folder = installations.usedFolder();
+    const npm = await installations.start(folder, { HOME: folder }, { command: ["npm", "start"] });
     npm.child.kill("SIGTERM");
     await npm.ended;
     await eventually(() => serversOf(folder).length === 0, 10_000);
@@ -269,8 +224,8 @@ describe("npm start", () => {
   });
 
   test("with a REPL keeps its log to lines for people, and exit loses no connection", async () => {
-    const folder = folderLike(template);
-    const repl = await start(
+    const folder = installations.usedFolder();
+    const repl = await installations.start(
       folder,
       { HOME: folder, LOG_LEVEL: "debug" },
       { command: ["npm", "start", "--", "--repl"], input: "pipe" },
@@ -284,101 +239,6 @@ describe("npm start", () => {
     expect(serversOf(folder)).toEqual([]);
   });
 });
-
-const noDisk = whyNoDisk();
-if (noDisk !== undefined)
-  console.warn(
-    `SKIPPED: what a full or read-only disk does is not tested here, for none can be mounted (${noDisk}).`,
-  );
-
-(noDisk === undefined ? describe : describe.skip)("a disk", () => {
-  let disk: Disk;
-  afterEach(async () => {
-    await Promise.all(processes.splice(0).map((process) => process.stop()));
-    disk.remove();
-  });
-
-  test("that is full is a 503 that says so, and everything goes on when there is space again", async () => {
-    disk = makeDisk("size=400m");
-    const node = await start(disk.folder);
-    const admin = await new Client(node.origin).register("Full");
-    const filler = join(disk.folder, "filler");
-    const answers: { status: number; body: unknown }[] = [];
-    const write = async () => {
-      const answer = await admin.post("/leads", { lastName: "Big" });
-      answers.push(answer);
-      return answer;
-    };
-    fill(filler);
-    await eventually(async () => {
-      await Promise.all(Array.from({ length: 20 }, write));
-      fill(filler);
-      return (await ready(node)).status === 503;
-    }, 50_000);
-    const said = await eventually(async () => {
-      const answer = await ready(node);
-      return answer.status === 503 && answer.text.includes("no space") && answer;
-    }, 20_000);
-    expect(said.text).toMatch(/no space (is )?left/);
-    await Promise.all(Array.from({ length: 20 }, write));
-    const statuses = new Set(answers.map(({ status }) => status));
-    statuses.delete(201);
-    expect([...statuses]).toEqual([503]);
-    rmSync(filler);
-    await isReady(node);
-    await takesLeads(admin);
-    const stored = answers.filter(({ status }) => status === 201).length + 1;
-    const { page } = (await admin.get("/leads?count=true&limit=1")).body as { page: { total: number } };
-    expect(page.total).toBeGreaterThanOrEqual(stored);
-    const from = performance.now();
-    expect(await node.stop()).toBe(0);
-    expect(performance.now() - from).toBeLessThan(5_000);
-  }, 180_000);
-
-  test("without space for an upload is a 503 for it, after which it takes others", async () => {
-    disk = makeDisk("size=1m");
-    const node = await start(folderLike(template), { TMPDIR: disk.folder });
-    const admin = await new Client(node.origin).register("Spool");
-    const send = (bytes: number) => {
-      const form = new FormData();
-      form.append("file", new File(["Email\n".repeat(bytes / 6)], "leads.csv", { type: "text/csv" }));
-      return admin.post("/leads/import", form);
-    };
-    expect(await send(6_000_000)).toMatchObject({ status: 503, body: { code: "SPOOL_FULL" } });
-    expect((await send(60_000)).status).toBe(202);
-    expect(readdirSync(disk.folder)).toEqual([]);
-  });
-
-  test("without space for a database ends the start with a line, and is used once there is some", async () => {
-    disk = makeDisk("size=12m");
-    const refused = await launch(disk.folder);
-    expect(await refused.ended).toBe(1);
-    expect(refused.output()).toMatch(/^Sangam did not start\. .*no space is left on the device\.$/m);
-    disk.remount("size=400m");
-    await start(disk.folder);
-  }, 120_000);
-
-  test("that is read-only ends the start with a line that names the folder", async () => {
-    disk = makeDisk("size=12m");
-    disk.remount("ro");
-    const refused = await launch(disk.folder);
-    expect(await refused.ended).toBe(1);
-    expect(refused.output().trim()).toMatch(
-      new RegExp(`^Sangam did not start\\. DATA_DIR ${disk.folder} cannot be written to: .*$`),
-    );
-  });
-});
-
-/** Takes what is left of the file system that a file is on. */
-function fill(path: string): void {
-  const chunk = Buffer.alloc(1024 * 1024);
-  for (let size = chunk.length; size >= 1;)
-    try {
-      writeFileSync(path, chunk.subarray(0, size), { flag: "a" });
-    } catch {
-      size = Math.floor(size / 2);
-    }
-}
 
 const sessionOf = (client: Client) => ({
   accessToken: client.token as string,

@@ -6,7 +6,7 @@ import {
   type EmbeddedOptions,
   type EmbeddedServer,
 } from "../../mixins/database/embedded-postgres.ts";
-import { serversIn } from "../../mixins/database/embedded/leftovers.ts";
+import { endLeftovers, serversIn } from "../../mixins/database/embedded/leftovers.ts";
 import { inspect } from "../support/database.ts";
 import { copyFolder, makeFolder, postmasterOf, removeFolder } from "../support/embedded.ts";
 import { eventually } from "../support/node.ts";
@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterEach(async () => {
   await Promise.all(running.splice(0).map((server) => server.stop()));
   for (const folder of folders.splice(0)) {
-    for (const pid of serversIn(join(folder, "postgres"))) process.kill(pid, "SIGKILL");
+    await endLeftovers(join(folder, "postgres"));
     removeFolder(folder);
   }
 });
