@@ -127,14 +127,14 @@ async function onDatabase<T>(url: string, work: (client: pg.Client) => Promise<T
     keepAlive: true,
   });
   client.on("error", () => undefined); // surfaces as the failure of the query in flight
-  await client.connect();
   try {
+    await client.connect();
     await requireServerVersion(client);
     return await work(client);
   } catch (error) {
     throw new Error(`Database ${nameOf(url)}: ${(error as Error).message}`, { cause: error });
   } finally {
-    await client.end();
+    await client.end().catch(() => undefined);
   }
 }
 
