@@ -6,17 +6,17 @@ import { createDatabase, dropDatabase } from "../support/database.ts";
 import { eventually } from "../support/node.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 
-const leads = 195;
+const leads = 120;
 let database: string;
 let node: NodeProcess;
 let admin: Client;
 
 beforeAll(async () => {
   database = await createDatabase();
-  // a third of what 1 GiB of memory leaves for the heap
+  // a small machine's
   node = await startProcess("small", {
     DATABASE_URL: database,
-    NODE_OPTIONS: "--max-old-space-size=192",
+    NODE_OPTIONS: "--max-old-space-size=256",
     CHECK_RESULTS: "never",
   });
   admin = await new Client(node.origin).register("Large");
