@@ -169,12 +169,17 @@ export function apiRoute(parts: {
   }
 }
 
-/** Waits for the client outside of the places of those this process works on. @throws 429, 503 as `enter` does */
+/**
+ * Waits for the client outside of the places of those this process works on.
+ * @param discard gives back what has come when there is no place to go on
+ * @throws 429, 503 as `enter` does
+ */
 async function whileUnfinished<T>(
   unfinished: Unfinished,
   request: GatewayRequest,
   weight: number,
   wait: (place: UnfinishedPlace) => Promise<T>,
+  discard?: (result: T) => Promise<void>,
 ): Promise<T> {
   const place = unfinished.enter(request.$ctx.meta.userId ?? request.clientAddress, weight);
   request.place.leave();
@@ -184,8 +189,9 @@ async function whileUnfinished<T>(
   } finally {
     place.leave();
   }
-  if (!request.place.enter()) throw overloaded();
-  return result;
+  if (request.place.enter()) return result;
+  await discard?.(result);
+  throw overloaded();
 }
 
 /** The access token, or API key, of a request. @throws 401 UNAUTHENTICATED without one, API_KEY_INVALID */
@@ -247,8 +253,12 @@ function uploadHandler(route: Route, base: string, unfinished: Unfinished) {
     next: (error: unknown) => void,
   ): void {
     const run = async () => {
-      const upload = await whileUnfinished(unfinished, request, uploadWeight, () =>
-        receiveUpload(request, response),
+      const upload = await whileUnfinished(
+        unfinished,
+        request,
+        uploadWeight,
+        () => receiveUpload(request, response),
+        (spooled) => spooled.discard(),
       );
       try {
         const ctx = request.$ctx;

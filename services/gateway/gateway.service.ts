@@ -111,7 +111,7 @@ export default (runtime: Runtime): ServiceSchema => {
         const place = shedding.place(priorityOf(request));
         response.once("close", () => {
           drain.left(response);
-          place?.leave();
+          place?.end();
           httpDuration
             .labels(request.method ?? "", request.$alias?.path ?? "none", String(response.statusCode))
             .observe(secondsSince(start));

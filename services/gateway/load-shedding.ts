@@ -113,23 +113,30 @@ export class Place {
   readonly #shedding: LoadShedding;
   readonly #priority: Priority;
   #isHeld = true;
+  #isOver = false;
 
   constructor(shedding: LoadShedding, priority: Priority) {
     this.#shedding = shedding;
     this.#priority = priority;
   }
 
-  /** Gives it back: the request is over, or waits for its client. */
+  /** Gives it back while the request waits for its client. */
   leave(): void {
     if (!this.#isHeld) return;
     this.#isHeld = false;
     this.#shedding.leave();
   }
 
-  /** Takes one again; false: there is none now. */
+  /** Takes one again; false: there is none now, or the request is over. */
   enter(): boolean {
-    this.#isHeld ||= this.#shedding.enter(this.#priority);
+    if (!this.#isOver) this.#isHeld ||= this.#shedding.enter(this.#priority);
     return this.#isHeld;
+  }
+
+  /** Gives it back for good: a client may leave while its body is still unpacked or written down. */
+  end(): void {
+    this.#isOver = true;
+    this.leave();
   }
 }
 

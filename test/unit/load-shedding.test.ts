@@ -35,6 +35,21 @@ test("long and optional work is refused first, vital work never", () => {
   }
 });
 
+test("who has left takes no place again", () => {
+  const shedding = new LoadShedding({ mostInFlight: 1, pressure: () => 0 });
+  try {
+    const place = shedding.place("normal");
+    place?.leave();
+    expect(place?.enter()).toBe(true);
+    place?.leave();
+    place?.end();
+    expect(place?.enter()).toBe(false);
+    expect(shedding.enter("normal")).toBe(true);
+  } finally {
+    shedding.close();
+  }
+});
+
 test.each([
   ["GET", "/health", "vital"],
   ["GET", "/health/ready", "vital"],
