@@ -348,7 +348,7 @@ export class UnitOfWork {
   /** A connection to the same database, with the transaction begun anew. */
   async #beginAgain(client: PoolClient): Promise<PoolClient> {
     await undo(client);
-    const again = await takeConnection(this.#shard.pool);
+    const again = await takeConnection(this.#shard.pool, holderOf(this.scope));
     try {
       await exchange(this.#shard, again, this.#entering());
       return again;
