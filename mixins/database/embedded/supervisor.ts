@@ -120,6 +120,7 @@ export class Supervisor {
         onReady();
       });
       const closed = once(child, "close");
+      closed.catch(() => undefined); // a program that cannot be run ends both; the exit tells
       const [, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
       // its last words; children that outlive it may hold the pipe open
       await Promise.race([closed, sleep(200)]);
@@ -137,6 +138,7 @@ export class Supervisor {
 }
 
 async function endChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   for (const { signal, patienceMs } of endings) {
     child.kill(signal);
