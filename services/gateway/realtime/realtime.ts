@@ -226,6 +226,8 @@ export class Realtime {
       if (sockets === 0) this.#socketsOf.delete(id);
       else this.#socketsOf.set(id, sockets);
     }
+    // a transport's end is counted behind the end of its socket
+    if (!this.#socketsOf.has(organizationId)) this.#pendingOf.delete(organizationId);
   }
 
   #connect(socket: ClientSocket, onError: (error: Error) => void): void {
@@ -239,7 +241,6 @@ export class Realtime {
     socket.on("disconnect", () => {
       this.#connections.delete(connection);
       connection.close();
-      if (!this.#socketsOf.has(organizationId)) this.#pendingOf.delete(organizationId);
       this.#ephemeral.leave(connection);
     });
     const isTooMany = messageLimit(mostMessagesPerSecond);
