@@ -16,7 +16,7 @@ import type { Place } from "./load-shedding.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { idempotencyOf, paramsOf, type RequestParts, type Route } from "./routes.ts";
+import { idempotencyOf, paramsOf, requireNoQuery, type RequestParts, type Route } from "./routes.ts";
 import { Unfinished, uploadWeight, type UnfinishedPlace } from "./unfinished.ts";
 import { receiveUpload } from "./upload.ts";
 
@@ -99,9 +99,10 @@ export function apiRoute(parts: {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
       announceDeprecation(route, path, response);
       await identify(ctx, route, request, response);
-      if (route.spec.transfer !== "multipart") {
+      const query = parseQuery(request.originalUrl.split("?").slice(1).join("?"));
+      if (route.spec.transfer === "multipart") requireNoQuery(query);
+      else {
         const { params } = request.$params as Pick<RequestParts, "params">;
-        const query = parseQuery(request.originalUrl.split("?").slice(1).join("?"));
         const body = hasBody(request) ? await receiveBody(route, request, response) : undefined;
         request.$params = paramsOf(route, request, { params, query, body }, parts.cookie);
       }
@@ -237,9 +238,10 @@ function writeHead(
 
 /** What `fields` leaves of one record; a list has cut its own. The head has been written by then, with the version. */
 function pickFields(route: Route, { fields }: Record<string, unknown>, result: unknown): unknown {
-  if (!route.hasFields || typeof fields !== "string") return result;
+  if (!route.hasFields || fields === undefined) return result;
   const record = result as Record<string, unknown>;
-  return Object.fromEntries(["id", ...fields.split(",")].map((field) => [field, record[field]]));
+  const shown = Array.isArray(fields) ? (fields as string[]) : String(fields).split(",");
+  return Object.fromEntries(["id", ...shown].map((field) => [field, record[field]]));
 }
 
 /** Spools the form, then calls the action with the file as stream. */

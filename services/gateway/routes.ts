@@ -77,13 +77,15 @@ export function paramsOf(
 ): Record<string, unknown> {
   requireNameable(route, params);
   const isBare = route.method === "DELETE" && body === undefined;
-  const given = route.method === "GET" || isBare ? query : withoutQuery(query, body ?? {});
+  const isQuery = route.method === "GET" || isBare;
+  if (!isQuery) requireNoQuery(query);
+  const given = isQuery ? query : (body ?? {});
   // what a DELETE takes may be a secret, and addresses are logged
   const repeated = Object.keys(given).filter(
     (name) => isBare || name in params || filledByGateway.includes(name),
   );
   if (repeated.length > 0)
-    throw given === query
+    throw isQuery
       ? badQuery(unknownParameters(repeated, isBare ? [] : givenParamsOf(route.spec)))
       : invalid(
           repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
@@ -118,13 +120,10 @@ const unknownParameters = (names: readonly string[], known: readonly string[]) =
     ...short(known),
   }));
 
-function withoutQuery(
-  query: Record<string, unknown>,
-  body: Record<string, unknown>,
-): Record<string, unknown> {
+/** What a body says is not said in the address. @throws 400 naming the parameters */
+export function requireNoQuery(query: Record<string, unknown>): void {
   const unknown = Object.keys(query);
   if (unknown.length > 0) throw badQuery(unknownParameters(unknown, []));
-  return body;
 }
 
 /** The version an If-Match header names; `*` and none name no version. */
