@@ -46,6 +46,7 @@ async function run(args: string[]): Promise<number> {
     poolSize: 2,
     appUrls: env.DATABASE_APP_URLS,
     migrate: env.MIGRATE,
+    acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
     onError: () => undefined,
   });
   try {
