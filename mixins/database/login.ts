@@ -146,8 +146,8 @@ export async function requireHarmless(url: string): Promise<void> {
       `SELECT rolname AS name, concat_ws(' and ',
          CASE WHEN rolsuper THEN 'is a superuser' END, CASE WHEN rolbypassrls THEN 'bypasses row-level security' END,
          CASE WHEN rolcreaterole THEN 'may make roles' END,
-         CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = to_regnamespace('public')
-           AND pg_has_role(r.oid, c.relowner, 'MEMBER')) THEN 'owns tables, or may become who does' END,
+         CASE WHEN EXISTS (SELECT FROM pg_class c
+           WHERE c.relnamespace IN (to_regnamespace('public'), to_regnamespace('control')) AND pg_has_role(r.oid, c.relowner, 'MEMBER')) THEN 'owns tables, or may become who does' END,
          CASE WHEN has_table_privilege(r.oid, 'public.leads', 'SELECT') THEN 'has rights on tables without taking a role' END) AS why
        FROM pg_roles r WHERE rolname = session_user`,
     );
