@@ -11,6 +11,7 @@ import { logFields, traceMiddleware } from "./mixins/process/trace.ts";
 
 /** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
 const natsPingMs = 5_000;
+
 /**
  * Broker settings of every node. Beyond Moleculer's defaults: calls end after 30 s (its default waits for ever),
  * a node that falls silent is dropped within 3.25 s, and nothing is retried on its own, because timeouts count

@@ -26,10 +26,9 @@ export interface Listing {
 }
 
 const operators = [
-  ...["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "like", "contains", "isnull"],
-] as const as readonly Operator[];
-export type Operator =
-  "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "in" | "nin" | "like" | "contains" | "isnull";
+  ...(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "like", "contains", "isnull"] as const),
+];
+export type Operator = (typeof operators)[number];
 type Scalar = string | number | boolean;
 /** `filter[field]=value`, or `filter[field][op]=value` of one or several operators. */
 export type FilterTest = Scalar | Partial<Record<Operator, Scalar | Scalar[]>>;
@@ -42,7 +41,7 @@ export interface Filter {
 /** Fewer characters would look at every row. */
 const leastLike = 3;
 /** Longer than any cursor of ours: the longest sortable text is 300 characters. */
-export const maxCursorLength = 4_096;
+const maxCursorLength = 4_096;
 
 /** The parameters of a list: `?limit&cursor&sort&filter[field][op]&q&fields&count`. */
 export function listParams(listing: Listing) {
@@ -66,7 +65,7 @@ export function listParams(listing: Listing) {
 export type ListParams = z.output<ReturnType<typeof listParams>>;
 
 /** Where a page begins: `nextCursor` of the page before. */
-export const cursorParam = z.string().max(maxCursorLength).optional();
+const cursorParam = z.string().max(maxCursorLength).optional();
 /** `limit` and `cursor`, of a list that knows neither sort nor filter. */
 export const pageParams = { limit: z.coerce.number().int().min(1).max(200).default(50), cursor: cursorParam };
 /** One record by its id, or some fields of it. */

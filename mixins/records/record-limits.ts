@@ -68,7 +68,7 @@ const sizesOf = ({ texts, tags, customFields, consent }: RecordContent): Record<
 });
 
 /** Bytes of a value as JSON in UTF-8, about as many as it takes when stored. */
-export const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 
 /**
  * Refuses a setting that would take more than `most` bytes: a process keeps every organization's at hand. One that did before may

@@ -6,9 +6,9 @@ import { appError, badRequest, invalidField } from "../../mixins/contract/errors
 import type { Route } from "./routes.ts";
 
 /** Largest body that is no upload, as it travels and unpacked. */
-export const maxBodyBytes = 1024 * 1024;
+const maxBodyBytes = 1024 * 1024;
 /** Objects and lists within each other. */
-export const maxDepth = 32;
+const maxDepth = 32;
 /** Longest that such a body may take to come: 1 MB at 35 kB/s. */
 const patienceMs = 30_000;
 const maxFormFields = 20;

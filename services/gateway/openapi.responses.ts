@@ -156,7 +156,7 @@ export const problemResponses: Record<string, Json> = {
 };
 
 /** Statuses of the problems a route may answer. */
-export function problemStatuses({ spec, method, pathParams, isVersioned }: Route): number[] {
+function problemStatuses({ spec, method, pathParams, isVersioned }: Route): number[] {
   const isPublic = spec.permission === "public";
   const isRead = method === "GET";
   return [
