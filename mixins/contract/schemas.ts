@@ -32,9 +32,14 @@ const lastTime = Date.parse("9999-12-31T23:59:59.999Z");
 const isInRange = (ms: number): boolean => ms >= firstTime && ms <= lastTime;
 /** A day, or a time with an offset or without, as `parseTime` takes them. */
 const timeText = z.union([z.iso.datetime({ offset: true, local: true }), z.iso.date()]);
-/** Milliseconds since 1970 of a day (its beginning in UTC) or time in ISO 8601; undefined for what is none of the years 1 to 9999. */
+/**
+ * Milliseconds since 1970 of a day (its beginning) or time in ISO 8601, in UTC where it names no offset; undefined for what is
+ * none of the years 1 to 9999.
+ */
 export function parseTime(text: string): number | undefined {
-  const ms = timeText.safeParse(text).success ? Date.parse(text) : NaN;
+  // a time without an offset would be of the zone of this process
+  const whole = /T[^Z+-]*$/.test(text) ? `${text}Z` : text;
+  const ms = timeText.safeParse(text).success ? Date.parse(whole) : NaN;
   return isInRange(ms) ? ms : undefined;
 }
 /** A time a caller gives, of the years 1 to 9999, any ISO 8601 offset; becomes UTC with milliseconds. */

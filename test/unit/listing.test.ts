@@ -67,6 +67,9 @@ describe("a filter", () => {
     ["name", "isnull", "false", "name IS NOT NULL", []],
     ["tags", "eq", "vip", "tags && $1::text[]", [["vip"]]],
     ["createdAt", "gt", "2026-01-01", "created_at > $1", ["2026-01-01T00:00:00.000Z"]],
+    // fails with a TZ other than UTC if the zone of the process counts
+    ["createdAt", "gt", "2026-01-01T09:30", "created_at > $1", ["2026-01-01T09:30:00.000Z"]],
+    ["createdAt", "gt", "2026-01-01T09:30:00+05:30", "created_at > $1", ["2026-01-01T04:00:00.000Z"]],
     ["customFields.city", "eq", "Pune", "(custom_fields ->> $1) = $2", ["city", "Pune"]],
   ])("%s %s %j becomes SQL with values apart", (field, op, value, text, values) => {
     expect(sql(field, op, value)).toEqual([text, values]);
