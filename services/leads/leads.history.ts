@@ -1,3 +1,4 @@
+import { parseTime } from "../../mixins/contract/schemas.ts";
 import { isUuid, pageBytes } from "../../mixins/database/statement.ts";
 import { decodeCursor, encodeCursor, invalidCursor } from "../../mixins/records/cursor.ts";
 import { Values } from "../../mixins/records/listing.ts";
@@ -101,6 +102,6 @@ export async function duplicates(
 
 function placeOf(cursor: string, bound: unknown): { createdAt: string; id: string } {
   const [createdAt, id] = decodeCursor(bound, cursor, 2).map(String) as [string, string];
-  if (Number.isNaN(Date.parse(createdAt)) || !isUuid(id)) throw invalidCursor();
+  if (parseTime(createdAt) === undefined || !isUuid(id)) throw invalidCursor();
   return { createdAt, id };
 }
