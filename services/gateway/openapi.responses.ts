@@ -86,11 +86,11 @@ export const headers: Record<string, Json> = {
   "X-Request-ID": text("Id of the request: the client's, or a new one", "01990d5e-7b1a"),
   RateLimit: text(
     "What is left of the limit nearest to its end, and seconds until it is whole",
-    '"user";r=99;t=60',
+    '"default";r=99;t=60',
   ),
   "RateLimit-Policy": text(
     "Limits of a user and an organization",
-    '"user";q=100;w=60, "organization";q=1000;w=60',
+    '"default";q=100;w=60, "organization";q=3000;w=60',
   ),
   "Retry-After": {
     description: "Seconds after which to come again",
@@ -123,8 +123,10 @@ export function successHeaders({ spec, method }: Route, status: number, hasVersi
 }
 
 const wrong: Record<string, FieldError[]> = {
-  400: [{ path: "limit", code: "too_big", message: "must be at most 200" }],
-  422: [{ path: "email", code: "invalid_format", message: "must be an email address" }],
+  400: [{ path: "limit", code: "too_big", message: "Must be at most 200." }],
+  422: [
+    { path: "email", code: "invalid_format", message: "Must be an email address such as asha@example.com." },
+  ],
 };
 
 /** Problems, as components. */

@@ -156,7 +156,13 @@ export const leadsContract = defineContract("leads", {
               error: {
                 code: "VALIDATION_FAILED",
                 detail: "The item is not valid; see errors.",
-                errors: [{ path: "email", code: "invalid_format", message: "must be an email address" }],
+                errors: [
+                  {
+                    path: "email",
+                    code: "invalid_format",
+                    message: "Must be an email address such as asha@example.com.",
+                  },
+                ],
               },
             },
           ],
