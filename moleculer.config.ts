@@ -15,8 +15,9 @@ const natsPingMs = 5_000;
  * Broker settings of every node. Beyond Moleculer's defaults: calls end after 30 s (its default waits for ever),
  * a node that falls silent is dropped within 3.25 s, and nothing is retried on its own, because timeouts count
  * as retryable there and a retry would run side effects again.
+ * @param log where the log goes, JSON lines; default standard output
  */
-export function brokerOptions(env: Env): BrokerOptions {
+export function brokerOptions(env: Env, log?: { write(line: string): void }): BrokerOptions {
   return {
     nodeID: env.NODE_ID,
     namespace: env.NAMESPACE,
@@ -45,6 +46,7 @@ export function brokerOptions(env: Env): BrokerOptions {
             mixin: logFields,
             redact: ["*.password", "*.refreshToken"],
           },
+          destination: log,
         },
       },
     },

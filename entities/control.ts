@@ -10,6 +10,8 @@ export const Organization = defineEntity({
     id: p.uuid().primary(),
     name: p.string(),
     domain: p.string().nullable(),
+    /** Since when the domain is proved to be the organization's; one organization may have it so. */
+    domainVerifiedAt: p.datetime(3).nullable(),
     plan: p.string().default("trial"),
     dataRegion: p.string().default("default"),
     trialEndsAt: p.datetime(3).nullable(),
@@ -37,8 +39,10 @@ export const User = defineEntity({
   properties: {
     ...tenantColumns,
     name: p.string(),
-    /** Lowercased; one user a platform. */
+    /** Lowercased; one user an organization. */
     email: p.string(),
+    /** Since when the address is proved to be the user's; one user of the platform may have it so. */
+    emailVerifiedAt: p.datetime(3).nullable(),
     role: p.string(),
     /** PHC string of argon2id. */
     passwordHash: p.string(),

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import { Access } from "../mixins/access/access.ts";
@@ -7,7 +7,7 @@ import { clockWatch } from "../mixins/concurrency/clock-watch.ts";
 import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract/contract.ts";
 import { Database } from "../mixins/database/database.ts";
-import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
+import { startEmbeddedPostgres, type EmbeddedServer } from "../mixins/database/embedded-postgres.ts";
 import { OrganizationKeys } from "../mixins/encryption/organization-keys.ts";
 import type { Env } from "../mixins/process/env.ts";
 import { FeedHints } from "../mixins/events/feed-hints.ts";
@@ -16,6 +16,7 @@ import { OutboundHttp } from "../mixins/outbound/http.ts";
 import { OutboundPolicy } from "../mixins/outbound/policy.ts";
 import { declarePlatformTasks } from "../mixins/jobs/platform-tasks.ts";
 import { createMailer } from "../mixins/mail/mail.ts";
+import { writeOwnFile } from "../mixins/process/own-file.ts";
 import { Health } from "../mixins/process/health.ts";
 import { requireFreePort } from "../mixins/process/ports.ts";
 import { ThrottledLog } from "../mixins/process/throttled-log.ts";
@@ -46,6 +47,8 @@ export interface Node {
   services: string[];
   /** Port of /metrics and /health. */
   metricsPort: number;
+  /** Resolves with the reason when the process can do nothing any more, and should be stopped; else never. */
+  failed: Promise<Error>;
   /**
    * Drains and stops everything, in order: readiness, HTTP and sockets, broker with what its services run, database,
    * embedded PostgreSQL. Safe to call twice.
@@ -56,8 +59,14 @@ export interface Node {
 /**
  * Starts what `env` configures: the database (embedded if none is named), a broker and the chosen services.
  * @param extras further services to host; every node of a cluster must know the same contracts
+ * @param options.signal ends a start that is under way; what it has started is stopped before its reason is thrown
+ * @param options.log where the log goes, JSON lines; default standard output
  */
-export async function startNode(env: Env, extras: readonly ExtraService[] = []): Promise<Node> {
+export async function startNode(
+  env: Env,
+  extras: readonly ExtraService[] = [],
+  { signal, log }: { signal?: AbortSignal; log?: { write(line: string): void } } = {},
+): Promise<Node> {
   const services = chooseServices(env.SERVICES).filter(
     (name) => name !== mirrorContract.name || env.JETSTREAM_MIRROR,
   );
@@ -67,48 +76,71 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
   };
   await requireFreePort("METRICS_PORT", env.METRICS_PORT, env.HOST);
   if (services.includes("gateway")) await requireFreePort("PORT", env.PORT, env.HOST);
-  const broker = new ServiceBroker({ ...brokerOptions(env), stopped: closeAll });
-  let stopping: Promise<void> | undefined;
+  const options = brokerOptions(env, log);
+  let draining: Promise<void> | undefined;
+  const drainGateway = async () => {
+    health.stop();
+    const gateway = broker.getLocalService("gateway") as unknown as { drain?(): Promise<void> } | undefined;
+    await gateway?.drain?.();
+  };
+  const drain = () => (draining ??= drainGateway());
+  const broker = new ServiceBroker({
+    ...options,
+    // of use where the broker itself is told to stop, as the REPL does
+    middlewares: [...(options.middlewares ?? []), { name: "Drain", stopping: drain }],
+    stopped: closeAll,
+  });
   const healthLog = broker.getLogger("health");
   const health = new Health((line, isVital) => (isVital ? healthLog.error(line) : healthLog.warn(line)));
   health.add({
     ...{ name: "process", isVital: true, isInstant: true },
     ask() {
-      if (stopping !== undefined) throw new Error("stopping");
+      if (draining !== undefined) throw new Error("stopping");
     },
   });
+  let stopping: Promise<void> | undefined;
   clockWatch.start();
   const stopAll = async () => {
-    health.stop();
-    const gateway = broker.getLocalService("gateway") as unknown as { drain?(): Promise<void> } | undefined;
-    await gateway?.drain?.();
+    await drain();
     // without NATS the broker cannot say goodbye and skips its stopped hook
     await broker.stop().catch((error: Error) => broker.logger.warn(`stopping: ${error.message}`));
     await closeAll();
   };
   const stop = () => (stopping ??= stopAll());
+  const failed = Promise.withResolvers<Error>();
   try {
     const ops = await OpsServer.listen(env.METRICS_PORT, env.HOST);
     closers.push(() => ops.close());
     ops.watch(() => health.report());
-    let urls = [env.DATABASE_URL ?? "", ...(env.DATABASE_SHARDS ?? [])];
+    let server: EmbeddedServer | undefined;
     if (env.DATABASE_URL === undefined) {
-      const log = broker.getLogger("postgres");
-      const server = await startEmbeddedPostgres(env.DATA_DIR, (line) => log.debug(line));
-      closers.push(() => server.stop());
+      const serverLog = broker.getLogger("postgres");
+      server = await startEmbeddedPostgres(env.DATA_DIR, (line) => serverLog.debug(line), {
+        warn: (line) => serverLog.warn(line),
+        onGivenUp: failed.resolve,
+        signal,
+      });
+      const started = server;
+      closers.push(() => started.stop());
       await server.createDatabase("sangam");
-      urls = [server.url("sangam"), ...(env.DATABASE_SHARDS ?? [])];
+      signal?.throwIfAborted();
     }
     const databaseLog = broker.getLogger("database");
     const lostConnections = new ThrottledLog((line) => databaseLog.warn(line));
-    const database = await Database.open(urls, {
-      logicalShards: env.LOGICAL_SHARDS,
-      poolSize: env.DATABASE_POOL_SIZE,
-      appUrls: env.DATABASE_APP_URLS,
-      migrate: env.MIGRATE,
-      acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
-      onError: (error) => lostConnections.warn(`connection lost: ${error.message}`),
-    });
+    const opening = Database.open(
+      [server?.url("sangam") ?? env.DATABASE_URL ?? "", ...(env.DATABASE_SHARDS ?? [])],
+      {
+        logicalShards: env.LOGICAL_SHARDS,
+        poolSize: env.DATABASE_POOL_SIZE,
+        appUrls: env.DATABASE_APP_URLS,
+        migrate: env.MIGRATE,
+        acceptsNewer: env.ACCEPT_NEWER_SCHEMA,
+        onError: (error) => lostConnections.warn(`connection lost: ${error.message}`),
+        outage: () => server?.outage(),
+      },
+    );
+    // it may wait long, for another node that migrates
+    const database = await unlessAborted(opening, signal);
     closers.push(() => database.close());
     const homes = database.homes.follower((error) => databaseLog.warn(error.message));
     homes.start();
@@ -150,7 +182,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
         ...(env.JETSTREAM_MIRROR ? [mirrorContract] : []),
         ...extras.map(({ contract }) => contract),
       ],
-      isStopping: () => stopping !== undefined,
+      isStopping: () => draining !== undefined,
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
     await declarePlatformTasks(database, runtime.contracts);
@@ -159,6 +191,7 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
       broker.createService(module.default(runtime));
     }
     for (const { factory } of extras) broker.createService(factory(runtime));
+    signal?.throwIfAborted();
     for (const check of healthChecks(runtime, broker, services)) health.add(check);
     const watching = health.start();
     await broker.start();
@@ -166,10 +199,25 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
     await watching;
     await health.start();
     ops.started();
-    return { broker, runtime, services, metricsPort: ops.port, stop };
+    return { broker, runtime, services, metricsPort: ops.port, failed: failed.promise, stop };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** What `promise` answers. @throws the signal's reason, at once when it is aborted, whatever becomes of the promise */
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await promise;
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason as Error);
+  signal.addEventListener("abort", abort, { once: true });
+  promise.catch(() => undefined); // its end may come when nobody waits for it any more
+  try {
+    signal.throwIfAborted();
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 
@@ -177,6 +225,6 @@ export async function startNode(env: Env, extras: readonly ExtraService[] = []):
 function embeddedMasterKey(folder: string): string[] {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, "master.key");
-  if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString("base64"), { mode: 0o600 });
+  if (!existsSync(file)) writeOwnFile(file, randomBytes(32).toString("base64"));
   return [readFileSync(file, "utf8").trim()];
 }

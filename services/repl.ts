@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
+import type { REPLServer } from "node:repl";
 import { ServiceBroker } from "moleculer";
 import { readEnv } from "../mixins/process/env.ts";
+import { ReplLog, replLevel } from "../mixins/process/repl-log.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 
 // What `npm run repl` runs: a node without services that joins the cluster and gives the operator Moleculer's REPL.
@@ -11,9 +13,11 @@ try {
     throw new Error(
       "NATS_URL is unset: an embedded Sangam is one process; start it with `npm start -- --repl`.",
     );
-  const broker = new ServiceBroker({ ...brokerOptions(env), logLevel: "warn", logger: true });
+  env.LOG_LEVEL = replLevel(env.LOG_LEVEL);
+  const log = new ReplLog();
+  const broker = new ServiceBroker(brokerOptions(env, log));
   await broker.start();
-  broker.repl();
+  log.attach(broker.repl() as unknown as REPLServer);
 } catch (error) {
   console.error(`The REPL did not start. ${(error as Error).message}`);
   process.exit(1);

@@ -1,4 +1,5 @@
 import type { ServiceBroker } from "moleculer";
+import { systemMeta } from "../mixins/access/actor.ts";
 import type { Meta } from "../mixins/contract/meta.ts";
 import { errorType } from "../mixins/contract/errors.ts";
 import type { Result } from "./contracts.ts";
@@ -16,21 +17,24 @@ export async function seedDemo(broker: ServiceBroker): Promise<{ email: string; 
   const [admin, ...others] = demoTeam;
   const login = { email: admin.email, password: demoPassword };
   await broker.waitForServices(["identity", "leads"], 10_000);
+  const isThere: boolean = await broker.call(
+    "identity.hasAccount",
+    { email: login.email },
+    { meta: systemMeta("") },
+  );
   let signedIn: Result<"identity.register">;
   try {
-    signedIn = await broker.call("identity.register", {
-      organizationName: "Sangam Demo",
-      name: admin.name,
-      ...login,
-    });
+    signedIn = isThere
+      ? await broker.call("identity.login", login)
+      : await broker.call("identity.register", {
+          organizationName: "Sangam Demo",
+          name: admin.name,
+          ...login,
+        });
   } catch (error) {
-    if (!isOneOf(error, "EMAIL_TAKEN", "REGISTRATION_CLOSED")) throw error;
-    try {
-      signedIn = await broker.call("identity.login", login);
-    } catch (refused) {
-      if (isOneOf(refused, "INVALID_CREDENTIALS", "MFA_REQUIRED")) return login; // somebody made the demo their own
-      throw refused;
-    }
+    // somebody made the demo their own, or wants none
+    if (isOneOf(error, "INVALID_CREDENTIALS", "MFA_REQUIRED", "REGISTRATION_CLOSED")) return login;
+    throw error;
   }
   const meta: Meta = { organizationId: signedIn.organization.id, userId: signedIn.user.id, role: "admin" };
   const first: Result<"leads.list"> = await broker.call("leads.list", { limit: 1 }, { meta });

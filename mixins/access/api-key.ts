@@ -106,5 +106,5 @@ export class ApiKeys {
   }
 }
 
-const apiKeyInvalid = () =>
+export const apiKeyInvalid = () =>
   unauthorized("API_KEY_INVALID", "The API key is unknown, was revoked or has expired.");

@@ -9,6 +9,22 @@ export interface FieldError {
   allowed?: readonly string[];
 }
 
+/** Longest texts that an error repeats of a request, and most problems it names. */
+const most = { errors: 100, path: 200, message: 500 };
+
+/** A text of somebody else's as an error may repeat it: cut, and well-formed. */
+export const clipped = (text: string, length: number = most.message): string =>
+  (text.length > length ? `${text.slice(0, length)}…` : text).toWellFormed();
+
+/** The first hundred of these problems, cut to a bounded size, and how many there are in all where there are more. */
+export function boundedErrors(errors: readonly FieldError[]): { errors: FieldError[]; errorCount?: number } {
+  const named = errors.slice(0, most.errors).map(({ path, message, ...rest }) => ({
+    ...{ path: clipped(path, most.path), code: rest.code, message: clipped(message) },
+    ...(rest.allowed === undefined ? {} : { allowed: rest.allowed }),
+  }));
+  return { errors: named, ...(errors.length > named.length ? { errorCount: errors.length } : {}) };
+}
+
 /**
  * An error a client may see. `code` is the HTTP status, `type` is stable and public (`LEAD_NOT_FOUND`).
  * Another node receives it as a plain Error with the same fields: branch on `type`, never on the class.
@@ -22,19 +38,19 @@ export const badRequest = (type: string, message: string) => appError(400, type,
 export function badQuery(errors: FieldError[]) {
   const isAbout = (parameter: string) => errors.every(({ path }) => path.split(".")[0] === parameter);
   if (isAbout("filter"))
-    return appError(400, "INVALID_FILTER", "The filter is not valid; see errors.", { errors });
+    return appError(400, "INVALID_FILTER", "The filter is not valid; see errors.", boundedErrors(errors));
   if (isAbout("cursor"))
     return appError(400, "INVALID_CURSOR", "The cursor is not one of this list in this order; see errors.", {
       errors,
     });
-  return appError(400, "INVALID_QUERY", "The query string is not valid; see errors.", { errors });
+  return appError(400, "INVALID_QUERY", "The query string is not valid; see errors.", boundedErrors(errors));
 }
 export const unauthorized = (type: string, message: string) => appError(401, type, message);
 export const forbidden = (permission: string) =>
   appError(403, "FORBIDDEN", `This needs the permission ${permission}.`);
 export const conflict = (type: string, message: string) => appError(409, type, message);
 export const invalid = (errors: FieldError[]) =>
-  appError(422, "VALIDATION_FAILED", "The request is not valid; see errors.", { errors });
+  appError(422, "VALIDATION_FAILED", "The request is not valid; see errors.", boundedErrors(errors));
 export const invalidField = (path: string, code: string, message: string) =>
   invalid([{ path, code, message }]);
 export const versionMismatch = (current: number) =>

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { rightsOf, type Actor } from "../access/actor.ts";
+import { rightsOf, type Actor, type Rights } from "../access/actor.ts";
 import type { Idempotency } from "../database/idempotency.ts";
 import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
 import type { SealedBox } from "../encryption/sealed-box.ts";
@@ -36,10 +36,18 @@ export function keptIdempotency(
 
 /** Differs when somebody may do or see something else than before. */
 function rightsDigest(actor: Actor): string {
-  const { permissions, sees } = rightsOf(actor);
-  const text = [actor.role, sees, ...[...permissions].sort(), "", ...(actor.scopes ?? ["*"])].join(" ");
-  return hash("sha256", text, "base64url").slice(0, 16);
+  const rights = rightsOf(actor);
+  let permitted = digests.get(rights);
+  if (permitted === undefined) {
+    permitted = digestOf([rights.sees, ...[...rights.permissions].sort()]);
+    digests.set(rights, permitted);
+  }
+  return digestOf([actor.role, permitted, ...(actor.scopes ?? ["*"])]);
 }
+const digestOf = (words: readonly string[]): string =>
+  hash("sha256", words.join(" "), "base64url").slice(0, 16);
+/** Of each role's rights, which requests share while they are believed. */
+const digests = new WeakMap<Rights, string>();
 
 /** Where the record of a key is: in the scope of the call that took it. */
 export interface KeyPlace {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { currencyDigits } from "./currencies.ts";
 
 /** Text a person typed: trimmed, 1 to `most` characters of well-formed Unicode, no control characters but tab and newline. */
 export const text = (most: number) =>
@@ -12,23 +13,72 @@ export const text = (most: number) =>
       params: { code: "invalid_characters" },
     });
 
+/** As `text`, on one line and without what turns the direction of reading: what things and people are called. */
+export const nameText = (most: number) =>
+  text(most).refine((value) => !/[\t\n\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]/.test(value), {
+    error: "must be one line of text, without control characters",
+    params: { code: "invalid_characters" },
+  });
+
 // NUL cannot be stored; the others only hide things from readers
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);
 
 export const id = z.uuid();
 export const timestamp = z.iso.datetime({ precision: 3 });
-/** A time a caller gives, any ISO 8601 offset; becomes UTC with milliseconds. */
-export const timeInput = z.iso.datetime({ offset: true }).transform((value) => new Date(value).toISOString());
+/** The times that ISO 8601 writes with four digits of a year, and PostgreSQL takes: of the years 1 to 9999, UTC. */
+const firstTime = Date.parse("0001-01-01T00:00:00.000Z");
+const lastTime = Date.parse("9999-12-31T23:59:59.999Z");
+const isInRange = (ms: number): boolean => ms >= firstTime && ms <= lastTime;
+/** A day, or a time with an offset or without, as `parseTime` takes them. */
+const timeText = z.union([z.iso.datetime({ offset: true, local: true }), z.iso.date()]);
+/** Milliseconds since 1970 of a day (its beginning in UTC) or time in ISO 8601; undefined for what is none of the years 1 to 9999. */
+export function parseTime(text: string): number | undefined {
+  const ms = timeText.safeParse(text).success ? Date.parse(text) : NaN;
+  return isInRange(ms) ? ms : undefined;
+}
+/** A time a caller gives, of the years 1 to 9999, any ISO 8601 offset; becomes UTC with milliseconds. */
+export const timeInput = z.iso.datetime({ offset: true }).transform((value, issues) => {
+  const ms = Date.parse(value);
+  if (isInRange(ms)) return new Date(ms).toISOString();
+  issues.addIssue({
+    ...{ code: "custom", params: { code: "out_of_range" } },
+    message: "Must be a time of the years 0001 to 9999 (UTC).",
+  });
+  return z.NEVER;
+});
 /** Lowercased; at most 254 characters (RFC 5321). */
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
-export const money = z
+/** Money as it is shown: a decimal, never a float, with its currency of ISO 4217. */
+export const money = z.strictObject({ amount: z.string(), currency: z.string() }).meta({ id: "Money" });
+/** Digits before the point. */
+const wholeDigits = 16;
+/**
+ * A price a caller gives: 0 or more, with no more digits after the point than its currency has (JPY 0, INR 2, KWD 3).
+ * Becomes an amount with exactly those digits: `"5"` of INR is `"5.00"`.
+ */
+export const price = z
   .strictObject({
-    /** Decimal with at most two places; never a float. */
-    amount: z.string().regex(/^-?\d{1,16}(\.\d{1,2})?$/),
-    currency: z.string().regex(/^[A-Z]{3}$/),
+    amount: z.string().regex(/^-?\d+(\.\d+)?$/, 'must be a decimal in quotes, such as "1234.50"'),
+    currency: z
+      .string()
+      .refine((code) => currencyDigits.has(code), "must be a currency of ISO 4217, such as INR, USD or KWD"),
   })
-  .meta({ id: "Money" });
+  .transform(({ amount, currency }, { issues }) => {
+    const digits = currencyDigits.get(currency) ?? 0;
+    const [, sign = "", whole = "", fraction = ""] = /^(-?)0*(\d+?)(?:\.(\d+))?$/.exec(amount) ?? [];
+    const refuse = (message: string) =>
+      issues.push({ code: "custom", path: ["amount"], message, input: amount });
+    if (sign !== "" && /[1-9]/.test(amount)) refuse("must be a price: 0 or more");
+    if (whole.length > wholeDigits) refuse(`may have up to ${wholeDigits} digits before the point`);
+    if (fraction.length > digits)
+      refuse(
+        digits === 0
+          ? `${currency} has no digits after the point`
+          : `${currency} has ${digits} digits after the point`,
+      );
+    return { amount: digits === 0 ? whole : `${whole}.${fraction.padEnd(digits, "0")}`, currency };
+  });
 /** For PATCH and DELETE: the version the caller saw; the gateway fills it from If-Match. */
 export const expectedVersion = z.number().int().positive().optional();
 export const byId = z.strictObject({ id });

@@ -5,7 +5,7 @@ import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
 import { requirePermission, type Actor } from "../access/actor.ts";
-import { givenParamsOf, type ActionSpec, type Contract } from "./contract.ts";
+import { filledByGateway, givenParamsOf, pathParamsOf, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
 import type { Meta } from "./meta.ts";
@@ -178,6 +178,9 @@ const actionOf = ({ summary, payload }: JobSpec): ActionSpec => ({
   permission: "system",
 });
 
+/** Longest that a statement of a read may run: one that takes longer takes what others need. Jobs and commands have 30 s. */
+const readTimeoutMs = 5_000;
+
 /** Opens the unit of work of one call; `shard` is where its idempotency key is kept. */
 type OpenUnit = (meta: Meta) => { tx: UnitOfWork; shard: Shard; isControl: boolean };
 
@@ -193,7 +196,11 @@ function unitOfAction(spec: ActionSpec, runtime: Runtime, home: Home): OpenUnit 
   return ({ organizationId = "", idempotency }) => {
     const isControl = home === "control";
     const shard = isControl ? control : runtime.database.shardOf(organizationId);
-    const scope: Scope = { organizationId, readOnly, ...(isControl ? { home } : {}) };
+    const scope: Scope = {
+      ...{ organizationId, readOnly },
+      ...(isControl ? { home } : {}),
+      ...(readOnly ? { timeoutMs: readTimeoutMs } : {}),
+    };
     return { tx: new UnitOfWork(shard, scope, readOnly ? undefined : idempotency), shard, isControl };
   };
 }
@@ -229,6 +236,7 @@ function pipeline(
 ) {
   const succeeded = actionDuration.labels(name, "ok");
   const failed = actionDuration.labels(name, "error");
+  const hidden = [...pathParamsOf(spec), ...filledByGateway];
 
   return async function run(ctx: CallContext): Promise<unknown> {
     const start = performance.now();
@@ -242,7 +250,7 @@ function pipeline(
       if (!parsed.success)
         throw takesQuery(spec)
           ? badQuery(queryErrors(parsed.error, givenParamsOf(spec)))
-          : invalid(fieldErrors(parsed.error));
+          : invalid(fieldErrors(parsed.error, hidden));
       ctx.params = parsed.data;
       const idempotency = keptIdempotency(ctx.meta, actor, runtime.sealedBox);
       // the key is this action's alone: a nested call must not claim it again

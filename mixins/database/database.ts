@@ -7,7 +7,7 @@ import { Homes } from "./homes.ts";
 import { isoTimestamp, jsonValue, textArray } from "./statement.ts";
 import { loginUrlOf, requireHarmless } from "./login.ts";
 import { checkSchema, migrate } from "./migrate.ts";
-import { openPool, pressureOf } from "./pool.ts";
+import { closePool, openPool, pressureOf } from "./pool.ts";
 import { Pulse } from "./pulse.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
@@ -28,13 +28,16 @@ export class Database {
   readonly shards: readonly Shard[];
   /** Which shard each organization lives in. */
   readonly homes: Homes;
-  readonly #pulses: readonly { name: string; pulse: Pulse }[];
+  readonly #pulses: readonly { shard: Shard; pulse: Pulse }[];
 
-  private constructor(shards: Shard[], homes: Homes) {
+  readonly #outage: () => string | undefined;
+
+  private constructor(shards: Shard[], homes: Homes, outage: () => string | undefined = () => undefined) {
+    this.#outage = outage;
     this.control = shards[0] as Shard;
     this.shards = shards;
     this.homes = homes;
-    this.#pulses = shards.map(({ name, pool }) => ({ name, pulse: new Pulse(pool) }));
+    this.#pulses = shards.map((shard) => ({ shard, pulse: new Pulse(shard.pool) }));
   }
 
   /**
@@ -42,6 +45,7 @@ export class Database {
    * @param options.poolSize connections to each database
    * @param urls of each database, as the owner of its tables
    * @param options.appUrls of each database, as whoever processes work as; default: a login that migrations make
+   * @param options.outage why there is no server now, where that is known; a sentence without a full stop
    * @param options.migrate manual: only looks whether they are up to date; default start
    * @param options.acceptsNewer opens a schema newer than this release, if none of what is newer is breaking
    * @throws Error when the number of logical shards differs from the one the control database was made with, or the schema is
@@ -53,6 +57,7 @@ export class Database {
       logicalShards: number;
       poolSize: number;
       onError: (error: Error) => void;
+      outage?: () => string | undefined;
       appUrls?: string[] | undefined;
       migrate?: "start" | "manual";
       acceptsNewer?: boolean;
@@ -76,7 +81,7 @@ export class Database {
     const homes: Homes = new Homes(shards);
     try {
       await homes.load(options.logicalShards);
-      return new Database(shards, homes);
+      return new Database(shards, homes, options.outage);
     } catch (error) {
       await closeAll(shards);
       throw error;
@@ -151,15 +156,20 @@ export class Database {
     return Math.max(...this.shards.flatMap((shard) => [pressureOf(shard.pool), shard.commits.pressure]));
   }
 
-  /** @throws Error naming each database that does not answer within 1.5 s, and why */
+  /** @throws Error naming each database that does not answer within 1.5 s or has no space left, and why */
   async ping(): Promise<void> {
+    const outage = this.#outage();
+    if (outage !== undefined) throw new Error(outage);
     const answers = await Promise.all(
-      this.#pulses.map(({ name, pulse }) =>
-        pulse.ask(1_500).then(
-          () => [],
-          (error: Error) => [`${name}: ${error.message}`],
-        ),
-      ),
+      this.#pulses.map(async ({ shard, pulse }) => {
+        try {
+          await pulse.ask(1_500);
+          if (shard.isFull) await requireSpace(shard);
+          return [];
+        } catch (error) {
+          return [`${shard.name}: ${(error as Error).message}`];
+        }
+      }),
     );
     if (answers.flat().length > 0) throw new Error(answers.flat().join("; "));
   }
@@ -169,8 +179,19 @@ export class Database {
   }
 }
 
+/** Writes 160 kB, as a large object that nobody ever sees: only that tells whether there is space again. */
+async function requireSpace(shard: Shard): Promise<void> {
+  await inTransaction(shard, { platform: true }, (tx) =>
+    tx.execute({
+      text: `SELECT lo_unlink(lo_from_bytea(0, convert_to(string_agg(md5(n::text), ''), 'UTF8')))
+        FROM generate_series(1, 5000) AS n`,
+    }),
+  );
+  shard.isFull = false;
+}
+
 async function closeAll(shards: readonly Shard[]): Promise<void> {
-  await Promise.all(shards.map((shard) => Promise.all([shard.orm.close(true), shard.pool.end()])));
+  await Promise.all(shards.map((shard) => Promise.all([shard.orm.close(true), closePool(shard.pool)])));
 }
 
 function openShard(
@@ -192,7 +213,7 @@ function openShard(
     ensureDatabase: false,
   });
   const shard: Shard = {
-    ...{ name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare() },
+    ...{ name: `shard-${index}`, url, pool, types, orm, fairShare: new FairShare(), isFull: false },
     commits: new GroupCommit((organizationId, statements) => runAlone(shard, { organizationId }, statements)),
     findHome: (organizationId, since) => homes().find(organizationId, shard, since),
   };

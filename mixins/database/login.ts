@@ -91,7 +91,7 @@ export async function ensureLogin(client: pg.ClientBase, ownerUrl: string): Prom
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '${loginRole}') THEN CREATE ROLE ${loginRole}; END IF;
 END $$;
-ALTER ROLE ${loginRole} LOGIN NOINHERIT NOCREATEDB NOCREATEROLE PASSWORD ${password};
+ALTER ROLE ${loginRole} LOGIN NOINHERIT PASSWORD ${password};
 GRANT sangam_app, sangam_platform, sangam_worker TO ${loginRole} WITH INHERIT FALSE, SET TRUE;`),
     );
   } catch (error) {

@@ -15,6 +15,7 @@ import {
   recordApplied,
   type Plan,
 } from "./migrations/ledger.ts";
+import { requireServerVersion } from "./server-version.ts";
 
 // How to add a migration: a file entities/migrations/control/NNNN_name.sql (control database) or
 // entities/migrations/shard/NNNN_name.sql (every shard database), with the next number, and these first lines:
@@ -126,13 +127,14 @@ async function onDatabase<T>(url: string, work: (client: pg.Client) => Promise<T
     keepAlive: true,
   });
   client.on("error", () => undefined); // surfaces as the failure of the query in flight
-  await client.connect();
   try {
+    await client.connect();
+    await requireServerVersion(client);
     return await work(client);
   } catch (error) {
     throw new Error(`Database ${nameOf(url)}: ${(error as Error).message}`, { cause: error });
   } finally {
-    await client.end();
+    await client.end().catch(() => undefined);
   }
 }
 

@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { LRUCache } from "lru-cache";
 import type { Connection, CustomTypesConfig, PoolClient, QueryResult, Submittable } from "pg";
 import { isStatementOutdated } from "./sql-errors.ts";
-import type { Statement } from "./statement.ts";
+import type { BoundedRows, Statement } from "./statement.ts";
 
 // pg's own encoding of parameters; its types do not name it
 const { prepareValue } = createRequire(import.meta.url)("pg/lib/utils") as {
@@ -12,6 +12,8 @@ const { prepareValue } = createRequire(import.meta.url)("pg/lib/utils") as {
 type Field = { name: string; dataTypeID: number };
 type Row = Record<string, unknown>;
 type Parser = (text: string) => unknown;
+/** A result; of a statement with `mostBytes` with what BoundedRows says. */
+export type BoundedResult = QueryResult & Partial<Pick<BoundedRows<unknown>, "sizes" | "isCut">>;
 /** Makes a row of its fields' texts; null when a statement has no rows. */
 type RowMaker = ((fields: (string | null)[]) => Row) | null;
 
@@ -28,22 +30,25 @@ export function roundTrip(
   client: PoolClient,
   statements: readonly Statement[],
   types: CustomTypesConfig,
-): Promise<QueryResult[]> {
+): Promise<BoundedResult[]> {
   const batch = new Batch(statements, types);
   client.query(batch);
   return batch.results;
 }
 
 class Batch implements Submittable {
-  readonly results: Promise<QueryResult[]>;
+  readonly results: Promise<BoundedResult[]>;
   readonly #statements: readonly Statement[];
   readonly #types: CustomTypesConfig;
-  readonly #completed: Pick<QueryResult, "rows" | "rowCount" | "command">[] = [];
+  readonly #completed: Pick<BoundedResult, "rows" | "rowCount" | "command" | "sizes" | "isCut">[] = [];
   readonly #newNames: string[] = [];
   #prepared = new Map<string, { makeRow: RowMaker | undefined }>();
   #rows: unknown[] = [];
+  #sizes: number[] | undefined;
+  #bytes = 0;
+  #isCut = false;
   #makeRow: RowMaker | undefined;
-  #resolve!: (results: QueryResult[]) => void;
+  #resolve!: (results: BoundedResult[]) => void;
   #reject!: (error: Error) => void;
 
   constructor(statements: readonly Statement[], types: CustomTypesConfig) {
@@ -87,8 +92,11 @@ class Batch implements Submittable {
   }
 
   #expectNext(): void {
-    const name = this.#statements[this.#completed.length]?.name;
+    const { name, mostBytes } = this.#statements[this.#completed.length] ?? {};
     this.#rows = [];
+    this.#sizes = mostBytes === undefined ? undefined : [];
+    this.#bytes = 0;
+    this.#isCut = false;
     this.#makeRow = name === undefined ? undefined : this.#prepared.get(name)?.makeRow;
   }
 
@@ -96,13 +104,29 @@ class Batch implements Submittable {
     this.#makeRow = rowMakerOf(this.#types, fields);
   }
 
-  handleDataRow({ fields }: { fields: (string | null)[] }): void {
-    if (!this.#makeRow) return;
+  handleDataRow({ fields, length }: { fields: (string | null)[]; length: number }): void {
+    if (!this.#makeRow || (this.#sizes && !this.#fits(fields, length))) return;
     try {
       this.#rows.push(this.#makeRow(fields));
     } catch (error) {
       this.#reject(error as Error); // thrown from here it would end the process
     }
+  }
+
+  /** Counts a row of a statement with `mostBytes`; false when it is to be dropped. */
+  #fits(fields: (string | null)[], length: number): boolean {
+    const { mostBytes = Infinity, beyond = "drop" } = this.#statements[this.#completed.length] as Statement;
+    const isLean = beyond === "lean";
+    if (this.#bytes + length > mostBytes && (isLean || this.#rows.length > 0)) {
+      this.#isCut = true;
+      if (!isLean) {
+        this.#bytes = Infinity; // nor any that follows: what is kept has no holes
+        return false;
+      }
+      fields[fields.length - 1] = null;
+    } else this.#bytes += length;
+    this.#sizes?.push(length);
+    return true;
   }
 
   handleCommandComplete({ text }: { text: string }): void {
@@ -111,7 +135,8 @@ class Batch implements Submittable {
     if (prepared) prepared.makeRow ??= this.#makeRow ?? null;
     const [command = "", ...counts] = text.split(" ");
     const rowCount = counts.length > 0 ? Number(counts.at(-1)) : null;
-    this.#completed.push({ rows: this.#rows, rowCount, command });
+    const bounds = this.#sizes && { sizes: this.#sizes, isCut: this.#isCut };
+    this.#completed.push({ rows: this.#rows, rowCount, command, ...bounds });
     this.#expectNext();
   }
 
@@ -123,7 +148,7 @@ class Batch implements Submittable {
   }
 
   handleReadyForQuery(): void {
-    this.#resolve(this.#completed as QueryResult[]); // of no effect after an error
+    this.#resolve(this.#completed as BoundedResult[]); // of no effect after an error
   }
 
   handleEmptyQuery(): void {

@@ -3,7 +3,26 @@ export interface Statement {
   name?: string;
   text: string;
   values?: readonly unknown[];
+  /**
+   * Bytes of its rows, as PostgreSQL sends them, that are kept; default all. Of what goes beyond, nothing stays in memory. The first
+   * row is kept in any case where the others are dropped.
+   */
+  mostBytes?: number;
+  /** With `mostBytes`: the rows beyond it are dropped (the default), or kept without their last column, which is null then. */
+  beyond?: "drop" | "lean";
 }
+
+/** The rows of a statement with `mostBytes`. */
+export interface BoundedRows<T> {
+  rows: T[];
+  /** Bytes of each row. */
+  sizes: number[];
+  /** Whether there were more than `mostBytes`. */
+  isCut: boolean;
+}
+
+/** What a page of a list, a feed or a batch may hold, in bytes of its rows: some MB of memory once it is answered. */
+export const pageBytes = 2 * 1024 * 1024;
 
 /** An insert whose rows come as a JSON array in $1, and whose text fits any number of them. */
 export interface RowsStatement {

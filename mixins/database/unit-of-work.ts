@@ -1,19 +1,19 @@
 import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
 import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
-import { sqlState, violatedConstraint } from "../contract/errors.ts";
+import { errorType, sqlState, violatedConstraint } from "../contract/errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { observeQuery } from "../process/metrics.ts";
 import { newId } from "./new-id.ts";
 import { isUndone, type GroupCommit } from "./group-commit.ts";
-import { isConnectionLoss, outcomeUnknown, takeConnection, unavailable } from "./pool.ts";
+import { isConnectionLoss, outcomeUnknown, takeConnection, tooSlow, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
-import { roundTrip } from "./round-trip.ts";
-import { begin, enter, type Scope } from "./scope.ts";
+import { roundTrip, type BoundedResult } from "./round-trip.ts";
+import { begin, enter, holderOf, type Scope } from "./scope.ts";
 import { isMomentary, isRefusedAtGate, translate } from "./sql-errors.ts";
-import { withRows, type RowsStatement, type Statement } from "./statement.ts";
+import { withRows, type BoundedRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A physical database: its pool (pipelining connections) and the entities that live in it. */
 export interface Shard {
@@ -28,6 +28,8 @@ export interface Shard {
   fairShare: FairShare;
   /** Commits commands that only insert rows. */
   commits: GroupCommit;
+  /** Whether a write found no space since the last one that is known to have. */
+  isFull: boolean;
   /** Where an organization is to be sought that was not let in here; see Homes.find. */
   findHome: (organizationId: string, since: number) => Promise<Shard>;
 }
@@ -105,6 +107,14 @@ export class UnitOfWork {
   /** Sends a statement now and answers its rows. */
   async query<T extends QueryResultRow>(statement: Statement): Promise<T[]> {
     return (await this.#send<T>(statement)).rows;
+  }
+
+  /** As `query`, for a statement with `mostBytes`: so many rows as fit. */
+  async queryWithin<T extends QueryResultRow>(
+    statement: Statement & { mostBytes: number },
+  ): Promise<BoundedRows<T>> {
+    const { rows, sizes = [], isCut = false } = await this.#send<T>(statement);
+    return { rows, sizes, isCut };
   }
 
   /** As `query`, answering the number of rows the statement changed. */
@@ -266,7 +276,9 @@ export class UnitOfWork {
     (await this.#client)?.release();
   }
 
-  async #send<T extends QueryResultRow = QueryResultRow>(statement: Statement): Promise<QueryResult<T>> {
+  async #send<T extends QueryResultRow = QueryResultRow>(
+    statement: Statement,
+  ): Promise<QueryResult<T> & Pick<BoundedResult, "sizes" | "isCut">> {
     if (!this.#client && this.scope.readOnly) {
       if (this.#isOver) throw new Error("This unit of work is over");
       return (await this.#alone([statement]))[0] as QueryResult<T>;
@@ -321,7 +333,7 @@ export class UnitOfWork {
     for (const since = performance.now(); ;) {
       await undo(client);
       this.#shard = await this.#shard.findHome(this.organizationId, since);
-      client = await takeConnection(this.#shard.pool);
+      client = await takeConnection(this.#shard.pool, holderOf(this.scope));
       try {
         await exchange(this.#shard, client, this.#entering());
         return client;
@@ -352,7 +364,13 @@ export class UnitOfWork {
   }
 
   #translate(error: unknown): unknown {
-    return this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
+    const { timeoutMs } = this.scope;
+    if (timeoutMs !== undefined && sqlState(error) === "57014") return tooSlow(timeoutMs);
+    // that a read may not write is our own doing, and a bug
+    if (this.scope.readOnly && sqlState(error) === "25006") return error;
+    const known = this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
+    if (errorType(known) === "STORAGE_FULL") this.#shard.isFull = true;
+    return known;
   }
 
   #entering(): Statement[] {
@@ -365,7 +383,7 @@ export class UnitOfWork {
   }
 
   #connection(): Promise<PoolClient> {
-    return (this.#client ??= takeConnection(this.#shard.pool));
+    return (this.#client ??= takeConnection(this.#shard.pool, holderOf(this.scope)));
   }
 
   /** The connection, with the transaction begun and the idempotency key claimed. */
@@ -392,7 +410,7 @@ const undo = (client: PoolClient): Promise<void> =>
 
 /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
 export async function runAlone(shard: Shard, scope: Scope, statements: Statement[]): Promise<QueryResult[]> {
-  const client = await takeConnection(shard.pool);
+  const client = await takeConnection(shard.pool, holderOf(scope));
   try {
     const results = await exchange(shard, client, [enter(scope), ...statements]);
     client.release();

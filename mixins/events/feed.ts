@@ -1,4 +1,5 @@
 import type { QueryResultRow } from "pg";
+import { pageBytes } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 
 /** An event in its place in its organization's feed, with the audience that decides who may see it. */
@@ -65,17 +66,36 @@ export async function readFeedHead(tx: UnitOfWork): Promise<number> {
   return Number(row?.seq ?? 0);
 }
 
+/** A piece of a feed. */
+export interface FeedPage {
+  events: SequencedEvent[];
+  /** About what they take in memory. */
+  bytes: number;
+  /** Whether the feed goes on behind them, as far as was looked. */
+  hasMore: boolean;
+}
+
 /**
- * The events after seq `after`, in order, at most `most` of them. They follow each other without a hole,
- * except where retention has dropped some: a lower seq is never committed after a higher one.
+ * The events after seq `after`, in order, at most `most` of them and `mostBytes`, but one in any case. They follow each other
+ * without a hole, except where retention has dropped some: a lower seq is never committed after a higher one.
  */
-export async function readFeed(tx: UnitOfWork, after: number, most: number): Promise<SequencedEvent[]> {
-  const rows = await tx.query<EventRow>({
+export async function readFeed(
+  tx: UnitOfWork,
+  after: number,
+  most: number,
+  mostBytes = pageBytes,
+): Promise<FeedPage> {
+  const { rows, sizes, isCut } = await tx.queryWithin<EventRow>({
     name: "feed_page",
     text: `SELECT organization_id, seq, id, type, entity_kind, entity_id, entity_version, actor_id, occurred_at,
         data, audience
       FROM events WHERE seq > $1 ORDER BY seq LIMIT $2`,
     values: [after, most],
+    mostBytes,
   });
-  return rows.map(sequencedEvent);
+  return {
+    events: rows.map(sequencedEvent),
+    bytes: sizes.reduce((sum, size) => sum + size, 0),
+    hasMore: isCut || rows.length === most,
+  };
 }

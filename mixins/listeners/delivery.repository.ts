@@ -1,4 +1,5 @@
 import { sequencedEvent, type EventRow, type SequencedEvent } from "../events/feed.ts";
+import { pageBytes } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { conflict } from "../contract/errors.ts";
 
@@ -18,23 +19,27 @@ const isHeard = `($2::text[] IS NULL OR e.type = ANY ($2))`;
 /** As a parameter: null hears all. */
 const typesOf = (on: readonly string[]) => (on.includes("*") ? null : on);
 
-/** The next events for a listener, in order, and the entities it holds; undefined before its first event. */
+/**
+ * The next events for a listener, in order, and the entities it holds; undefined before its first event. There are no further ones
+ * up to the target unless `hasMore`.
+ */
 export async function readAhead(
   tx: UnitOfWork,
   listener: { name: string; on: readonly string[] },
   most: number,
-): Promise<{ cursor: Cursor; events: SequencedEvent[]; held: Set<string> } | undefined> {
-  const [[cursor], rows, holds] = await Promise.all([
+): Promise<{ cursor: Cursor; events: SequencedEvent[]; hasMore: boolean; held: Set<string> } | undefined> {
+  const [[cursor], { rows, isCut }, holds] = await Promise.all([
     tx.query<{ seq: string; target: string; revision: number }>({
       name: "listener_cursor",
       text: "SELECT seq, target, revision FROM listener_cursors WHERE listener = $1",
       values: [listener.name],
     }),
-    tx.query<EventRow>({
+    tx.queryWithin<EventRow>({
       name: "listener_events",
       text: `SELECT ${eventColumns} FROM listener_cursors c JOIN events e ON e.seq > c.seq AND e.seq <= c.target
         WHERE c.listener = $1 AND ${isHeard} ORDER BY e.seq LIMIT $3`,
       values: [listener.name, typesOf(listener.on), most],
+      mostBytes: pageBytes,
     }),
     tx.query<{ entity_id: string }>({
       name: "listener_holds",
@@ -44,10 +49,12 @@ export async function readAhead(
   ]);
   if (!cursor) return undefined;
   const target = Number(cursor.target);
+  // the second statement may have seen a later target
+  const events = rows.map(sequencedEvent).filter(({ seq }) => seq <= target);
   return {
     cursor: { seq: Number(cursor.seq), target, revision: cursor.revision },
-    // the second statement may have seen a later target
-    events: rows.map(sequencedEvent).filter(({ seq }) => seq <= target),
+    events,
+    hasMore: events.length === rows.length && (isCut || rows.length === most),
     held: new Set(holds.map((row) => row.entity_id)),
   };
 }

@@ -86,7 +86,7 @@ class DeliveryRun {
       return await this.#transaction(async (tx) => {
         const ahead = await readAhead(tx, listener, most);
         if (!ahead) return "over";
-        const { cursor, events, held } = ahead;
+        const { cursor, events, hasMore: isMoreAhead, held } = ahead;
         for (const event of events) {
           if (held.has(event.entity.id)) continue;
           try {
@@ -96,7 +96,7 @@ class DeliveryRun {
             throw error;
           }
         }
-        const last = events.length < most ? cursor.target : (events.at(-1) as SequencedEvent).seq;
+        const last = isMoreAhead ? (events.at(-1) as SequencedEvent).seq : cursor.target;
         const { hasMore } = await advance(tx, listener.name, cursor, last);
         if (hasMore && isLast) tx.enqueue({ task: listener.name, payload: {} });
         return hasMore && !isLast ? "more" : "over";

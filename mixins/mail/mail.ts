@@ -18,6 +18,8 @@ export interface Mail {
 
 /** Sends mail. Call it from a job of the queue `email-send`, and hold no connection to a database meanwhile. */
 export interface Mailer {
+  /** Whether mails go anywhere. */
+  isConfigured: boolean;
   /**
    * At least once: repeated by its job, a mail may arrive twice.
    * @throws 503 OUTSIDE_UNAVAILABLE, 504 OUTSIDE_TIMEOUT, 503 MAIL_NOT_CONFIGURED, OutsideStatusError 422 when the
@@ -42,9 +44,13 @@ export function createMailer(env: Env, database: Database): Mailer {
   if (env.SMTP_URL !== undefined) return smtpMailer(env.SMTP_URL, env.MAIL_FROM);
   if (!env.DEV_OUTBOX)
     return {
+      isConfigured: false,
       send: () => Promise.reject(appError(503, "MAIL_NOT_CONFIGURED", "No mail can be sent: set SMTP_URL.")),
     };
-  return { send: (mail) => database.transaction({ platform: database.control }, (tx) => keep(tx, mail)) };
+  return {
+    isConfigured: true,
+    send: (mail) => database.transaction({ platform: database.control }, (tx) => keep(tx, mail)),
+  };
 }
 
 function smtpMailer(url: string, from: string): Mailer {
@@ -54,6 +60,7 @@ function smtpMailer(url: string, from: string): Mailer {
     { from, disableFileAccess: true, disableUrlAccess: true },
   );
   return {
+    isConfigured: true,
     async send({ to, subject, text }) {
       await smtp.call(async () => {
         try {

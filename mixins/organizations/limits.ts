@@ -34,6 +34,12 @@ export const limits = {
   },
   roles: { most: 100, words: "roles of an organization's own", rows: { table: "control.roles" } },
   teams: { most: 1_000, words: "teams", rows: { table: "teams" } },
+  // every process keeps these at hand, and a list shows all their values
+  sensitiveFields: {
+    most: 20,
+    words: "sensitive custom fields",
+    rows: { table: "custom_fields", where: "is_sensitive" },
+  },
   customFields: { most: 500, words: "custom fields", rows: { table: "custom_fields" } },
   assignmentPools: { most: 200, words: "assignment pools", rows: { table: "assignment_pools" } },
   remindersOfLead: {

@@ -103,28 +103,30 @@ export type PersonalDataAnswer<V extends PersonalDataVerb> = z.output<
   (typeof personalDataCalls)[V]["returns"]
 >;
 
-/** Most bytes of records in one answer: NATS carries 1 MiB. */
-const mostBytes = 700_000;
+/** Most bytes of records in one answer: NATS carries 1 MiB. Queries of rows that may be large stop there. */
+export const exportBytes = 700_000;
 
 /**
  * The rows that fit into one answer.
  * @param limit how many were asked for: fewer are the last ones
  * @param placeOf where a walk goes on after the row
+ * @param isCut whether the query stopped before the last row it found
  */
 export function exportPage<Row>(
   rows: readonly Row[],
   limit: number,
   placeOf: (row: Row) => string,
+  isCut = false,
 ): PersonalDataAnswer<"export"> {
   const records: Row[] = [];
   let bytes = 0;
   for (const row of rows) {
     bytes += Buffer.byteLength(JSON.stringify(row));
-    if (records.length > 0 && bytes > mostBytes) break;
+    if (records.length > 0 && bytes > exportBytes) break;
     records.push(row);
   }
   const last = records.at(-1);
-  const isAll = records.length === rows.length && rows.length < limit;
+  const isAll = records.length === rows.length && rows.length < limit && !isCut;
   return { records, next: isAll || last === undefined ? null : placeOf(last) };
 }
 

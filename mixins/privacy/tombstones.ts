@@ -1,3 +1,4 @@
+import { pageBytes } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { withoutFields } from "./personal-data.ts";
 
@@ -5,19 +6,20 @@ type EventKey = { entity_id: string; position: string; occurred_at: string };
 
 /**
  * Empties the personal fields of events of these records: they keep place, type and time, and say `erased: true`.
- * @param most events in this transaction
- * @returns how many; as many as `most`: ask again
+ * @param most events in this transaction, fewer of large ones
+ * @returns how many, and whether to ask again
  */
 export async function entomb(
   tx: UnitOfWork,
   recordIds: readonly string[],
   fields: ReadonlySet<string>,
   most: number,
-): Promise<number> {
-  const rows = await tx.query<EventKey & { data: Record<string, unknown> }>({
+): Promise<{ count: number; hasMore: boolean }> {
+  const { rows, isCut } = await tx.queryWithin<EventKey & { data: Record<string, unknown> }>({
     text: `SELECT entity_id, position, occurred_at::text AS occurred_at, data FROM events
       WHERE entity_id = ANY ($1) AND NOT data ? 'erased' ORDER BY position LIMIT $2 FOR NO KEY UPDATE`,
     values: [recordIds, most],
+    mostBytes: pageBytes,
   });
   const tombstones = rows.map(({ data, ...key }) => ({
     ...key,
@@ -30,5 +32,5 @@ export async function entomb(
         WHERE (e.entity_id, e.position, e.occurred_at) = (t.entity_id, t.position, t.occurred_at)`,
       values: [JSON.stringify(tombstones)],
     });
-  return rows.length;
+  return { count: rows.length, hasMore: isCut || rows.length === most };
 }

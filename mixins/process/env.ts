@@ -1,6 +1,8 @@
+import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { z } from "zod";
 import { oidcProviders, type OidcProvider } from "./oidc-providers.ts";
+import { isLoopbackHost } from "./loopback.ts";
 import { parseAllowEntry } from "../outbound/address.ts";
 
 const url = (...protocols: string[]) =>
@@ -153,7 +155,7 @@ export const variables = {
       .transform((text) => text.replace(/\/+$/, ""))
       .optional(),
     "http://localhost:3000",
-    "Where users open the app; mails link to /reset-password and /accept-invite under it. Default http://localhost with PORT.",
+    "Where users open the app; mails link to /reset-password, /verify-email and /accept-invite under it. Default http://localhost with PORT.",
   ),
   CORS_ORIGINS: variable(
     list(url("http:", "https:")).optional(),
@@ -173,7 +175,7 @@ export const variables = {
   DEV_OUTBOX: variable(
     flag.optional(),
     "false",
-    "Without SMTP_URL: keep mails, and show them at /dev/outbox to callers on the gateway's machine. Never in production: they hold links that sign in. Default true embedded, false with DATABASE_URL.",
+    "Without SMTP_URL: keep mails, and show them at /dev/outbox to callers on the gateway's machine. Never in production: they hold links that sign in. Default true embedded while HOST, PUBLIC_URL and API_URL are all of the loopback, else false.",
   ),
   API_URL: variable(
     url("http:", "https:")
@@ -227,6 +229,15 @@ export const variables = {
     "",
     "What users' hooks may call beyond the public Internet, on any port: addresses, networks, host names (a name: whatever it resolves to). Default nothing.",
   ),
+  DNS_SERVERS: variable(
+    list(
+      z.string().refine((text) => isIP(text.replace(/:\d{1,5}$/, "")) !== 0 || isIP(text) !== 0, {
+        message: "must list addresses of name servers, such as 10.0.0.2 or 127.0.0.1:5353",
+      }),
+    ).optional(),
+    "",
+    "Name servers asked for the TXT records that prove organizations' domains. Unset: those of the system.",
+  ),
   MAX_IN_FLIGHT: variable(
     z.coerce.number().int().min(1).max(100_000).default(1_500),
     "1500",
@@ -246,6 +257,11 @@ export const variables = {
     z.enum(["always", "sampled", "never"]).default("sampled"),
     "sampled",
     "Validate what actions answer against their contract: every call, one in 100, or none.",
+  ),
+  REQUEST_LOG: variable(
+    z.enum(["off", "errors", "sampled", "all"]).default("errors"),
+    "errors",
+    "Requests that get a line in the log, at level info: none, those that failed (4xx, 5xx) or took a second, one in 100 of the others too, or all. Of those refused by a limit (429, 503) one in 100, unless all.",
   ),
   LOG_LEVEL: variable(
     z.enum(["fatal", "error", "warn", "info", "debug", "trace"]).default("info"),
@@ -305,9 +321,13 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   values.HOST ??= isEmbedded ? "127.0.0.1" : "0.0.0.0";
   values.DRAIN_SECONDS ??= isEmbedded ? 0 : 5;
   values.SEED_DEMO ??= isEmbedded;
-  values.DEV_OUTBOX ??= isEmbedded;
   values.PUBLIC_URL ??= `http://localhost:${values.PORT as number}`;
   values.API_URL ??= values.PUBLIC_URL;
+  // a proxy on this machine makes callers from everywhere look like callers from here: only the addresses tell
+  values.DEV_OUTBOX ??=
+    isEmbedded
+    && isLoopbackHost(values.HOST as string)
+    && [values.PUBLIC_URL, values.API_URL].every((text) => isLoopbackHost(new URL(text as string).hostname));
   values.RATE_LIMIT_PER_MINUTE_ORGANIZATION ??= 30 * (values.RATE_LIMIT_PER_MINUTE as number);
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;

@@ -13,7 +13,7 @@ export interface Check {
   /** Whether this process cannot serve without it. */
   isVital: boolean;
   /** Says something about a part that is up, or throws why it is down. */
-  ask(): Promise<string | void> | string | void;
+  ask: () => Promise<string | void> | string | void;
   /** Costs nothing to ask: then what a report says is of this instant, not of the last second. */
   isInstant?: boolean;
   /** Name of a check before this one without which the part cannot be reached: while that is down, only it is logged. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isLoopbackHost } from "./loopback.ts";
 
 /** An OpenID Connect provider that users may sign in with, as the operator registered Sangam there. */
 const oidcProvider = z.strictObject({
@@ -40,6 +41,6 @@ export const oidcProviders = z
 /** Whether a URL is safe to send secrets to; plain http stays on this machine. */
 export function isHttpsOrLoopback(text: string): boolean {
   const url = URL.parse(text);
-  if (url?.protocol === "http:") return ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+  if (url?.protocol === "http:") return isLoopbackHost(url.hostname);
   return url?.protocol === "https:";
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { badQuery } from "../contract/errors.ts";
 import { short } from "../contract/field-errors.ts";
+import { parseTime } from "../contract/schemas.ts";
 import { isUuid } from "../database/statement.ts";
 
 export type ColumnType = "text" | "uuid" | "integer" | "timestamp" | "boolean" | "text[]";
@@ -281,8 +282,11 @@ export function fitOne(type: ColumnType, value: unknown): Fitted | Misfit {
       return fitted(/^-?\d{1,9}$/.test(text), "must be a whole number", () => Number(text));
     case "uuid":
       return fitted(isUuid(text), "must be an id");
-    case "timestamp":
-      return fitted(isTime(text), "must be a time in ISO 8601", () => new Date(text).toISOString());
+    case "timestamp": {
+      const ms = parseTime(text);
+      const reason = "must be a time in ISO 8601, of the years 0001 to 9999";
+      return fitted(ms !== undefined, reason, () => new Date(ms as number).toISOString());
+    }
     case "boolean":
       return fitted(text === "true" || text === "false", "must be true or false", () => text === "true");
     default:
@@ -292,12 +296,3 @@ export function fitOne(type: ColumnType, value: unknown): Fitted | Misfit {
       );
   }
 }
-
-/** Years of four digits: PostgreSQL has no year 0, and no more digits in ISO 8601. */
-function isTime(text: string): boolean {
-  if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return false;
-  const time = Date.parse(text);
-  return !Number.isNaN(time) && time >= firstYear && time < lastYear;
-}
-const firstYear = Date.parse("0001-01-01T00:00:00Z");
-const lastYear = Date.parse("+010000-01-01T00:00:00Z");

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { isUuid, type Statement } from "../database/statement.ts";
+import { isUuid, pageBytes, type BoundedRows, type Statement } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
 import {
@@ -27,24 +27,29 @@ const everything: Where = () => [];
  * @throws 400 INVALID_FILTER, INVALID_CURSOR
  */
 export async function readPage<Row extends { id: string }, Item extends { id: string }>(
-  tx: Pick<UnitOfWork, "query">,
+  tx: Pick<UnitOfWork, "query" | "queryWithin">,
   listing: Listing,
   params: PageParams,
   view: (row: Row) => Item,
   where?: Where,
 ) {
-  const [rows, counts] = await Promise.all([
-    tx.query<Row>(pageStatement(listing, params, where)),
+  const [page, counts] = await Promise.all([
+    tx.queryWithin<Row>(pageStatement(listing, params, where)),
     params.count ? tx.query<{ total: number }>(countStatement(listing, params, where)) : undefined,
   ]);
-  return toPage(rows, listing, params, view, counts?.[0]?.total);
+  return toPage(page, listing, params, view, counts?.[0]?.total);
 }
 
 /**
- * The statement of one page, in keyset order (sort column, then id), asking one row more than the page holds.
+ * The statement of one page, in keyset order (sort column, then id), asking one row more than the page holds. Its rows end
+ * at `pageBytes`: what large records a list has decides nothing about how much memory a page takes.
  * @throws 400 INVALID_FILTER, INVALID_CURSOR
  */
-export function pageStatement(listing: Listing, params: PageParams, where = everything): Statement {
+export function pageStatement(
+  listing: Listing,
+  params: PageParams,
+  where = everything,
+): Statement & { mostBytes: number } {
   const values = new Values();
   const conditions = [...where(values), ...matchConditions(listing, params, values)];
   const descending = params.sort.startsWith("-");
@@ -60,12 +65,13 @@ export function pageStatement(listing: Listing, params: PageParams, where = ever
   for (const field of params.fields ?? Object.keys(listing.fields))
     shown.add(listing.fields[field] === "jsonText" ? `${columnOf(field)}::text` : columnOf(field));
   // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
-  return named({
+  const statement = named({
     text: `SELECT ${[...shown].join(", ")} FROM ${listing.table}
       WHERE ${conditions.join(" AND ") || "true"}
       ORDER BY ${sort} ${direction}${isNullable ? " NULLS LAST" : ""}, id ${direction} LIMIT ${params.limit + 1}`,
     values: values.list,
   });
+  return { ...statement, mostBytes: pageBytes };
 }
 
 /** The statement that counts what a list would hold in all. */
@@ -78,16 +84,17 @@ function countStatement(listing: Listing, params: PageParams, where = everything
   });
 }
 
-/** The page of a list from its rows, which hold one more than the page if there is a next. */
+/** The page of a list from its rows, which hold one more than the page, or were cut, if there is a next. */
 export function toPage<Row extends { id: string }, Item extends { id: string }>(
-  rows: Row[],
+  { rows, isCut }: Pick<BoundedRows<Row>, "rows" | "isCut">,
   listing: Pick<Listing, "table">,
   params: PageParams,
   view: (row: Row) => Item,
   total?: number,
 ) {
-  const hasMore = rows.length > params.limit;
-  if (hasMore) rows.pop();
+  const isOver = rows.length > params.limit;
+  if (isOver) rows.pop();
+  const hasMore = isOver || isCut;
   const last = rows.at(-1);
   const sortField = params.sort.replace("-", "");
   const nextCursor =

@@ -11,7 +11,8 @@ export class RedisKeys {
   }
 
   /** Requests of a caller in the present minute, or wrong credentials from an address. */
-  rate = (kind: "user" | "organization" | "address" | "wrong", id: string) => `${this.#prefix}rate:{${kind}:${id}}`;
+  rate = (kind: "user" | "organization" | "address" | "wrong", id: string) =>
+    `${this.#prefix}rate:{${kind}:${id}}`;
 
   /** Who of an organization is online. */
   presence = (organizationId: string) => `${this.#prefix}presence:{org:${organizationId}}`;

@@ -1,3 +1,4 @@
+import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { feedFilter, type FilteredEvent } from "../../mixins/events/feed-filter.ts";
 import { publicEvent, readFeed, readFeedHead, type SequencedEvent } from "../../mixins/events/feed.ts";
@@ -5,7 +6,7 @@ import type { Ctx, Result } from "../contracts.ts";
 
 const pageSize = 500;
 /** A caller who may see little must not make one request read a whole feed; `next` lets it go on. */
-const mostLookedAt = 5_000;
+const mostLookedAt = { events: 5_000, bytes: 2 * pageBytes };
 
 /** Answers the part of the feed after `since` that the caller may see and asked for. */
 export async function list(ctx: Ctx<"events.list">): Promise<Result<"events.list">> {
@@ -26,16 +27,18 @@ async function look(
   const found: SequencedEvent[] = [];
   let next = since;
   let oldest: number | undefined;
-  for (let looked = 0; looked < mostLookedAt; looked += pageSize) {
+  let bytes = 0;
+  for (let looked = 0; looked < mostLookedAt.events && bytes < mostLookedAt.bytes; looked += pageSize) {
     const page = await readFeed(tx, next, pageSize);
-    oldest ??= page[0]?.seq;
-    for (const event of page) {
+    bytes += page.bytes;
+    oldest ??= page.events[0]?.seq;
+    for (const event of page.events) {
       // what came after `head` was read belongs to the next answer
       if (event.seq > head) return { found, next: head, oldest };
       next = event.seq;
       if (isVisible(event) && found.push(event) === limit) return { found, next, oldest };
     }
-    if (page.length < pageSize) return { found, next: head, oldest };
+    if (!page.hasMore) return { found, next: head, oldest };
   }
   return { found, next, oldest };
 }

@@ -1,19 +1,32 @@
+import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { sequencedEvent, type EventRow, type SequencedEvent } from "../../mixins/events/feed.ts";
 
 export interface PlacedEvent {
   organizationId: string;
   event: SequencedEvent;
+  /** Bytes of the event; undefined where its data was left out. */
+  size: number | undefined;
 }
+
+/** Of events that get their places at once, so much data comes along; the rest is read by whoever needs it. */
+const mostBytes = 4 * pageBytes;
 
 /** Gives at most `most` events of a shard their places; answers them by organization and seq. */
 export async function placeEvents(tx: UnitOfWork, most: number): Promise<PlacedEvent[]> {
-  const rows = await tx.query<EventRow>({
+  const { rows, sizes } = await tx.queryWithin<EventRow>({
     name: "sequence_events",
-    text: "SELECT * FROM sequence_events($1)",
+    text: `SELECT organization_id, seq, id, type, entity_kind, entity_id, entity_version, actor_id, occurred_at, audience, data
+      FROM sequence_events($1)`,
     values: [most],
+    mostBytes,
+    beyond: "lean",
   });
-  return rows.map((row) => ({ organizationId: row.organization_id, event: sequencedEvent(row) }));
+  return rows.map((row, index) => ({
+    organizationId: row.organization_id,
+    event: sequencedEvent(row),
+    size: row.data === null ? undefined : sizes[index],
+  }));
 }
 
 /** How many events of a shard have no place yet; counts no further than `most`. */

@@ -1,21 +1,23 @@
 import type { FeedAdvanced, SequencedEvent } from "../../mixins/events/feed.ts";
 import type { PlacedEvent } from "./events.repository.ts";
 
-/** With more new events than this in one organization, the hint leaves them out and gateways read them. */
-const mostInline = 50;
+/** With more new events than this in one organization, the hint leaves them out and gateways read them. NATS carries 1 MiB. */
+const mostInline = { events: 50, bytes: 256 * 1024 };
 
 /** The hints to send after a commit that placed these events, which come by organization and seq. */
 export function announcements(placed: readonly PlacedEvent[]): FeedAdvanced[] {
-  const byOrganization = new Map<string, SequencedEvent[]>();
-  for (const { organizationId, event } of placed) {
-    const events = byOrganization.get(organizationId);
-    if (events) events.push(event);
-    else byOrganization.set(organizationId, [event]);
+  const byOrganization = new Map<string, { events: SequencedEvent[]; bytes: number }>();
+  for (const { organizationId, event, size = Infinity } of placed) {
+    const own = byOrganization.get(organizationId);
+    if (own) {
+      own.events.push(event);
+      own.bytes += size;
+    } else byOrganization.set(organizationId, { events: [event], bytes: size });
   }
-  return [...byOrganization].map(([organizationId, events]) => ({
+  return [...byOrganization].map(([organizationId, { events, bytes }]) => ({
     organizationId,
     from: (events[0] as SequencedEvent).seq,
     head: (events.at(-1) as SequencedEvent).seq,
-    ...(events.length <= mostInline ? { events } : {}),
+    ...(events.length <= mostInline.events && bytes <= mostInline.bytes ? { events } : {}),
   }));
 }

@@ -1,5 +1,11 @@
 import type { Contract } from "../../mixins/contract/contract.ts";
-import { exportPage, nobody, tracesOf, type Person } from "../../mixins/privacy/personal-data.ts";
+import {
+  exportBytes,
+  exportPage,
+  nobody,
+  tracesOf,
+  type Person,
+} from "../../mixins/privacy/personal-data.ts";
 import { entomb } from "../../mixins/privacy/tombstones.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { eventsContract } from "./events.contract.ts";
@@ -20,7 +26,7 @@ export function eventsPersonalDataHandlers(
       find: () => Promise.resolve(nobody),
       async export({ locals: { tx }, params: { person, after } }) {
         const columns = `seq, id, type, entity_kind, entity_id, entity_version, actor_id, occurred_at, data, position`;
-        const rows = await tx.query<{ position: string; seq: string }>(
+        const statement =
           person === null
             ? {
                 text: `SELECT ${columns} FROM events WHERE seq > $1 ORDER BY seq LIMIT ${atOnce}`,
@@ -30,13 +36,18 @@ export function eventsPersonalDataHandlers(
                 text: `SELECT ${columns} FROM events WHERE entity_id = ANY ($1) AND position > $2
                   ORDER BY position LIMIT ${atOnce}`,
                 values: [recordIds(person), after ?? 0],
-              },
-        );
-        return exportPage(rows, atOnce, ({ position, seq }) => (person === null ? seq : position));
+              };
+        const { rows, isCut } = await tx.queryWithin<{ position: string; seq: string }>({
+          ...statement,
+          mostBytes: exportBytes,
+        });
+        const placeOf = ({ position, seq }: { position: string; seq: string }) =>
+          person === null ? seq : position;
+        return exportPage(rows, atOnce, placeOf, isCut);
       },
       async erase({ locals: { tx }, params: { person } }) {
-        const count = await entomb(tx, recordIds(person), fields, atOnce);
-        return { count, kept: 0, next: count === atOnce ? "more" : null };
+        const { count, hasMore } = await entomb(tx, recordIds(person), fields, atOnce);
+        return { count, kept: 0, next: hasMore ? "more" : null };
       },
       /** From the beginning of the feed alone, and only what every listener has heard: it must have no holes. */
       async expire({ locals: { tx }, params: { before } }) {

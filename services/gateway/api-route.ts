@@ -1,25 +1,23 @@
 import { hash } from "node:crypto";
+import type { Readable } from "node:stream";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import type { Access } from "../../mixins/access/access.ts";
 import { requirePermission } from "../../mixins/access/actor.ts";
 import type { Claims } from "../../mixins/access/access-token.ts";
-import { isApiKey } from "../../mixins/access/api-key.ts";
+import { apiKeyInvalid, isApiKey } from "../../mixins/access/api-key.ts";
 import { metaOf, type Meta } from "../../mixins/contract/meta.ts";
 import { unauthorized } from "../../mixins/contract/errors.ts";
 import type { BrowserAnswer } from "../../mixins/contract/browser-answer.ts";
 import { answerBrowser, type BrowserCookie } from "./browser-answer.ts";
-import { sendProblem } from "./problem.ts";
+import { checkHead, hasBody, parseBody, readBody } from "./body.ts";
+import { announceDeprecation } from "./deprecation.ts";
+import type { Place } from "./load-shedding.ts";
+import { overloaded, sendProblem } from "./problem.ts";
+import { parseQuery } from "./query.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import {
-  idempotencyOf,
-  isForm,
-  paramsOf,
-  routeByAction,
-  routes,
-  type RequestParts,
-  type Route,
-} from "./routes.ts";
+import { idempotencyOf, paramsOf, type RequestParts, type Route } from "./routes.ts";
+import { Unfinished, uploadWeight, type UnfinishedPlace } from "./unfinished.ts";
 import { receiveUpload } from "./upload.ts";
 
 /** A request on its way through moleculer-web. */
@@ -30,14 +28,16 @@ export interface GatewayRequest extends IncomingMessage {
   traceparent: string;
   /** Address of the client, past a trusted proxy. */
   clientAddress: string;
+  /** Its place among those this process works on. */
+  place: Place;
+  /** Code of the problem it was answered with. */
+  problemCode?: string;
   /** SHA-256 of the body; only of requests with an Idempotency-Key. */
   bodyHash?: string;
-  $alias?: { action: string | null; path: string };
-  $params: RequestParts | Record<string, unknown>;
+  $alias?: { action: string | null; path: string; fullPath: string };
+  $params: { params: Record<string, string> } | Record<string, unknown>;
   $ctx: Context<unknown, Meta & { $location?: string; $responseType?: string }>;
 }
-
-const maxBodyBytes = 1024 * 1024;
 
 /** Finds out who bears a credential. */
 export type Authenticate = (
@@ -54,14 +54,23 @@ export type Authenticate = (
 
 /** Makes moleculer-web's route of every contract action that has one, under a base path. */
 export function apiRoute(parts: {
+  /** Of every service of the system. */
+  routes: readonly Route[];
   authenticate: Authenticate;
   rateLimit: RateLimit;
   access: Access;
   /** Counts a request of somebody who is known. @throws 429 RATE_LIMITED, QUOTA_EXCEEDED */
-  admit(claims: Claims, response: ServerResponse): Promise<void>;
+  admit(claims: Claims, response: ServerResponse, route: Route): Promise<void>;
   cookie: BrowserCookie;
   logger: ServiceBroker["logger"];
 }): (path: string) => object {
+  const { routes } = parts;
+  const unfinished = new Unfinished();
+  const routeByAction = new Map(routes.map((route) => [route.action, route]));
+  const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
+  /** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
+  const multipartRoute = (request: GatewayRequest, base: string): Route =>
+    multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
   return (path) => ({
     path,
     name: path,
@@ -72,14 +81,12 @@ export function apiRoute(parts: {
     authentication: false,
     authorization: false,
     callOptions: { timeout: 30_000 },
-    bodyParsers: {
-      json: { limit: maxBodyBytes, strict: false, verify: hashBody },
-      urlencoded: { extended: false, limit: maxBodyBytes, parameterLimit: 20, type: isForm },
-    },
+    // a body is read when it is known who sends it
+    bodyParsers: false,
     aliases: Object.fromEntries(
       routes.map((route) => [
         `${route.method} ${route.path}`,
-        route.spec.transfer === "multipart" ? uploadHandler(route, path) : route.action,
+        route.spec.transfer === "multipart" ? uploadHandler(route, path, unfinished) : route.action,
       ]),
     ),
 
@@ -90,9 +97,14 @@ export function apiRoute(parts: {
       response: ServerResponse,
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") ?? multipartRoute(request, path);
+      announceDeprecation(route, path, response);
       await identify(ctx, route, request, response);
-      if (route.spec.transfer !== "multipart")
-        request.$params = paramsOf(route, request, request.$params as RequestParts, parts.cookie);
+      if (route.spec.transfer !== "multipart") {
+        const { params } = request.$params as Pick<RequestParts, "params">;
+        const query = parseQuery(request.originalUrl.split("?").slice(1).join("?"));
+        const body = hasBody(request) ? await receiveBody(route, request, response) : undefined;
+        request.$params = paramsOf(route, request, { params, query, body }, parts.cookie);
+      }
       const idempotency = idempotencyOf(request);
       if (idempotency) ctx.meta.idempotency = idempotency;
     },
@@ -106,8 +118,12 @@ export function apiRoute(parts: {
     ) {
       const route = routeByAction.get(request.$alias?.action ?? "") as Route;
       writeHead(ctx, route, path, request, response, result);
-      if (route.spec.transfer !== "browser")
-        return pickFields(route, request.$params as Record<string, unknown>, result);
+      if (request.method === "HEAD" && route.spec.transfer === "download") {
+        response.setHeader("Content-Type", ctx.meta.$responseType ?? "application/octet-stream");
+        (result as Readable).destroy();
+        return null;
+      }
+      if (route.spec.transfer !== "browser") return pickFields(route, request.$params, result);
       return answerBrowser(ctx.meta, request, response, result as BrowserAnswer, parts.cookie);
     },
 
@@ -116,6 +132,16 @@ export function apiRoute(parts: {
       sendProblem(request, response, error, request.requestId, parts.logger);
     },
   });
+
+  /** Reads a body, and what it says. */
+  async function receiveBody(route: Route, request: GatewayRequest, response: ServerResponse) {
+    checkHead(route, request);
+    const read = (place?: UnfinishedPlace) => readBody(request, response, (bytes) => place?.grow(bytes));
+    const body = request.complete ? await read() : await whileUnfinished(unfinished, request, 1, read);
+    if (request.headers["idempotency-key"] !== undefined)
+      request.bodyHash = hash("sha256", body, "base64url");
+    return parseBody(request, body);
+  }
 
   /** Who calls, and whether they may call so often. */
   async function identify(
@@ -137,18 +163,40 @@ export function apiRoute(parts: {
       whileSuspended: route.spec.whileSuspended,
     });
     Object.assign(ctx.meta, metaOf(claims));
-    await parts.admit(claims, response);
+    await parts.admit(claims, response, route);
     // the action asks again; asked here, a refused upload is not read first
     requirePermission(await parts.access.actorOf(claims), route.spec.permission);
   }
 }
 
-/** The access token, or API key, of a request. @throws 401 UNAUTHENTICATED without one */
+/** Waits for the client outside of the places of those this process works on. @throws 429, 503 as `enter` does */
+async function whileUnfinished<T>(
+  unfinished: Unfinished,
+  request: GatewayRequest,
+  weight: number,
+  wait: (place: UnfinishedPlace) => Promise<T>,
+): Promise<T> {
+  const place = unfinished.enter(request.$ctx.meta.userId ?? request.clientAddress, weight);
+  request.place.leave();
+  let result: T;
+  try {
+    result = await wait(place);
+  } finally {
+    place.leave();
+  }
+  if (!request.place.enter()) throw overloaded();
+  return result;
+}
+
+/** The access token, or API key, of a request. @throws 401 UNAUTHENTICATED without one, API_KEY_INVALID */
 function credentialOf({ headers }: GatewayRequest): string {
   const [scheme, token] = headers.authorization?.split(" ") ?? [];
   if (scheme?.toLowerCase() === "bearer" && token) return token;
   const apiKey = headers["x-api-key"];
-  if (headers.authorization === undefined && typeof apiKey === "string" && isApiKey(apiKey)) return apiKey;
+  if (headers.authorization === undefined && typeof apiKey === "string") {
+    if (!isApiKey(apiKey)) throw apiKeyInvalid();
+    return apiKey;
+  }
   throw unauthorized(
     "UNAUTHENTICATED",
     "Sign in first: send Authorization: Bearer <access token>, or X-API-Key.",
@@ -168,8 +216,11 @@ function writeHead(
   if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   if (typeof version === "number") response.setHeader("ETag", `"${version}"`);
-  if (status === 201 || status === 202)
+  if (status === 201 || status === 202) {
+    // moleculer-web writes it for a 201 alone, and warns where it has none
     ctx.meta.$location = base + (spec.location?.(result) ?? `${routePath}/${String(id)}`);
+    response.setHeader("Location", ctx.meta.$location);
+  }
   if (ctx.meta.replayed) response.setHeader("Idempotency-Replayed", "true");
   if (spec.file) {
     const { name, type } = spec.file(request.$params);
@@ -185,18 +236,8 @@ function pickFields(route: Route, { fields }: Record<string, unknown>, result: u
   return Object.fromEntries(["id", ...fields.split(",")].map((field) => [field, record[field]]));
 }
 
-function hashBody(request: GatewayRequest, _response: ServerResponse, body: Buffer): void {
-  if (request.headers["idempotency-key"] !== undefined) request.bodyHash = hash("sha256", body, "base64url");
-}
-
-const multipartRoutes = routes.filter((route) => route.spec.transfer === "multipart");
-/** moleculer-web knows no action for a route handled by a function; its path tells which it is. */
-function multipartRoute(request: GatewayRequest, base: string): Route {
-  return multipartRoutes.find((route) => request.originalUrl.split("?")[0] === base + route.path) as Route;
-}
-
 /** Spools the form, then calls the action with the file as stream. */
-function uploadHandler(route: Route, base: string) {
+function uploadHandler(route: Route, base: string, unfinished: Unfinished) {
   return function (
     this: {
       sendResponse(request: GatewayRequest, response: ServerResponse, data: unknown, action: object): void;
@@ -206,7 +247,9 @@ function uploadHandler(route: Route, base: string) {
     next: (error: unknown) => void,
   ): void {
     const run = async () => {
-      const upload = await receiveUpload(request);
+      const upload = await whileUnfinished(unfinished, request, uploadWeight, () =>
+        receiveUpload(request, response),
+      );
       try {
         const ctx = request.$ctx;
         const { idempotency } = ctx.meta;

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { appError } from "../../mixins/contract/errors.ts";
 import { openApiDocument } from "./openapi.ts";
+import type { Route } from "./routes.ts";
 
 const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
 const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sangam API</title>
@@ -21,7 +22,7 @@ const files = ["swagger-ui.css", "swagger-ui-bundle.js"];
 const contentPolicy = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'";
 
 /** `/docs`, a page that shows the OpenAPI document, and `/api/v1/openapi.json` itself. */
-export function docsRoute(version: string) {
+export function docsRoute(version: string, routes: readonly Route[]) {
   let document: string | undefined;
   const send = (response: ServerResponse, extension: string, body: string | Buffer) =>
     response
@@ -44,12 +45,19 @@ export function docsRoute(version: string) {
     bodyParsers: false,
     mergeParams: false,
     aliases: {
+      // until there is a console
+      "GET /": pointToDocs,
+      "GET /api/v1": pointToDocs,
+      "GET /api/latest": pointToDocs,
       "GET /docs": (_request: DocsRequest, response: ServerResponse) => send(response, "html", page),
       "GET /docs/:file": (request: DocsRequest, response: ServerResponse, next: (error: Error) => void) =>
         void show(request.$params.params.file ?? "", response).catch(next),
       "GET /api/v1/openapi.json": (_request: DocsRequest, response: ServerResponse) =>
-        send(response, "json", (document ??= JSON.stringify(openApiDocument(version)))),
+        send(response, "json", (document ??= JSON.stringify(openApiDocument(version, routes)))),
     },
   };
 }
+const pointToDocs = (_request: IncomingMessage, response: ServerResponse) =>
+  void response.writeHead(302, { location: "/docs" }).end();
+
 type DocsRequest = IncomingMessage & { $params: { params: Record<string, string> } };

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Server, ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { Context, Service, ServiceSchema } from "moleculer";
 import ApiGateway from "moleculer-web";
 import { accessChanged, type AccessChanged } from "../../mixins/access/access.ts";
@@ -17,17 +17,30 @@ import { BrowserCookie } from "./browser-answer.ts";
 import { clientAddressOf } from "./client-address.ts";
 import { docsRoute } from "./docs.ts";
 import { Drain } from "./drain.ts";
+import { discard } from "./early-end.ts";
 import { healthRoute } from "./health.ts";
+import { createHttpServer } from "./http-server.ts";
 import { LoadShedding, priorityOf } from "./load-shedding.ts";
 import { outboxRoute } from "./outbox.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
+import { RequestLog } from "./request-log.ts";
+import { routesOf, type Route } from "./routes.ts";
+import { Routing, type Alias } from "./routing.ts";
 import { recordFinder } from "./realtime/records.ts";
 import { Realtime, type FeedAdvanced } from "./realtime/realtime.ts";
 
 const { httpHandler: webHandler } = ApiGateway.methods as unknown as {
   httpHandler: (this: Service, request: GatewayRequest, response: ServerResponse) => Promise<void>;
 };
+
+/** What of moleculer-web is used or replaced here. */
+interface WebMethods {
+  server: Server;
+  httpHandler: RequestListener;
+  /** @throws ForbiddenError for a page of an origin that is not let in */
+  writeCorsHeaders(route: { cors: object | undefined }, request: object, response: object): void;
+}
 
 /** How long a gateway waits for the cluster before it takes requests anyway. */
 const discoveryMs = 5_000;
@@ -37,9 +50,6 @@ const beforeListening = {
     await this.broker.waitForServices(["identity"], discoveryMs, 50).catch(() => undefined);
   },
 } as Partial<ServiceSchema> as ServiceSchema;
-
-/** Longer than the 60 s proxies keep idle connections, so that it is never us who closes one in use. */
-const keepAliveTimeoutMs = 65_000;
 
 /** REST and WebSocket in front of every action that has a route: see docs/architecture.md. */
 export default (runtime: Runtime): ServiceSchema => {
@@ -52,6 +62,8 @@ export default (runtime: Runtime): ServiceSchema => {
   let shedding: LoadShedding;
   let apiUsage: ApiUsage;
   let drain: Drain;
+  let routing: Routing;
+  let requestLog: RequestLog;
   const settings = {
     port: env.PORT,
     ip: env.HOST,
@@ -63,11 +75,9 @@ export default (runtime: Runtime): ServiceSchema => {
     logResponse: null,
     logRouteRegistration: null,
     etag: false,
-    requestTimeout: 120_000,
     cors: corsSettings(env),
-    qsOptions: { depth: 3, parameterLimit: 100, arrayLimit: 200 },
-    rootCallOptions: (options: { requestID?: string }, request: GatewayRequest, response: ServerResponse) =>
-      beginRequest(options, request, response, env.TRUST_PROXY),
+    rootCallOptions: (options: { requestID?: string }, { requestId }: GatewayRequest) =>
+      void (options.requestID = requestId),
     onError(this: Service, request: GatewayRequest, response: ServerResponse, error: unknown) {
       sendProblem(request, response, error, request.requestId, this.logger);
     },
@@ -95,22 +105,48 @@ export default (runtime: Runtime): ServiceSchema => {
       httpHandler(this: Service, request: GatewayRequest, response: ServerResponse) {
         drain.entered(response);
         protect(response);
-        const isLetIn = shedding.enter(priorityOf(request));
+        beginRequest(request, response, env.TRUST_PROXY);
+        const start = performance.now();
+        const log = requestLog.begin(request, response);
+        const place = shedding.place(priorityOf(request));
         response.once("close", () => {
           drain.left(response);
-          if (isLetIn) shedding.leave();
+          place?.leave();
+          httpDuration
+            .labels(request.method ?? "", request.$alias?.path ?? "none", String(response.statusCode))
+            .observe(secondsSince(start));
+          log?.();
         });
-        if (!isLetIn) {
-          beginRequest({}, request, response, env.TRUST_PROXY);
-          request.resume();
+        const refuse = (error: unknown) =>
+          sendProblem(request, response, error, request.requestId, this.logger);
+        if (!place) {
           // by then a small body has been read, and the connection can serve the next request
-          setTimeout(
-            () => sendProblem(request, response, overloaded(), request.requestId, this.logger),
-            shedding.pauseMs(),
-          );
+          discard(request);
+          setTimeout(refuse, shedding.pauseMs(), overloaded());
           return undefined;
         }
-        return webHandler.call(this, request, response);
+        request.place = place;
+        const refusal = routing.check(request, env.CORS_ORIGINS !== undefined);
+        if (refusal === undefined) return webHandler.call(this, request, response);
+        try {
+          // a page of another origin is to read why
+          (this as unknown as WebMethods).writeCorsHeaders({ cors: settings.cors }, request, response);
+        } catch (error) {
+          return refuse(error);
+        }
+        if (refusal instanceof Error) return refuse(refusal);
+        response.writeHead(204, { Allow: refusal.allow.join(", ") }).end();
+      },
+      // one lookup instead of a try of each route's pattern
+      resolveAlias(path: string, method?: string) {
+        const alias = routing.find(path, method ?? "GET");
+        return alias ? { alias, params: alias.match(path) } : false;
+      },
+      // parameters are read when it is known who sends them: see parseQuery
+      parseQueryString: ({ url = "" }: IncomingMessage) => ({ url: url.split("?")[0], query: {} }),
+      createServer(this: Service) {
+        const web = this as unknown as WebMethods;
+        web.server = createHttpServer((request, response) => web.httpHandler(request, response));
       },
       // moleculer-web's own writes a line for each error besides ours
       errorHandler(this: Service, request: GatewayRequest, response: ServerResponse, error: unknown) {
@@ -126,7 +162,6 @@ export default (runtime: Runtime): ServiceSchema => {
     created(this: Service) {
       const { broker, logger } = this;
       const { server } = this as unknown as { server: Server };
-      server.keepAliveTimeout = keepAliveTimeoutMs;
       drain = new Drain(server);
       shedding = new LoadShedding({
         mostInFlight: env.MAX_IN_FLIGHT,
@@ -162,17 +197,38 @@ export default (runtime: Runtime): ServiceSchema => {
         redis: runtime.redis,
       });
       apiUsage = new ApiUsage(runtime.database, (error) => logger.warn(error.message));
-      const admit = async ({ userId, organizationId }: Claims, response: ServerResponse) => {
+      const admit = async (
+        { userId, organizationId }: Claims,
+        response: ServerResponse,
+        { action, spec }: Route,
+      ) => {
         const standing = await runtime.organizations.of(organizationId);
         await rateLimit.takeMember(userId, organizationId, response, standing.limits.rateFactor);
-        apiUsage.take(organizationId, standing);
+        apiUsage.take(organizationId, standing, spec.deprecated && action);
       };
       const cookie = new BrowserCookie(env.API_URL);
-      const api = apiRoute({ authenticate, rateLimit, access: runtime.access, admit, cookie, logger });
+      const routes = routesOf(runtime.contracts);
+      const api = apiRoute({
+        routes,
+        authenticate,
+        rateLimit,
+        access: runtime.access,
+        admit,
+        cookie,
+        logger,
+      });
       for (const base of ["/api/v1", "/api/latest"]) addRoute(api(base));
       addRoute(healthRoute(runtime, broker));
-      addRoute(docsRoute(runtime.version));
+      addRoute(docsRoute(runtime.version, routes));
       addRoute(outboxRoute(runtime));
+      const sideEffects = new Set(
+        routes.filter(({ spec }) => spec.transfer === "browser").map(({ action }) => action),
+      );
+      routing = new Routing(
+        (this as unknown as { aliases: Alias[] }).aliases,
+        ({ action }) => !sideEffects.has(action ?? ""),
+      );
+      requestLog = new RequestLog(env.REQUEST_LOG, (line) => logger.info(line, "request"));
       realtime = new Realtime({
         httpServer: server,
         database: runtime.database,
@@ -206,24 +262,12 @@ export default (runtime: Runtime): ServiceSchema => {
   } as ServiceSchema;
 };
 
-/** Gives every request an id, its own or a new one, and the client's address; times it. */
-function beginRequest(
-  options: { requestID?: string },
-  request: GatewayRequest,
-  response: ServerResponse,
-  trustProxy: boolean,
-): void {
+/** Gives every request an id, its own or a new one, and the client's address. */
+function beginRequest(request: GatewayRequest, response: ServerResponse, trustProxy: boolean): void {
   const given = request.headers["x-request-id"];
   request.requestId = typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
-  options.requestID = request.requestId;
   request.traceparent = continueTrace(request.headers.traceparent);
   response.setHeader("X-Request-ID", request.requestId);
   response.setHeader("traceresponse", request.traceparent);
   request.clientAddress = clientAddressOf(request, trustProxy);
-  const start = performance.now();
-  response.once("close", () => {
-    httpDuration
-      .labels(request.method ?? "", request.$alias?.path ?? "none", String(response.statusCode))
-      .observe(secondsSince(start));
-  });
 }

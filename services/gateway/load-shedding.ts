@@ -66,6 +66,11 @@ export class LoadShedding {
     this.#timer = setInterval(() => this.#sample(), sampleMs).unref();
   }
 
+  /** A place for a request that can be given back and taken again; undefined: refuse it. */
+  place(priority: Priority): Place | undefined {
+    return this.enter(priority) ? new Place(this, priority) : undefined;
+  }
+
   /** A place for a request, to be given back by `leave`; false: refuse it. */
   enter(priority: Priority): boolean {
     const limit = priority === "low" ? this.#limit * lowShare : this.#limit;
@@ -103,6 +108,31 @@ export class LoadShedding {
   }
 }
 
+/** The place of one request among those this process works on. */
+export class Place {
+  readonly #shedding: LoadShedding;
+  readonly #priority: Priority;
+  #isHeld = true;
+
+  constructor(shedding: LoadShedding, priority: Priority) {
+    this.#shedding = shedding;
+    this.#priority = priority;
+  }
+
+  /** Gives it back: the request is over, or waits for its client. */
+  leave(): void {
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.#shedding.leave();
+  }
+
+  /** Takes one again; false: there is none now. */
+  enter(): boolean {
+    this.#isHeld ||= this.#shedding.enter(this.#priority);
+    return this.#isHeld;
+  }
+}
+
 /** @param signals.lateMs mean time between two looks of a 10 ms timer; NaN when it never came */
 export function nextLimit(
   limit: number,
@@ -127,7 +157,8 @@ const transfers = routes
 
 export function priorityOf({ method, url = "" }: Pick<IncomingMessage, "method" | "url">): Priority {
   if (vital.test(url)) return "vital";
-  if (method === "GET" && /[?&]count=true/.test(url)) return "low";
-  for (const route of transfers) if (route.method === method && route.pattern.test(url)) return "low";
+  if ((method === "GET" || method === "HEAD") && /[?&]count=true/.test(url)) return "low";
+  const read = method === "HEAD" ? "GET" : method;
+  for (const route of transfers) if (route.method === read && route.pattern.test(url)) return "low";
   return "normal";
 }

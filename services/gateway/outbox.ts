@@ -2,10 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { appError } from "../../mixins/contract/errors.ts";
 import { keptMails } from "../../mixins/mail/mail.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
+import { isLoopbackHost } from "../../mixins/process/loopback.ts";
 
 /**
  * `GET /dev/outbox`: mails that were kept because no SMTP server is set, newest first. They hold links that let their
- * reader in, so only a caller on this very machine may see them.
+ * reader in, so only a caller on this very machine may see them, and where users come in by another address than the
+ * loopback's only if DEV_OUTBOX asks for it (see its default).
  */
 export function outboxRoute({ env, database }: Runtime) {
   const show = async (request: IncomingMessage, response: ServerResponse) => {
@@ -32,10 +34,13 @@ export function outboxRoute({ env, database }: Runtime) {
   };
 }
 
-const ownAddresses = ["127.0.0.1", "::1", "::ffff:127.0.0.1"];
-/** A proxy on this machine speaks for somebody else; a page of another site, led here by its name, for its own. */
-const isFromHere = ({ socket, headers }: IncomingMessage): boolean =>
-  ownAddresses.includes(socket.remoteAddress ?? "")
-  && headers["x-forwarded-for"] === undefined
-  && headers.forwarded === undefined
-  && /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(headers.host ?? "");
+/**
+ * Whether nothing says that the caller is elsewhere. A proxy on this machine speaks for somebody else: it is known by what
+ * proxies add, or by HTTP/1.0, which nginx speaks unless told otherwise; one that adds nothing cannot be told from a
+ * caller. A page of another site, led here by its name, speaks for its own.
+ */
+const isFromHere = ({ socket, headers, httpVersion }: IncomingMessage): boolean =>
+  isLoopbackHost((socket.remoteAddress ?? "").replace(/^::ffff:/, ""))
+  && httpVersion !== "1.0"
+  && !Object.keys(headers).some((name) => /^(x-forwarded-.*|x-real-ip|x-client-ip|forwarded|via)$/.test(name))
+  && isLoopbackHost((headers.host ?? "").replace(/:\d+$/, ""));

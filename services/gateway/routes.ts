@@ -6,6 +6,7 @@ import {
   givenParamsOf,
   pathParamsOf,
   type ActionSpec,
+  type Contract,
 } from "../../mixins/contract/contract.ts";
 import { short } from "../../mixins/contract/field-errors.ts";
 import { appError, badQuery, badRequest, invalid } from "../../mixins/contract/errors.ts";
@@ -33,37 +34,40 @@ export interface Route {
 const hasParam = (spec: ActionSpec, name: string): boolean =>
   spec.params instanceof z.ZodObject && name in spec.params.shape;
 
-export const routes: Route[] = contracts.flatMap((contract) =>
-  Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
-    if (spec.rest === undefined) return [];
-    const [method, path] = spec.rest.split(" ") as [string, string];
-    return [
-      {
-        action: `${contract.name}.${name}`,
-        method,
-        path,
-        spec,
-        pathParams: pathParamsOf(spec),
-        isVersioned: hasParam(spec, "expectedVersion"),
-        hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
-        wantsClient: hasParam(spec, "ip"),
-        wantsBrowser: hasParam(spec, "browserKey"),
-      },
-    ];
-  }),
-);
-export const routeByAction = new Map(routes.map((route) => [route.action, route]));
+/** The routes of these contracts. */
+export const routesOf = (of: readonly Contract[]): Route[] =>
+  of.flatMap((contract) =>
+    Object.entries<ActionSpec>(contract.actions).flatMap(([name, spec]) => {
+      if (spec.rest === undefined) return [];
+      const [method, path] = spec.rest.split(" ") as [string, string];
+      return [
+        {
+          action: `${contract.name}.${name}`,
+          method,
+          path,
+          spec,
+          pathParams: pathParamsOf(spec),
+          isVersioned: hasParam(spec, "expectedVersion"),
+          hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
+          wantsClient: hasParam(spec, "ip"),
+          wantsBrowser: hasParam(spec, "browserKey"),
+        },
+      ];
+    }),
+  );
+export const routes: Route[] = routesOf(contracts);
 
-/** Parts of a request, as moleculer-web leaves them with `mergeParams: false`. */
 export interface RequestParts {
+  /** Of the path. */
   params: Record<string, string>;
   query: Record<string, unknown>;
-  body: unknown;
+  /** Undefined: none was sent. */
+  body: Record<string, unknown> | undefined;
 }
 
 /**
  * The one flat object of an action's parameters: path, then body (or, for a GET, query), and If-Match.
- * @throws 400, 404 for a path that cannot name anything, 415, 422 for a body that repeats the path
+ * @throws 400, 404 for a path that cannot name anything, 422 for a body that repeats the path
  */
 export function paramsOf(
   route: Route,
@@ -72,8 +76,8 @@ export function paramsOf(
   cookie: BrowserCookie,
 ): Record<string, unknown> {
   requireNameable(route, params);
-  const isBare = route.method === "DELETE" && !hasBody(request);
-  const given = route.method === "GET" || isBare ? query : bodyOf(route, request, query, body);
+  const isBare = route.method === "DELETE" && body === undefined;
+  const given = route.method === "GET" || isBare ? query : withoutQuery(query, body ?? {});
   // what a DELETE takes may be a secret, and addresses are logged
   const repeated = Object.keys(given).filter(
     (name) => isBare || name in params || filledByGateway.includes(name),
@@ -114,36 +118,14 @@ const unknownParameters = (names: readonly string[], known: readonly string[]) =
     ...short(known),
   }));
 
-const formType = /^application\/x-www-form-urlencoded\b/i;
-const formPaths = routes
-  .filter(({ spec }) => spec.isForm)
-  .map(({ path }) => new RegExp(`${path.replaceAll(/:\w+/g, "[^/]+")}$`));
-/** Whether a request is a form of a route that takes forms. */
-export const isForm = (request: IncomingMessage & { originalUrl?: string }): boolean =>
-  formType.test(request.headers["content-type"] ?? "")
-  && formPaths.some((path) => path.test(request.originalUrl?.split("?")[0] ?? ""));
-
-function bodyOf(
-  route: Route,
-  request: IncomingMessage,
+function withoutQuery(
   query: Record<string, unknown>,
-  body: unknown,
+  body: Record<string, unknown>,
 ): Record<string, unknown> {
-  if (route.spec.transfer === "multipart") return {};
   const unknown = Object.keys(query);
   if (unknown.length > 0) throw badQuery(unknownParameters(unknown, []));
-  const type = request.headers["content-type"];
-  if (!hasBody(request)) return {};
-  if (route.spec.isForm && type !== undefined && formType.test(type)) return { ...(body as object) };
-  if (type === undefined || !/^application\/([\w.-]+\+)?json\b/i.test(type))
-    throw appError(415, "UNSUPPORTED_MEDIA_TYPE", "Send application/json.");
-  if (typeof body !== "object" || body === null || Array.isArray(body))
-    throw badRequest("MALFORMED_JSON", "The body must be a JSON object.");
-  return body as Record<string, unknown>;
+  return body;
 }
-
-const hasBody = ({ headers }: IncomingMessage): boolean =>
-  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 
 /** The version an If-Match header names; `*` and none name no version. */
 function versionOf(header: string | undefined): number | undefined {
@@ -162,7 +144,7 @@ export function idempotencyOf(
   request: IncomingMessage & { originalUrl?: string; bodyHash?: string },
 ): { key: string; fingerprint: string } | undefined {
   const key = request.headers["idempotency-key"];
-  if (key === undefined || request.method === "GET") return undefined;
+  if (key === undefined || request.method === "GET" || request.method === "HEAD") return undefined;
   if (typeof key !== "string" || !/^[\x21-\x7e]{1,255}$/.test(key))
     throw badRequest("INVALID_IDEMPOTENCY_KEY", "Idempotency-Key must be 1 to 255 visible ASCII characters.");
   const target = `${request.method} ${request.originalUrl?.replace("/api/latest", "/api/v1")}`;

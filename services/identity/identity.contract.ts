@@ -3,6 +3,7 @@ import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
+import { emailActions, emailJobs } from "./sign-in/email-verification.contract.ts";
 import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";
 import { identityPersonalData } from "./personal-data/personal-data.contract.ts";
 import { secondFactorActions, secondFactorCode } from "./second-factor/second-factor.contract.ts";
@@ -18,13 +19,23 @@ import { federationSettingsActions } from "./federation/federation-settings.cont
 import { inviteActions } from "./users/invites.contract.ts";
 import { oauthActions } from "./federation/oauth.contract.ts";
 import { samlActions } from "./federation/saml.contract.ts";
-import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
+import {
+  byId,
+  email,
+  expectedVersion,
+  id,
+  nameText,
+  pageOf,
+  timestamp,
+} from "../../mixins/contract/schemas.ts";
 
 const user = z
   .strictObject({
     id,
     name: z.string(),
     email: z.string(),
+    /** Since when it is proved to be the user's; null: not yet. */
+    emailVerifiedAt: timestamp.nullable(),
     /** A built-in role's name, or the id of a custom role. */
     role: z.string(),
     isActive: z.boolean(),
@@ -78,6 +89,7 @@ export const userListing: Listing = {
     id: "uuid",
     name: "text",
     email: "text",
+    emailVerifiedAt: "timestamp",
     role: "text",
     isActive: "boolean",
     lastLoginAt: "timestamp",
@@ -110,8 +122,8 @@ export const identityContract = defineContract("identity", {
     register: action({
       summary: "Makes an organization and its first admin",
       params: z.strictObject({
-        organizationName: text(200),
-        name: text(200),
+        organizationName: nameText(200),
+        name: nameText(200),
         email,
         password: newPassword,
         ...client,
@@ -179,8 +191,9 @@ export const identityContract = defineContract("identity", {
       rest: "GET /users",
     }),
     createUser: action({
-      summary: "Adds a user with a first password",
-      params: z.strictObject({ name: text(200), email, role: roleInput, password: newPassword }),
+      summary:
+        "Adds a user with a first password, and mails them a link to prove the address; the answer does not tell whether it is known elsewhere",
+      params: z.strictObject({ name: nameText(200), email, role: roleInput, password: newPassword }),
       returns: user,
       permission: "users:create",
       rest: "POST /users",
@@ -196,7 +209,7 @@ export const identityContract = defineContract("identity", {
     updateUser: action({
       summary: "Changes a user's name or role, or deactivates them, which ends their sessions",
       params: z
-        .strictObject({ name: text(200), role: roleInput, isActive: z.boolean() })
+        .strictObject({ name: nameText(200), role: roleInput, isActive: z.boolean() })
         .partial()
         .extend({ id, expectedVersion }),
       returns: user,
@@ -227,6 +240,7 @@ export const identityContract = defineContract("identity", {
       rest: "POST /auth/password/reset",
       status: 204,
     }),
+    ...emailActions,
     acceptInvite: action({
       summary: "Makes the invited user, with the token of a mailed link, once; signs in",
       params: z.strictObject({ token: z.string().min(1).max(200), password: newPassword, ...client }),
@@ -245,6 +259,18 @@ export const identityContract = defineContract("identity", {
     ...federationSettingsActions,
     ...oauthActions(signedIn),
     ...samlActions(signedIn),
+    hasAccount: action({
+      summary: "Whether there is an account with this address, in whichever organization",
+      params: z.strictObject({ email }),
+      returns: z.boolean(),
+      permission: "system",
+    }),
+    requireMayChange: action({
+      summary: "Answers if the caller may change each of these users, and is refused if not",
+      params: z.strictObject({ ids: z.array(id).max(1000) }),
+      returns: z.null(),
+      permission: "authenticated",
+    }),
     activeUserIds: action({
       summary: "Which of these are active users of the organization",
       params: z.strictObject({ ids: z.array(id).max(1000) }),
@@ -291,6 +317,7 @@ export const identityContract = defineContract("identity", {
       scope: "platform",
       queue: "email-send",
     }),
+    ...emailJobs,
     sendInvite: job({
       summary: "Mails an invitation",
       payload: z.strictObject({ inviteId: id }),

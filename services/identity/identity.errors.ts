@@ -16,6 +16,32 @@ export const tooManyAttempts = (retryAfterSeconds: number) =>
 export const registrationClosed = () =>
   appError(403, "REGISTRATION_CLOSED", "New organizations cannot register here; ask the operator.");
 export const emailTaken = () => conflict("EMAIL_TAKEN", "A user with this email exists.");
+/** Only to who has just proved that the address is theirs. */
+export const emailProvedElsewhere = () =>
+  conflict(
+    "EMAIL_TAKEN",
+    "Another account of yours has proved this address: sign in there, or be invited at another address.",
+  );
+export const emailNotProved = () =>
+  appError(
+    403,
+    "EMAIL_NOT_VERIFIED",
+    "Prove your own email first, with the link that was mailed to it; POST /auth/email/verify/resend mails another.",
+  );
+export const tooManyInvites = (retryAfterSeconds: number) =>
+  appError(
+    429,
+    "TOO_MANY_INVITES",
+    `Too many invitations were mailed today; try again in ${retryAfterSeconds} s.`,
+    { retryAfterSeconds },
+  );
+export const domainMissing = () =>
+  conflict("DOMAIN_MISSING", "The organization has no domain; set one first.");
+export const domainNotProved = (name: string, value: string) =>
+  conflict(
+    "DOMAIN_NOT_VERIFIED",
+    `The TXT record ${name} does not hold ${value}; it may take a while to be seen.`,
+  );
 export const passwordTooCommon = (path = "password") =>
   invalidField(path, "too_common", "This password is among the first to be guessed; choose another.");
 export const invalidRefreshToken = () =>
@@ -37,8 +63,11 @@ export const inviteNotFound = () => appError(404, "INVITE_NOT_FOUND", "There is 
 export const apiKeyNotFound = () => appError(404, "API_KEY_NOT_FOUND", "There is no such API key.");
 export const organizationNotFound = () =>
   appError(404, "ORGANIZATION_NOT_FOUND", "There is no such organization.");
-export const domainTaken = () => conflict("DOMAIN_TAKEN", "Another organization has this domain.");
+export const domainTaken = () =>
+  conflict("DOMAIN_TAKEN", "Another organization has proved that this domain is its own.");
 export const deletionNotScheduled = () =>
   conflict("DELETION_NOT_SCHEDULED", "The organization is not about to be deleted.");
+export const noDeletion = () =>
+  appError(404, "DELETION_NOT_FOUND", "The organization is not about to be deleted.");
 export const lastAdmin = () =>
   conflict("LAST_ADMIN", "The organization would have no active admin; make another user admin first.");

@@ -2,11 +2,57 @@ import { LockMode } from "@mikro-orm/postgresql";
 import { Organization, User } from "../../entities/control.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { sqlState, violatedConstraint } from "../../mixins/contract/errors.ts";
-import { emailTaken, organizationNotFound, userNotFound } from "./identity.errors.ts";
+import { emailProvedElsewhere, emailTaken, organizationNotFound, userNotFound } from "./identity.errors.ts";
 
-/** A user of any organization; for sign-in, in a platform transaction. */
+/** A user of the transaction's organization. */
 export const findUserByEmail = (tx: UnitOfWork, email: string): Promise<User | null> =>
-  tx.em.findOne(User, { email });
+  tx.em.findOne(User, { organizationId: tx.organizationId, email });
+
+/** More than anybody has accounts. */
+const mostAccounts = 20;
+
+/**
+ * The accounts with this address, of all organizations, in a platform transaction: first the one that has proved it, which is
+ * one at most, then the others, the oldest first.
+ */
+export const accountsOf = (tx: UnitOfWork, email: string): Promise<User[]> =>
+  tx.em.find(
+    User,
+    { email },
+    {
+      orderBy: [{ emailVerifiedAt: "asc nulls last" }, { createdAt: "asc" }, { id: "asc" }],
+      limit: mostAccounts,
+    },
+  );
+
+/**
+ * Notes that the address is the user's; from now on it is nobody else's. Again, it changes nothing.
+ * @throws 409 EMAIL_TAKEN when another has proved it
+ */
+export async function markEmailVerified(tx: UnitOfWork, userId: string): Promise<boolean> {
+  tx.onViolation(verifiedEmail, emailProvedElsewhere);
+  const marked = await tx.execute({
+    name: "mark_email_verified",
+    text: `UPDATE control.users SET email_verified_at = $2, updated_at = $2, version = version + 1
+      WHERE id = $1 AND email_verified_at IS NULL`,
+    values: [userId, tx.now],
+  });
+  return marked === 1;
+}
+const verifiedEmail = "users_verified_email";
+
+/** Whether the organization has proved the domain of this address to be its own. */
+export async function isOfOwnDomain(
+  tx: UnitOfWork,
+  { organizationId, email }: { organizationId: string; email: string },
+): Promise<boolean> {
+  const rows = await tx.query({
+    name: "is_of_own_domain",
+    text: "SELECT FROM control.organizations WHERE id = $1 AND domain = $2 AND domain_verified_at IS NOT NULL",
+    values: [organizationId, email.slice(email.lastIndexOf("@") + 1)],
+  });
+  return rows.length > 0;
+}
 
 /** @throws 404 USER_NOT_FOUND */
 export async function getUser(tx: UnitOfWork, id: string, options: { lock?: boolean } = {}): Promise<User> {
@@ -47,12 +93,14 @@ export async function hasOtherAdmin(tx: UnitOfWork, userId: string): Promise<boo
   return others.length > 0;
 }
 
-/** Writes what is pending. @throws 409 EMAIL_TAKEN when a user's email is another's already */
+/** Writes what is pending. @throws 409 EMAIL_TAKEN when a user of the organization has the email, or another has proved it */
 export async function flushUser(tx: UnitOfWork): Promise<void> {
   try {
     await tx.em.flush();
   } catch (error) {
-    if (sqlState(error) === "23505" && violatedConstraint(error) === "users_email_key") throw emailTaken();
+    if (sqlState(error) !== "23505") throw error;
+    if (violatedConstraint(error) === "users_organization_email") throw emailTaken();
+    if (violatedConstraint(error) === verifiedEmail) throw emailProvedElsewhere();
     throw error;
   }
 }

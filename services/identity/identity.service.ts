@@ -2,6 +2,7 @@ import type { Service } from "moleculer";
 import { forgetRevocations } from "../../mixins/access/revocations.ts";
 import { requireTrustedClock } from "../../mixins/concurrency/clock-watch.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
+import { TxtRecords } from "../../mixins/outbound/txt-records.ts";
 import { audit, forgetOldEntries, listAuditLog, noteExport } from "./audit-log/audit-log.ts";
 import {
   createApiKey,
@@ -21,10 +22,12 @@ import {
   revokeInvite,
   sendInvite,
 } from "./users/invites.ts";
+import { resendVerification, sendVerification, verifyEmail } from "./sign-in/email-verification.ts";
 import { forgotPassword, resetPassword, sendPasswordReset } from "./sign-in/password-reset.ts";
 import { identityPersonalDataHandlers } from "./personal-data/personal-data.ts";
 import { eraseOrganization, findErasures } from "./organizations/erasure.jobs.ts";
 import {
+  getDeletion,
   deleteOrganization,
   restoreOrganization,
   resumeOrganization,
@@ -36,6 +39,7 @@ import {
   announceChange,
   getOwnOrganization,
   updateOrganization,
+  verifyDomain,
 } from "./organizations/organization.actions.ts";
 import { getUsage } from "./organizations/quotas.ts";
 import { createRole, deleteRole, getRole, listRoles, updateRole } from "./roles/roles.actions.ts";
@@ -59,12 +63,27 @@ import { publicKeys, rewrapSigningKeys, rotateSigningKeys } from "./sessions/sig
 import { resealSeeds } from "./second-factor/second-factor.repository.ts";
 import { TokenIssuer } from "./sessions/token-issuer.ts";
 import { announceTrialEnd, expireTrials } from "./organizations/trials.jobs.ts";
-import { activeUserIds, createUser, getUserById, listUsers, updateUser } from "./users/users.actions.ts";
+import {
+  activeUserIds,
+  createUser,
+  getUserById,
+  hasAccount,
+  listUsers,
+  requireMayChange,
+  updateUser,
+} from "./users/users.actions.ts";
+
+interface Parts extends OauthParts {
+  txt: TxtRecords;
+}
 
 /** Organizations, their users, and the sessions and tokens they sign in with. */
 export default (runtime: Runtime) => {
   const issuer = new TokenIssuer(runtime);
-  const parts: OauthParts = { runtime, issuer, providers: new OidcProviders(runtime) };
+  const parts: Parts = {
+    ...{ runtime, issuer, providers: new OidcProviders(runtime) },
+    txt: new TxtRecords(runtime.env.DNS_SERVERS),
+  };
   return createService(identityContract, identityHandlers(parts), runtime, {
     home: "control",
     jobs: {
@@ -82,6 +101,7 @@ export default (runtime: Runtime) => {
       eraseOrganization: (ctx: JobCtx<"identity.eraseOrganization">) =>
         eraseOrganization(ctx, runtime.database),
       sendPasswordReset: (ctx: JobCtx<"identity.sendPasswordReset">) => sendPasswordReset(runtime, ctx),
+      sendVerification: (ctx: JobCtx<"identity.sendVerification">) => sendVerification(runtime, ctx),
       sendInvite: (ctx: JobCtx<"identity.sendInvite">) => sendInvite(parts, ctx),
       forgetSignInFailures: async ({ locals: { tx } }: JobCtx<"identity.forgetSignInFailures">) => {
         await requireTrustedClock(tx);
@@ -109,7 +129,7 @@ export default (runtime: Runtime) => {
   });
 };
 
-const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract> => ({
+const identityHandlers = (parts: Parts): HandlersOf<typeof identityContract> => ({
   register: (ctx) => register(parts, ctx),
   login: (ctx) => login(parts, ctx),
   refresh: (ctx) => refresh(parts, ctx),
@@ -118,12 +138,14 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   listSessions,
   revokeSession,
   listUsers,
-  createUser,
+  createUser: (ctx) => createUser(parts.runtime, ctx),
   getUser: getUserById,
   updateUser,
   getOrganization: getOwnOrganization,
   updateOrganization,
+  verifyDomain: (ctx) => verifyDomain(parts.runtime, parts.txt, ctx),
   getUsage: (ctx) => getUsage(parts.runtime, ctx),
+  getDeletion,
   deleteOrganization: (ctx) => deleteOrganization(parts.runtime, ctx),
   restoreOrganization: (ctx) => restoreOrganization(parts, ctx),
   suspendOrganization: (ctx) => suspendOrganization(parts.runtime, ctx),
@@ -135,7 +157,9 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   resetUserMfa,
   forgotPassword,
   resetPassword: (ctx) => resetPassword(parts.runtime, ctx),
-  inviteUser,
+  verifyEmail,
+  resendVerification: (ctx) => resendVerification(parts.runtime, ctx),
+  inviteUser: (ctx) => inviteUser(parts.runtime, ctx),
   listInvites,
   getInvite,
   revokeInvite,
@@ -170,6 +194,8 @@ const identityHandlers = (parts: OauthParts): HandlersOf<typeof identityContract
   startSaml: (ctx) => startSaml(parts, ctx),
   acceptSaml: (ctx) => acceptSaml(parts, ctx),
   finishSaml: (ctx) => finishSaml(parts, ctx),
+  hasAccount: (ctx) => hasAccount(parts.runtime, ctx),
+  requireMayChange,
   activeUserIds,
   verificationKeys: async (ctx) => ({ keys: await publicKeys(ctx.locals.tx) }),
 });

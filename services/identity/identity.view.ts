@@ -8,6 +8,7 @@ export const userView = (user: User): UserView => ({
   id: user.id,
   name: user.name,
   email: user.email,
+  emailVerifiedAt: iso(user.emailVerifiedAt),
   role: user.role,
   isActive: user.isActive,
   lastLoginAt: iso(user.lastLoginAt),
@@ -21,6 +22,7 @@ export interface UserRow {
   id: string;
   name?: string;
   email?: string;
+  email_verified_at?: string | null;
   role?: string;
   is_active?: boolean;
   last_login_at?: string | null;
@@ -32,6 +34,7 @@ export const userRowView = (row: UserRow): Partial<UserView> & { id: string } =>
   id: row.id,
   name: row.name,
   email: row.email,
+  emailVerifiedAt: row.email_verified_at,
   role: row.role,
   isActive: row.is_active,
   lastLoginAt: row.last_login_at,
@@ -40,10 +43,18 @@ export const userRowView = (row: UserRow): Partial<UserView> & { id: string } =>
   version: row.version,
 });
 
+/** The TXT record by which an organization proves that a domain is its own. */
+export const proofOfDomain = (organizationId: string, domain: string): { name: string; value: string } => ({
+  name: `_sangam.${domain}`,
+  value: `sangam-organization=${organizationId}`,
+});
+
 export const organizationView = (organization: Organization): OrganizationView => ({
   id: organization.id,
   name: organization.name,
   domain: organization.domain ?? null,
+  domainVerifiedAt: iso(organization.domainVerifiedAt),
+  domainVerification: organization.domain ? proofOfDomain(organization.id, organization.domain) : null,
   timezone: organization.timezone,
   plan: organization.plan,
   dataRegion: organization.dataRegion,

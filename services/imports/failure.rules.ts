@@ -3,6 +3,9 @@ import { errorType, sqlState } from "../../mixins/contract/errors.ts";
 /** Another node has taken the import over, or somebody ended it: whoever hears this stops without a word. */
 export const isFenced = (error: unknown): boolean => errorType(error) === "IMPORT_FENCED";
 
+/** The rows of a batch touch leads that are too large together; halves of it may not. */
+export const isTooLarge = (error: unknown): boolean => errorType(error) === "IMPORT_BATCH_TOO_LARGE";
+
 /** Classes of SQLSTATE that pass: connection, transaction conflict, lock, resources, operator's intervention. */
 const passingStates = /^(08|40|53|55|57)/;
 /** Node's words for a connection that could not be made or ended. */

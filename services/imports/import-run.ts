@@ -17,7 +17,7 @@ import {
 import { cut, groups, textBytes, type NumberedRow } from "./batches.rules.ts";
 import { csvRecords, unreadableFile } from "./csv-records.ts";
 import { detectFormat } from "./csv.rules.ts";
-import { isFenced, isPassing } from "./failure.rules.ts";
+import { isFenced, isPassing, isTooLarge } from "./failure.rules.ts";
 import { learn, type FieldTypes } from "./field-types.rules.ts";
 import {
   claimImport,
@@ -140,7 +140,14 @@ class ImportRun {
   async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
     const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun } = this.#claim;
     const params = { importId, epoch, processedBefore, onDuplicate, isDryRun, rows };
-    await this.#parts.call("leads.importBatch", params, { ...this.#meta });
+    try {
+      await this.#parts.call("leads.importBatch", params, { ...this.#meta });
+    } catch (error) {
+      if (!isTooLarge(error) || rows.length === 1) throw error;
+      const half = Math.ceil(rows.length / 2);
+      await this.#write(rows.slice(0, half), processedBefore);
+      return this.#write(rows.slice(half), processedBefore + half);
+    }
     await this.#announceProgress(processedBefore + rows.length);
   }
 

@@ -109,11 +109,11 @@ export async function errors(ctx: Ctx<"imports.errors">, database: Database): Pr
     (async function* () {
       yield line(["row", "reason", ...columns]);
       for (let after = 0; ;) {
-        const rows = await database.transaction({ organizationId }, (tx) =>
+        const { rows, isCut } = await database.transaction({ organizationId }, (tx) =>
           findRejectedRows(tx, id, after, rejectedRowsPerRead),
         );
         if (rows.length > 0) yield rows.map((row) => line(rejectedCells(row, columns))).join("");
-        if (rows.length < rejectedRowsPerRead) return;
+        if (!isCut && rows.length < rejectedRowsPerRead) return;
         after = rows.at(-1)?.row_number ?? after;
       }
     })(),

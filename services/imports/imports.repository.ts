@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
+import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { requireRoomFor } from "../../mixins/organizations/limits.ts";
+import { limits, requireRoomFor } from "../../mixins/organizations/limits.ts";
 import type { FieldType, FieldTypes } from "./field-types.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
 
@@ -105,12 +106,13 @@ export interface RejectedRow {
   reason: string;
   record: Record<string, string>;
 }
-/** Rejected rows of an import after row `after`, in order. */
+/** Rejected rows of an import after row `after`, in order, so many as fit into memory. */
 export const findRejectedRows = (tx: UnitOfWork, importId: string, after: number, limit: number) =>
-  tx.query<RejectedRow & Record<string, unknown>>({
+  tx.queryWithin<RejectedRow & Record<string, unknown>>({
     text: `SELECT row_number, reason, record FROM import_errors
       WHERE import_id = $1 AND row_number > $2 ORDER BY row_number LIMIT $3`,
     values: [importId, after, limit],
+    mostBytes: pageBytes,
   });
 
 export async function readChunk(
@@ -182,17 +184,27 @@ export async function findFieldTypes(tx: UnitOfWork): Promise<FieldTypes> {
   return new Map(rows.map(({ key, type }) => [key, type]));
 }
 
-/** Defines custom fields of leads; one that stands with another type becomes text. */
+/**
+ * Defines custom fields of leads; one that stands with another type becomes text. Beyond as many as an organization may have
+ * none is defined: leads keep such values as text.
+ */
 export async function defineFields(
   tx: UnitOfWork,
   fields: readonly { key: string; type: FieldType; label: string }[],
 ): Promise<FieldTypes> {
   // in one order, so that two imports that define the same fields cannot wait for each other
   const sorted = fields.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  // of two imports that define fields at once the second counts what the first has made
+  await requireRoomFor(tx, "customFields", { adding: 0 });
   await tx.execute({
     text: `INSERT INTO custom_fields AS f (id, organization_id, entity, key, type, label, created_at, updated_at)
       SELECT id, $1, 'lead', key, type, label, $2, $2
-      FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS new (id, key, type, label)
+      FROM (
+        SELECT n.*, o.key IS NOT NULL AS is_known, row_number() OVER (PARTITION BY o.key IS NOT NULL ORDER BY n.key) AS place
+        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS n (id, key, type, label)
+        LEFT JOIN custom_fields o ON o.entity = 'lead' AND o.key = n.key
+      ) AS new WHERE is_known OR place <= ${limits.customFields.most} - (SELECT count(*) FROM custom_fields)
+      ORDER BY key
       ON CONFLICT (organization_id, entity, key) DO UPDATE
         SET type = 'text', version = f.version + 1, updated_at = excluded.updated_at WHERE f.type <> excluded.type`,
     values: [
@@ -204,6 +216,5 @@ export async function defineFields(
       sorted.map(({ label }) => label),
     ],
   });
-  await requireRoomFor(tx, "customFields", { adding: 0 });
   return findFieldTypes(tx);
 }

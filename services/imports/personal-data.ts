@@ -1,4 +1,10 @@
-import { exportPage, nobody, tracesOf, type Person } from "../../mixins/privacy/personal-data.ts";
+import {
+  exportBytes,
+  exportPage,
+  nobody,
+  tracesOf,
+  type Person,
+} from "../../mixins/privacy/personal-data.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { importsContract } from "./imports.contract.ts";
 
@@ -39,13 +45,14 @@ export const importsPersonalDataHandlers: PersonalDataHandlersOf<typeof importsC
     find: () => Promise.resolve(nobody),
     async export({ locals: { tx }, params: { person, after } }) {
       const [importId, row] = placeOf(after);
-      const rows = await tx.query<{ import_id: string; row_number: number }>({
+      const { rows, isCut } = await tx.queryWithin<{ import_id: string; row_number: number }>({
         text: `SELECT import_id, row_number, reason, record FROM import_errors
           WHERE (import_id, row_number) > ($1, $2) AND ($3 OR ${mentions("record::text", 4)})
           ORDER BY import_id, row_number LIMIT ${atOnce}`,
         values: [importId, row, person === null, ...tracesIn(person)],
+        mostBytes: exportBytes,
       });
-      return exportPage(rows, atOnce, (last) => `${last.import_id} ${last.row_number}`);
+      return exportPage(rows, atOnce, (last) => `${last.import_id} ${last.row_number}`, isCut);
     },
     async erase({ locals: { tx }, params: { person, after } }) {
       const [importId, row] = placeOf(after);

@@ -42,7 +42,7 @@ export async function listCustomFields(
 
 /**
  * Defines a custom field. One whose values stand unsealed in leads cannot become sensitive: events have told them.
- * @throws 409 CUSTOM_FIELD_TAKEN, CUSTOM_FIELD_IN_USE
+ * @throws 409 CUSTOM_FIELD_TAKEN, CUSTOM_FIELD_IN_USE, LIMIT_REACHED
  */
 export async function createCustomField(
   ctx: Ctx<"leads.createCustomField">,
@@ -52,6 +52,7 @@ export async function createCustomField(
   const { kind, key, type, label = key, isSensitive, isUnique } = ctx.params;
   if (isSensitive) await desk.keys.of(actor.organizationId);
   await requireRoomFor(tx, "customFields");
+  if (isSensitive) await requireRoomFor(tx, "sensitiveFields");
   const now = tx.now.toISOString();
   const field = { id: uuidv7(), kind, key, label, type, isSensitive, isUnique };
   tx.onViolation("custom_fields_organization_id_entity_key_key", customFieldTaken);

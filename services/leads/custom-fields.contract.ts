@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract/contract.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
-import { byIdVersioned, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
+import { byIdVersioned, id, nameText, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 const kinds = ["lead"] as const;
 const types = ["text", "number", "boolean", "date"] as const;
@@ -64,7 +64,7 @@ export const customFieldActions = {
           .string()
           .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
           .refine((key) => key !== "__proto__", "is no key"),
-        label: text(200).optional(),
+        label: nameText(200).optional(),
         type: z.enum(types).default("text"),
         isSensitive: z.boolean().default(false),
         isUnique: z.boolean().default(false),

@@ -1,3 +1,4 @@
+import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { ImportedLead } from "./import.rules.ts";
 import type { LeadRow } from "./lead-row.ts";
@@ -90,19 +91,20 @@ export type ImportChange = {
   before: LeadRow | null;
 };
 
-/** The next changes to undo and how many there are in all; undefined when another run owns the import. */
+/** The next changes to undo, so many as fit into memory, and how many there are in all; undefined when another run owns the import. */
 export async function findChanges(
   tx: UnitOfWork,
   { importId, epoch, limit }: { importId: string; epoch: number; limit: number },
 ): Promise<{ changes: ImportChange[]; total: number } | undefined> {
-  const [owned, changes, [count]] = await Promise.all([
+  const [owned, { rows: changes }, [count]] = await Promise.all([
     tx.query({
       text: "SELECT id FROM imports WHERE id = $1 AND epoch = $2 AND status = 'rolling_back' FOR NO KEY UPDATE",
       values: [importId, epoch],
     }),
-    tx.query<ImportChange>({
+    tx.queryWithin<ImportChange>({
       text: "SELECT lead_id, version, before FROM import_changes WHERE import_id = $1 ORDER BY lead_id LIMIT $2",
       values: [importId, limit],
+      mostBytes: pageBytes,
     }),
     tx.query<{ total: number }>({
       text: "SELECT count(*)::int AS total FROM import_changes WHERE import_id = $1",

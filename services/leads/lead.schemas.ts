@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Listing } from "../../mixins/records/listing.ts";
+import { recordLimits } from "../../mixins/records/record-limits.ts";
 import { email, id, text, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
@@ -7,13 +8,22 @@ export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "co
 export const scoreReason = z
   .strictObject({ factor: z.string(), points: z.number(), detail: z.string() })
   .meta({ id: "ScoreReason" });
+/** As many keys at once as a record may have: more would only be refused later. */
+function isUpTo(most: number) {
+  return (fields: Record<string, unknown>) => Object.keys(fields).length <= most;
+}
 const customFields = z
   .record(
     z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
     z.union([text(5000), z.number(), z.boolean(), z.null()]),
   )
-  .refine((fields) => Object.keys(fields).length <= 100, "at most 100 custom fields");
-const consent = z.record(z.string().regex(/^\w{1,32}$/), z.union([z.boolean(), text(200), z.null()]));
+  .refine(isUpTo(recordLimits.customFields), `at most ${recordLimits.customFields} custom fields`);
+const consent = z
+  .record(
+    z.string().regex(/^\w{1,32}$/, "keys are up to 32 letters, digits and _"),
+    z.union([z.boolean(), text(200), z.null()]),
+  )
+  .refine(isUpTo(recordLimits.consent), `at most ${recordLimits.consent} consent keys`);
 
 /** A person who may buy, before they are a contact. */
 export const lead = z
@@ -71,7 +81,7 @@ const leadFields = {
   title: text(200).nullable(),
   source: text(100).nullable(),
   assignedTo: id.nullable(),
-  tags: z.array(text(50)).max(50),
+  tags: z.array(text(50)).max(recordLimits.tags),
   customFields,
   consent,
 };

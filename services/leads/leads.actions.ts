@@ -16,6 +16,7 @@ import { leadEvent } from "./leads.events.ts";
 import {
   claimExternalIds,
   findByExternalId,
+  lockByExternalId,
   getLead,
   hasExternalId,
   insertFreeLeads,
@@ -171,7 +172,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     await assignByPools(ctx, settings.pools, [fresh], active);
   }
 
-  let before = await findByExternalId(tx, ctx.params.externalId);
+  let before = await lockByExternalId(tx, ctx.params.externalId);
   if (!before && !isExpected) {
     if (seen && settings.pools.length > 0) throw leadOvertaken();
     quota.take(1);
@@ -182,7 +183,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
       await fields.store(tx, [{ id: fresh.id, sensitive }]);
       return fields.showOne(tx, leadView(fresh));
     }
-    before = await findByExternalId(tx, ctx.params.externalId);
+    before = await lockByExternalId(tx, ctx.params.externalId);
   }
   if (!before || !canSee(actor, { assignedTo: before.assigned_to })) throw leadNotFound();
   requireVersion(before, ctx.params.expectedVersion);

@@ -98,6 +98,8 @@ const newIdentity = ({ organizationId, now }: { organizationId: string; now: Dat
   now: now.toISOString(),
 });
 
+const mostErrorsOfItem = 10;
+
 /** Why an item of a batch was not taken, as the API says it. */
 interface Refusal {
   status: number;
@@ -107,7 +109,8 @@ interface Refusal {
 const isRow = (outcome: LeadRow | Refusal): outcome is LeadRow => "version" in outcome;
 
 function refusal({ code, type, message, data }: ReturnType<typeof appError>): Refusal {
-  const errors = (data as { errors?: FieldError[] } | undefined)?.errors;
+  // a batch of a thousand bad items must not be answered with megabytes
+  const errors = (data as { errors?: FieldError[] } | undefined)?.errors?.slice(0, mostErrorsOfItem);
   return { status: code, error: { code: type, detail: message, ...(errors && { errors }) } };
 }
 

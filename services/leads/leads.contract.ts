@@ -9,6 +9,7 @@ import {
   id,
   money,
   pageOf,
+  price,
   text,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
@@ -135,6 +136,7 @@ export const leadsContract = defineContract("leads", {
               .strictObject({
                 code: z.string(),
                 detail: z.string(),
+                /** The first ten. */
                 errors: z.array(fieldError).optional(),
               })
               .optional(),
@@ -189,7 +191,7 @@ export const leadsContract = defineContract("leads", {
         id,
         createDeal: z.boolean().default(false),
         pipelineId: id.optional(),
-        amount: money.optional(),
+        amount: price.optional(),
       }),
       returns: convertResult,
       permission: "leads:update",

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import { Company, Contact, Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { requireFits } from "../../mixins/records/record-limits.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
@@ -16,6 +17,7 @@ import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
 import { audienceOf } from "./leads.events.ts";
 import { lockLead, updateLeads } from "./leads.repository.ts";
+import { contentOf } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
 
 type ConvertContext = Ctx<"leads.convert">;
@@ -132,6 +134,8 @@ async function findOrMakeContact(
     known.companyId ??= companyId;
     known.leadId ??= lead.id;
   }
+  // the contact is a record of its own, with all that the lead has
+  if (!known) requireFits(contentOf(lead));
   const contact =
     known
     ?? tx.em.create(Contact, {

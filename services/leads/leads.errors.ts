@@ -43,6 +43,12 @@ export const importOvertaken = () =>
     "IMPORT_OVERTAKEN",
     "A lead with an externalId of this batch was just made; send the batch again.",
   );
+/** Sent again in halves, it fits. */
+export const importTooLarge = () =>
+  conflict(
+    "IMPORT_BATCH_TOO_LARGE",
+    "The leads that these rows change do not fit into memory; send fewer rows.",
+  );
 /** It was deleted while it was about to be changed: sent again, it makes a new one. */
 export const leadOvertaken = () =>
   appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");

@@ -1,9 +1,8 @@
-import { once } from "node:events";
-import { PassThrough, Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
-import exceljs from "exceljs";
 import type { Actor } from "../../mixins/access/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import { xlsxStream, type XlsxCell } from "../../mixins/files/xlsx-writer.ts";
 import type { ListParams, Values } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import type { Ctx } from "../contracts.ts";
@@ -16,9 +15,6 @@ import { requireKnownFields } from "./known-fields.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
 
 const batchSize = 500;
-/** A sheet of XLSX ends at 1,048,576 rows; a cell at 32,767 characters. */
-const sheetRows = 1_000_000;
-const cellLength = 32_767;
 
 type Cell = string | number | null;
 
@@ -34,7 +30,6 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const filteredBy = [...Object.keys(params.filter ?? {}), ...(params.q === undefined ? [] : ["q"])];
   const settings = await desk.settings.of(actor.organizationId);
   await requireKnownFields(desk.database.reader(actor.organizationId), settings, params);
-  await ctx.call("identity.noteExport", { format, filteredBy });
   const fields = params.fields ?? Object.keys(leadListing.fields);
   const sensitive = await SensitiveFields.of(ctx, desk, settings);
   const batches = readBatches(
@@ -44,7 +39,21 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
     sensitive,
     fields.includes("customFields"),
   );
-  return format === "csv" ? Readable.from(csvChunks(fields, batches)) : xlsxStream(fields, batches);
+  // read before there is an answer: a filter that is wrong is a 400 then, and not a file that breaks off
+  const first = await batches.next();
+  await ctx.call("identity.noteExport", { format, filteredBy });
+  const all = startingWith(first, batches);
+  return format === "csv"
+    ? Readable.from(csvChunks(fields, all))
+    : xlsxStream({ name: "Leads", columns: fields, rows: sheetRows(fields, all) });
+}
+
+async function* startingWith<T>(
+  first: IteratorResult<T, void>,
+  rest: AsyncGenerator<T, void>,
+): AsyncGenerator<T> {
+  if (first.done !== true) yield first.value;
+  yield* rest;
 }
 
 async function* readBatches(
@@ -53,7 +62,7 @@ async function* readBatches(
   given: ListParams,
   sensitive: SensitiveFields,
   isSensitiveShown: boolean,
-): AsyncGenerator<LeadView[]> {
+): AsyncGenerator<LeadView[], void> {
   const { params, where: matches } = sensitive.filter(given);
   const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   let cursor: string | undefined;
@@ -61,7 +70,7 @@ async function* readBatches(
     const statement = pageStatement(leadListing, { ...params, cursor }, where);
     const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
       const read = toPage(
-        await tx.query<ListedLeadRow>(statement),
+        await tx.queryWithin<ListedLeadRow>(statement),
         leadListing,
         { ...params, cursor },
         leadView,
@@ -83,35 +92,17 @@ async function* csvChunks(fields: string[], batches: AsyncIterable<LeadView[]>):
 const csvCell = (lead: LeadView, field: string): Cell =>
   field === "phone" ? lead.phone : disarm(cellOf(lead, field));
 
-function xlsxStream(fields: string[], batches: AsyncIterable<LeadView[]>): Readable {
-  const output = new PassThrough();
-  writeWorkbook(output, fields, batches).catch((error: Error) => output.destroy(error));
-  return output;
+async function* sheetRows(
+  fields: string[],
+  batches: AsyncIterable<LeadView[]>,
+): AsyncGenerator<readonly XlsxCell[][]> {
+  for await (const batch of batches) yield batch.map((lead) => fields.map((field) => sheetCell(lead, field)));
 }
 
-async function writeWorkbook(output: PassThrough, fields: string[], batches: AsyncIterable<LeadView[]>) {
-  const workbook = new exceljs.stream.xlsx.WorkbookWriter({ stream: output });
-  const addSheet = (number: number) => {
-    const added = workbook.addWorksheet(number === 1 ? "Leads" : `Leads ${number}`);
-    added.addRow(fields).commit();
-    return added;
-  };
-  let sheet = addSheet(1);
-  let sheets = 1;
-  let written = 0;
-  for await (const batch of batches) {
-    if (output.destroyed) return; // nobody reads on
-    if (written + batch.length > sheets * sheetRows) {
-      sheet.commit();
-      sheet = addSheet(++sheets);
-    }
-    for (const lead of batch) sheet.addRow(fields.map((field) => cut(cellOf(lead, field)))).commit();
-    written += batch.length;
-    // the writer takes rows as fast as they come: wait until they have been read
-    if (output.writableNeedDrain) await Promise.race([once(output, "drain"), once(output, "close")]);
-  }
-  sheet.commit();
-  await workbook.commit();
+/** A time as a spreadsheet knows it; the rest as in CSV. */
+function sheetCell(lead: LeadView, field: string): XlsxCell {
+  const cell = cellOf(lead, field);
+  return leadListing.fields[field] === "timestamp" && typeof cell === "string" ? new Date(cell) : cell;
 }
 
 /** One value as a cell; what is not a text or number, as JSON. */
@@ -125,5 +116,3 @@ function cellOf(lead: LeadView, field: string): Cell {
 export function disarm(cell: Cell): Cell {
   return typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
 }
-
-const cut = (cell: Cell): Cell => (typeof cell === "string" ? cell.slice(0, cellLength) : cell);

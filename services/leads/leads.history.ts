@@ -1,4 +1,4 @@
-import { isUuid } from "../../mixins/database/statement.ts";
+import { isUuid, pageBytes } from "../../mixins/database/statement.ts";
 import { decodeCursor, encodeCursor, invalidCursor } from "../../mixins/records/cursor.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
@@ -14,15 +14,16 @@ import { SensitiveFields } from "./sensitive-fields.ts";
 export async function timeline(ctx: Ctx<"leads.timeline">): Promise<Result<"leads.timeline">> {
   const { actor, tx } = ctx.locals;
   const { id, limit, cursor } = ctx.params;
-  const [, rows] = await Promise.all([
+  const [, { rows, isCut }] = await Promise.all([
     getLead(tx, actor, id),
-    tx.query<EventRow>({
+    tx.queryWithin<EventRow>({
       text: `SELECT id, type, actor_id, occurred_at, entity_version, data, position FROM events
         WHERE entity_id = $1 AND entity_kind = 'lead' AND position < $2 ORDER BY position DESC LIMIT $3`,
       values: [id, cursor === undefined ? lastPosition : positionOf(cursor, id), limit + 1],
+      mostBytes: pageBytes,
     }),
   ]);
-  const hasMore = rows.length > limit;
+  const hasMore = rows.length > limit || isCut;
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return {
@@ -74,14 +75,15 @@ export async function duplicates(
   const [id, email, phone] = [lead.id, lead.email, lead.phone].map((value) => values.add(value));
   const isShown = [`id <> ${id}`, "deleted_at IS NULL", ...visibleRows(actor, values)];
   if (after) isShown.push(`(created_at, id) > (${values.add(after.createdAt)}, ${values.add(after.id)})`);
-  const rows = await tx.query<LeadRow>({
+  const { rows, isCut } = await tx.queryWithin<LeadRow>({
     text: `SELECT ${leadColumns.join(", ")} FROM leads
       WHERE id IN (SELECT id FROM leads WHERE email = ${email} UNION SELECT id FROM leads WHERE phone = ${phone})
         AND ${isShown.join(" AND ")}
       ORDER BY created_at, id LIMIT ${limit + 1}`,
     values: values.list,
+    mostBytes: pageBytes,
   });
-  const hasMore = rows.length > limit;
+  const hasMore = rows.length > limit || isCut;
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   const shown = await fields.show(tx, page.map(leadView));

@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import { erasedAmong, markHash } from "../../mixins/privacy/erased-persons.ts";
-import { errorType } from "../../mixins/contract/errors.ts";
+import { errorType, type FieldError } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
@@ -20,6 +20,7 @@ import {
   externalIdTaken,
   importFenced,
   importOvertaken,
+  importTooLarge,
   sensitiveNotImported,
   unknownAssignee,
 } from "./leads.errors.ts";
@@ -76,13 +77,18 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     return { plan, rejections };
   };
   const keys = keysOf(inputs, onDuplicate);
+  // a row touches three leads at most: what cannot be halved any more is taken as it is
+  const isWhole = rows.length === 1;
   const routed = new Map<string, string | null>();
   if (!isDryRun && settings.pools.length > 0) {
     // turns are taken before the transaction, for the leads that a look says will be new
     const reader = desk.database.reader(tx.organizationId);
-    const look = planFor(
-      ...(await Promise.all([findMatches(reader, keys, { lock: false }), erasedAmong(reader, hashes)])),
-    );
+    const [seen, erasedNow] = await Promise.all([
+      findMatches(reader, keys, { lock: false, isWhole }),
+      erasedAmong(reader, hashes),
+    ]);
+    if (seen.isCut) throw importTooLarge();
+    const look = planFor(seen.rows, erasedNow);
     const leads = look.plan.created().map(({ row }) => row);
     await assignByPools(
       ctx,
@@ -97,10 +103,11 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const [isCurrent, erased, matches] = await Promise.all([
     fenceImport(tx, ctx.params),
     erasedAmong(tx, hashes),
-    findMatches(tx, keys, { lock: onDuplicate === "update" && !isDryRun }),
+    findMatches(tx, keys, { lock: onDuplicate === "update" && !isDryRun, isWhole }),
   ]);
   if (!isCurrent) throw importFenced();
-  const { plan, rejections } = planFor(matches, erased);
+  if (matches.isCut) throw importTooLarge();
+  const { plan, rejections } = planFor(matches.rows, erased);
 
   if (!isDryRun) {
     const created = plan.created();
@@ -154,10 +161,7 @@ function judgeRow({ rowNumber, record, input, error }: ImportRow) {
   const { input: valid, problems } = parsed.success
     ? normalise(parsed.data)
     : { input: undefined, problems: fieldErrors(parsed.error) };
-  if (problems.length > 0)
-    return rejected(
-      problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; "),
-    );
+  if (problems.length > 0) return rejected(sentenceOf(problems));
   return { id, rowNumber, record, input: valid, reason: "" };
 }
 
@@ -174,9 +178,13 @@ function takeRow(
     return undefined;
   } catch (error) {
     if (errorType(error) === undefined) throw error;
-    return (error as Error).message;
+    const { data, message } = error as Error & { data?: { errors?: FieldError[] } };
+    return data?.errors ? sentenceOf(data.errors) : message;
   }
 }
+
+const sentenceOf = (problems: readonly FieldError[]): string =>
+  problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
 
 const eventOf = ({ row, before, changes }: ImportedLead, actorId: string | null) =>
   before === null

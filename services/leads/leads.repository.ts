@@ -1,6 +1,6 @@
 import type { Actor } from "../../mixins/access/actor.ts";
 import { canSee } from "../../mixins/access/actor.ts";
-import { withRows, type Statement } from "../../mixins/database/statement.ts";
+import { pageBytes, withRows, type BoundedRows, type Statement } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { externalIdTaken, leadNotFound } from "./leads.errors.ts";
 import { leadColumns, mutableColumns, type LeadRow } from "./lead-row.ts";
@@ -41,8 +41,18 @@ function requireVisible(actor: Actor, row: LeadRow | undefined): LeadRow {
   return row;
 }
 
-/** Locks the lead with an external id; undefined when there is none. */
+/** The lead with an external id; undefined when there is none. */
 export async function findByExternalId(tx: UnitOfWork, externalId: string): Promise<LeadRow | undefined> {
+  const [row] = await tx.query<LeadRow>({
+    name: "lead_by_external_id",
+    text: `SELECT ${columns} FROM leads WHERE external_id = $1 AND deleted_at IS NULL`,
+    values: [externalId],
+  });
+  return row;
+}
+
+/** As `findByExternalId`, and locks it. */
+export async function lockByExternalId(tx: UnitOfWork, externalId: string): Promise<LeadRow | undefined> {
   const [row] = await tx.query<LeadRow>({
     name: "lock_lead_by_external_id",
     text: `SELECT ${columns} FROM leads WHERE external_id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
@@ -50,6 +60,13 @@ export async function findByExternalId(tx: UnitOfWork, externalId: string): Prom
   });
   return row;
 }
+
+/** Which leads have these external ids now. */
+export const findHolders = (tx: UnitOfWork, externalIds: readonly string[]) =>
+  tx.query<{ id: string; external_id: string }>({
+    text: "SELECT id, external_id FROM leads WHERE external_id = ANY ($1) AND deleted_at IS NULL",
+    values: [externalIds],
+  });
 
 /** Whether a lead has this external id now; another may take it or give it up at once. */
 export async function hasExternalId(tx: UnitOfWork, externalId: string): Promise<boolean> {
@@ -61,30 +78,42 @@ export async function hasExternalId(tx: UnitOfWork, externalId: string): Promise
   return rows.length > 0;
 }
 
-/** Locks these leads, deleted or not, in the order of their ids: two who lock many never wait for each other in a circle. */
-export function lockLeads(tx: UnitOfWork, ids: readonly string[]): Promise<LeadRow[]> {
-  return tx.query<LeadRow>({
+/** What leads that are worked on together may take in memory. */
+const batchBytes = 2 * pageBytes;
+
+/**
+ * Locks these leads, deleted or not, in the order of their ids: two who lock many never wait for each other in a circle.
+ * Answers the first of them that fit into memory.
+ */
+export function lockLeads(tx: UnitOfWork, ids: readonly string[]): Promise<BoundedRows<LeadRow>> {
+  return tx.queryWithin<LeadRow>({
     text: `SELECT ${columns} FROM leads WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`,
     values: [ids],
+    mostBytes: batchBytes,
   });
 }
 
-/** Leads that share an external id, an email or a phone with these keys; `lock` holds them until the end. */
+/**
+ * The first lead by id with each of these external ids, emails and phones; `lock` holds them until the end.
+ * @param options.isWhole whether all of them are needed, however large
+ */
 export function findMatches(
   tx: UnitOfWork,
   keys: { externalIds: string[]; emails: string[]; phones: string[] },
-  { lock }: { lock: boolean },
-): Promise<LeadRow[]> {
-  return tx.query<LeadRow>({
-    // one index scan a key; a plain OR over the three may become a scan of all leads
+  { lock, isWhole }: { lock: boolean; isWhole: boolean },
+): Promise<BoundedRows<LeadRow>> {
+  return tx.queryWithin<LeadRow>({
+    // one index scan a key, and one lead of what may be a hundred thousand with one email
     text: `SELECT ${columns} FROM leads WHERE id IN (
-        SELECT id FROM leads WHERE external_id = ANY ($1) AND deleted_at IS NULL
-        UNION SELECT id FROM leads WHERE email = ANY ($2) AND deleted_at IS NULL
-        UNION SELECT id FROM leads WHERE phone = ANY ($3) AND deleted_at IS NULL
+        ${firstWith("external_id", 1)} UNION ${firstWith("email", 2)} UNION ${firstWith("phone", 3)}
       ) ORDER BY id ${lock ? "FOR NO KEY UPDATE" : ""}`,
     values: [keys.externalIds, keys.emails, keys.phones],
+    mostBytes: isWhole ? Infinity : batchBytes,
   });
 }
+const firstWith = (column: string, place: number): string =>
+  `SELECT first.id FROM unnest($${place}::text[]) AS key CROSS JOIN LATERAL (
+    SELECT id FROM leads WHERE ${column} = key AND deleted_at IS NULL ORDER BY id LIMIT 1) first`;
 
 const insertText = `INSERT INTO leads (${columns}) SELECT ${columns} FROM json_populate_recordset(NULL::leads, $1)`;
 

@@ -4,7 +4,7 @@ import { findChanges, forgetChanges, type ImportChange } from "./import.reposito
 import type { LeadRow } from "./lead-row.ts";
 import { importFenced, importOvertaken } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
-import { claimExternalIds, findMatches, lockLeads, updateLeads } from "./leads.repository.ts";
+import { claimExternalIds, findHolders, lockLeads, updateLeads } from "./leads.repository.ts";
 import { rescored, type Scoring } from "./leads.rules.ts";
 
 /**
@@ -19,15 +19,20 @@ export async function rollbackImport(
   const { scoring } = await desk.settings.of(tx.organizationId);
   const found = await findChanges(tx, ctx.params);
   if (!found) throw importFenced();
-  const { changes, total } = found;
-  const ids = changes.map(({ lead_id }) => lead_id);
-  const lostIds = changes.flatMap(({ before }) => before?.external_id ?? []);
-  const [locked, holders] = await Promise.all([
-    lockLeads(tx, ids),
-    findMatches(tx, { externalIds: lostIds, emails: [], phones: [] }, { lock: false }),
+  const { total } = found;
+  const lostIds = found.changes.flatMap(({ before }) => before?.external_id ?? []);
+  const [{ rows: locked, isCut }, holders] = await Promise.all([
+    lockLeads(
+      tx,
+      found.changes.map(({ lead_id }) => lead_id),
+    ),
+    findHolders(tx, lostIds),
   ]);
+  // large leads are turned back a few at a time
+  const end = isCut ? locked.at(-1)?.id : undefined;
+  const changes = found.changes.filter(({ lead_id }) => end === undefined || lead_id <= end);
   const stored = new Map(locked.map((row) => [row.id, row]));
-  const holderOf = new Map(holders.map((row) => [row.external_id, row.id]));
+  const holderOf = new Map<string | null, string>(holders.map((row) => [row.external_id, row.id]));
   const now = tx.now.toISOString();
   const undone = changes.flatMap((change) => {
     const former = stored.get(change.lead_id);

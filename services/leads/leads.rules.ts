@@ -3,6 +3,7 @@ import type { ScoringRule } from "../../entities/leads.ts";
 import { canSee, sightOf, type Actor } from "../../mixins/access/actor.ts";
 import type { FieldError } from "../../mixins/contract/errors.ts";
 import { columnOf } from "../../mixins/records/listing.ts";
+import { requireFits, type RecordContent } from "../../mixins/records/record-limits.ts";
 import type { LeadInput } from "./lead.schemas.ts";
 import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
 import type { LeadRow } from "./lead-row.ts";
@@ -25,7 +26,21 @@ export function normalise<T extends LeadInput>(input: T): { input: T; problems: 
   return { input: normal, problems: normal.phone === null ? [invalidPhone()] : [] };
 }
 
-/** The row of a lead to be, complete but for what a pool may still decide: the assignee. */
+/** What of a lead its callers decide how large it is. Reasons of its score are bounded by the rules that give them. */
+export const contentOf = (row: LeadRow): RecordContent => ({
+  texts: [
+    ...[row.external_id, row.first_name, row.last_name, row.email, row.phone, row.company_name],
+    ...[row.title, row.source],
+  ],
+  tags: row.tags,
+  customFields: row.custom_fields,
+  consent: row.consent,
+});
+
+/**
+ * The row of a lead to be, complete but for what a pool may still decide: the assignee.
+ * @throws 422 when it is larger than a record may be
+ */
 export function composeLead(
   input: LeadInput,
   {
@@ -63,6 +78,7 @@ export function composeLead(
     updated_at: now,
     version: 1,
   };
+  requireFits(contentOf(row));
   return rescored(row, scoring);
 }
 
@@ -80,7 +96,8 @@ export interface LeadChange {
 
 /**
  * What an input makes of a lead; null when nothing differs. Custom fields and consent merge key by key.
- * @throws 409 LEAD_ALREADY_CONVERTED when it would give a converted lead another status
+ * @throws 409 LEAD_ALREADY_CONVERTED when it would give a converted lead another status; 422 when it would make the lead larger
+ *   than a record may be
  */
 export function changeLead(
   before: LeadRow,
@@ -103,7 +120,9 @@ export function changeLead(
     changes.push(field);
   }
   if (changes.length === 0) return null;
-  const row = rescored({ ...before, ...wanted, version: before.version + 1, updated_at: now }, scoring);
+  const wished = { ...before, ...wanted, version: before.version + 1, updated_at: now };
+  requireFits(contentOf(wished), contentOf(before));
+  const row = rescored(wished, scoring);
   if (row.score !== before.score) changes.push("score");
   return { row, changes };
 }

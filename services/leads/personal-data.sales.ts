@@ -1,4 +1,4 @@
-import { exportPage, nobody, subjectIds } from "../../mixins/privacy/personal-data.ts";
+import { exportBytes, exportPage, nobody, subjectIds } from "../../mixins/privacy/personal-data.ts";
 import { record, type PersonalDataHandlersOf } from "../contracts.ts";
 import type { LeadRow } from "./lead-row.ts";
 import type { leadsContract } from "./leads.contract.ts";
@@ -25,15 +25,16 @@ export const contactData: Handlers["contacts"] = {
     return personOf("contact", rows);
   },
   async export({ locals: { tx }, params: { person, after } }) {
-    const rows = await tx.query<{ id: string }>({
+    const { rows, isCut } = await tx.queryWithin<{ id: string }>({
       text: `SELECT id, first_name, last_name, email, phone, title, lifecycle_stage, company_id,
           (SELECT name FROM companies c WHERE c.id = contacts.company_id) AS company_name,
           lead_id, assigned_to, tags, custom_fields, consent, created_at, updated_at, deleted_at
         FROM contacts WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
         ORDER BY id LIMIT ${atOnce}`,
       values: [person && subjectIds(person, "contact"), after],
+      mostBytes: exportBytes,
     });
-    return exportPage(rows, atOnce, ({ id }) => id);
+    return exportPage(rows, atOnce, ({ id }) => id, isCut);
   },
   async erase({ locals: { tx }, params: { person } }) {
     const rows = await tx.query<{

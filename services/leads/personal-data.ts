@@ -1,5 +1,7 @@
+import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import {
+  exportBytes,
   exportPage,
   phoneMark,
   subjectIds,
@@ -50,18 +52,19 @@ export const leadsPersonalDataHandlers = ({
     },
     async export({ locals: { tx }, params: { person, after } }) {
       const cipher = await keys.of(tx.organizationId); // before a connection is held
-      const rows = await tx.query<{ id: string }>({
+      const { rows, isCut } = await tx.queryWithin<{ id: string }>({
         text: `SELECT ${leadColumns.join(", ")}, (SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at,
               'note', r.note, 'reminded_at', r.reminded_at, 'user_id', r.user_id) ORDER BY r.remind_at), '[]')
             FROM lead_reminders r WHERE r.lead_id = leads.id) AS reminders
           FROM leads WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
           ORDER BY id LIMIT ${atOnce}`,
         values: [person && subjectIds(person, "lead"), after],
+        mostBytes: exportBytes,
       });
       const ids = rows.map(({ id }) => id);
       const sensitive = await openSensitive(tx, cipher, ids);
       const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
-      return exportPage(whole, atOnce, ({ id }) => id);
+      return exportPage(whole, atOnce, ({ id }) => id, isCut);
     },
     erase: eraseLeads,
     expire: expireLeads,
@@ -77,18 +80,20 @@ async function eraseLeads({
   locals: { tx: UnitOfWork };
   params: PersonalDataParams<"erase">;
 }): Promise<PersonalDataAnswer<"erase">> {
-  const ids = subjectIds(person, "lead")
+  const asked = subjectIds(person, "lead")
     .toSorted()
     .filter((id) => after === null || id > after)
     .slice(0, atOnce);
-  const locked = await lockLeads(tx, ids);
+  const { rows: locked, isCut } = await lockLeads(tx, asked);
+  const end = isCut ? locked.at(-1)?.id : undefined;
+  const ids = asked.filter((id) => end === undefined || id <= end);
   const rows = locked.filter((row) => row.deleted_at === null || marksOf(row).length > 0 || hasName(row));
   anonymise(tx, rows);
   tx.defer({ text: "DELETE FROM lead_reminders WHERE lead_id = ANY ($1)", values: [ids] });
   tx.defer({ text: "DELETE FROM lead_sensitive_fields WHERE lead_id = ANY ($1)", values: [ids] });
   // an import that is turned back leaves these leads as they are
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
-  return { count: rows.length, kept: 0, next: ids.length === atOnce ? (ids.at(-1) ?? null) : null };
+  return { count: rows.length, kept: 0, next: isCut || ids.length === atOnce ? (ids.at(-1) ?? null) : null };
 }
 
 const hasName = (row: LeadRow): boolean =>
@@ -121,12 +126,13 @@ async function expireLeads({
   locals: { tx: UnitOfWork };
   params: PersonalDataParams<"expire">;
 }): Promise<PersonalDataAnswer<"expire">> {
-  const rows = await tx.query<LeadRow>({
+  const { rows, isCut } = await tx.queryWithin<LeadRow>({
     text: `SELECT ${leadColumns.join(", ")} FROM leads
       WHERE updated_at < $1 AND (deleted_at IS NOT NULL OR status IN ('converted', 'unqualified'))
         AND ($2::uuid IS NULL OR id > $2)
       ORDER BY id LIMIT ${atOnce} FOR UPDATE SKIP LOCKED`,
     values: [before, after],
+    mostBytes: pageBytes,
   });
   anonymise(
     tx,
@@ -134,9 +140,9 @@ async function expireLeads({
   );
   const ids = rows.map(({ id }) => id);
   // nobody could find them any more once the leads are gone
-  while ((await entomb(tx, ids, eventFields, eventsAtOnce)) === eventsAtOnce);
+  while ((await entomb(tx, ids, eventFields, eventsAtOnce)).hasMore);
   tx.defer({ text: "UPDATE contacts SET lead_id = NULL WHERE lead_id = ANY ($1)", values: [ids] });
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   tx.defer({ text: "DELETE FROM leads WHERE id = ANY ($1)", values: [ids] });
-  return { count: rows.length, next: rows.length === atOnce ? (ids.at(-1) ?? null) : null };
+  return { count: rows.length, next: isCut || rows.length === atOnce ? (ids.at(-1) ?? null) : null };
 }

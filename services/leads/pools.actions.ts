@@ -2,9 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { canSee, type Actor } from "../../mixins/access/actor.ts";
+import { requireSight } from "../../mixins/access/reach.ts";
 import { invalidField, versionMismatch } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
+import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
 import { poolListing, type PoolView } from "./pools.contract.ts";
@@ -48,10 +51,16 @@ export async function getPool(ctx: Ctx<"leads.getPool">): Promise<PoolView> {
   return poolView(await findPool(ctx.locals.tx, ctx.params.id, { lock: false }));
 }
 
-/** Makes a pool of active users. */
+/** Of members and criteria, as JSON: every process keeps an organization's pools at hand to capture leads. */
+const poolBytes = 32 * 1024;
+const sizeable = ({ members, criteria }: Pick<PoolRow, "members" | "criteria">) => ({ members, criteria });
+
+/** Makes a pool of active users whose records the caller sees. */
 export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Promise<PoolView> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
+  requireBytes("members and criteria", sizeable(ctx.params), poolBytes);
+  requirePoolSight(actor, members);
   await requireMembers(ctx, desk, members);
   await requireRoomFor(tx, "assignmentPools");
   const now = tx.now.toISOString();
@@ -79,13 +88,16 @@ export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Prom
 
 /** Changes a pool; whose turn is next stays as it is. */
 export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Promise<PoolView> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const { id, expectedVersion, isActive, ...given } = ctx.params;
   if (given.members) await requireMembers(ctx, desk, given.members);
   const before = await findPool(tx, id, { lock: true });
   requireVersion(before, expectedVersion);
+  requirePoolSight(actor, [...before.members, ...(given.members ?? [])]);
   const row: PoolRow = { ...before, ...given, is_active: isActive ?? before.is_active };
   if (isDeepStrictEqual(row, before)) return poolView(before);
+  if (given.members || given.criteria)
+    requireBytes("members and criteria", sizeable(row), poolBytes, sizeable(before));
   row.version = before.version + 1;
   row.updated_at = tx.now.toISOString();
   tx.onViolation("assignment_pools_organization_id_name_key", poolNameTaken);
@@ -101,9 +113,10 @@ export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Prom
 
 /** Deletes a pool for good; its leads stay with their assignees. */
 export async function removePool(ctx: Ctx<"leads.removePool">): Promise<null> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const before = await findPool(tx, ctx.params.id, { lock: true });
   requireVersion(before, ctx.params.expectedVersion);
+  requirePoolSight(actor, before.members);
   tx.defer({ text: "DELETE FROM assignment_pools WHERE id = $1", values: [before.id] });
   announce(ctx, "pool.deleted", { ...before, version: before.version + 1 });
   return null;
@@ -129,6 +142,15 @@ async function findPool(tx: UnitOfWork, id: string, { lock }: { lock: boolean })
 
 function requireVersion(row: PoolRow, expected: number | undefined): void {
   if (expected !== undefined && expected !== row.version) throw versionMismatch(row.version);
+}
+
+/**
+ * A pool decides who gets leads that come in, and so sees them: it takes somebody who sees them before anybody has them, and
+ * what its members have.
+ */
+function requirePoolSight(actor: Actor, members: readonly PoolMember[]): void {
+  const seesNew = canSee(actor, { assignedTo: null });
+  requireSight(actor, seesNew ? members.map(({ userId }) => userId) : "everybody");
 }
 
 /** @throws 422 naming the first member who is no active user */

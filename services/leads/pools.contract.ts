@@ -6,8 +6,8 @@ import {
   byIdVersioned,
   expectedVersion,
   id,
+  nameText,
   pageOf,
-  text,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { conditionOn, factFields } from "./condition.schemas.ts";
@@ -31,7 +31,7 @@ const pool = z
   .meta({ id: "AssignmentPool" });
 export type PoolView = z.output<typeof pool>;
 const poolFields = {
-  name: text(100),
+  name: nameText(100),
   strategy: z.enum(strategies),
   members: z
     .array(z.strictObject({ userId: id, weight: z.number().int().min(1).max(100).default(1) }))

@@ -1,5 +1,6 @@
 import type { ScoringRule } from "../../entities/leads.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { enqueue, record, type JobCtx } from "../contracts.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";
@@ -37,12 +38,12 @@ export async function rescore(
   let { after } = ctx.params;
   for (;;) {
     const from = after;
-    const rows = await parts.database.transaction({ organizationId }, (batch) =>
+    const step = await parts.database.transaction({ organizationId }, (batch) =>
       rescoreNext(batch, version, from),
     );
-    if (rows.some(({ isChanged }) => isChanged)) parts.onEvents(organizationId);
-    if (rows.length < batchSize) return;
-    after = rows.at(-1)?.id as string;
+    if (step.isChanged) parts.onEvents(organizationId);
+    if (step.next === undefined) return;
+    after = step.next;
     if (performance.now() > until) {
       enqueue(tx, "leads.rescore", { version, after });
       return;
@@ -50,23 +51,25 @@ export async function rescore(
   }
 }
 
-/** Rescores the next leads of a pass; none when the rules were replaced. */
+/** Rescores the next leads of a pass; none when the rules were replaced. `next` is where it goes on, if it does. */
 async function rescoreNext(
   tx: UnitOfWork,
   version: number,
   after: string,
-): Promise<{ id: string; isChanged: boolean }[]> {
+): Promise<{ isChanged: boolean; next: string | undefined }> {
   const [rules] = await tx.query<{ version: number; rules: ScoringRule[] }>({
     text: "SELECT version, rules FROM scoring_rules",
   });
-  if (rules?.version !== version) return [];
-  const rows = await tx.query<LeadRow>({
+  if (rules?.version !== version) return { isChanged: false, next: undefined };
+  const { rows, isCut } = await tx.queryWithin<LeadRow>({
     text: `SELECT ${leadColumns.join(", ")} FROM leads
       WHERE scoring_version <> $1 AND id > $2 ORDER BY id LIMIT ${batchSize} FOR NO KEY UPDATE`,
     values: [version, after],
+    mostBytes: pageBytes,
   });
   rescoreBatch(tx, rows, rules);
-  return rows.map(({ id }) => ({ id, isChanged: tx.hasEvents }));
+  const hasMore = isCut || rows.length === batchSize;
+  return { isChanged: tx.hasEvents, next: hasMore ? rows.at(-1)?.id : undefined };
 }
 
 /** Writes the new scores, and events for those that differ. */

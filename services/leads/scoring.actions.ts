@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { ScoringRule } from "../../entities/leads.ts";
 import { invalid, versionMismatch, type FieldError } from "../../mixins/contract/errors.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { composeLead, normalise } from "./leads.rules.ts";
@@ -56,6 +57,9 @@ export async function getScoringModel(
   };
 }
 
+/** What scoring rules may take, and what of it they may put into every lead they score. In bytes as JSON. */
+const rulesBytes = { rules: 64 * 1024, reasons: 16 * 1024 };
+
 type RulesRow = { rules: ScoringRule[]; version: number };
 
 /** The organization's rules, or the defaults as version 0. */
@@ -74,6 +78,9 @@ export async function setScoringRules(
 ): Promise<Result<"leads.setScoringRules">> {
   const { actor, tx } = ctx.locals;
   const { rules, expectedVersion } = ctx.params;
+  requireBytes("rules", rules, rulesBytes.rules);
+  const reasons = rules.map(({ factor, points, detail }) => ({ factor, points, detail }));
+  requireBytes("rules.*.factor and rules.*.detail", reasons, rulesBytes.reasons);
   // a lock of the organization's rules, for the first version has no row to lock yet
   const [, [own]] = await Promise.all([
     tx.execute({

@@ -11,6 +11,8 @@ import type { LeadSettings, SensitiveField } from "./settings.ts";
 
 export const permission = "leads:sensitive";
 const table = "lead_sensitive_fields";
+/** Characters. They are no part of what a record may take: there are few fields, and this bounds each. */
+const longestValue = 1_000;
 
 /** Values of sensitive fields by key; null takes a value away. */
 export type SensitiveValues = ReadonlyMap<string, string | number | boolean | null>;
@@ -55,7 +57,7 @@ export class SensitiveFields {
 
   /**
    * An input without its sensitive fields, and those.
-   * @throws 403 without the permission; 422 for a value of another type than the field's
+   * @throws 403 without the permission; 422 for a value of another type than the field's, or too long
    */
   split<T extends LeadInput>(input: T): { input: T; sensitive: SensitiveValues } {
     const sensitive = new Map<string, string | number | boolean | null>();
@@ -71,6 +73,12 @@ export class SensitiveFields {
           path: `customFields.${key}`,
           code: "wrong_type",
           message: `must be a ${field.type}`,
+        });
+      else if (typeof value === "string" && value.length > longestValue)
+        problems.push({
+          path: `customFields.${key}`,
+          code: "too_big",
+          message: `a sensitive value may have ${longestValue} characters, this has ${value.length}`,
         });
       else sensitive.set(key, value);
     }

@@ -1,8 +1,11 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
+import { can, type Actor } from "../../mixins/access/actor.ts";
+import { requireSight } from "../../mixins/access/reach.ts";
+import { forbidden } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
-import { emailMark, nobody, phoneMark, type Person } from "../../mixins/privacy/personal-data.ts";
+import { emailMark, nobody, phoneMark, subjectIds, type Person } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type Result } from "../contracts.ts";
 import { readArchive } from "./archive.repository.ts";
 import { auditLater } from "./audit.ts";
@@ -15,15 +18,25 @@ import {
   type NewRequest,
   type RequestRow,
 } from "./requests.repository.ts";
-import { isKnown, sealPerson, type PrivacyParts } from "./run.ts";
+import { lookUp, sealPerson, type PrivacyParts } from "./run.ts";
 
 type Creating = Ctx<"privacy.createExport"> | Ctx<"privacy.createErasure">;
+
+/**
+ * An archive holds what anybody's records say, and sensitive values too. A person's records are not known before the end, so
+ * it does not help that those which are known now may be seen.
+ */
+function requireMayRead(actor: Actor): void {
+  requireSight(actor, "everybody");
+  if (!can(actor, "leads:sensitive")) throw forbidden("leads:sensitive");
+}
 
 /** Takes an export; a job makes its archive. */
 export async function createExport(
   ctx: Ctx<"privacy.createExport">,
   node: PrivacyParts,
 ): Promise<RequestView> {
+  requireMayRead(ctx.locals.actor);
   const row = await create(ctx, node, {
     kind: "export",
     scope: ctx.params.scope ?? "person",
@@ -38,6 +51,7 @@ export async function createErasure(
   ctx: Ctx<"privacy.createErasure">,
   node: PrivacyParts,
 ): Promise<RequestView> {
+  requireSight(ctx.locals.actor, "everybody");
   const row = await create(ctx, node, { kind: "erasure", scope: "person", reason: ctx.params.reason });
   enqueue(ctx.locals.tx, "privacy.erase", { requestId: row.id }, { key: row.id });
   return requestView(row);
@@ -50,8 +64,13 @@ async function create(
 ): Promise<RequestRow> {
   const { tx, actor } = ctx.locals;
   const person = personOf(ctx.params);
+  const isLookedUp = ctx.params.subject !== undefined || about.kind === "erasure";
+  const found = isLookedUp ? await lookUp(node, tx.organizationId, person) : nobody;
   // an email may be one that nobody has yet, for an erasure keeps it out; a record is there or not
-  if (ctx.params.subject && !(await isKnown(node, tx.organizationId, person))) throw unknownSubject();
+  if (ctx.params.subject && found.subjects.length === 0) throw unknownSubject();
+  const userIds = subjectIds(found, "user");
+  if (about.kind === "erasure" && userIds.length > 0)
+    await ctx.call("identity.requireMayChange", { ids: userIds });
   const cipher = await node.keys.of(tx.organizationId);
   await requireRoomFor(tx, "privacyRequests");
   const id = uuidv7();
@@ -97,13 +116,14 @@ export async function getRequest(ctx: Ctx<"privacy.getRequest">): Promise<Reques
   return requestView(row);
 }
 
-/** Streams an archive. @throws 404, 409 before it is made, 410 when it has expired */
+/** Streams an archive to somebody who could ask for it now. @throws 404, 409 before it is made, 410 when it has expired */
 export async function downloadArchive(
   ctx: Ctx<"privacy.downloadArchive">,
   node: PrivacyParts,
 ): Promise<NodeJS.ReadableStream> {
   const { tx, actor } = ctx.locals;
   const { organizationId } = tx;
+  requireMayRead(actor);
   const row = await findRequest(tx, ctx.params.id);
   if (row?.kind !== "export") throw requestNotFound();
   if (row.status !== "completed") throw archiveNotReady();

@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
+import { requireSight } from "../../mixins/access/reach.ts";
 import type { RetentionSpec } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 import { auditLater } from "./audit.ts";
@@ -70,6 +71,8 @@ export async function setRetention(
 ): Promise<Result<"privacy.setRetention">> {
   const { tx, actor } = ctx.locals;
   const { days: changes, expectedVersion } = ctx.params;
+  // it erases anybody's records
+  requireSight(actor, "everybody");
   const kept = new Map(keptParts(node).map((part) => [part.name, part.retention]));
   for (const [part, days] of Object.entries(changes)) {
     const bounds = kept.get(part);

@@ -41,13 +41,15 @@ function askPart<V extends PersonalDataVerb>(
   });
 }
 
-/** Whether any service of the organization has records of the person. */
-export async function isKnown(node: PrivacyParts, organizationId: string, person: Person): Promise<boolean> {
-  for (const { name: part } of partsOf(node.contracts)) {
-    const { subjects } = await askPart(node, organizationId, { part, verb: "find", params: { person } });
-    if (subjects.length > 0) return true;
+/** What the services have of the person now. */
+export async function lookUp(node: PrivacyParts, organizationId: string, person: Person): Promise<Person> {
+  let found = nobody;
+  // the second round asks the first parts with what the last ones knew
+  for (const { name: part } of [...partsOf(node.contracts), ...partsOf(node.contracts)]) {
+    const params = { person: mergePersons(person, found) };
+    found = mergePersons(found, await askPart(node, organizationId, { part, verb: "find", params }));
   }
-  return false;
+  return found;
 }
 
 /** One run of one request: asks the services, and keeps how far it is. */

@@ -2,6 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../mixins/access/access.ts";
+import { requireSight } from "../../mixins/access/reach.ts";
+import { sightOf, type Actor } from "../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
@@ -41,11 +43,13 @@ export async function get(ctx: Ctx<"teams.get">): Promise<TeamView> {
   return teamView(await findTeam(ctx.locals.tx, ctx.params.id, { lock: false }));
 }
 
-/** Makes a team of active users. */
+/** Makes a team of active users whose records the caller sees. */
 export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   await requireUsers(ctx, ctx.params);
   const { name, managerIds, memberIds } = ctx.params;
+  requireSight(actor, [...managerIds, ...memberIds]);
+  await requireOtherTeam(tx, actor, null);
   const now = tx.now.toISOString();
   const row: TeamRow = {
     id: uuidv7(),
@@ -66,9 +70,9 @@ export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
   return teamView(row);
 }
 
-/** Changes a team. What changes nothing makes no version and no event. */
+/** Changes a team whose people's records the caller sees. What changes nothing makes no version and no event. */
 export async function update(ctx: Ctx<"teams.update">): Promise<TeamView> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const { id, expectedVersion, name, managerIds, memberIds } = ctx.params;
   await requireUsers(ctx, ctx.params);
   const before = await findTeam(tx, id, { lock: true });
@@ -79,6 +83,7 @@ export async function update(ctx: Ctx<"teams.update">): Promise<TeamView> {
     manager_ids: managerIds ?? before.manager_ids,
     member_ids: memberIds ?? before.member_ids,
   };
+  requireSight(actor, [before, row].flatMap(peopleOf));
   if (isDeepStrictEqual(row, before)) return teamView(before);
   row.version = before.version + 1;
   row.updated_at = tx.now.toISOString();
@@ -93,12 +98,27 @@ export async function update(ctx: Ctx<"teams.update">): Promise<TeamView> {
 
 /** Deletes a team. Without any team, built-in managers see everything again. */
 export async function remove(ctx: Ctx<"teams.remove">): Promise<null> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const before = await findTeam(tx, ctx.params.id, { lock: true });
   requireVersion(before, ctx.params.expectedVersion);
+  requireSight(actor, peopleOf(before));
+  await requireOtherTeam(tx, actor, before.id);
   tx.defer({ text: "DELETE FROM teams WHERE id = $1", values: [before.id] });
   announce(ctx, "team.deleted", { ...before, version: before.version + 1 });
   return null;
+}
+
+const peopleOf = (team: TeamRow): string[] => [...team.manager_ids, ...team.member_ids];
+
+/** The first team takes from built-in managers that they see everything, and the end of the last gives it back. */
+async function requireOtherTeam(tx: UnitOfWork, actor: Actor, id: string | null): Promise<void> {
+  // who sees everything may do either; held, the other team does not go at the same time
+  if (sightOf(actor) === "all") return;
+  const others = await tx.query({
+    text: "SELECT FROM teams WHERE id IS DISTINCT FROM $1 LIMIT 1 FOR KEY SHARE",
+    values: [id],
+  });
+  if (others.length === 0) requireSight(actor, "everybody");
 }
 
 async function findTeam(tx: UnitOfWork, id: string, { lock }: { lock: boolean }): Promise<TeamRow> {

@@ -5,8 +5,8 @@ import {
   byIdVersioned,
   expectedVersion,
   id,
+  nameText,
   pageOf,
-  text,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 
@@ -29,7 +29,7 @@ const users = (most: number) =>
     .array(id)
     .max(most)
     .refine((ids) => new Set(ids).size === ids.length, "a user stands twice");
-const teamFields = { name: text(100), managerIds: users(50), memberIds: users(500) };
+const teamFields = { name: nameText(100), managerIds: users(50), memberIds: users(500) };
 
 export const teamListing: Listing = {
   table: "teams",

@@ -34,9 +34,10 @@ afterEach(() => {
   postgres.resume();
 });
 afterAll(async () => {
-  await Promise.all([bare, whole, core].map((process) => process?.stop()));
+  for (const process of [bare, whole, core]) await process?.stop();
   await postgres.close();
-  await Promise.all([nats.stop("SIGKILL"), redis.stop()]);
+  await nats.stop("SIGKILL");
+  await redis.stop();
   await dropDatabase(database);
 }, 60_000);
 

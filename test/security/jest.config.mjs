@@ -5,7 +5,17 @@ const rootDir = resolve(import.meta.dirname, "../..");
 
 /** Files of the other folders that are about security, by the beginning of their names. */
 const themes = [
-  ...["access-token", "api-keys", "audit", "bad-requests", "browser", "identity", "invites", "mailed-links"],
+  ...[
+    "access-token",
+    "api-keys",
+    "audit",
+    "bad-requests",
+    "browser",
+    "identity",
+    "invitations",
+    "mailed-links",
+  ],
+  ...["verified-emails", "domains"],
   ...["organization-cipher", "organization-keys", "outbound", "received-ids", "routes", "row-level-security"],
   ...["access-nodes", "credentials", "custom-roles", "mass-assignment", "visibility"],
   ...[
@@ -18,7 +28,15 @@ const themes = [
     "sensitive-fields",
     "shards",
   ],
-  ...["second-factor", "sign-in-throttle", "signed-request", "upload-guard", "imports-upload"],
+  ...[
+    "limits",
+    "repetitions",
+    "second-factor",
+    "sign-in-throttle",
+    "signed-request",
+    "upload-guard",
+    "imports-upload",
+  ],
 ];
 
 /** `npm run test:security`: everything about who may see, do and send what, and how many cases that is. */

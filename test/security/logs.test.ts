@@ -13,6 +13,7 @@ test("no secret stands in what a process writes, whatever it is made to do, also
     DATABASE_URL: url,
     DATA_DIR: "/nonexistent",
     LOG_LEVEL: "trace",
+    REQUEST_LOG: "all",
     DEV_OUTBOX: "true",
   });
   const secrets: Record<string, string> = {

@@ -32,8 +32,8 @@ const created = async (answering: Promise<Answer>): Promise<Record<string, strin
   return answer.body as Record<string, string>;
 };
 
-export async function buildWorld(): Promise<World> {
-  const node = await startTestNode({ DEV_OUTBOX: "true" });
+export async function buildWorld(settings: Record<string, string> = {}): Promise<World> {
+  const node = await startTestNode({ DEV_OUTBOX: "true", ...settings });
   const visitor = new Client(originOf(node));
   const theirs = await visitor.register(mark);
   const foreign = await fill(node, theirs);

@@ -24,6 +24,36 @@ const count = async (table: string) =>
     )
   )[0]?.count as number;
 
+test("keeps a price with the digits of its currency, to the last of the largest", async () => {
+  const url = shardUrl(node, org.id);
+  for (const [amount, currency, kept] of [
+    ["12.345", "KWD", "12.345"],
+    ["9999999999999999.999", "KWD", "9999999999999999.999"],
+    ["0.0001", "CLF", "0.0001"],
+    ["1500", "JPY", "1500"],
+    ["5", "INR", "5.00"],
+  ] as const) {
+    const lead = await create({ firstName: "Price" });
+    const { deal } = await convert(lead.id, { createDeal: true, amount: { amount, currency } });
+    expect(deal?.amount).toEqual({ amount: kept, currency });
+    expect(await inspect(url, "SELECT amount, currency FROM deals WHERE id = $1", [deal?.id])).toEqual([
+      { amount: kept, currency },
+    ]);
+  }
+});
+
+test.each([
+  ["-5", "INR", "amount.amount", /0 or more/],
+  ["5", "ZZZ", "amount.currency", /ISO 4217/],
+  ["1.234", "INR", "amount.amount", /INR has 2 digits/],
+])("refuses a price of %s %s and says what is allowed", async (amount, currency, path, message) => {
+  const lead = await create({ firstName: "Price" });
+  await expect(convert(lead.id, { createDeal: true, amount: { amount, currency } })).rejects.toMatchObject({
+    code: 422,
+    data: { errors: [{ path, message: expect.stringMatching(message) }] },
+  });
+});
+
 test("makes a contact, a company and a deal of a lead, with their events", async () => {
   const lead = await create({
     firstName: "Ada",

@@ -163,7 +163,7 @@ describe("reading leads", () => {
       (await node.call("leads.list", params, own.as("admin"))).data.map((lead) => lead.id);
     expect(await list({ filter: { source: "web", "customFields.plan": "pro" } })).toEqual([wanted.id]);
     expect(await list({ q: "hop gra" })).toEqual([wanted.id]);
-    await expect(list({ filter: { importId: "x" } })).rejects.toMatchObject({ code: 422 });
+    await expect(list({ filter: { importId: "x" } })).rejects.toMatchObject({ code: 400 });
   });
 
   test("shows a sales rep only their own leads; another's does not exist for them", async () => {

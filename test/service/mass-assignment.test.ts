@@ -3,6 +3,7 @@ import { z } from "zod";
 import { filledByGateway } from "../../mixins/contract/contract.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client } from "../support/client.ts";
+import { pathOf } from "../support/paths.ts";
 import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 
 // what the server decides, or only some may: a client that sends it with something else must be told, not obeyed
@@ -63,7 +64,7 @@ describe.each(writing.map((route) => [nameOf(route), route] as const))("%s", (_n
   });
 
   test("refuses what is not the client's to set, and names each such field", async () => {
-    const path = route.path.replaceAll(/:\w+/g, "01890000-0000-7000-8000-000000000000");
+    const path = pathOf(route);
     const isForm = route.spec.transfer === "multipart";
     // what repeats the path or a header is refused before the rest is looked at; a form holds 20 fields
     const early = (field: string) => route.pathParams.includes(field) || filledByGateway.includes(field);

@@ -23,9 +23,11 @@ const withoutPersons: Record<string, string> = {
   scoring_rules: "settings",
   teams: "names, and ids of users",
   "control.api_usage": "counts",
+  "control.deprecated_calls": "counts",
   "control.erasure_receipts": "counts, and the id of a user who is erased",
   "control.federation_settings": "settings",
   "control.organization_keys": "wrapped keys",
+  "control.revocations": "ids, until the tokens they end would have ended",
   "control.organizations": "names and domains of companies",
   "control.roles": "names and permissions",
   "control.organization_shards": "places",
@@ -35,12 +37,14 @@ const withoutPersons: Record<string, string> = {
 /** Tables without an organization. */
 const ofThePlatform: Record<string, string> = {
   "control.cron_runs": "ticks",
+  "control.installation": "what is random",
   "control.leaders": "nodes",
   "control.shard_map": "places",
-  "control.sign_in_failures": "hashes, for a quarter of an hour",
+  "control.sign_in_failures": "hashes, for a day at most",
   "control.signing_keys": "keys",
   migrations: "names of migrations",
   node_leases: "nodes",
+  platform_tasks: "names of tasks",
   worker_leases: "nodes",
 };
 

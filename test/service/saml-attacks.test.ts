@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Client } from "../support/client.ts";
-import { inspect } from "../support/database.ts";
+import { inspect, proveEmail } from "../support/database.ts";
 import { startFederation, type Federation } from "../support/federation.ts";
 import { begin, responseOf, sign, useSaml, type Begun, type ResponseParts } from "../support/saml.ts";
 
@@ -14,6 +14,7 @@ const theirs = "boss@corp.test";
 beforeAll(async () => {
   all = await startFederation();
   admin = await all.visitor.register("Corp");
+  await proveEmail(all.node.databases[0], admin.userId);
   other = await all.visitor.register("Other");
   for (const organization of [admin, other]) await useSaml(organization);
   const user = { name: "U", password: "correct-horse-battery" };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { inspect, proveEmail } from "../support/database.ts";
 import { Browser, type Page } from "../support/browser.ts";
 import { Client } from "../support/client.ts";
 import {
@@ -19,6 +20,7 @@ const newEmail = () => `worker-${++counter}@corp.test`;
 beforeAll(async () => {
   all = await startFederation();
   admin = await all.visitor.register("Corp");
+  await proveEmail(all.node.databases[0], admin.userId);
   expect(await useSaml(admin)).toMatchObject({ status: 200 });
 });
 afterAll(() => all.stop());
@@ -58,6 +60,36 @@ describe("a sign-in with SAML", () => {
     expect(await user.get("/auth/me")).toMatchObject({ status: 200 });
     expect((await signIn(email)).body).toMatchObject({ user: { id: user.userId } });
     expect(await auditOf(all, user.userId)).toEqual(["user.signed_in", "user.signed_in", "user.joined"]);
+  });
+
+  test("proves an address of the domain that the organization has proved, and no other: it says what it likes", async () => {
+    const join = async (email: string) => {
+      await invite(email);
+      const { body } = await signIn(email);
+      return (body as { user: { emailVerifiedAt: string | null } }).user.emailVerifiedAt;
+    };
+    const domain = `${admin.organizationId}.example`;
+    expect(await join(`a@${domain}`)).toBeNull();
+    expect(await admin.send("PATCH", "/organization", { domain })).toMatchObject({ status: 200 });
+    expect(await join(`b@${domain}`)).toBeNull();
+    await inspect(
+      all.node.databases[0] as string,
+      "UPDATE control.organizations SET domain_verified_at = now() WHERE domain = $1",
+      [domain],
+    );
+    expect(await join(`c@${domain}`)).toEqual(expect.any(String));
+    expect(await join(`d@sub.${domain}`)).toBeNull();
+  });
+
+  test("is refused to who was invited by somebody who may not invite any more, until they may", async () => {
+    const other = await admin.addUser("admin");
+    const email = newEmail();
+    await other.post("/users/invite", { name: "W", email, role: "admin" });
+    const change = (isActive: boolean) => admin.send("PATCH", `/users/${other.userId}`, { isActive });
+    await change(false);
+    expect(await signIn(email)).toMatchObject({ status: 403, body: { code: "NO_ACCOUNT" } });
+    await change(true);
+    expect(await signIn(email)).toMatchObject({ status: 200, body: { user: { email, role: "admin" } } });
   });
 
   test("is accepted when the whole response is signed as well", async () => {

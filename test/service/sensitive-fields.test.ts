@@ -35,7 +35,7 @@ const create = (customFields: Record<string, string | number>, more = {}) =>
 const get = ({ id }: { id: string }, name: "admin" | "manager" | "rep" | "viewer" = "admin") =>
   node.call("leads.get", { id }, as(name));
 const list = (filter: Record<string, unknown>, name: "admin" | "viewer" = "admin") =>
-  node.call("leads.list", { filter: filter as never, count: true }, as(name));
+  node.call("leads.list", { filter: filter, count: true }, as(name));
 const stored = (sql: string, values: unknown[] = []) =>
   inspect<{ all: string }>(shardUrl(node, organization.id), sql, values);
 
@@ -111,7 +111,7 @@ test("a list opens a page of them, and finds by equal value only, for those who 
   });
   await expect(list({ "customFields.passport": "P42" }, "viewer")).rejects.toMatchObject({ code: 403 });
   await expect(node.call("leads.list", { sort: "customFields.passport" }, as("admin"))).rejects.toMatchObject(
-    { code: 422 },
+    { code: 400 },
   );
 });
 

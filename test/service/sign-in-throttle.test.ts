@@ -88,6 +88,20 @@ describe("failed sign-ins", () => {
     expect(await attempt(email, "2001:db8:1:3::1", password)).toBe("TOO_MANY_ATTEMPTS");
   });
 
+  test("are no fewer for a guesser who has registered with the same email", async () => {
+    const { user } = await register();
+    const [guessers, home] = [newAddress(), newAddress()];
+    await register({ email: user.email, password: "the guesser's own secret" });
+    expect(await attempt(user.email, guessers, "the guesser's own secret")).toBe("signed in");
+    expect(await attempt(user.email, home, password)).toBe("signed in");
+    await attempts(1, () => user.email, newAddress);
+    await inDatabase("UPDATE control.sign_in_failures SET failures = 60");
+    expect(await attempt(user.email, guessers, "wrong")).toBe("TOO_MANY_ATTEMPTS");
+    await inDatabase(`UPDATE control.users SET email_verified_at = now() WHERE id = '${user.id}'`);
+    expect(await attempt(user.email, guessers, "wrong")).toBe("TOO_MANY_ATTEMPTS");
+    expect(await attempt(user.email, home, password)).toBe("signed in");
+  });
+
   test("at a known address are refused after ten there all the same", async () => {
     const { email } = (await register()).user;
     const home = newAddress();

@@ -14,8 +14,12 @@ export interface Nginx {
 /**
  * nginx from the PATH in front of these gateways (`host:port`), on the loopback without TLS. What concerns
  * a gateway that goes and comes is as in ops/nginx/nginx.conf, but idle connections are kept for 1 s.
+ * @param location what its only location says; default: pass to the gateways
  */
-export async function startNginx(gateways: string[]): Promise<Nginx> {
+export async function startNginx(
+  gateways: string[],
+  location = "proxy_pass http://gateways;",
+): Promise<Nginx> {
   requireProgram("nginx");
   const folder = mkdtempSync(join(tmpdir(), "sangam-nginx-"));
   const port = await freePort();
@@ -42,7 +46,7 @@ http {
     proxy_set_header Connection "";
     proxy_connect_timeout 3s;
     proxy_next_upstream_tries 2;
-    location / { proxy_pass http://gateways; }
+    location / { ${location} }
   }
 }
 `,

@@ -15,6 +15,23 @@ export interface NodeProcess {
   stop(): Promise<number | null>;
 }
 
+/** One that may still be starting. */
+export interface LaunchedProcess extends NodeProcess {
+  /** @throws Error with its output, when it ends before it runs, or does not run within 120 s */
+  running: Promise<void>;
+  /** Its exit code; null after a signal. */
+  ended: Promise<number | null>;
+}
+
+export interface Launch {
+  /** Default: as operators start it. */
+  program?: string;
+  /** Run instead of node with the program. */
+  command?: [string, ...string[]];
+  /** Default: none. */
+  input?: "pipe";
+}
+
 /**
  * Starts a program with these settings and waits until it says that it runs.
  * @param program default: as operators start it
@@ -22,10 +39,27 @@ export interface NodeProcess {
 export async function startProcess(
   name: string,
   settings: Record<string, string>,
-  program = "services/start.ts",
+  program?: string,
 ): Promise<NodeProcess> {
+  const launched = await launchProcess(name, settings, { program });
+  try {
+    await launched.running;
+  } catch (error) {
+    launched.kill("SIGKILL");
+    throw error;
+  }
+  return launched;
+}
+
+/** Starts a program with these settings, and does not wait. */
+export async function launchProcess(
+  name: string,
+  settings: Record<string, string>,
+  { program = "services/start.ts", command = [process.execPath, program], input }: Launch = {},
+): Promise<LaunchedProcess> {
   const [port, metricsPort] = [await freePort(), await freePort()];
-  const child = spawn(process.execPath, [program], {
+  const [file, ...words] = command;
+  const child = spawn(file, words, {
     env: {
       PATH: process.env.PATH,
       HOST: "127.0.0.1",
@@ -40,31 +74,29 @@ export async function startProcess(
       CHECK_RESULTS: "always",
       ...settings,
     },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [input ?? "ignore", "pipe", "pipe"],
   });
   let output = "";
-  const ended = new Promise<number | null>((done) => child.once("exit", done));
+  const ended = new Promise<number | null>((done) => child.once("close", done));
   const running = new Promise<void>((done, fail) => {
     const read = (chunk: Buffer) => {
       output += chunk.toString();
       if (output.includes("Sangam is running")) done();
     };
-    child.stdout.on("data", read);
-    child.stderr.on("data", read);
+    child.stdout?.on("data", read);
+    child.stderr?.on("data", read);
+    child.once("error", fail);
     child.once("exit", () => fail(new Error(`${name} ended:\n${output}`)));
     setTimeout(() => fail(new Error(`${name} did not start in 120 s:\n${output}`)), 120_000).unref();
   });
-  try {
-    await running;
-  } catch (error) {
-    child.kill("SIGKILL");
-    throw error;
-  }
+  running.catch(() => undefined); // who waits for its end need not wait for this
   return {
     child,
     name,
     origin: `http://127.0.0.1:${settings.PORT ?? port}`,
-    metricsOrigin: `http://127.0.0.1:${metricsPort}`,
+    metricsOrigin: `http://127.0.0.1:${settings.METRICS_PORT ?? metricsPort}`,
+    running,
+    ended,
     output: () => output,
     kill: (signal) => void child.kill(signal),
     async stop() {

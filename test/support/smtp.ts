@@ -43,11 +43,17 @@ export class MailServer {
     return `smtp://127.0.0.1:${(this.#server.server.address() as AddressInfo).port}`;
   }
 
-  /** Tokens of the links in mails to this address, oldest first. */
-  tokensFor(address: string): string[] {
-    return this.received
-      .filter(({ to }) => to === address)
-      .map(({ text }) => /token=([\w-]+)/.exec(text)?.[1] ?? "");
+  /** Mails to this address with this in their text, oldest first. */
+  mailsTo(address: string, holding = ""): string[] {
+    return this.received.flatMap(({ to, text }) => (to === address && text.includes(holding) ? text : []));
+  }
+
+  /** Tokens of the links to this page in mails to this address, oldest first. */
+  tokensFor(address: string, page: "reset-password" | "accept-invite" | "verify-email"): string[] {
+    return this.mailsTo(address).flatMap((text) => {
+      const links = text.matchAll(new RegExp(`/${page}\\?token=([\\w-]+)`, "g"));
+      return [...links].map(([, token = ""]) => token);
+    });
   }
 
   close(): Promise<void> {

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { requireWayTo } from "../../mixins/database/embedded-postgres.ts";
+import { requireWayTo } from "../../mixins/database/embedded/programs.ts";
 
 test("a folder on the way that others may not enter is named, with what to do", () => {
   const closed = mkdtempSync(join(tmpdir(), "sangam-way-")); // mode 700

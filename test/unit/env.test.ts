@@ -51,6 +51,20 @@ test("an organization may do thirty times what a user may, unless it is said", (
   expect(limits({ RATE_LIMIT_PER_MINUTE_ORGANIZATION: "7" })).toBe(7);
 });
 
+test.each([
+  [{}, true],
+  [{ PUBLIC_URL: "http://127.0.0.1:8080", API_URL: "http://[::1]:3000" }, true],
+  [{ PUBLIC_URL: "https://crm.example.com" }, false],
+  [{ PUBLIC_URL: "http://localhost.example.com" }, false],
+  [{ API_URL: "https://api.example.com" }, false],
+  [{ HOST: "0.0.0.0" }, false],
+  [{ PUBLIC_URL: "https://crm.example.com", DEV_OUTBOX: "true" }, true],
+  [{ DEV_OUTBOX: "false" }, false],
+  [{ DATABASE_URL: "postgres://u:p@localhost/d", MASTER_KEY: masterKey, HOST: "127.0.0.1" }, false],
+])("with %j the outbox of mails is open: %j", (settings, isOpen) => {
+  expect(readEnv(settings).DEV_OUTBOX).toBe(isOpen);
+});
+
 test(".env.example is what env.ts prints", () => {
   expect(readFileSync(".env.example", "utf8")).toBe(envExample());
 });

@@ -15,13 +15,18 @@ class MemorySource implements FeedSource {
   readonly events: SequencedEvent[] = [];
   reads = 0;
   slowness = () => 1;
+  /** Characters of the data of the events to come. */
+  dataSize = 0;
+  /** Events that fit into a read, were they large. */
+  fitting = Infinity;
 
   append(count: number): SequencedEvent[] {
     const added = Array.from({ length: count }, () => {
       const seq = (this.events.at(-1)?.seq ?? 0) + 1;
       const event = {
         ...{ seq, id: `id-${seq}`, type: "lead.created", entity: { kind: "lead", id: "l", version: seq } },
-        ...{ actorId: null, occurredAt: "2026-01-01T00:00:00.000Z", data: {}, audience: null },
+        ...{ actorId: null, occurredAt: "2026-01-01T00:00:00.000Z", audience: null },
+        data: "x".repeat(this.dataSize),
       };
       this.events.push(event);
       return event;
@@ -33,9 +38,14 @@ class MemorySource implements FeedSource {
     return this.#later(this.events.at(-1)?.seq ?? 0);
   }
 
-  async read(after: number, most: number) {
+  async read(after: number, most: number, mostBytes: number) {
     this.reads++;
-    return this.#later(this.events.filter(({ seq }) => seq > after).slice(0, most));
+    let bytes = 0;
+    const events = this.events
+      .filter(({ seq }) => seq > after)
+      .slice(0, Math.min(most, this.fitting))
+      .filter(({ data }, index) => (bytes += (data as string).length) <= mostBytes || index === 0);
+    return this.#later(events);
   }
 
   async #later<T>(answer: T): Promise<T> {
@@ -53,12 +63,15 @@ function hintOf(events: SequencedEvent[], withEvents = true) {
 /** A socket that takes everything at once, and the seqs it was sent. */
 function follow(feed: OrganizationFeed, after: number) {
   const seqs: number[] = [];
-  const outbox = new Outbox({
-    send(message, _options, onSent) {
-      seqs.push((JSON.parse(message.slice(1)) as [string, { seq: number }])[1].seq);
-      setImmediate(onSent);
+  const outbox = new Outbox(
+    {
+      send(message, _options, onSent) {
+        seqs.push((JSON.parse(message.slice(1)) as [string, { seq: number }])[1].seq);
+        queueMicrotask(onSent);
+      },
     },
-  });
+    { size: 0 },
+  );
   const subscription = new Subscription({
     feed,
     outbox,
@@ -172,12 +185,15 @@ describe("a reader who comes back", () => {
     const feed = await openFeed(source);
     const sent: (() => void)[] = [];
     let messages = 0;
-    const outbox = new Outbox({
-      send(_message, _options, onSent) {
-        messages++;
-        sent.push(onSent);
+    const outbox = new Outbox(
+      {
+        send(_message, _options, onSent) {
+          messages++;
+          sent.push(onSent);
+        },
       },
-    });
+      { size: 0 },
+    );
     const subscription = new Subscription({
       feed,
       outbox,
@@ -234,7 +250,7 @@ test("a reader that never drains is told to go, with about a megabyte waiting", 
   const feed = await openFeed(source);
   let waiting = 0;
   let slow = 0;
-  const outbox = new Outbox({ send: (message) => (waiting += message.length) });
+  const outbox = new Outbox({ send: (message) => (waiting += message.length) }, { size: 0 });
   const subscription: Subscription = new Subscription({
     ...{ feed, outbox, isVisible: () => true, after: 0 },
     onSlow() {
@@ -248,12 +264,73 @@ test("a reader that never drains is told to go, with about a megabyte waiting", 
   expect(waiting).toBeLessThan(1_100_000);
 });
 
+describe("events as large as they may be", () => {
+  const large = 80_000;
+
+  test("are read in pieces, and the feed still opens at its end", async () => {
+    const source = new MemorySource();
+    source.dataSize = large;
+    source.append(600);
+    const feed = await openFeed(source);
+    expect(feed.cursor).toBe(600);
+    const reader = follow(feed, 0);
+    await settle(() => reader.seqs.length === 600);
+    expect(reader.seqs).toEqual(range(1, 600));
+    feed.advance(hintOf(source.append(5), false));
+    await settle(() => reader.seqs.length === 605);
+    expect(reader.seqs).toEqual(range(1, 605));
+  });
+
+  test("push each other out of memory: a megabyte of them stays", async () => {
+    const source = new MemorySource();
+    source.dataSize = large;
+    source.append(300);
+    const feed = await openFeed(source);
+    const { reads } = source;
+    expect(await feed.locate(290)).toEqual({ after: 290 });
+    expect(source.reads).toBe(reads);
+    await feed.locate(280);
+    expect(source.reads).toBe(reads + 1);
+  });
+
+  test("wait for readers that have stopped, a quarter of a megabyte each and 64 megabytes together", async () => {
+    const source = new MemorySource();
+    source.dataSize = large;
+    source.append(300);
+    const feed = await openFeed(source);
+    const shared = { size: 0 };
+    let most = 0;
+    let slow = 0;
+    const stop = () =>
+      new Promise<Outbox>((started) => {
+        const outbox = new Outbox({ send: () => (most = Math.max(most, shared.size)) }, shared);
+        const subscription: Subscription = new Subscription({
+          ...{ feed, outbox, isVisible: () => true, after: 0 },
+          onSlow: () => {
+            slow++;
+            outbox.close();
+            subscription.close();
+            started(outbox);
+          },
+        });
+        void subscription.start();
+        void idle().then(() => started(outbox));
+      });
+    const stopped = await Promise.all(Array.from({ length: 400 }, stop));
+    expect(slow).toBeGreaterThan(0);
+    expect(most).toBeLessThan(64 * 1_048_576 + 400 * 1_000);
+    for (const outbox of stopped) outbox.close();
+    expect(shared.size).toBe(0);
+  });
+});
+
 test("whenever they subscribe and whichever hints are lost, readers get every event once and in order", async () => {
   const step = fc.oneof(
     {
       weight: 4,
       arbitrary: fc.record({
         append: fc.integer({ min: 1, max: 60 }),
+        fitting: fc.constantFrom(Infinity, Infinity, 100, 20),
         hint: fc.constantFrom("full", "bare", "lost", "twice"),
       }),
     },
@@ -274,6 +351,7 @@ test("whenever they subscribe and whichever hints are lost, readers get every ev
         const readers: { since: number; seqs: number[] }[] = [];
         for (const one of steps) {
           if ("append" in one) {
+            source.fitting = one.fitting;
             const events = source.append(one.append);
             if (one.hint !== "lost") feed.advance(hintOf(events, one.hint !== "bare"));
             if (one.hint === "twice") feed.advance(hintOf(events));
@@ -302,11 +380,11 @@ test("whenever they subscribe and whichever hints are lost, readers get every ev
           225,
           [0, 1],
           [
-            { append: 32, hint: "full" },
+            { append: 32, fitting: Infinity, hint: "full" },
             { subscribe: 0 },
-            { append: 2, hint: "bare" },
+            { append: 2, fitting: Infinity, hint: "bare" },
             { subscribe: 0.996138996138996 },
-            { append: 1, hint: "full" },
+            { append: 1, fitting: Infinity, hint: "full" },
           ],
         ],
       ],

@@ -124,10 +124,13 @@ describe("a cursor", () => {
   test("continues after the last row, in the order it was made for", () => {
     const params = parse({ limit: 1, sort: "-score" });
     const page = toPage(
-      [
-        { id: uuid, score: 7 },
-        { id: uuid, score: 6 },
-      ],
+      {
+        rows: [
+          { id: uuid, score: 7 },
+          { id: uuid, score: 6 },
+        ],
+        isCut: false,
+      },
       listing,
       params,
       (row) => row,
@@ -137,13 +140,24 @@ describe("a cursor", () => {
     expect(next.text).toContain("(score, id) < ($2, $1)");
     expect(next.values).toEqual([uuid, 7]);
   });
+  test("continues after the last row that fitted, where rows were too large for the page", () => {
+    const params = parse({ limit: 50, sort: "-score" });
+    const { data, page } = toPage(
+      { rows: [{ id: uuid, score: 7 }], isCut: true },
+      listing,
+      params,
+      (row) => row,
+    );
+    expect(data).toHaveLength(1);
+    expect(page).toMatchObject({ hasMore: true, nextCursor: expect.any(String) });
+  });
   test("of another list, order or filter is a 400", () => {
     const made = parse({ limit: 1, filter: { name: "x", score: { gte: 1 } } });
     const rows = [
       { id: uuid, created_at: "2026-01-01T00:00:00.000Z" },
       { id: uuid, created_at: "2026-01-01T00:00:00.000Z" },
     ];
-    const cursor = toPage(rows, listing, made, (row) => row).page.nextCursor;
+    const cursor = toPage({ rows, isCut: false }, listing, made, (row) => row).page.nextCursor;
     const read = (params: object, of = listing) => pageStatement(of, parse({ cursor, ...params }));
     const refused = expect.objectContaining({ code: 400, type: "INVALID_CURSOR" });
     // the order in which the fields stand means nothing
@@ -162,7 +176,7 @@ describe("a cursor", () => {
       { id: uuid, name: long },
       { id: uuid, name: long },
     ];
-    const cursor = toPage(rows, byName, params, (row) => row).page.nextCursor as string;
+    const cursor = toPage({ rows, isCut: false }, byName, params, (row) => row).page.nextCursor as string;
     const next = listParams(byName).parse({ cursor });
     expect(pageStatement(byName, next).values).toContain(long);
   });

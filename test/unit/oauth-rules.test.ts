@@ -45,12 +45,15 @@ describe("a provider's word for an address", () => {
 });
 
 describe("a first sign-in", () => {
-  const known = { isEmailTrusted: true, user: null, linksByEmail: false, invites: 0 };
+  const known = { isEmailTrusted: true, user: null, linksByEmail: false, invites: 0, isClaimed: false };
   const user = { isActive: true, hasPassword: true };
   test.each<[Partial<Parameters<typeof decideFirstSignIn>[0]>, string]>([
     [{}, "NO_ACCOUNT"],
     [{ invites: 1 }, "accept_invite"],
     [{ invites: 2 }, "NO_ACCOUNT"],
+    [{ isClaimed: true }, "ACCOUNT_EXISTS"],
+    [{ isClaimed: true, linksByEmail: true }, "ACCOUNT_EXISTS"],
+    [{ isClaimed: true, invites: 1 }, "accept_invite"],
     [{ user }, "ACCOUNT_EXISTS"],
     [{ user, linksByEmail: true }, "link"],
     [{ user: { ...user, hasPassword: false } }, "link"],

@@ -11,7 +11,7 @@ const away: [string, Error][] = [
   ["its node was lost", new Errors.RequestRejectedError({ action: "leads.list", nodeID: "core" })],
   ["its node took too long", new Errors.RequestTimeoutError({ action: "leads.list", nodeID: "core" })],
   ["NATS is away", new Errors.BrokerDisconnectedError("Broker is disconnected!")],
-  ["its node is stopping", new Errors.GracefulStopTimeoutError({} as never)],
+  ["its node is stopping", new Errors.GracefulStopTimeoutError({})],
   [
     "its node has too much to do",
     new Errors.QueueIsFullError({ action: "a", nodeID: "b", size: 1, limit: 1 }),

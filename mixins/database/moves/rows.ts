@@ -8,6 +8,10 @@ import { quote, type TenantTable } from "./tenant-tables.ts";
 const batchOf = ({ columns }: TenantTable): number =>
   columns.some(({ type }) => type === "bytea") ? 20 : 1_000;
 const deletedAtOnce = 5_000;
+/** What the rows of one batch may take in memory, in characters, as far as those before it tell. */
+const mostCharacters = 4 * 1024 * 1024;
+/** The first batch, of which nothing is known. */
+const firstBatch = 50;
 
 /** A row as text, in the order of its table's columns. */
 type Row = (string | null)[];
@@ -28,6 +32,13 @@ const withKeys = (table: TenantTable): string => {
 const turned = (rows: Row[], width: number): (string | null)[][] =>
   Array.from({ length: width }, (_, index) => rows.map((row) => row[index] ?? null));
 
+/** How many rows like these make a batch. */
+function nextBatch(rows: readonly Row[]): number {
+  let characters = 0;
+  for (const row of rows) for (const text of row) characters += text?.length ?? 0;
+  return Math.max(1, Math.floor((rows.length * mostCharacters) / Math.max(1, characters)));
+}
+
 /** Copies every row of the organization, as one instant of the source shows them, into a target that has none. */
 export async function copyRows(
   source: Place,
@@ -41,12 +52,10 @@ export async function copyRows(
         await client.query(
           `DECLARE rows NO SCROLL CURSOR FOR SELECT ${columnTexts(table)} FROM public.${quote(table.name)} t`,
         );
-        for (let rows: Row[]; ;) {
-          ({ rows } = await client.query<Row>({
-            text: `FETCH ${batchOf(table)} FROM rows`,
-            rowMode: "array",
-          }));
+        for (let rows: Row[], most = Math.min(firstBatch, batchOf(table)); ;) {
+          ({ rows } = await client.query<Row>({ text: `FETCH ${most} FROM rows`, rowMode: "array" }));
           if (rows.length === 0) break;
+          most = Math.min(batchOf(table), nextBatch(rows));
           await target.asOrganization((into) => putRows(into, table, rows), { epoch });
           copied += rows.length;
         }

@@ -5,7 +5,7 @@ import { can, requirePermission, type Actor } from "../../../mixins/access/actor
 import { conflict, unauthorized } from "../../../mixins/contract/errors.ts";
 import { feedFilter } from "../../../mixins/events/feed-filter.ts";
 import type { Feeds } from "./feeds.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, type SharedPending } from "./outbox.ts";
 import type { Answer, EndReason, ServerMessages, SubscribeRequest } from "./realtime.messages.ts";
 import { slowSockets } from "./realtime.metrics.ts";
 import { Subscription } from "./subscription.ts";
@@ -47,14 +47,15 @@ export class Connection {
   #look = 0;
   #isClosed = false;
 
-  constructor(socket: ClientSocket, feeds: Feeds, onError: (error: Error) => void) {
+  /** @param pending what waits for the sockets of the organization */
+  constructor(socket: ClientSocket, feeds: Feeds, pending: SharedPending, onError: (error: Error) => void) {
     this.#socket = socket;
     this.#feeds = feeds;
     this.#onError = onError;
     this.#claims = socket.data.claims;
     this.#knownAt = socket.data.knownAt;
     this.#actor = socket.data.actor;
-    this.#outbox = new Outbox(socket.conn);
+    this.#outbox = new Outbox(socket.conn, pending);
   }
 
   get sessionId(): string {

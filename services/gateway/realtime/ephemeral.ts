@@ -80,7 +80,7 @@ export class Ephemeral {
     const rooms = new Set<string>();
     const { organizationId } = actor;
     const sight = sightOf(actor);
-    for (const [kind, { permission }] of Object.entries(readers)) {
+    for (const [kind, { permission }] of readers) {
       if (!can(actor, permission)) continue;
       if (sight === "all") rooms.add(kindRoom(organizationId, kind));
       else

@@ -67,10 +67,12 @@ export class Feeds {
   #source(organizationId: string): FeedSource {
     return {
       head: () => this.#reads.run(() => this.#database.transaction({ organizationId }, readFeedHead)),
-      read: (after, most) =>
-        this.#reads.run(() =>
-          this.#database.transaction({ organizationId }, (tx) => readFeed(tx, after, most)),
-        ),
+      read: async (after, most, mostBytes) => {
+        const page = await this.#reads.run(() =>
+          this.#database.transaction({ organizationId }, (tx) => readFeed(tx, after, most, mostBytes)),
+        );
+        return page.events;
+      },
     };
   }
 }

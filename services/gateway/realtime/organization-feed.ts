@@ -4,8 +4,8 @@ import { publicEvent, type FeedAdvanced, type SequencedEvent } from "../../../mi
 export interface FeedSource {
   /** The newest seq. */
   head(): Promise<number>;
-  /** Events after `after` in order; fewer than `most` only at the feed's end. */
-  read(after: number, most: number): Promise<SequencedEvent[]>;
+  /** Events after `after` in order, up to `most` and `mostBytes`; none only at the feed's end. */
+  read(after: number, most: number, mostBytes: number): Promise<SequencedEvent[]>;
 }
 
 /** An event as it goes to readers, encoded once for all of them. */
@@ -23,9 +23,12 @@ export interface FeedReader {
   push(items: readonly FeedItem[]): void;
 }
 
-export const pageSize = 500;
-/** Newest events kept in memory: who reconnects after a moment is served without the database. */
-const recentSize = 256;
+/** What is read at once, for all readers. */
+export const page = { events: 500, bytes: 1024 * 1024 };
+/** What is read at once for a reader that is behind: so much waits for each socket that has stopped reading. */
+const replayBytes = 256 * 1024;
+/** Newest events kept in memory: who reconnects after a moment is served without the database. In characters of messages. */
+const recent = { events: 256, size: 1024 * 1024 };
 
 /**
  * The feed of one organization in this process, one contiguous line: everything up to `cursor` has gone to
@@ -36,6 +39,7 @@ export class OrganizationFeed {
   readonly #onError: (error: Error) => void;
   readonly #live = new Set<FeedReader>();
   #recent: FeedItem[] = [];
+  #recentSize = 0;
   #cursor = 0;
   /** There are events up to here, as far as is known. */
   #target = 0;
@@ -54,9 +58,12 @@ export class OrganizationFeed {
   /** Finds the feed's end, and takes its newest events into memory. */
   async open(): Promise<void> {
     const head = await this.#source.head();
-    const recent = await this.#source.read(Math.max(0, head - recentSize), recentSize);
-    this.#recent = recent.map(feedItem);
-    this.#cursor = recent.at(-1)?.seq ?? head;
+    this.#cursor = Math.max(0, head - recent.events);
+    while (this.#cursor < head) {
+      const events = await this.#source.read(this.#cursor, recent.events, page.bytes);
+      if (events.length === 0) this.#cursor = head;
+      this.#deliver(events);
+    }
     this.#isOpen = true;
     this.reach(this.#target);
   }
@@ -88,14 +95,14 @@ export class OrganizationFeed {
     const end = this.#cursor;
     if (since >= end) return { after: end };
     if (this.#isInMemory(since + 1)) return { after: since };
-    const [first] = await this.#source.read(since, 1);
+    const [first] = await this.#source.read(since, 1, 1);
     const oldest = first?.seq ?? end + 1;
     return oldest === since + 1 ? { after: since } : { after: oldest - 1, oldest };
   }
 
   /** The events after `after`, for a reader that is behind. Empty when there are none up to the present cursor. */
   async read(after: number): Promise<FeedItem[]> {
-    return (await this.#source.read(after, pageSize)).map(feedItem);
+    return (await this.#source.read(after, page.events, replayBytes)).map(feedItem);
   }
 
   /** Lets a reader follow live, after pushing the little it lacks; false while it lacks more than is in memory. */
@@ -122,9 +129,20 @@ export class OrganizationFeed {
     const last = items.at(-1);
     if (!last) return;
     this.#cursor = last.event.seq;
-    this.#recent.push(...items);
-    if (this.#recent.length > recentSize) this.#recent = this.#recent.slice(-recentSize);
+    this.#remember(items);
     for (const reader of this.#live) reader.push(items);
+  }
+
+  #remember(items: readonly FeedItem[]): void {
+    this.#recent.push(...items);
+    for (const { message } of items) this.#recentSize += message.length;
+    let surplus = Math.max(0, this.#recent.length - recent.events);
+    for (const [index, { message }] of this.#recent.entries()) {
+      if (index >= surplus && this.#recentSize <= recent.size) break;
+      this.#recentSize -= message.length;
+      surplus = Math.max(surplus, index + 1);
+    }
+    if (surplus > 0) this.#recent = this.#recent.slice(surplus);
   }
 
   /** Reads up to the target, one read at a time. */
@@ -136,7 +154,7 @@ export class OrganizationFeed {
   async #readOn(): Promise<void> {
     try {
       while (this.#cursor < this.#target) {
-        const events = await this.#source.read(this.#cursor, pageSize);
+        const events = await this.#source.read(this.#cursor, page.events, page.bytes);
         // a hint of events that are not there is forgotten; the next look at the heads sets it right
         if (events.length === 0) this.#target = this.#cursor;
         this.#deliver(events);

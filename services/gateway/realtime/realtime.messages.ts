@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { typesInput } from "../../../mixins/events/feed-filter.ts";
+import { boundedErrors } from "../../../mixins/contract/errors.ts";
 import { fieldErrors } from "../../../mixins/contract/field-errors.ts";
 import type { PresenceChange } from "./presence.ts";
 import type { Status } from "./presence-store.ts";
@@ -18,7 +19,10 @@ export const clientMessages = {
   typing: z.union([
     z.strictObject({ conversationId: z.uuid(), isTyping: z.boolean() }),
     z.strictObject({
-      entity: z.strictObject({ kind: z.string().regex(/^[a-z_]{1,40}$/), id: z.uuid() }),
+      entity: z.strictObject({
+        kind: z.string().regex(/^[a-z_]{1,40}$/, "must be a kind of record such as lead"),
+        id: z.uuid(),
+      }),
       isTyping: z.boolean(),
     }),
   ]),
@@ -55,8 +59,8 @@ export interface ServerMessages {
 export const presencePacket = (users: readonly PresenceChange[]): string =>
   `2["presence",${JSON.stringify({ users })}]`;
 
-/** What is wrong with a message, in one sentence. */
+/** What is wrong with a message, in one sentence; the first five things. */
 export const problemOf = (error: z.ZodError): string =>
-  fieldErrors(error)
-    .map(({ path, message }) => (path === "" ? message : `${path}: ${message}`))
+  boundedErrors(fieldErrors(error).slice(0, 5))
+    .errors.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`))
     .join("; ");

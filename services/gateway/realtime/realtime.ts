@@ -21,6 +21,7 @@ import { Ephemeral } from "./ephemeral.ts";
 import { Feeds } from "./feeds.ts";
 import { messageLimit } from "./message-limit.ts";
 import { LocalPresence, RedisPresence } from "./presence-store.ts";
+import type { SharedPending } from "./outbox.ts";
 import { clientMessages, problemOf, type Answer, type ServerMessages } from "./realtime.messages.ts";
 import { openSockets } from "./realtime.metrics.ts";
 import type { FindRecord } from "./records.ts";
@@ -72,6 +73,8 @@ export class Realtime {
   readonly #connections = new Set<Connection>();
   /** By id of the user, and by id of the organization. */
   readonly #socketsOf = new Map<string, number>();
+  /** By id of the organization: what its sockets have not sent yet. */
+  readonly #pendingOf = new Map<string, SharedPending>();
   readonly #mostSocketsOfOrganization: number;
   readonly #pollers: Poller[];
   readonly #expiry: NodeJS.Timeout;
@@ -226,13 +229,17 @@ export class Realtime {
   }
 
   #connect(socket: ClientSocket, onError: (error: Error) => void): void {
-    const connection = new Connection(socket, this.#feeds, onError);
+    const { organizationId } = socket.data.claims;
+    const pending = this.#pendingOf.get(organizationId) ?? { size: 0 };
+    this.#pendingOf.set(organizationId, pending);
+    const connection = new Connection(socket, this.#feeds, pending, onError);
     this.#connections.add(connection);
     this.#known.add(socket.conn);
     this.#ephemeral.enter(connection);
     socket.on("disconnect", () => {
       this.#connections.delete(connection);
       connection.close();
+      if (!this.#socketsOf.has(organizationId)) this.#pendingOf.delete(organizationId);
       this.#ephemeral.leave(connection);
     });
     const isTooMany = messageLimit(mostMessagesPerSecond);

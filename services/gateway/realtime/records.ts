@@ -12,9 +12,9 @@ export interface RecordOwner {
 export type FindRecord = (caller: Claims, kind: string, id: string) => Promise<RecordOwner>;
 
 /** The kinds of records people can be seen to write in: the action that answers one, and its permission. */
-export const readers: Record<string, { action: string; permission: string }> = {
-  lead: { action: "leads.get", permission: "leads:read" },
-};
+export const readers: ReadonlyMap<string, { action: string; permission: string }> = new Map([
+  ["lead", { action: "leads.get", permission: "leads:read" }],
+]);
 
 /** How long a record's assignee, and the sender's right to see it, are believed without a look. */
 const ttlMs = 1_500;
@@ -27,7 +27,7 @@ export function recordFinder(broker: ServiceBroker): FindRecord {
     const key = [organizationId, userId, role, scopes?.join(), kind, id].join("|");
     const known = found.get(key);
     if (known) return known;
-    const reader = readers[kind];
+    const reader = readers.get(kind);
     if (!reader) throw appError(404, "RECORD_NOT_FOUND", "There is no such record.");
     const { assignedTo = null } = await broker.call<Partial<RecordOwner>, { id: string }>(
       reader.action,

@@ -35,12 +35,13 @@ export class Subscription implements FeedReader {
     return this.#sentSeq;
   }
 
-  /** Replays, then follows live. Resolves when it is live or closed. */
+  /** Replays, then follows live. Resolves when it is live or closed, or has been told to go. */
   async start(): Promise<void> {
     while (!this.#isClosed && !this.#feed.join(this)) {
       // events up to here are committed: if the read finds none after sentSeq, retention has dropped them
       const { cursor } = this.#feed;
       const items = await this.#feed.read(this.#sentSeq);
+      if (this.#outbox.isCrowded) return this.#onSlow();
       if (items.length === 0) this.#sentSeq = Math.max(this.#sentSeq, cursor);
       this.push(items);
       await this.#outbox.drained();

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
-import { byId, id, pageOf, text, timeInput, timestamp } from "../../../mixins/contract/schemas.ts";
+import { byId, id, nameText, pageOf, timeInput, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const apiKey = z
   .strictObject({
@@ -40,7 +40,7 @@ export const apiKeyActions = {
   createApiKey: action({
     summary: "Makes an API key that acts for the caller, within some of the caller's permissions",
     params: z.strictObject({
-      name: text(100),
+      name: nameText(100),
       scopes: z.array(z.string().max(100)).min(1).max(200),
       /** Default: it does not expire. */
       expiresAt: timeInput.optional(),

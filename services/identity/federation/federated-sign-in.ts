@@ -13,6 +13,7 @@ import { requireUserRoom } from "../organizations/quotas.ts";
 import { findFactor } from "../second-factor/second-factor.repository.ts";
 import { openSession, type Client } from "../sessions/sessions.repository.ts";
 import { signedIn, type SignInParts } from "../sign-in/sign-in.actions.ts";
+import { couldStillInvite } from "../users/invites.ts";
 import type { Attempt, FrontEnd } from "./sign-in-attempts.ts";
 import { codeSeconds, keepCode } from "./sign-in-codes.ts";
 
@@ -68,21 +69,28 @@ export async function beginSession(
   return signedIn(issuer, user, organization, session);
 }
 
-/** Makes the user whom an invitation waits for, without a password. Of many at once, one does: the others get null. */
+/**
+ * Makes the user whom an invitation waits for, without a password. Of many at once, one does: the others get null, as they do of
+ * an invitation whose giver could not invite any more.
+ * @param isProved whether the provider's word proves that the address is the person's
+ */
 export async function acceptInviteOf(
   tx: UnitOfWork,
-  { email, organizationId }: { email: string; organizationId: string },
+  { email, organizationId, isProved }: { email: string; organizationId: string; isProved: boolean },
   { provider, client }: Pick<ComeBack, "provider" | "client">,
 ): Promise<User | null> {
-  const [invite] = await tx.query<{ name: string; role: string }>({
-    name: "use_invite_of",
-    text: `DELETE FROM control.invites WHERE email = $1 AND organization_id = $2 AND expires_at > $3
-      RETURNING name, role`,
+  const [invite] = await tx.query<{ id: string; name: string; role: string; invitedBy: string | null }>({
+    name: "invite_of",
+    text: `SELECT id, name, role, invited_by AS "invitedBy" FROM control.invites
+      WHERE email = $1 AND organization_id = $2 AND expires_at > $3 FOR UPDATE`,
     values: [email, organizationId, tx.now],
   });
-  if (!invite) return null;
+  if (!invite || !(await couldStillInvite(tx, { ...invite, organizationId }))) return null;
+  await tx.execute({ text: "DELETE FROM control.invites WHERE id = $1", values: [invite.id] });
   await requireUserRoom(tx, organizationId);
-  const user = tx.em.create(User, { ...invite, organizationId, email, passwordHash: noPassword });
+  const { name, role } = invite;
+  const address = { email, emailVerifiedAt: isProved ? tx.now : null };
+  const user = tx.em.create(User, { organizationId, name, role, ...address, passwordHash: noPassword });
   await flushUser(tx);
   const details = { role: user.role, provider };
   audit(tx, {

@@ -22,7 +22,7 @@ export const samlSettings = z
     /** Name of the attribute that holds the email; null: the NameID is one. */
     emailAttribute: z.string().trim().min(1).max(500).nullable().default(null),
     /** Roles, built-in or custom, whose users may sign in by it; null: all. */
-    roles: z.array(roleInput).min(1).nullable().default(null),
+    roles: z.array(roleInput).min(1).max(200).nullable().default(null),
   })
   .meta({ id: "SamlSettings" });
 export type SamlSettings = z.output<typeof samlSettings>;

@@ -1,6 +1,7 @@
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
+import { everybodysRole, requireCovered, requireGrantable } from "../roles/roles.repository.ts";
 import type { SamlSettings } from "./federation-settings.contract.ts";
 
 /** How an organization lets its users sign in with providers. */
@@ -24,13 +25,19 @@ export const getFederation = (
   ctx: Ctx<"identity.getFederation">,
 ): Promise<Result<"identity.getFederation">> => findFederation(ctx.locals.tx, ctx.locals.tx.organizationId);
 
-/** Replaces the settings of the caller's organization. */
+/**
+ * Replaces the settings of the caller's organization. Whoever runs a provider can sign in as those it vouches for, so the
+ * caller's role must permit what theirs do: those of before and those of now.
+ */
 export async function replaceFederation(
   ctx: Ctx<"identity.replaceFederation">,
 ): Promise<Result<"identity.replaceFederation">> {
   const { tx, actor } = ctx.locals;
   const { linksByEmail, saml } = ctx.params;
   const { organizationId } = tx;
+  for (const role of rolesConcerned(await findFederation(tx, organizationId)))
+    await requireCovered(tx, actor, role);
+  for (const role of rolesConcerned({ linksByEmail, saml })) await requireGrantable(tx, actor, role);
   await tx.execute({
     name: "replace_federation",
     text: `INSERT INTO control.federation_settings (organization_id, links_by_email, saml, updated_at)
@@ -43,4 +50,10 @@ export async function replaceFederation(
   const changed = { organizationId, actorId: actor.userId, subjectId: organizationId, details };
   audit(tx, { type: "federation.configured", ...changed });
   return { linksByEmail, saml };
+}
+
+/** Roles as whose users somebody could sign in who runs a provider under these settings. */
+function rolesConcerned({ linksByEmail, saml }: FederationSettings): readonly string[] {
+  if (linksByEmail) return [everybodysRole];
+  return saml ? (saml.roles ?? [everybodysRole]) : [];
 }

@@ -1,5 +1,6 @@
 import { User } from "../../../entities/control.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { OidcProvider } from "../../../mixins/process/oidc-providers.ts";
 import { errorType } from "../../../mixins/contract/errors.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import {
@@ -19,12 +20,13 @@ import { findFederation } from "./federation-settings.ts";
 import { linkIdentity, useIdentity } from "./identities.ts";
 import type { SignedIn } from "../identity.contract.ts";
 import { notAUser } from "../identity.errors.ts";
-import { findUserByEmail, getUser } from "../identity.repository.ts";
+import { accountsOf, getUser, isOfOwnDomain, markEmailVerified } from "../identity.repository.ts";
 import { codeInvalid, signInRefused, stateInvalid } from "./oauth.errors.ts";
 import type { OidcProviders, Secrets } from "./oauth.providers.ts";
 import { decideFirstSignIn, isEmailTrusted, isSecondFactorDone, type Claims } from "./oauth.rules.ts";
 import { requireSecondFactor } from "../second-factor/second-factor.actions.ts";
 import { seedKeys } from "../second-factor/second-factor.repository.ts";
+import { noteVerified } from "../sign-in/email-verification.ts";
 import type { SignInParts } from "../sign-in/sign-in.actions.ts";
 import { keepAttempt, takeAttempt, type Attempt } from "./sign-in-attempts.ts";
 import { ownerOf, useCode } from "./sign-in-codes.ts";
@@ -104,6 +106,7 @@ export async function finishOauth(
         const user = await getUser(tx, userId);
         if (!user.isActive) throw signInRefused("ACCOUNT_NOT_ACTIVE");
         const identity = await linkIdentity(tx, user, { provider, claims, client });
+        if (isProofOf(parts.providers.get(provider), claims, user)) await prove(tx, user, provider);
         return front ? { redirectTo: withQuery(front.redirect, { linked: provider }) } : { body: identity };
       });
     const isDone = isSecondFactorDone(parts.providers.get(provider), claims);
@@ -166,25 +169,49 @@ async function findFirstUser(
   const { email } = claims;
   const trusted = isEmailTrusted(providers.get(provider), claims);
   if (email === null || !trusted) return { user: null, refused: "EMAIL_NOT_VERIFIED" };
-  const user = await findUserByEmail(tx, email);
+  const accounts = await accountsOf(tx, email);
+  const user = await ownerAmong(tx, accounts);
   const invites = user ? [] : await invitesOf(tx, email);
   const decision = decideFirstSignIn({
     isEmailTrusted: trusted,
     user: user && { isActive: user.isActive, hasPassword: user.passwordHash !== noPassword },
     linksByEmail: user !== null && (await findFederation(tx, user.organizationId)).linksByEmail,
     invites: invites.length,
+    isClaimed: accounts.length > 0,
   });
   if (decision === "link" && user) {
     await linkIdentity(tx, user, { provider, claims, client });
+    await prove(tx, user, provider);
     return user;
   }
   if (decision === "accept_invite" && invites[0]) {
-    const joined = await acceptInviteOf(tx, { email, organizationId: invites[0] }, { provider, client });
+    const invited = { email, organizationId: invites[0], isProved: trusted };
+    const joined = await acceptInviteOf(tx, invited, { provider, client });
     if (!joined) return { user: null, refused: "NO_ACCOUNT" };
     await linkIdentity(tx, joined, { provider, claims, client });
     return joined;
   }
   return { user, refused: decision === "link" || decision === "accept_invite" ? "NO_ACCOUNT" : decision };
+}
+
+/**
+ * Whose address it is, of those who have an account with it: who has proved it, or somebody of an organization that has proved the
+ * domain. Others may have been made by anybody, to wait there for the address's owner.
+ */
+async function ownerAmong(tx: UnitOfWork, accounts: readonly User[]): Promise<User | null> {
+  const [first] = accounts;
+  if (first?.emailVerifiedAt) return first;
+  for (const account of accounts) if (await isOfOwnDomain(tx, account)) return account;
+  return null;
+}
+
+const isProofOf = (provider: OidcProvider, claims: Claims, { email }: User): boolean =>
+  claims.email === email && isEmailTrusted(provider, claims);
+
+/** A provider whose word counts for an address proves it, unless another account has. */
+async function prove(tx: UnitOfWork, user: User, provider: string): Promise<void> {
+  const [first] = await accountsOf(tx, user.email);
+  if (!first?.emailVerifiedAt && (await markEmailVerified(tx, user.id))) noteVerified(tx, user, provider);
 }
 
 /** Organizations that wait for this address; two are as good as more. */

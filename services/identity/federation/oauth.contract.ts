@@ -9,7 +9,7 @@ const provider = z.string().max(32);
 /** Where a front end wants its user back; SIGN_IN_REDIRECTS lists the origins that may be. */
 const redirect = z.string().max(2_000);
 /** BASE64URL(SHA256(verifier)), as RFC 7636: only who knows the verifier can use the code that comes back. */
-const challenge = z.string().regex(/^[\w-]{43}$/);
+const challenge = z.string().regex(/^[\w-]{43}$/, "must be the 43 characters of BASE64URL(SHA256(verifier))");
 const client = {
   /** Filled by the gateway from the connection. */
   userAgent: z.string().max(500).optional(),
@@ -102,7 +102,7 @@ export const oauthActions = <S extends z.ZodType>(signedIn: S) => ({
       /** Of the `challenge`; where there was none, the browser's cookie stands for it. */
       verifier: z
         .string()
-        .regex(/^[\w.~-]{43,128}$/)
+        .regex(/^[\w.~-]{43,128}$/, "must be 43 to 128 letters, digits, -, ., _ or ~")
         .optional(),
       /** Six digits, or a recovery code; asked for by 401 MFA_REQUIRED. */
       totp: secondFactorCode.optional(),

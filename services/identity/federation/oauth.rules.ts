@@ -45,9 +45,12 @@ export type FirstSignIn =
  */
 export function decideFirstSignIn(known: {
   isEmailTrusted: boolean;
+  /** Who has proved the address. */
   user: { isActive: boolean; hasPassword: boolean } | null;
   linksByEmail: boolean;
   invites: number;
+  /** Whether there are accounts with the address, none of which has proved it. */
+  isClaimed: boolean;
 }): FirstSignIn {
   if (!known.isEmailTrusted) return "EMAIL_NOT_VERIFIED";
   if (known.user) {
@@ -55,7 +58,8 @@ export function decideFirstSignIn(known: {
     return known.linksByEmail || !known.user.hasPassword ? "link" : "ACCOUNT_EXISTS";
   }
   // among several organizations only the person can choose: each mail has a link of its own
-  return known.invites === 1 ? "accept_invite" : "NO_ACCOUNT";
+  if (known.invites === 1) return "accept_invite";
+  return known.isClaimed ? "ACCOUNT_EXISTS" : "NO_ACCOUNT";
 }
 
 /** Whether the provider asked for a second factor, where its word for that counts. */

@@ -16,7 +16,7 @@ import {
 } from "./federated-sign-in.ts";
 import type { SamlSettings } from "./federation-settings.contract.ts";
 import { findFederation } from "./federation-settings.ts";
-import { findUserByEmail, getUser } from "../identity.repository.ts";
+import { findUserByEmail, getUser, isOfOwnDomain } from "../identity.repository.ts";
 import { linkHash } from "../sign-in/link-token.ts";
 import { codeInvalid, signInRefused, signInUnproven, stateInvalid } from "./oauth.errors.ts";
 import { checkResponse, metadataOf, requestUrl, serviceProviderOf, type Assertion } from "./saml.response.ts";
@@ -150,8 +150,11 @@ async function findPerson(
     values: [organizationId, hash, endsAt],
   });
   if (isNew === 0) throw signInUnproven(new Error("The assertion was brought before"));
+  const person = { email, organizationId };
+  // an organization's own provider says what it likes, so it proves addresses of the organization's own domain alone
   const user =
-    (await findUserByEmail(tx, email)) ?? (await acceptInviteOf(tx, { email, organizationId }, how));
+    (await findUserByEmail(tx, email))
+    ?? (await acceptInviteOf(tx, { ...person, isProved: await isOfOwnDomain(tx, person) }, how));
   if (!user) return { user, refused: "NO_ACCOUNT" };
   if (!user.isActive) return { user, refused: "ACCOUNT_NOT_ACTIVE" };
   return (roles?.includes(user.role) ?? true) ? user : { user, refused: "ROLE_NOT_ALLOWED" };

@@ -4,13 +4,20 @@ import { forbidden, versionMismatch } from "../../../mixins/contract/errors.ts";
 import { organizationSuspended } from "../../../mixins/organizations/organizations.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
 import type { Database } from "../../../mixins/database/database.ts";
-import { enqueue, type Ctx, type JobCtx } from "../../contracts.ts";
-import { deletionNotScheduled, invalidCredentials, mfaRequired, notAUser } from "../identity.errors.ts";
+import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
+import {
+  deletionNotScheduled,
+  noDeletion,
+  invalidCredentials,
+  mfaRequired,
+  notAUser,
+} from "../identity.errors.ts";
 import type { SignedIn } from "../identity.contract.ts";
 import { getOrganization, getUser } from "../identity.repository.ts";
 import { organizationView } from "../identity.view.ts";
 import { announce } from "./organization.actions.ts";
 import type { OrganizationChange, OrganizationView } from "./organization.contract.ts";
+import { everybodysRole, requireCovered } from "../roles/roles.repository.ts";
 import { isPassword } from "../sign-in/passwords.ts";
 import { findFactor, seedKeys, useCode } from "../second-factor/second-factor.repository.ts";
 import { signIn, type SignInParts } from "../sign-in/sign-in.actions.ts";
@@ -70,12 +77,16 @@ function change(
   });
 }
 
-/** Schedules the end of the caller's organization, which is suspended from now on. Asked for again, the time stays. */
+/**
+ * Schedules the end of the caller's organization, which is suspended from now on. It ends for everybody, so the caller's
+ * role must permit all. Asked for again, the time stays.
+ */
 export async function deleteOrganization(
   runtime: Runtime,
   ctx: Ctx<"identity.deleteOrganization">,
 ): Promise<OrganizationView> {
   const { tx, actor } = ctx.locals;
+  await requireCovered(tx, actor, everybodysRole);
   await requireProof(runtime, ctx);
   const organization = await getOrganization(tx, actor.organizationId, { lock: true });
   const { expectedVersion } = ctx.params;
@@ -92,6 +103,14 @@ export async function deleteOrganization(
     });
   }
   return organizationView(organization);
+}
+
+/** How far the end of the caller's organization is. @throws 404 when there is none to come */
+export async function getDeletion(ctx: Ctx<"identity.getDeletion">): Promise<Result<"identity.getDeletion">> {
+  const { tx, actor } = ctx.locals;
+  const { id, deletionDueAt, erasingAt } = await getOrganization(tx, actor.organizationId);
+  if (!deletionDueAt) throw noDeletion();
+  return { id, status: erasingAt ? "erasing" : "scheduled", deletionDueAt: deletionDueAt.toISOString() };
 }
 
 /** Lets the caller prove to be who the token says: password, and second factor if it is on. */

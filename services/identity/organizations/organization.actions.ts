@@ -2,12 +2,14 @@ import type { ServiceBroker } from "moleculer";
 import type { Organization } from "../../../entities/control.ts";
 import { organizationChanged } from "../../../mixins/organizations/organizations.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { Runtime } from "../../../mixins/contract/service.ts";
+import type { TxtRecords } from "../../../mixins/outbound/txt-records.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
 import { enqueue, record, type Ctx, type JobCtx } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
-import { domainTaken } from "../identity.errors.ts";
-import { getOrganization } from "../identity.repository.ts";
-import { organizationView } from "../identity.view.ts";
+import { domainMissing, domainNotProved, domainTaken, emailNotProved, notAUser } from "../identity.errors.ts";
+import { getOrganization, getUser } from "../identity.repository.ts";
+import { organizationView, proofOfDomain } from "../identity.view.ts";
 import type { OrganizationChange, OrganizationView } from "./organization.contract.ts";
 
 /** The organization of the caller. */
@@ -16,14 +18,18 @@ export async function getOwnOrganization(ctx: Ctx<"identity.getOrganization">): 
   return organizationView(await getOrganization(tx, actor.organizationId));
 }
 
-/** Changes settings of the caller's organization. What changes nothing makes no version and no event. */
+/**
+ * Changes settings of the caller's organization. Another domain is to be proved anew. What changes nothing makes no version and no
+ * event.
+ */
 export async function updateOrganization(ctx: Ctx<"identity.updateOrganization">): Promise<OrganizationView> {
   const { tx, actor } = ctx.locals;
   const { expectedVersion, ...settings } = ctx.params;
   const organization = await getOrganization(tx, actor.organizationId, { lock: true });
   const { version } = organization;
   if (expectedVersion !== undefined && expectedVersion !== version) throw versionMismatch(version);
-  tx.onViolation("organizations_domain_key", domainTaken);
+  if (settings.domain !== undefined && settings.domain !== organization.domain)
+    organization.domainVerifiedAt = null;
   tx.em.assign(organization, settings);
   await tx.em.flush();
   if (organization.version !== version)
@@ -32,6 +38,43 @@ export async function updateOrganization(ctx: Ctx<"identity.updateOrganization">
       actorId: actor.userId,
       details: settings,
     });
+  return organizationView(organization);
+}
+
+/**
+ * Proves the domain to be the organization's by a TXT record that only who runs the domain can set. Any number of organizations may
+ * claim a domain, one may have it proved.
+ * @throws 403 EMAIL_NOT_VERIFIED, 409 DOMAIN_MISSING, DOMAIN_NOT_VERIFIED, DOMAIN_TAKEN, 503 DNS_UNAVAILABLE
+ */
+export async function verifyDomain(
+  { database }: Runtime,
+  txt: TxtRecords,
+  ctx: Ctx<"identity.verifyDomain">,
+): Promise<OrganizationView> {
+  const { tx, actor } = ctx.locals;
+  const { organizationId, userId } = actor;
+  if (userId === null) throw notAUser();
+  // a transaction of its own: no connection is held while a name server is waited for
+  const [before, user] = await database.transaction({ control: organizationId }, async (first) => [
+    await getOrganization(first, organizationId),
+    await getUser(first, userId),
+  ]);
+  if (!user.emailVerifiedAt) throw emailNotProved();
+  const { domain } = before;
+  if (!domain) throw domainMissing();
+  const { name, value } = proofOfDomain(organizationId, domain);
+  if (!(await txt.of(name)).includes(value)) throw domainNotProved(name, value);
+  const organization = await getOrganization(tx, organizationId, { lock: true });
+  if (organization.domain !== domain) throw domainNotProved(name, value);
+  if (organization.domainVerifiedAt) return organizationView(organization);
+  organization.domainVerifiedAt = tx.now;
+  tx.onViolation("organizations_verified_domain", domainTaken);
+  await tx.em.flush();
+  announce(ctx.broker, tx, organization, {
+    type: "organization.domain_verified",
+    actorId: userId,
+    details: { domain },
+  });
   return organizationView(organization);
 }
 

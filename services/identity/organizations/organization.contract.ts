@@ -2,7 +2,7 @@ import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../../mixins/jobs/job-spec.ts";
 import { planNames } from "../../../mixins/organizations/plans.ts";
-import { expectedVersion, id, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { expectedVersion, id, nameText, text, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 import { timeZone } from "../../../mixins/contract/time-zone.ts";
 
@@ -11,6 +11,10 @@ export const organization = z
     id,
     name: z.string(),
     domain: z.string().nullable(),
+    /** Since when the domain is proved to be the organization's; until then it counts for nothing. */
+    domainVerifiedAt: timestamp.nullable(),
+    /** The TXT record that proves it; null without a domain. */
+    domainVerification: z.strictObject({ name: z.string(), value: z.string() }).nullable(),
     /** IANA name. */
     timezone: z.string(),
     plan: z.string(),
@@ -55,17 +59,23 @@ export const organizationActions = {
     returns: organization,
     permission: "organization:read",
     rest: "GET /organization",
-    whileSuspended: true,
   }),
   updateOrganization: action({
     summary: "Changes the organization's name, domain or time zone",
     params: z
-      .strictObject({ name: text(200), domain: domain.nullable(), timezone: timeZone })
+      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone })
       .partial()
       .extend({ expectedVersion }),
     returns: organization,
     permission: "organization:update",
     rest: "PATCH /organization",
+  }),
+  verifyDomain: action({
+    summary: "Looks for the TXT record that proves the organization's domain to be its own",
+    params: z.strictObject({}),
+    returns: organization,
+    permission: "organization:update",
+    rest: "POST /organization/domain/verify",
   }),
   getUsage: action({
     summary: "What the organization uses of what its plan allows",
@@ -80,6 +90,20 @@ export const organizationActions = {
       apiCallsPerDay: used,
       /** Of all users together. */
       requestsPerMinute: z.number().int(),
+      /** Routes that are about to go, which the organization has called in the last 30 days; the most called first. */
+      deprecatedCalls: z.array(
+        z.strictObject({
+          /** `GET /leads/search`. */
+          route: z.string(),
+          /** What to call in its place. */
+          use: z.string(),
+          /** When it goes. */
+          sunset: z.string(),
+          calls: z.number().int(),
+          /** Day (UTC) of the last call. */
+          lastCalledOn: z.string(),
+        }),
+      ),
     }),
     permission: "organization:read",
     rest: "GET /organization/usage",
@@ -95,7 +119,21 @@ export const organizationActions = {
     permission: "organization:delete",
     rest: "DELETE /organization",
     status: 202,
-    location: () => "/organization",
+    location: () => "/organization/deletion",
+  }),
+  getDeletion: action({
+    summary: "When everything of the organization is erased, unless it is restored before",
+    params: z.strictObject({}),
+    returns: z.strictObject({
+      /** Of the organization. */
+      id,
+      status: z.enum(["scheduled", "erasing"]),
+      deletionDueAt: timestamp,
+    }),
+    permission: "organization:read",
+    rest: "GET /organization/deletion",
+    whileSuspended: true,
+    fails: [404],
   }),
   suspendOrganization: action({
     summary: "Suspends an organization: nobody may act for it, and its jobs wait",
@@ -120,6 +158,7 @@ export const organizationActions = {
 const change = z.strictObject({ version: z.number().int() });
 export const organizationEvents = {
   "organization.updated": change,
+  "organization.domain_verified": change,
   "organization.plan_changed": change,
   "organization.suspended": change,
   "organization.resumed": change,

@@ -1,3 +1,5 @@
+import type { QueryResultRow } from "pg";
+import type { Contract } from "../../../mixins/contract/contract.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { limitsOf, quotaExceeded } from "../../../mixins/organizations/plans.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
@@ -39,7 +41,7 @@ async function countUsers(tx: UnitOfWork, organizationId: string): Promise<numbe
 
 /** What the caller's organization uses of what its plan allows. */
 export async function getUsage(
-  { env }: Runtime,
+  { env, contracts }: Runtime,
   ctx: Ctx<"identity.getUsage">,
 ): Promise<Result<"identity.getUsage">> {
   const { tx, actor } = ctx.locals;
@@ -48,11 +50,15 @@ export async function getUsage(
     ctx.call("leads.getUsage", {}),
     ctx.call("imports.getUsage", {}),
   ]);
-  const [[organization], users, [calls]] = await Promise.all([
+  const [[organization], users, [calls], deprecated] = await Promise.all([
     tx.query<{ plan: string }>({ text: "SELECT plan FROM control.organizations" }),
     countUsers(tx, actor.organizationId),
     tx.query<{ calls: number }>({
       text: `SELECT calls::float8 AS calls FROM control.api_usage WHERE day = (now() AT TIME ZONE 'UTC')::date`,
+    }),
+    tx.query<DeprecatedCalls>({
+      text: `SELECT action, sum(calls)::float8 AS calls, max(day)::text AS "lastCalledOn" FROM control.deprecated_calls
+        WHERE day > (now() AT TIME ZONE 'UTC')::date - 30 GROUP BY action ORDER BY 2 DESC, 1`,
     }),
   ]);
   if (!organization) throw organizationNotFound();
@@ -64,5 +70,19 @@ export async function getUsage(
     storageBytes: { used: files.storageBytes, limit: limits.storageBytes },
     apiCallsPerDay: { used: calls?.calls ?? 0, limit: limits.apiCallsPerDay },
     requestsPerMinute: Math.floor(env.RATE_LIMIT_PER_MINUTE_ORGANIZATION * limits.rateFactor),
+    deprecatedCalls: deprecated.flatMap((called) => deprecatedRoute(contracts, called)),
   };
+}
+
+interface DeprecatedCalls extends QueryResultRow {
+  action: string;
+  calls: number;
+  lastCalledOn: string;
+}
+/** A route that is still there and deprecated, with its calls. */
+function deprecatedRoute(contracts: readonly Contract[], { action, ...called }: DeprecatedCalls) {
+  const [service, name = ""] = action.split(".");
+  const spec = contracts.find((contract) => contract.name === service)?.actions[name];
+  if (!spec?.deprecated || spec.rest === undefined) return [];
+  return [{ route: spec.rest, use: spec.deprecated.use, sunset: spec.deprecated.sunset, ...called }];
 }

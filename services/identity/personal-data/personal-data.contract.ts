@@ -14,6 +14,7 @@ export const identityPersonalData = {
       "control.identities",
       "control.sign_in_codes",
       "control.password_resets",
+      "control.email_verifications",
     ],
   }),
   invites: personalData({

@@ -35,7 +35,7 @@ export const identityPersonalDataHandlers = (
     },
     async export({ locals: { tx }, params: { person, after } }) {
       const users = await tx.query<{ id: string }>({
-        text: `SELECT id, name, email, role, is_active, last_login_at, created_at, updated_at,
+        text: `SELECT id, name, email, email_verified_at, role, is_active, last_login_at, created_at, updated_at,
             ARRAY(SELECT json_build_object('id', s.id, 'user_agent', s.user_agent, 'ip', s.ip,
               'created_at', s.created_at, 'last_used_at', s.last_used_at)
               FROM control.sessions s WHERE s.user_id = u.id ORDER BY s.created_at LIMIT 100) AS sessions,
@@ -54,13 +54,20 @@ export const identityPersonalDataHandlers = (
       const users = await lockUsers(tx, person);
       const leaving = users.filter(({ is_active: isActive }) => !isActive).map(({ id }) => id);
       const tables = [
-        ...["sessions", "api_keys", "totp_factors", "recovery_codes", "password_resets"],
+        ...[
+          "sessions",
+          "api_keys",
+          "totp_factors",
+          "recovery_codes",
+          "password_resets",
+          "email_verifications",
+        ],
         ...["identities", "sign_in_codes"],
       ];
       for (const table of tables)
         tx.defer({ text: `DELETE FROM control.${table} WHERE user_id = ANY ($1)`, values: [leaving] });
       tx.defer({
-        text: `UPDATE control.users SET name = 'Erased user', email = id || '@${erasedDomain}', password_hash = '',
+        text: `UPDATE control.users SET name = 'Erased user', email = id || '@${erasedDomain}', email_verified_at = NULL, password_hash = '',
             last_login_at = NULL, version = version + 1, updated_at = $2
           WHERE id = ANY ($1)`,
         values: [leaving, tx.now],

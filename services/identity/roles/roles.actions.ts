@@ -1,7 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../../mixins/access/access.ts";
-import { builtInRoles, can, covers, type Actor, type Reach } from "../../../mixins/access/actor.ts";
+import {
+  builtInRoles,
+  can,
+  covers,
+  type Actor,
+  type Reach,
+  type Rights,
+} from "../../../mixins/access/actor.ts";
+import { requireCover } from "../../../mixins/access/reach.ts";
 import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
@@ -81,7 +89,10 @@ export async function createRole(
   return roleView(row);
 }
 
-/** Changes a role. Its users need not sign in again: every node looks their rights up anew. */
+/**
+ * Changes a role that permits no more than the caller may do, and shall not. Its users need not sign in again: every node
+ * looks their rights up anew.
+ */
 export async function updateRole(
   ctx: Ctx<"identity.updateRole">,
   contracts: readonly Contract[],
@@ -91,10 +102,9 @@ export async function updateRole(
   if (builtInRoles.has(role)) throw roleBuiltIn();
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
-  const permissions =
-    ctx.params.permissions
-    && requirePermissions(actor, ctx.params.permissions, contracts, new Set(before.permissions));
-  if (sees !== undefined && sees !== before.sees) requireReach(actor, sees);
+  requireCover(actor, rightsOfRow(before));
+  const permissions = ctx.params.permissions && requirePermissions(actor, ctx.params.permissions, contracts);
+  if (sees !== undefined) requireReach(actor, sees);
   if (name !== undefined) requireFreeName(name);
   const given = { name: name ?? before.name, sees: sees ?? before.sees };
   const row: RoleRow = { ...before, ...given, permissions: permissions ?? before.permissions };
@@ -111,13 +121,17 @@ export async function updateRole(
   return roleView(row);
 }
 
-/** Deletes a role that nobody has. Whoever is about to give it to somebody waits, and finds it gone. */
+/**
+ * Deletes a role that nobody has, and that permits no more than the caller may do. Whoever is about to give it to somebody
+ * waits, and finds it gone.
+ */
 export async function deleteRole(ctx: Ctx<"identity.deleteRole">): Promise<null> {
-  const { tx } = ctx.locals;
+  const { tx, actor } = ctx.locals;
   const { role, expectedVersion } = ctx.params;
   if (builtInRoles.has(role)) throw roleBuiltIn();
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
+  requireCover(actor, rightsOfRow(before));
   if (await isRoleInUse(tx, before.id)) throw roleInUse();
   tx.defer({ text: "DELETE FROM control.roles WHERE id = $1", values: [before.id] });
   note(ctx, "role.deleted", before);
@@ -125,21 +139,24 @@ export async function deleteRole(ctx: Ctx<"identity.deleteRole">): Promise<null>
   return null;
 }
 
+const rightsOfRow = ({ permissions, sees }: RoleRow): Rights => ({
+  permissions: new Set(permissions),
+  sees,
+});
+
 /**
  * The permissions, each once and in order.
- * @param kept what the role permits already
  * @throws 422 naming those that do not exist, and those that would be granted by somebody without them
  */
 function requirePermissions(
   actor: Actor,
   given: readonly string[],
   contracts: readonly Contract[],
-  kept: ReadonlySet<string> = new Set(),
 ): string[] {
   const known = knownPermissions(contracts);
   const refused = given.flatMap((permission, index) => {
     if (!known.has(permission)) return [{ index, isKnown: false }];
-    return kept.has(permission) || can(actor, permission) ? [] : [{ index, isKnown: true }];
+    return can(actor, permission) ? [] : [{ index, isKnown: true }];
   });
   if (refused.length > 0) throw refusedPermissions(refused);
   return [...new Set(given)].sort();

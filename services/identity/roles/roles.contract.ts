@@ -2,10 +2,16 @@ import { z } from "zod";
 import { reaches, roles } from "../../../mixins/access/actor.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { pageParams } from "../../../mixins/records/listing.ts";
-import { expectedVersion, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { expectedVersion, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** A built-in role's name, or the id of a custom role; whether there is such a role, the action finds out. */
-export const roleInput = z.union([z.enum(roles), z.string().toLowerCase().pipe(id)]);
+export const roleInput = z.union([
+  z.enum(roles),
+  z
+    .string()
+    .toLowerCase()
+    .pipe(z.uuid({ error: `must be ${roles.join(", ")} or the id of a custom role` })),
+]);
 
 const role = z
   .strictObject({
@@ -26,7 +32,7 @@ export type RoleView = z.output<typeof role>;
 
 const byRole = { role: z.string().max(36) };
 const roleFields = {
-  name: text(100),
+  name: nameText(100),
   permissions: z.array(z.string().max(100)).max(200),
   sees: z.enum(reaches),
 };

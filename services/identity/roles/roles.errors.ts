@@ -6,8 +6,6 @@ export const roleBuiltIn = () => conflict("ROLE_BUILT_IN", "Built-in roles stay 
 export const roleInUse = () =>
   conflict("ROLE_IN_USE", "Users or invitations have this role; give them another.");
 export const unknownRole = () => invalidField("role", "unknown_role", "is no role of the organization");
-export const mayNotGrantRole = () =>
-  appError(403, "ROLE_NOT_GRANTABLE", "This role permits more than you may do yourself.");
 export const mayNotGrantReach = () => invalidField("sees", "not_grantable", "is more than you see yourself");
 /** @param refused by place in the list */
 export const refusedPermissions = (refused: readonly { index: number; isKnown: boolean }[]) =>

@@ -1,8 +1,11 @@
 import type { QueryResultRow } from "pg";
-import { builtInRoles, covers, type Actor, type Reach, type Rights } from "../../../mixins/access/actor.ts";
+import { contracts } from "../../contracts.ts";
+import { knownPermissions } from "../../../mixins/access/permissions.ts";
+import { builtInRoles, type Actor, type Reach, type Rights } from "../../../mixins/access/actor.ts";
+import { requireCover } from "../../../mixins/access/reach.ts";
 import { isUuid } from "../../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import { mayNotGrantRole, roleNotFound, unknownRole } from "./roles.errors.ts";
+import { roleNotFound, unknownRole } from "./roles.errors.ts";
 
 export interface RoleRow extends QueryResultRow {
   id: string;
@@ -42,18 +45,50 @@ export async function isRoleInUse(tx: UnitOfWork, id: string): Promise<boolean> 
 }
 
 /**
- * Holds a role as it is until the end of the transaction, so that it can be given to somebody.
+ * Lets the actor give this role to somebody. It stays as it is until the end of the transaction.
  * @throws 422 when there is none, 403 when it permits more than the actor may do
  */
 export async function requireGrantable(tx: UnitOfWork, actor: Actor, role: string): Promise<void> {
-  const rights = builtInRoles.get(role) ?? (await holdRights(tx, role));
+  const rights = await holdRights(tx, role);
   if (!rights) throw unknownRole();
-  if (!covers(actor, rights)) throw mayNotGrantRole();
+  requireCover(actor, rights);
 }
 
-async function holdRights(tx: UnitOfWork, role: string): Promise<Rights | undefined> {
+/**
+ * Lets the actor change, or take something from, somebody with this role. One that is gone permits nothing.
+ * @throws 403 when it permits more than the actor may do
+ */
+export async function requireCovered(tx: UnitOfWork, actor: Actor, role: string): Promise<void> {
+  requireCover(actor, (await holdRights(tx, role)) ?? { permissions: new Set(), sees: "own" });
+}
+
+/** Held by one with every right there is: whoever covers it covers everybody. */
+export const everybodysRole = "admin";
+
+/**
+ * What a role permits whoever has it, of what there is. While an organization has no teams, its built-in managers see everything.
+ * @param lock until the end of the transaction a role of the organization stays as it is
+ */
+export async function holdRights(
+  tx: UnitOfWork,
+  role: string,
+  lock: "" | "FOR SHARE" = "FOR SHARE",
+): Promise<Rights | undefined> {
+  const builtIn = builtInRoles.get(role);
+  if (!builtIn) return holdOwnRights(tx, role, lock);
+  const { permissions, sees } = builtIn;
+  return { permissions: permissions.intersection(known), sees: sees === "team" ? "all" : sees };
+}
+// a built-in role names permissions that nothing asks for yet, which no other role can have
+const known = new Set(knownPermissions(contracts));
+
+async function holdOwnRights(
+  tx: UnitOfWork,
+  role: string,
+  lock: "" | "FOR SHARE",
+): Promise<Rights | undefined> {
   const [row] = await tx.query<{ permissions: string[]; sees: Reach }>({
-    text: "SELECT permissions, sees FROM control.roles WHERE id = $1 FOR SHARE",
+    text: `SELECT permissions, sees FROM control.roles WHERE id = $1 ${lock}`,
     values: [role],
   });
   return row && { permissions: new Set(row.permissions), sees: row.sees };

@@ -10,8 +10,9 @@ import {
 } from "../identity.errors.ts";
 import { getUser } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
-import { hashPassword, isPassword } from "./passwords.ts";
-import { requireGrantable } from "../roles/roles.repository.ts";
+import { isPassword } from "./passwords.ts";
+import { hashPasswordFor } from "./salts.ts";
+import { requireCovered } from "../roles/roles.repository.ts";
 import { findFactor, removeFactor } from "../second-factor/second-factor.repository.ts";
 import { announceEnd } from "../sessions/sessions.actions.ts";
 import { endOtherSessionsOf, endSessionsOf } from "../sessions/sessions.repository.ts";
@@ -36,7 +37,7 @@ export async function changePassword(
     throw invalidCredentials();
   }
   if (isEasilyGuessed(newPassword, [user.name, user.email])) throw passwordTooCommon("newPassword");
-  const passwordHash = await hashPassword(newPassword);
+  const passwordHash = await hashPasswordFor(database, user.email, newPassword);
 
   const locked = await getUser(tx, userId, { lock: true });
   if (!locked.isActive || locked.passwordHash !== user.passwordHash) throw invalidCredentials();
@@ -56,7 +57,7 @@ export async function resetUserMfa(ctx: Ctx<"identity.resetUserMfa">): Promise<n
   // one's own needs password and code: see disableTotp
   if (id === actor.userId) throw mfaIsOwn();
   const user = await getUser(tx, id, { lock: true });
-  await requireGrantable(tx, actor, user.role);
+  await requireCovered(tx, actor, user.role);
   if (!(await findFactor(tx, id))) throw mfaNotEnrolled();
   await removeFactor(tx, id);
   announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, "mfa_reset"));

@@ -13,10 +13,12 @@ import {
   refreshTokenReused,
   registrationClosed,
 } from "../identity.errors.ts";
-import { findUserByEmail, flushUser, getOrganization, getUser, noteLogin } from "../identity.repository.ts";
+import { accountsOf, flushUser, getOrganization, getUser, noteLogin } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
 import { organizationView, userView } from "../identity.view.ts";
-import { hashPassword, isPassword } from "./passwords.ts";
+import { askForProof } from "./email-verification.ts";
+import { whosePassword } from "./passwords.ts";
+import { hashPasswordFor } from "./salts.ts";
 import { newRefreshToken, readRefreshToken } from "../sessions/refresh-token.ts";
 import { requireSecondFactor } from "../second-factor/second-factor.actions.ts";
 import { seedKeys } from "../second-factor/second-factor.repository.ts";
@@ -38,7 +40,10 @@ export interface SignInParts {
 
 const trialMs = 14 * 24 * 3_600_000;
 
-/** Makes an organization with its first admin, and signs them in. */
+/**
+ * Makes an organization with its first admin, and signs them in. The address may stand elsewhere too, which the answer does not
+ * tell; it is proved by the link that is mailed to it.
+ */
 export async function register(
   { runtime, issuer }: SignInParts,
   ctx: Ctx<"identity.register">,
@@ -46,7 +51,7 @@ export async function register(
   const { organizationName, name, email, password, ...client } = ctx.params;
   if (runtime.env.REGISTRATION === "closed") throw registrationClosed();
   if (isEasilyGuessed(password, [name, email, organizationName])) throw passwordTooCommon();
-  const passwordHash = await hashPassword(password);
+  const passwordHash = await hashPasswordFor(runtime.database, email, password);
 
   const { tx } = ctx.locals;
   const organization = tx.em.create(Organization, {
@@ -67,13 +72,14 @@ export async function register(
     lastLoginAt: tx.now,
   });
   await flushUser(tx);
+  askForProof(runtime, tx, user);
   const session = await openSession(tx, runtime.sealedBox, user, client);
   return signedIn(issuer, user, organization, session);
 }
 
 /**
- * Signs a user in. An unknown email takes as long as a wrong password, and is answered, and after too many failures
- * refused, the same.
+ * Signs a user in: of several accounts with the address, the one with this password, before all the one that has proved the
+ * address. An unknown email takes as long as a wrong password, and is answered, and after too many failures refused, the same.
  */
 export const login = (parts: SignInParts, ctx: Ctx<"identity.login">): Promise<SignedIn> =>
   signIn(parts, ctx);
@@ -87,14 +93,16 @@ export async function signIn(
   const { email, password, totp, userAgent, ip } = ctx.params;
   const { database } = runtime;
   // a transaction of its own: no connection is held while the password is compared
-  const { counters, found } = await database.transaction({ platform: database.control }, async (tx) => {
+  const { counters, accounts } = await database.transaction({ platform: database.control }, async (tx) => {
     const counted = await signInCounters(tx, email, ip);
     await requireRoom(tx, counted);
-    return { counters: counted, found: await findUserByEmail(tx, email) };
+    return { counters: counted, accounts: await accountsOf(tx, email) };
   });
-  const isRight = await isPassword(password, found?.isActive ? found.passwordHash : undefined);
-  if (!found || !isRight) {
-    const { id = null, organizationId = "" } = found ?? {};
+  const active = accounts.filter(({ isActive }) => isActive);
+  const found = await whosePassword(password, active);
+  if (!found) {
+    const [known] = accounts;
+    const { id = null, organizationId = "" } = known ?? {};
     const entry = {
       type: "user.sign_in_failed",
       organizationId,
@@ -103,7 +111,7 @@ export async function signIn(
       ip,
       userAgent,
     } as const;
-    await countFailure(database, counters, found && entry);
+    await countFailure(database, counters, known ? entry : null);
     throw invalidCredentials();
   }
 

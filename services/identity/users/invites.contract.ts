@@ -2,7 +2,7 @@ import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { roleInput } from "../roles/roles.contract.ts";
 import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
-import { byId, email, id, pageOf, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import { byId, email, id, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const invite = z
   .strictObject({
@@ -11,6 +11,10 @@ const invite = z
     email: z.string(),
     /** A built-in role's name, or the id of a custom role. */
     role: z.string(),
+    /** Null: of release 0.1.0, and nobody knows. */
+    invitedBy: id.nullable(),
+    /** Whether whoever invited could still do so; only then can it be accepted. */
+    isValid: z.boolean(),
     expiresAt: timestamp,
     createdAt: timestamp,
   })
@@ -24,10 +28,11 @@ export const inviteListing: Listing = {
     name: "text",
     email: "text",
     role: "text",
+    invitedBy: "uuid",
     expiresAt: "timestamp",
     createdAt: "timestamp",
   },
-  filterable: ["name", "email", "role", "createdAt"],
+  filterable: ["name", "email", "role", "invitedBy", "createdAt"],
   sortable: ["createdAt", "email"],
   defaultSort: "-createdAt",
 };
@@ -35,7 +40,7 @@ export const inviteListing: Listing = {
 export const inviteActions = {
   inviteUser: action({
     summary: "Mails an invitation to join the organization; a new one replaces that of the same email",
-    params: z.strictObject({ name: text(200), email, role: roleInput }),
+    params: z.strictObject({ name: nameText(200), email, role: roleInput }),
     returns: invite.extend({ status: z.literal("pending") }),
     permission: "users:create",
     rest: "POST /users/invite",

@@ -3,46 +3,87 @@ import { v7 as uuidv7 } from "uuid";
 import type { Values } from "../../../mixins/records/listing.ts";
 import { readPage } from "../../../mixins/records/page.ts";
 import { User } from "../../../entities/control.ts";
+import { can, covers, type Actor } from "../../../mixins/access/actor.ts";
+import type { Runtime } from "../../../mixins/contract/service.ts";
+import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../../contracts.ts";
 import { audit } from "../audit-log/audit-log.ts";
 import type { SignedIn } from "../identity.contract.ts";
-import { emailTaken, inviteNotFound, linkInvalid, passwordTooCommon } from "../identity.errors.ts";
+import {
+  emailTaken,
+  inviteNotFound,
+  linkInvalid,
+  passwordTooCommon,
+  tooManyInvites,
+} from "../identity.errors.ts";
 import { findUserByEmail, flushUser, getOrganization } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
 import { inviteListing, type InviteView } from "./invites.contract.ts";
+import { inviteCounters } from "./mail-limits.ts";
 import { linkHash, newLinkToken } from "../sign-in/link-token.ts";
-import { hashPassword } from "../sign-in/passwords.ts";
-import { requireGrantable } from "../roles/roles.repository.ts";
+import { inviteMail } from "../sign-in/mails.ts";
+import { hashPasswordFor } from "../sign-in/salts.ts";
+import { giveBack, hasRoom, invitedCounters, takeRoom } from "../sign-in/throttle.ts";
+import { holdRights, requireCovered, requireGrantable } from "../roles/roles.repository.ts";
 import { requireUserRoom } from "../organizations/quotas.ts";
 import { openSession } from "../sessions/sessions.repository.ts";
 import { signedIn, type SignInParts } from "../sign-in/sign-in.actions.ts";
 
 const validDays = 7;
-const columns = `id, name, email, role, expires_at AS "expiresAt", created_at AS "createdAt"`;
+const columns = `id, name, email, role, invited_by AS "invitedBy", expires_at AS "expiresAt", created_at AS "createdAt"`;
+type InviteFields = Omit<InviteView, "isValid">;
 
-/** Invites somebody. The same email again: the earlier invitation is replaced, its link ends. */
-export async function inviteUser(ctx: Ctx<"identity.inviteUser">): Promise<Result<"identity.inviteUser">> {
-  const { tx } = ctx.locals;
+/**
+ * Invites somebody. The same email again: the earlier invitation is replaced, its link ends. Who is known elsewhere is found
+ * out by nobody but the person, who accepts.
+ * @throws 429 TOO_MANY_INVITES
+ */
+export async function inviteUser(
+  { database }: Runtime,
+  ctx: Ctx<"identity.inviteUser">,
+): Promise<Result<"identity.inviteUser">> {
+  const { organizationId } = ctx.locals.actor;
+  // before this transaction holds a connection
+  const counters = await database.transaction({ control: organizationId }, (before) =>
+    inviteCounters(before, organizationId, ctx.params.email),
+  );
+  await takeRoom(database, counters, tooManyInvites);
+  try {
+    return await storeInvite(ctx);
+  } catch (error) {
+    await ctx.locals.tx.rollback();
+    await giveBack(database, counters);
+    throw error;
+  }
+}
+
+async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"identity.inviteUser">> {
+  const { tx, actor } = ctx.locals;
   const { name, email, role } = ctx.params;
-  // only in this organization: what other organizations have is found out by who accepts
+  const { organizationId, userId: actorId } = actor;
   if (await findUserByEmail(tx, email)) throw emailTaken();
-  await requireGrantable(tx, ctx.locals.actor, role);
-  const [invite] = await tx.query<InviteView>({
+  const [replaced] = await tx.query<{ role: string }>({
+    text: "SELECT role FROM control.invites WHERE email = $1 AND expires_at > $2 FOR UPDATE",
+    values: [email, tx.now],
+  });
+  if (replaced) await requireCovered(tx, actor, replaced.role);
+  await requireGrantable(tx, actor, role);
+  const [invite] = await tx.query<InviteFields>({
     name: "invite_user",
-    text: `INSERT INTO control.invites (organization_id, id, name, email, role, expires_at, created_at)
-      VALUES ($1, $2, $3, $4, $5, $6::timestamptz + $7 * interval '1 day', $6)
+    text: `INSERT INTO control.invites (organization_id, id, name, email, role, invited_by, expires_at, created_at)
+      VALUES ($1, $2, $3, $4, $5, $8, $6::timestamptz + $7 * interval '1 day', $6)
       ON CONFLICT (organization_id, email) DO UPDATE SET id = excluded.id, name = excluded.name,
-        role = excluded.role, hash = NULL, expires_at = excluded.expires_at, created_at = excluded.created_at
+        role = excluded.role, invited_by = excluded.invited_by, hash = NULL, expires_at = excluded.expires_at,
+        created_at = excluded.created_at
       RETURNING ${columns}`,
-    values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays],
+    values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays, actorId],
   });
   if (!invite) throw new Error("An invitation was written and not answered");
   await requireRoomFor(tx, "invites", { adding: 0 });
   enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
-  const { organizationId, userId: actorId } = ctx.locals.actor;
   audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
-  return { ...invite, status: "pending" };
+  return { ...invite, isValid: true, status: "pending" };
 }
 
 interface InviteRow extends QueryResultRow {
@@ -50,14 +91,16 @@ interface InviteRow extends QueryResultRow {
   name: string;
   email: string;
   role: string;
+  invited_by: string | null;
   expires_at: string;
   created_at: string;
 }
-const inviteView = (row: InviteRow): InviteView => ({
+const inviteView = (row: InviteRow): InviteFields => ({
   id: row.id,
   name: row.name,
   email: row.email,
   role: row.role,
+  invitedBy: row.invited_by,
   expiresAt: row.expires_at,
   createdAt: row.created_at,
 });
@@ -66,33 +109,58 @@ const inviteView = (row: InviteRow): InviteView => ({
 export async function listInvites(ctx: Ctx<"identity.listInvites">): Promise<Result<"identity.listInvites">> {
   const { tx } = ctx.locals;
   const waiting = (values: Values) => [`expires_at > ${values.add(tx.now)}`];
-  return readPage(tx, inviteListing, ctx.params, inviteView, waiting);
+  const { data, page } = await readPage(tx, inviteListing, ctx.params, inviteView, waiting);
+  const valid = await validAmong(
+    tx,
+    data.map(({ id }) => id),
+  );
+  return { data: data.map((invite) => ({ ...invite, isValid: valid.has(invite.id) })), page };
 }
 
 /** One invitation that waits for an answer. @throws 404 */
 export async function getInvite(ctx: Ctx<"identity.getInvite">): Promise<InviteView> {
   const { tx } = ctx.locals;
-  const [invite] = await tx.query<InviteView & Record<string, unknown>>({
+  const [invite] = await tx.query<InviteFields & QueryResultRow>({
     name: "get_invite",
     text: `SELECT ${columns} FROM control.invites WHERE id = $1 AND expires_at > $2`,
     values: [ctx.params.id, tx.now],
   });
   if (!invite) throw inviteNotFound();
-  return invite;
+  return { ...invite, isValid: (await validAmong(tx, [invite.id])).has(invite.id) };
+}
+
+/** Which of these invitations count now. */
+async function validAmong(tx: UnitOfWork, ids: string[]): Promise<ReadonlySet<string>> {
+  const { organizationId } = tx;
+  const givings = await tx.query<{ role: string; invitedBy: string | null; ids: string[] }>({
+    name: "givers_of_invites",
+    text: `SELECT role, invited_by AS "invitedBy", array_agg(id)::text[] AS ids FROM control.invites
+      WHERE id = ANY ($1::uuid[]) GROUP BY role, invited_by`,
+    values: [ids],
+  });
+  const valid = new Set<string>();
+  for (const { ids: given, ...giving } of givings)
+    if (await couldStillInvite(tx, { organizationId, ...giving }, "")) for (const id of given) valid.add(id);
+  return valid;
 }
 
 /** Takes an invitation back: its link ends. */
 export async function revokeInvite(ctx: Ctx<"identity.revokeInvite">): Promise<null> {
-  const revoked = await ctx.locals.tx.execute({
+  const { tx, actor } = ctx.locals;
+  const [revoked] = await tx.query<{ role: string }>({
     name: "revoke_invite",
-    text: "DELETE FROM control.invites WHERE id = $1",
+    text: "DELETE FROM control.invites WHERE id = $1 RETURNING role",
     values: [ctx.params.id],
   });
-  if (revoked === 0) throw inviteNotFound();
+  if (!revoked) throw inviteNotFound();
+  await requireCovered(tx, actor, revoked.role);
   return null;
 }
 
-/** Mails an invitation that still waits. Repeated, it mails another link, and only the last works. */
+/**
+ * Mails an invitation that still waits and counts, unless the address has had enough of such mails. Repeated, it mails another link,
+ * and only the last works.
+ */
 export async function sendInvite(
   { runtime: { database, mailer, env } }: SignInParts,
   ctx: JobCtx<"identity.sendInvite">,
@@ -100,30 +168,66 @@ export async function sendInvite(
   const { organizationId } = ctx.locals.tx;
   // made here, the token is in no job that somebody could read; committed before the mail is on its way
   const { token, hash } = newLinkToken();
-  const invite = await database.transaction({ control: organizationId }, async (tx) => {
-    const [found] = await tx.query<{ name: string; email: string }>({
-      text: "UPDATE control.invites SET hash = $2 WHERE id = $1 AND expires_at > $3 RETURNING name, email",
+  const mail = await database.transaction({ platform: database.control }, async (tx) => {
+    const [found] = await tx.query<{ email: string; role: string; invitedBy: string | null }>({
+      text: `UPDATE control.invites SET hash = $2 WHERE id = $1 AND expires_at > $3
+        RETURNING email, role, invited_by AS "invitedBy"`,
       values: [ctx.params.inviteId, hash, tx.now],
     });
-    return found && { ...found, organization: (await getOrganization(tx, organizationId)).name };
+    if (!found || !(await couldStillInvite(tx, { ...found, organizationId }))) return null;
+    const counters = invitedCounters(found.email);
+    if (!(await hasRoom(tx, counters))) return null;
+    const { name } = await getOrganization(tx, organizationId);
+    return {
+      to: found.email,
+      counters,
+      ...inviteMail(`${env.PUBLIC_URL}/accept-invite?token=${token}`, name),
+    };
   });
-  if (!invite) return;
-  await mailer.send({
-    organizationId,
-    to: invite.email,
-    subject: "You are invited to Sangam",
-    text: `Hello ${invite.name},
-
-${invite.organization} invites you to work with them in Sangam. The link works once, within a week:
-
-${env.PUBLIC_URL}/accept-invite?token=${token}
-
-If you do not know them, do nothing.
-`,
-  });
+  if (!mail) return;
+  const { counters, ...message } = mail;
+  try {
+    await mailer.send({ organizationId, ...message });
+  } catch (error) {
+    await giveBack(database, counters);
+    throw error;
+  }
 }
 
-/** Makes the invited user, with a password of their own, and signs them in. Of many with one token, one succeeds. */
+/**
+ * Whether whoever invited is active and could still give this role.
+ * @param tx the organization's or the platform's
+ * @param lock until the end of the transaction that stays so
+ */
+export async function couldStillInvite(
+  tx: UnitOfWork,
+  { organizationId, invitedBy, role }: { organizationId: string; invitedBy: string | null; role: string },
+  lock: "" | "FOR SHARE" = "FOR SHARE",
+): Promise<boolean> {
+  const [inviter] = await tx.query<{ role: string }>({
+    text: `SELECT role FROM control.users WHERE organization_id = $1 AND id = $2 AND is_active ${lock}`,
+    values: [organizationId, invitedBy],
+  });
+  const theirs = inviter && (await holdRights(tx, inviter.role, lock));
+  const given = await holdRights(tx, role, lock);
+  if (!inviter || !theirs || !given) return false;
+  const actor: Actor = { organizationId, userId: invitedBy, role: inviter.role, rights: theirs };
+  return can(actor, "users:create") && covers(actor, given);
+}
+
+interface Invited {
+  name: string;
+  email: string;
+  role: string;
+  invitedBy: string | null;
+}
+
+/**
+ * Makes the invited user, with a password of their own, and signs them in; the mail that came proves the address. Of many with one
+ * token, one succeeds.
+ * @throws 400 LINK_INVALID also when whoever invited could not do so any more, 409 EMAIL_TAKEN when the person has proved the
+ *   address with another account
+ */
 export async function acceptInvite(
   { runtime: { database, sealedBox }, issuer }: SignInParts,
   ctx: Ctx<"identity.acceptInvite">,
@@ -141,18 +245,20 @@ export async function acceptInvite(
   );
   if (!invited) throw linkInvalid();
   if (isEasilyGuessed(password, [invited.name, invited.email])) throw passwordTooCommon();
-  const passwordHash = await hashPassword(password);
+  const passwordHash = await hashPasswordFor(database, invited.email, password);
 
   const { tx } = ctx.locals;
-  const [invite] = await tx.query<{ organizationId: string; name: string; email: string; role: string }>({
+  const [invite] = await tx.query<Invited & { organizationId: string }>({
     name: "use_invite",
     text: `DELETE FROM control.invites WHERE ${where}
-      RETURNING organization_id AS "organizationId", name, email, role`,
+      RETURNING organization_id AS "organizationId", name, email, role, invited_by AS "invitedBy"`,
     values,
   });
-  if (!invite) throw linkInvalid();
+  if (!invite || !(await couldStillInvite(tx, invite))) throw linkInvalid();
   await requireUserRoom(tx, invite.organizationId);
-  const user = tx.em.create(User, { ...invite, passwordHash, lastLoginAt: tx.now });
+  const { invitedBy: _, ...person } = invite;
+  const proof = { emailVerifiedAt: tx.now };
+  const user = tx.em.create(User, { ...person, ...proof, passwordHash, lastLoginAt: tx.now });
   await flushUser(tx);
   const organization = await getOrganization(tx, user.organizationId);
   const details = { role: user.role };

@@ -1,3 +1,0 @@
--- breaking: no
--- concurrently: no
--- Keeps the place of a change under way: whoever was given this number replaces this file.
