@@ -31,6 +31,7 @@ export class WorkerConnections {
       client.query("SET ROLE sangam_worker").catch(options.onError);
     });
     this.pool.on("remove", (client) => void this.#open.delete(client));
+    giveBackOnce(this.pool);
   }
 
   async close(): Promise<void> {
@@ -39,4 +40,25 @@ export class WorkerConnections {
         (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
     });
   }
+}
+
+/**
+ * Makes giving a connection back twice harmless: Graphile Worker 0.18.0 does so with the one it listens on, in a promise that
+ * nobody hears, when LISTEN fails while its run ends.
+ */
+function giveBackOnce(pool: Pool): void {
+  const connect = pool.connect.bind(pool);
+  type Take = Parameters<typeof connect>[0];
+  const connectOnce = (take?: Take) =>
+    take
+      ? connect((error, client, giveBack) => {
+          let isBack = false;
+          take(error, client, (reason) => {
+            if (isBack) return;
+            isBack = true;
+            giveBack(reason);
+          });
+        })
+      : connect();
+  pool.connect = connectOnce as Pool["connect"];
 }

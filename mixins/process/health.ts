@@ -85,7 +85,7 @@ export class Health {
     this.#asking.add(check.name);
     const askedAt = performance.now();
     try {
-      const detail = await within(answerTimeoutMs, Promise.resolve().then(check.ask), () => {
+      const detail = await within(answerTimeoutMs, Promise.resolve().then(() => check.ask()), () => {
         throw new Error(`no answer within ${answerTimeoutMs} ms`);
       });
       this.#note(check, up(detail));

@@ -49,6 +49,7 @@ test("every table without one is known to hold nothing of a tenant", async () =>
   );
   expect(others.map(({ name }) => name)).toEqual([
     "control.cron_runs",
+    "control.installation",
     "control.leaders",
     "control.shard_map",
     "control.sign_in_failures",

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { envExample, readEnv } from "../../mixins/process/env.ts";
 
 const masterKey = Buffer.alloc(32).toString("base64");
@@ -67,4 +67,32 @@ test.each([
 
 test(".env.example is what env.ts prints", () => {
   expect(readFileSync(".env.example", "utf8")).toBe(envExample());
+});
+
+describe("DATABASE_APP_URLS", () => {
+  const app = "postgres://app@one/a,postgres://app@two/b";
+  const key = Buffer.alloc(32, 1).toString("base64");
+
+  test("names every database, in the order of the owner's addresses", () => {
+    const owner = {
+      DATABASE_URL: "postgres://o@one/a",
+      DATABASE_SHARDS: "postgres://o@two/b",
+      MASTER_KEY: key,
+    };
+    expect(readEnv({ ...owner, DATABASE_APP_URLS: app }).DATABASE_APP_URLS).toHaveLength(2);
+    expect(() => readEnv({ ...owner, DATABASE_APP_URLS: "postgres://app@one/a" })).toThrow(
+      "DATABASE_APP_URLS must list as many addresses as DATABASE_URL and DATABASE_SHARDS together",
+    );
+  });
+
+  test("is enough for a process that only checks the schema, and for no other", () => {
+    expect(readEnv({ DATABASE_APP_URLS: app, MIGRATE: "manual", MASTER_KEY: key })).toMatchObject({
+      DATABASE_URL: "postgres://app@one/a",
+      DATABASE_SHARDS: ["postgres://app@two/b"],
+      SEED_DEMO: false,
+    });
+    expect(() => readEnv({ DATABASE_APP_URLS: app, MASTER_KEY: key })).toThrow(
+      "DATABASE_URL must be set beside DATABASE_APP_URLS, or MIGRATE=manual",
+    );
+  });
 });

@@ -10,7 +10,7 @@ const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 const hashing = new Semaphore({ atOnce: 2, mostWaiting: 100 });
 
 /** The hash of a secret nobody has, at the same cost: what an unknown email's password is compared with. */
-const nobodysHash =
+export const nobodysHash =
   "$argon2id$v=19$m=19456,t=2,p=1$kxoq1eCQJoXqgCDPHyqZYg$5WU9Djt06FfgweN3fztC4AJTvo4HR/fOs7dQzbQmVKw";
 
 // the same characters typed on another keyboard may be other code points (NIST SP 800-63B)
