@@ -182,7 +182,6 @@ export async function startNode(
         ...(env.JETSTREAM_MIRROR ? [mirrorContract] : []),
         ...extras.map(({ contract }) => contract),
       ],
-      isStopping: () => draining !== undefined,
       onEvents: (organizationId) => hints.hint(database.shardOf(organizationId).name, organizationId),
     };
     await declarePlatformTasks(database, runtime.contracts);

@@ -58,8 +58,6 @@ export interface Runtime {
   checkResults: "always" | "sampled" | "never";
   /** Of every service of the system, hosted here or not. */
   contracts: readonly Contract[];
-  /** Whether this process is on its way out: it serves what it has, and should get nothing new. */
-  isStopping(): boolean;
 }
 
 /** Where the transaction of an action runs: the organization's shard, or the control database. */
