@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { endLeftovers, killNaming } from "./leftovers.ts";
 import { runProgram, type Programs } from "./programs.ts";
-import { readLines, reasonOf } from "./server-log.ts";
+import { readLines, whyItEnded } from "./server-log.ts";
 
 const unfinished = "postgres.new-";
 
@@ -57,7 +57,7 @@ export async function makeCluster(
     const [code] = (await once(child, "close")) as [number | null];
     signal?.removeEventListener("abort", abort);
     signal?.throwIfAborted();
-    if (code !== 0) throw new Error(`${dataDirectory} cannot be made: ${reasonOf(lines())}.`);
+    if (code !== 0) throw new Error(`${dataDirectory} cannot be made: ${whyItEnded(lines())}.`);
     renameSync(target, dataDirectory);
   } finally {
     rmSync(workshop, { recursive: true, force: true, maxRetries: 3 });

@@ -22,7 +22,7 @@ export const tellsOfFullStorage = (lines: readonly string[]): boolean =>
   lines.some((line) => /No space left on device|Disk quota exceeded/.test(line));
 
 /** Why a program of PostgreSQL gave up, in its own words, without a full stop. */
-export function reasonOf(lines: readonly string[]): string {
+export function whyItEnded(lines: readonly string[]): string {
   if (tellsOfFullStorage(lines)) return "no space is left on the device";
   const grave = lines.findLast((line) => /(FATAL|PANIC|initdb: error|error): /.test(line));
   const last = lines.slice(-3).join(" ");

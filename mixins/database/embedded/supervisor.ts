@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endings, endLeftovers } from "./leftovers.ts";
 import { runProgram, type Programs } from "./programs.ts";
-import { readLines, reasonOf, tellsOfFullStorage } from "./server-log.ts";
+import { readLines, whyItEnded, tellsOfFullStorage } from "./server-log.ts";
 
 const firstPauseMs = 250;
 const defaultLongestPauseMs = 15_000;
@@ -130,7 +130,7 @@ export class Supervisor {
     }
     this.#child = undefined;
     return {
-      reason: reason ?? reasonOf(lines()),
+      reason: reason ?? whyItEnded(lines()),
       isForSpace: reason === undefined && tellsOfFullStorage(lines()),
       ranMs: readyAt === undefined ? 0 : performance.now() - readyAt,
     };
