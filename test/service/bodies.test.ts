@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { RawHttp } from "../support/raw-http.ts";
 
 let node: TestNode;
@@ -274,4 +274,20 @@ test("what is not HTTP is told so with a problem", async () => {
   const other = await open();
   other.socket.write(`GET / HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(20_000)}\r\n\r\n`);
   expect(await other.answer()).toMatchObject({ status: 431, body: { code: "HEADERS_TOO_LARGE" } });
+});
+
+test("who leaves while a body is unpacked takes no place with them", async () => {
+  const body = gzipSync(JSON.stringify({ lastName: "x".repeat(900_000) }));
+  for (let round = 0; round < 24; round++) {
+    const connection = await open();
+    connection.begin("POST", "/api/v1/leads", {
+      ...{ ...json, ...bearer(), "Content-Encoding": "gzip", "Content-Length": body.length },
+      Expect: "100-continue",
+    });
+    await eventually(() => connection.heard.includes("100 Continue"));
+    connection.socket.write(body, () => connection.end());
+    await connection.closed();
+  }
+  const answers = await Promise.all(Array.from({ length: 6 }, () => admin.get("/leads?limit=1")));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
 });
