@@ -6,6 +6,7 @@ import type { Access } from "../../mixins/access/access.ts";
 import { requirePermission } from "../../mixins/access/actor.ts";
 import type { Claims } from "../../mixins/access/access-token.ts";
 import { apiKeyInvalid, isApiKey } from "../../mixins/access/api-key.ts";
+import { networkOf } from "../../mixins/access/network-of.ts";
 import { metaOf, type Meta } from "../../mixins/contract/meta.ts";
 import { unauthorized } from "../../mixins/contract/errors.ts";
 import type { BrowserAnswer } from "../../mixins/contract/browser-answer.ts";
@@ -182,7 +183,8 @@ async function whileUnfinished<T>(
   wait: (place: UnfinishedPlace) => Promise<T>,
   discard?: (result: T) => Promise<void>,
 ): Promise<T> {
-  const place = unfinished.enter(request.$ctx.meta.userId ?? request.clientAddress, weight);
+  const who = request.$ctx.meta.userId ?? networkOf(request.clientAddress);
+  const place = unfinished.enter(who, weight);
   request.place.leave();
   let result: T;
   try {

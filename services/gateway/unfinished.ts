@@ -27,7 +27,7 @@ export class Unfinished {
   #bytes = 0;
 
   /**
-   * @param who the user, or of a stranger the address
+   * @param who the user, or of a stranger the network (see networkOf)
    * @param weight how many it counts as
    * @throws 429 TOO_MANY_UNFINISHED, 503 OVERLOADED
    */
