@@ -242,7 +242,7 @@ function writeHead(
 function pickFields(route: Route, { fields }: Record<string, unknown>, result: unknown): unknown {
   if (!route.hasFields || fields === undefined) return result;
   const record = result as Record<string, unknown>;
-  const shown = Array.isArray(fields) ? (fields as string[]) : String(fields).split(",");
+  const shown = typeof fields === "string" ? fields.split(",") : (fields as string[]);
   return Object.fromEntries(["id", ...shown].map((field) => [field, record[field]]));
 }
 
