@@ -85,9 +85,13 @@ export class Health {
     this.#asking.add(check.name);
     const askedAt = performance.now();
     try {
-      const detail = await within(answerTimeoutMs, Promise.resolve().then(() => check.ask()), () => {
-        throw new Error(`no answer within ${answerTimeoutMs} ms`);
-      });
+      const detail = await within(
+        answerTimeoutMs,
+        Promise.resolve().then(() => check.ask()),
+        () => {
+          throw new Error(`no answer within ${answerTimeoutMs} ms`);
+        },
+      );
       this.#note(check, up(detail));
     } catch (error) {
       // when this process itself stood still it knows nothing of others
