@@ -8,8 +8,8 @@ import { emailProvedElsewhere, emailTaken, organizationNotFound, userNotFound } 
 export const findUserByEmail = (tx: UnitOfWork, email: string): Promise<User | null> =>
   tx.em.findOne(User, { organizationId: tx.organizationId, email });
 
-/** More than anybody has accounts. */
-const mostAccounts = 20;
+/** More than anybody has accounts, and many enough that strangers' registrations do not hide a real one. */
+const mostAccounts = 1_000;
 
 /**
  * The accounts with this address, of all organizations, in a platform transaction: first the one that has proved it, which is

@@ -311,6 +311,7 @@ export const reachNobody: Record<string, string> = {
       ...["logout", "me", "listSessions", "revokeSession", "changePassword", "linkOauth"],
       ...[
         "resendVerification",
+        "verifyEmail",
         "enrollTotp",
         "verifyTotp",
         "disableTotp",

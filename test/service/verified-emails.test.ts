@@ -24,7 +24,7 @@ const ownPassword = "the owner's own secret";
 const register = (email = newEmail(), chosen = password, organizationName = "Acme") =>
   node.call("identity.register", { organizationName, name: "Asha", email, password: chosen });
 const login = (email: string, chosen: string) => node.call("identity.login", { email, password: chosen });
-const verify = (token: string) => node.call("identity.verifyEmail", { token });
+const verify = (as: SignedIn, token: string) => node.call("identity.verifyEmail", { token }, metaOf(as));
 const userOf = async (signedIn: SignedIn) => (await node.call("identity.me", {}, metaOf(signedIn))).user;
 const inDatabase = <R extends Record<string, unknown>>(sql: string, values: unknown[] = []) =>
   inspect<R>(node.databases[0] as string, sql, values);
@@ -36,15 +36,20 @@ const linkOf = (email: string, organizationName: string): Promise<string> =>
   eventually(() => /token=([\w-]+)/.exec(mails.mailsTo(email, `"${organizationName}"`)[0] ?? "")?.[1]);
 
 describe("an address", () => {
-  test("is proved by the mailed link, once", async () => {
+  test("is proved by the mailed link, once, to who is signed in to the account", async () => {
     const admin = await register();
     const { email } = admin.user;
     expect(admin.user.emailVerifiedAt).toBeNull();
     const token = await tokenOf(email, "verify-email");
-    await expect(verify(`${token}x`)).rejects.toEqual(refusal(400, "LINK_INVALID"));
-    await verify(token);
+    await expect(verify(admin, `${token}x`)).rejects.toEqual(refusal(400, "LINK_INVALID"));
+    // one click on a stranger's link does not give their account the address
+    await expect(verify(await register(), token)).rejects.toEqual(refusal(400, "LINK_INVALID"));
+    await expect(node.call("identity.verifyEmail", { token })).rejects.toEqual(
+      refusal(401, "UNAUTHENTICATED"),
+    );
+    await verify(admin, token);
     expect((await userOf(admin)).emailVerifiedAt).toEqual(expect.any(String));
-    await expect(verify(token)).rejects.toEqual(refusal(400, "LINK_INVALID"));
+    await expect(verify(admin, token)).rejects.toEqual(refusal(400, "LINK_INVALID"));
     const [entry] = await inDatabase(
       "SELECT type FROM control.audit_log WHERE subject_id = $1 ORDER BY id DESC LIMIT 1",
       [admin.user.id],
@@ -58,11 +63,11 @@ describe("an address", () => {
     await inDatabase("UPDATE control.email_verifications SET expires_at = now() WHERE user_id = $1", [
       admin.user.id,
     ]);
-    await expect(verify(token)).rejects.toEqual(refusal(400, "LINK_INVALID"));
+    await expect(verify(admin, token)).rejects.toEqual(refusal(400, "LINK_INVALID"));
     const other = await register();
     const late = await tokenOf(other.user.email, "verify-email");
     await inDatabase("UPDATE control.users SET is_active = false WHERE id = $1", [other.user.id]);
-    await expect(verify(late)).rejects.toEqual(refusal(400, "LINK_INVALID"));
+    await expect(verify(other, late)).rejects.toEqual(refusal(400, "LINK_INVALID"));
   });
 
   test("is mailed another link when its user asks, three times in a quarter of an hour, and none once it is proved", async () => {
@@ -73,7 +78,7 @@ describe("an address", () => {
     await resend();
     await tokenOf(email, "verify-email", 2);
     await resend();
-    await verify(await tokenOf(email, "verify-email", 3));
+    await verify(admin, await tokenOf(email, "verify-email", 3));
     await inDatabase("UPDATE control.users SET email_verified_at = NULL WHERE id = $1", [admin.user.id]);
     await expect(resend()).rejects.toEqual(refusal(429, "TOO_MANY_ATTEMPTS"));
     await inDatabase("UPDATE control.users SET email_verified_at = now() WHERE id = $1", [admin.user.id]);
@@ -85,7 +90,9 @@ describe("an address", () => {
     const email = newEmail();
     const accounts = [await register(email, password, "First"), await register(email, ownPassword, "Second")];
     const tokens = [await linkOf(email, "First"), await linkOf(email, "Second")];
-    const outcomes = await Promise.allSettled(tokens.map(verify));
+    const outcomes = await Promise.allSettled(
+      accounts.map((account, n) => verify(account, tokens[n] as string)),
+    );
     expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
     for (const [n, outcome] of outcomes.entries()) {
       if (outcome.status === "rejected") expect(outcome.reason).toEqual(refusal(409, "EMAIL_TAKEN"));
@@ -132,7 +139,7 @@ describe("somebody who registered with another's address", () => {
     // they lose nothing but what they never had
     expect((await login(email, password)).user.id).toBe(squatter.user.id);
     const squattersLink = await tokenOf(email, "verify-email");
-    await expect(verify(squattersLink)).rejects.toEqual(refusal(409, "EMAIL_TAKEN"));
+    await expect(verify(squatter, squattersLink)).rejects.toEqual(refusal(409, "EMAIL_TAKEN"));
   });
 
   test("does not keep its owner from registering", async () => {
@@ -200,7 +207,7 @@ describe("a user who is added with a known address", () => {
     const [unproved, proved, unknown] = [newEmail(), newEmail(), newEmail()];
     await register(unproved, ownPassword);
     const owner = await register(proved, ownPassword);
-    await verify(await tokenOf(proved, "verify-email"));
+    await verify(owner, await tokenOf(proved, "verify-email"));
     const answers = [];
     for (const email of [unknown, unproved, proved]) answers.push(await add(admin, email));
     expect(answers.map(shape)).toEqual(Array(3).fill(shape(answers[0] as object)));
@@ -239,7 +246,7 @@ describe("a sign-in with an address of several accounts", () => {
     const made = [];
     for (let n = 0; n < 3; n++) made.push(await register(email, password, `Same ${n}`));
     expect((await login(email, password)).user.id).toBe(made[0]?.user.id);
-    await verify(await linkOf(email, "Same 2"));
+    await verify(made[2] as SignedIn, await linkOf(email, "Same 2"));
     expect((await login(email, password)).user.id).toBe(made[2]?.user.id);
     await expect(login(email, "nobody's password")).rejects.toEqual(refusal(401, "INVALID_CREDENTIALS"));
   });

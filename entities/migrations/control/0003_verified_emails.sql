@@ -1,6 +1,7 @@
--- breaking: no
+-- breaking: yes
 -- concurrently: no
--- Emails and domains count once they are proved; invitations know who gave them.
+-- Emails and domains count once they are proved; invitations know who gave them. Breaking: the code of 0.1.0 takes an address for
+-- one user's, and would sign in or link whichever of several accounts it meets first.
 
 ALTER TABLE control.users
   -- since when the address is proved to be the user's; null: anybody may have written it

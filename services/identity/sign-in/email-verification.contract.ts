@@ -5,10 +5,10 @@ import { job } from "../../../mixins/jobs/job-spec.ts";
 
 export const emailActions = {
   verifyEmail: action({
-    summary: "Proves that an address is the user's, with the token of a mailed link, once",
+    summary: "Proves that the caller's address is theirs, with the token of a link mailed to it, once",
     params: z.strictObject({ token: z.string().min(1).max(200) }),
     returns: z.null(),
-    permission: "public",
+    permission: "session",
     rest: "POST /auth/email/verify",
     status: 204,
   }),

@@ -87,16 +87,21 @@ async function keepToken(tx: UnitOfWork, user: User, hash: string): Promise<void
   });
 }
 
-/** Proves an address. Of two accounts of one address, one succeeds. @throws 409 EMAIL_TAKEN when another account has */
+/**
+ * Proves the caller's address: who has both the account and the mailbox. The link alone is not enough, or one careless click would
+ * give a stranger's account the address. Of two accounts of one address, one succeeds.
+ * @throws 400 LINK_INVALID, also for a link of another account; 409 EMAIL_TAKEN when another account has proved it
+ */
 export async function verifyEmail(ctx: Ctx<"identity.verifyEmail">): Promise<null> {
-  const { tx } = ctx.locals;
-  const [link] = await tx.query<{ userId: string }>({
+  const { tx, actor } = ctx.locals;
+  if (actor.userId === null) throw notAUser();
+  const used = await tx.execute({
     name: "use_email_verification",
-    text: `DELETE FROM control.email_verifications WHERE hash = $1 AND expires_at > now() RETURNING user_id AS "userId"`,
-    values: [linkHash(ctx.params.token)],
+    text: "DELETE FROM control.email_verifications WHERE hash = $1 AND user_id = $2 AND expires_at > now()",
+    values: [linkHash(ctx.params.token), actor.userId],
   });
-  if (!link) throw linkInvalid();
-  const user = await getUser(tx, link.userId, { lock: true });
+  if (used === 0) throw linkInvalid();
+  const user = await getUser(tx, actor.userId, { lock: true });
   if (!user.isActive) throw linkInvalid();
   if (await markEmailVerified(tx, user.id)) noteVerified(tx, user, "mail");
   return null;

@@ -46,7 +46,7 @@ export const verificationMail = (link: string, organization: string): MailText =
 
 ${opening}
 
-There is an account with your address now, in ${ofOrganization(organization)}. If it is yours, say so with this link, within a week:
+There is an account with your address now, in ${ofOrganization(organization)}. If it is yours, sign in to it and say so with this link, within a week:
 
 ${link}
 
