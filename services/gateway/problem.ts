@@ -157,7 +157,7 @@ export function sendProblem(
   response.setHeader("Content-Type", "application/problem+json; charset=utf-8");
   const { retryAfterSeconds, allow } =
     (error as { data?: { retryAfterSeconds?: number; allow?: string[] } }).data ?? {};
-  if (problem.status === 503 || problem.status === 429)
+  if (problem.status === 503 || problem.status === 429 || retryAfterSeconds !== undefined)
     response.setHeader("Retry-After", String(retryAfterSeconds ?? 1));
   if (problem.status === 401) response.setHeader("WWW-Authenticate", "Bearer");
   if (problem.status === 405 && allow) response.setHeader("Allow", allow.join(", "));

@@ -2,6 +2,8 @@ import { badQuery, type FieldError } from "../../mixins/contract/errors.ts";
 
 const maxParameters = 100;
 const maxListItems = 200;
+/** Parameters that are lists: clients made from the OpenAPI document repeat them (style form, exploded). */
+const repeatable = new Set(["fields"]);
 /** `filter`, `filter[score]`, `filter[score][gte]`; each may end in `[]` or `[0]`, which makes it a list. */
 const namePattern = /^([^[\]]+)((?:\[[^[\]]+\]){0,2})(?:\[(\d{0,3})\])?$/;
 
@@ -51,14 +53,15 @@ function put(query: Tree, pair: string): FieldError | undefined {
   }
   const last = keys.at(-1) as string;
   const present = Object.hasOwn(place, last) ? place[last] : undefined;
-  if (at === undefined) {
+  if (at === undefined && !(present !== undefined && repeatable.has(path))) {
     if (present !== undefined) return twice(path);
     place[last] = value;
     return undefined;
   }
-  if (present !== undefined && !Array.isArray(present)) return twice(path);
-  const list = present ?? (place[last] = [] as string[]);
-  if (at !== "" && Number(at) !== list.length)
+  const list = typeof present === "string" && repeatable.has(path) ? [present] : (present ?? []);
+  if (!Array.isArray(list)) return twice(path);
+  place[last] = list;
+  if (at !== undefined && at !== "" && Number(at) !== list.length)
     return problem(path, "malformed", "Number the items of a list from 0 on, or leave the numbers out.");
   if (list.length >= maxListItems) return problem(path, "too_big", `A list may have ${maxListItems} items.`);
   list.push(value);

@@ -167,7 +167,12 @@ describe("a query string", () => {
   });
 
   test("may name the items of a list, numbered or not", async () => {
-    for (const query of ["fields[]=id&fields[]=score", "fields[0]=id&fields[1]=score", "fields=id,score"])
+    for (const query of [
+      "fields[]=id&fields[]=score",
+      "fields[0]=id&fields[1]=score",
+      "fields=id,score",
+      "fields=id&fields=score",
+    ])
       expect({ query, ...(await ask("GET", `/api/v1/leads?${query}`)) }).toMatchObject({
         query,
         status: 200,
