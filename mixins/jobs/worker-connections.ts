@@ -52,6 +52,8 @@ function giveBackOnce(pool: Pool): void {
   const connectOnce = (take?: Take) =>
     take
       ? connect((error, client, giveBack) => {
+          // there is nothing to give back then, and nothing to do it with
+          if (error) return take(error, client, giveBack);
           let isBack = false;
           take(error, client, (reason) => {
             if (isBack) return;

@@ -75,9 +75,9 @@ export async function rotateSigningKeys(
   await database.transaction({ platform: database.control }, async (tx) => {
     await lockKeys(tx);
     const recent = await tx.query({
-      // one of the future was made while the clock was ahead
+      // one of the future was made while the clock was ahead; not now(), as in signingKeyOr
       text: `SELECT FROM control.signing_keys
-        WHERE created_at > now() - $1 * interval '1 day' AND created_at <= now() LIMIT 1`,
+        WHERE created_at > now() - $1 * interval '1 day' AND created_at <= clock_timestamp() LIMIT 1`,
       values: [maxAgeDays],
     });
     if (recent.length === 0) await insertKey(tx, fresh, publishedBeforeSeconds);
