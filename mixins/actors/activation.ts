@@ -1,5 +1,6 @@
 import type { Database } from "../database/database.ts";
-import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
+import { UnitOfWork } from "../database/unit-of-work.ts";
 import { errorType, sqlState } from "../contract/errors.ts";
 import { secondsSince } from "../process/metrics.ts";
 import type { Semaphore } from "../concurrency/semaphore.ts";

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../database/database.ts";
-import type { Guard, Shard, UnitOfWork } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
+import type { Guard, UnitOfWork } from "../database/unit-of-work.ts";
 import type { ActorAddress } from "./actor-contract.ts";
 
 /** SQLSTATEs of begin_turn and end_turn. */

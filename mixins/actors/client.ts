@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from "uuid";
 import { systemMeta } from "../access/actor.ts";
 import type { Database } from "../database/database.ts";
 import { errorType } from "../contract/errors.ts";
-import type { Shard } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
 import type { Meta } from "../contract/meta.ts";
 import { Semaphore } from "../concurrency/semaphore.ts";
 import { within } from "../concurrency/within.ts";

@@ -1,5 +1,5 @@
 import type { Database } from "../database/database.ts";
-import type { Shard } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
 import { Poller } from "../concurrency/poller.ts";
 import { endLease, renewLease } from "./actors.repository.ts";
 

@@ -13,7 +13,8 @@ import { personalDataCalls, type PersonalDataVerb } from "../privacy/personal-da
 import type { Database } from "../database/database.ts";
 import { idempotencyInUse, idempotencyUsed } from "../database/sql-errors.ts";
 import type { Scope } from "../database/scope.ts";
-import { UnitOfWork, type Shard } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
+import { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";

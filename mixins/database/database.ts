@@ -12,7 +12,8 @@ import { Pulse } from "./pulse.ts";
 import { within } from "../concurrency/within.ts";
 import type { Scope } from "./scope.ts";
 import { inTransaction } from "./transaction.ts";
-import { UnitOfWork, runAlone, type Shard } from "./unit-of-work.ts";
+import { runAlone, type Shard } from "./shard.ts";
+import { UnitOfWork } from "./unit-of-work.ts";
 
 // object ids of types, the same in every PostgreSQL
 const timestamptz = 1184;

@@ -3,7 +3,8 @@ import { LRUCache } from "lru-cache";
 import { appError } from "../contract/errors.ts";
 import { Poller } from "../concurrency/poller.ts";
 import { loadShardMap, logicalShard } from "./shard-map.ts";
-import { UnitOfWork, type Shard } from "./unit-of-work.ts";
+import type { Shard } from "./shard.ts";
+import { UnitOfWork } from "./unit-of-work.ts";
 
 /** Longest a call waits for an organization whose gate is closed: longer than a move closes it, unless told otherwise. */
 const patienceMs = 10_000;

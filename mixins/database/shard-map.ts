@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
-import { UnitOfWork, type Shard } from "./unit-of-work.ts";
+import type { Shard } from "./shard.ts";
+import { UnitOfWork } from "./unit-of-work.ts";
 
 /** Logical shard of an organization: the first 32 bits of SHA-256 of its id, modulo the number of logical shards. */
 export function logicalShard(organizationId: string, logicalShards: number): number {

@@ -1,5 +1,6 @@
 import type { Scope } from "./scope.ts";
-import { UnitOfWork, type Shard } from "./unit-of-work.ts";
+import type { Shard } from "./shard.ts";
+import { UnitOfWork } from "./unit-of-work.ts";
 
 /** Runs `work` in a transaction of its own on this very database, committing its result. */
 export async function inTransaction<T>(

@@ -1,38 +1,17 @@
-import type { EntityManager, MikroORM } from "@mikro-orm/postgresql";
-import type { CustomTypesConfig, Pool, PoolClient, QueryResult, QueryResultRow } from "pg";
+import type { EntityManager } from "@mikro-orm/postgresql";
+import type { PoolClient, QueryResult, QueryResultRow } from "pg";
 import { errorType, sqlState, violatedConstraint } from "../contract/errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
-import type { FairShare } from "../jobs/fair-share.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
-import { observeQuery } from "../process/metrics.ts";
 import { newId } from "./new-id.ts";
-import { isUndone, type GroupCommit } from "./group-commit.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, tooSlow, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
-import { roundTrip, type BoundedResult } from "./round-trip.ts";
+import type { BoundedResult } from "./round-trip.ts";
 import { begin, enter, holderOf, type Scope } from "./scope.ts";
+import { exchange, runAlone, undo, type Shard } from "./shard.ts";
 import { isMomentary, isRefusedAtGate, translate } from "./sql-errors.ts";
 import { withRows, type BoundedRows, type RowsStatement, type Statement } from "./statement.ts";
-
-/** A physical database: its pool (pipelining connections) and the entities that live in it. */
-export interface Shard {
-  name: string;
-  /** As whoever processes work as: one who owns nothing, and may take roles. */
-  url: string;
-  pool: Pool;
-  /** How its column types become values. */
-  types: CustomTypesConfig;
-  orm: MikroORM;
-  /** In which order the organizations' jobs added here come up. */
-  fairShare: FairShare;
-  /** Commits commands that only insert rows. */
-  commits: GroupCommit;
-  /** Whether a write found no space since the last one that is known to have. */
-  isFull: boolean;
-  /** Where an organization is to be sought that was not let in here; see Homes.find. */
-  findHome: (organizationId: string, since: number) => Promise<Shard>;
-}
 
 /** A change of state, as it is written to `events`. */
 export interface RecordedEvent {
@@ -401,26 +380,3 @@ const toStatement = (write: Write): Statement => (isRows(write) ? withRows(write
 
 /** Whether a statement failed only for one before it in the transaction, which may have been to prepare it. */
 const wasSkipped = (error: unknown): boolean => ["25P02", "26000"].includes(sqlState(error) ?? "");
-
-const undo = (client: PoolClient): Promise<void> =>
-  client.query("ROLLBACK").then(
-    () => client.release(),
-    (error: Error) => client.release(error),
-  );
-
-/** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
-export async function runAlone(shard: Shard, scope: Scope, statements: Statement[]): Promise<QueryResult[]> {
-  const client = await takeConnection(shard.pool, holderOf(scope));
-  try {
-    const results = await exchange(shard, client, [enter(scope), ...statements]);
-    client.release();
-    return results.slice(1);
-  } catch (error) {
-    // who waits for a connection must not be given one that is breaking
-    client.release(isUndone(error) ? undefined : (error as Error));
-    throw error;
-  }
-}
-
-const exchange = (shard: Shard, client: PoolClient, statements: Statement[]): Promise<QueryResult[]> =>
-  observeQuery(() => roundTrip(client, statements, shard.types));

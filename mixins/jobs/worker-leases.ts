@@ -1,5 +1,5 @@
 import type { Database } from "../database/database.ts";
-import type { Shard } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
 import { Poller } from "../concurrency/poller.ts";
 
 const leaseSeconds = 10;

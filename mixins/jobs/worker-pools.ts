@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Logger, run, type JobHelpers, type Runner, type WorkerEvents } from "graphile-worker";
 import type { Database } from "../database/database.ts";
-import type { Shard } from "../database/unit-of-work.ts";
+import type { Shard } from "../database/shard.ts";
 import { errorType, type FieldError } from "../contract/errors.ts";
 import { jobDuration, secondsSince } from "../process/metrics.ts";
 import { organizationSuspended } from "../organizations/organizations.ts";

@@ -1,5 +1,5 @@
 import type { Database } from "../../mixins/database/database.ts";
-import type { Shard } from "../../mixins/database/unit-of-work.ts";
+import type { Shard } from "../../mixins/database/shard.ts";
 import type { FeedAdvanced } from "../../mixins/events/feed.ts";
 import { eventsSequenced } from "../../mixins/process/metrics.ts";
 import { Poller } from "../../mixins/concurrency/poller.ts";

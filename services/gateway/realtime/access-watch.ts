@@ -1,5 +1,6 @@
 import type { Database } from "../../../mixins/database/database.ts";
-import type { Shard, UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { Shard } from "../../../mixins/database/shard.ts";
+import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 
 /** Finds organizations whose roles or teams have changed, in case nobody told. */
 export class AccessWatch {

@@ -2,7 +2,8 @@ import { requireTrustedClock } from "../../../mixins/concurrency/clock-watch.ts"
 import type { Database } from "../../../mixins/database/database.ts";
 import type { Scope } from "../../../mixins/database/scope.ts";
 import { inTransaction } from "../../../mixins/database/transaction.ts";
-import type { Shard, UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import type { Shard } from "../../../mixins/database/shard.ts";
+import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { sqlState } from "../../../mixins/contract/errors.ts";
 import { enqueue, type JobCtx } from "../../contracts.ts";
 
