@@ -165,7 +165,10 @@ async function run({ gateways }: Stage): Promise<boolean> {
 const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(2)} %`;
 
 if (flags.help) console.log(usage);
-else
+else {
+  let isWhole = false;
   await onStage({ hasCore: true }, async (stage) => {
-    if (!(await run(stage))) process.exitCode = 1;
+    isWhole = await run(stage);
   });
+  process.exit(isWhole ? 0 : 1); // clients that were cut amid a connection keep timers
+}
