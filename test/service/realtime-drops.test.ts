@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { setTimeout } from "node:timers/promises";
 import { Seeded } from "../chaos/seeded.ts";
 import { appendMany } from "../support/feed.ts";
@@ -9,9 +9,13 @@ import { TcpProxy } from "../support/tcp-proxy.ts";
 
 let node: TestNode;
 let server: RealtimeServer;
+const opened: { close(): unknown }[] = [];
 beforeAll(async () => {
   node = await startTestNode({ SERVICES: "events" });
   server = await RealtimeServer.listen(node);
+});
+afterEach(async () => {
+  for (const each of opened.splice(0)) await each.close();
 });
 afterAll(async () => {
   await server.close();
@@ -32,6 +36,7 @@ test.each([1, 2])(
     const urls = proxies.map((proxy) => proxy.through(server.url));
     const resuming = urls.slice(0, 8).map((url) => new ResumingClient(url, { token, since: 0, socket }));
     const live = urls.slice(8).map((url) => new SocketClient(url, token, { reconnection: true, ...socket }));
+    opened.push(...resuming, ...live, ...proxies);
     for (const client of live) client.socket.on("connect", () => client.socket.emit("subscribe", {}));
     await eventually(() => resuming.every(({ isSubscribed }) => isSubscribed));
 
@@ -52,8 +57,5 @@ test.each([1, 2])(
     expect(resuming.every(({ disconnects }) => disconnects > 0)).toBe(true);
     const lost = live.reduce((sum, { seqs }) => sum + count - new Set(seqs).size, 0);
     expect(lost).toBeGreaterThan(0);
-
-    for (const client of [...resuming, ...live]) client.close();
-    await Promise.all(proxies.map((proxy) => proxy.close()));
   },
 );
