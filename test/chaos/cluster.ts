@@ -8,7 +8,7 @@ import { migrate } from "../../mixins/database/migrate.ts";
 import { freePort } from "../../mixins/process/ports.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { startRedisCluster, type RedisCluster } from "../support/redis.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { witnessTables } from "./witness.ts";

@@ -7,7 +7,8 @@ import type { JobView } from "../../services/jobs/jobs.contract.ts";
 import { inspect } from "../support/database.ts";
 import { buildMeta } from "../support/imports.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { probe, type ProbeContext } from "../support/probe.ts";
 
 let node: TestNode;
