@@ -24,6 +24,8 @@ const pollEveryMs = 1000;
 /** A job that still runs this long after the node was told to stop counts as failed and is tried elsewhere. */
 const drainMs = 20_000;
 const batchDelayMs = 5;
+/** A job of a queue without prefetch that was taken while all its hands were busy is given back after this long. */
+const longestTakenMs = 100;
 /** A pool that ends, because PostgreSQL was away or it was told to, is given up after this long: some never come to it. */
 const longestEndMs = 5_000;
 
@@ -167,7 +169,7 @@ class WorkerPool {
     mayRun: () => Promise<void>,
   ): Promise<Runner> {
     const { queue, names, onError } = this.#options;
-    const { atOnce, prefetch } = queues[queue];
+    const { atOnce, prefetch, restMs } = queues[queue];
     return run({
       pgPool: connections.pool,
       noHandleSignals: true,
@@ -190,7 +192,11 @@ class WorkerPool {
           // in batches everywhere: nobody hears of a single completion that fails, and its job stays locked (0.18.0)
           completeJobBatchDelay: batchDelayMs,
           failJobBatchDelay: batchDelayMs,
-          ...(prefetch > 0 ? { localQueue: { size: prefetch, ttl: 2000 } } : {}),
+          localQueue: {
+            size: Math.max(prefetch, atOnce),
+            ttl: prefetch > 0 ? 2000 : longestTakenMs,
+            refetchDelay: { durationMs: restMs, threshold: atOnce, maxAbortThreshold: Infinity },
+          },
         },
       },
       crontab: "",

@@ -11,11 +11,13 @@ import { printVerdicts } from "./report.ts";
 
 // Jobs in the scenarios of hardbyte/postgresql-job-queue-benchmarking: 1 ms of work each, every one claimed, run and completed
 // for itself, on two worker processes; what a fault or a pressure leaves of their throughput.
-// --seconds of a phase (default 15), --only restart,burst
+// --seconds of a phase (default 15), --only restart,burst, --rate jobs a second in place of a scenario's own load
 
 const aims = { recovery: 0.95, pressure: 0.9 };
 
-const { values: flags } = parseArgs({ options: { seconds: { type: "string" }, only: { type: "string" } } });
+const { values: flags } = parseArgs({
+  options: { seconds: { type: "string" }, only: { type: "string" }, rate: { type: "string" } },
+});
 const phaseMs = Number(flags.seconds ?? 15) * 1000;
 const names = flags.only?.split(",") ?? scenarios.map(({ name }) => name);
 const unknown = names.filter((name) => !scenarios.some((scenario) => scenario.name === name));
@@ -46,7 +48,8 @@ try {
     { phaseMs: Math.min(phaseMs, 5_000), first: 0 },
   );
   for (const scenario of scenarios.filter(({ name }) => names.includes(name))) {
-    const { result, next } = await measure(scenario, stand, { phaseMs, first });
+    const load = flags.rate === undefined ? scenario.load : { perSecond: Number(flags.rate) };
+    const { result, next } = await measure({ ...scenario, load }, stand, { phaseMs, first });
     first = next;
     results.push(result);
     print(result);
@@ -70,17 +73,19 @@ function openProducers({ members, databaseUrl }: Cluster): Promise<Database> {
   url.searchParams.set("application_name", "bench-producer");
   return Database.open([url.href], {
     logicalShards: readEnv({}).LOGICAL_SHARDS,
-    poolSize: 2,
+    poolSize: 4,
     onError: () => undefined,
   });
 }
 
 function print({ scenario, phases, ratio, jobs, lost, twice }: Result): void {
+  const offered =
+    "waiting" in scenario.load ? `${scenario.load.waiting} waiting` : `${scenario.load.perSecond}/s offered`;
   const [baseline, disturbed, recovery] = (["baseline", "disturbed", "recovery"] as const).map((kind) =>
     rateOf(phases, kind).toFixed(0),
   );
   console.log(
-    `\n${scenario.name}: ${percent(ratio)} (baseline ${baseline}/s, disturbed ${disturbed}/s, recovery ${recovery}/s), `
+    `\n${scenario.name}, ${offered}: ${percent(ratio)} (baseline ${baseline}/s, disturbed ${disturbed}/s, recovery ${recovery}/s), `
       + `${jobs} jobs, ${lost} lost, ${twice} ran twice; load ${loadavg()[0]?.toFixed(1)}`,
   );
   console.table(

@@ -150,7 +150,8 @@ function phaseOf(span: Span, all: readonly Run[], addedAt: ReadonlyMap<number, n
   return {
     ...{ kind, seconds, depth, deadTuples },
     rate: runs.length / seconds,
-    gap: times.reduce((longest, time, index) => Math.max(longest, time - (times[index - 1] ?? time)), 0) / 1000,
+    gap:
+      times.reduce((longest, time, index) => Math.max(longest, time - (times[index - 1] ?? time)), 0) / 1000,
     claimToDone: [quantile(claims, 0.5), quantile(claims, 0.95)],
     addedToDoneP95: quantile(waits, 0.95),
   };

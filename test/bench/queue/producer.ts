@@ -23,10 +23,7 @@ export class Producer {
   #running: Promise<void> | undefined;
 
   /** @param options.waiting counts the jobs that wait or run @param options.first number of the first job */
-  constructor(
-    database: Database,
-    options: { organizationId: string; first: number; waiting: () => number },
-  ) {
+  constructor(database: Database, options: { organizationId: string; first: number; waiting: () => number }) {
     this.#database = database;
     this.#organizationId = options.organizationId;
     this.#waiting = options.waiting;

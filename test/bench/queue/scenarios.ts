@@ -111,8 +111,8 @@ export const scenarios: readonly Scenario[] = [
     name: "burst",
     kind: "pressure",
     load: offered,
-    disturb: async ({ producer }, ms) => {
-      producer.burst(burstSeconds * offered.perSecond);
+    disturb: async ({ producer, baseline }, ms) => {
+      producer.burst(burstSeconds * baseline);
       await sleep(ms);
     },
   },
@@ -168,7 +168,7 @@ async function holdAllConnections({ cluster }: Stage, ms: number): Promise<void>
   const held: pg.Client[] = [];
   try {
     await repeatedly(ms, 100, async () => {
-      for (let isFull = false; !isFull; ) {
+      for (let isFull = false; !isFull;) {
         const client = connection(cluster);
         isFull = await client.connect().then(
           () => (held.push(client), false),
