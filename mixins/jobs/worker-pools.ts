@@ -170,6 +170,7 @@ class WorkerPool {
   ): Promise<Runner> {
     const { queue, names, onError } = this.#options;
     const { atOnce, prefetch, restMs } = queues[queue];
+    claimAfterRest(events);
     return run({
       pgPool: connections.pool,
       noHandleSignals: true,
@@ -225,6 +226,18 @@ class WorkerPool {
       jobDuration.labels(task, outcome).observe(secondsSince(start));
     }
   }
+}
+
+/** Has jobs claimed as soon as a rest ends in which they were added: Graphile Worker 0.18.0 would wait for its next poll. */
+function claimAfterRest(events: WorkerEvents): void {
+  let isWoken = false;
+  events.on("pool:listen:notification", () => (isWoken = true));
+  events.on("localQueue:refetchDelay:expired", ({ localQueue }) => {
+    if (!isWoken) return;
+    isWoken = false;
+    // after it has done what it does itself
+    queueMicrotask(() => localQueue.pulse(0));
+  });
 }
 
 const kill = (runner: Runner, why: string): Promise<unknown> =>

@@ -268,17 +268,14 @@ test("the jobs table is never read whole by those who add, claim and complete jo
     return Number(row?.scans);
   };
   const before = await readWhole();
-  const rounds = 150;
+  const rounds = 120;
   for (let round = 0; round < rounds; round++) {
     const from = round * 20;
     const jobs = Array.from({ length: 20 }, (_, index) => from + index);
     await add(organizationId, ...jobs.map((n) => ({ task: "probe.work", payload: { n }, key: String(n) })));
     await eventually(() => runsOf(organizationId).length === from + 20);
   }
-  // connections tell what they did a second later at the latest, if they go on; now and then somebody counts jobs
-  await eventually(
-    async () => (await inspect(url, "SELECT 1 FROM graphile_worker._private_jobs")).length === 0,
-  );
+  // connections tell once a second what they did; now and then somebody counts jobs
   expect((await readWhole()) - before).toBeLessThan(rounds / 5);
 }, 60_000);
 
