@@ -27,6 +27,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     permission: `${kind.plural}:create`,
     rest: `POST /${kind.plural}`,
     status: 201,
+    example: { params: kind.example },
   }),
   list: action({
     summary: `Lists ${kind.plural}`,

@@ -89,6 +89,9 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
         ["version", "integer"],
       ],
     ]) as Listing["fields"],
+    columns: Object.fromEntries(
+      entries.flatMap(([key, field]) => (field.stored === "money" ? [[key, columnsOf(key, field)]] : [])),
+    ),
     filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
     values: Object.fromEntries(entries.flatMap(([key, { values }]) => (values ? [[key, values]] : []))),
     sortable: ["createdAt", "updatedAt", ...all(({ isSortable }) => isSortable)],
@@ -164,7 +167,7 @@ function shower(entries: [string, Field][]): (row: object) => unknown {
   const properties = shown.map((key) => {
     const column = columnOf(key);
     return kinds[key]?.stored === "money"
-      ? `${key}: r.${column} === null ? null : money(r.${column}, r.${column}_currency)`
+      ? `${key}: r.${column} == null ? null : money(r.${column}, r.${column}_currency)`
       : `${key}: r.${column}`;
   });
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names that a kind declares
