@@ -185,14 +185,40 @@ export const comparable = <N extends string, F extends Fields>(kind: Kind<N, F>)
   }),
 });
 
-type Verb = "created" | "updated" | "deleted" | "restored";
+/** Two and more that are one. */
+export const mergeable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  merge: action({
+    summary: `Makes one ${kind.name} of several; undone by POST /merges/{id}/undo`,
+    params: z.strictObject({
+      id,
+      /** They are deleted; whatever referred to them refers to the winner. */
+      loserIds: z.array(id).min(1).max(20),
+      /** By field: the record whose value stays. Default: the winner's, or of the first loser that has one. */
+      take: z.partialRecord(z.enum(callersFields(kind)), id).optional(),
+    }),
+    returns: z.strictObject({ mergeId: id, record: kind.view }),
+    permission: `${kind.plural}:delete`,
+    rest: `POST /${kind.plural}/:id/merge`,
+    fails: [409, 410],
+  }),
+});
+const callersFields = ({ fields }: { fields: Fields }) =>
+  Object.entries(fields).flatMap(([key, { setBy }]) => (setBy === "caller" ? [key] : [])) as [
+    string,
+    ...string[],
+  ];
+
+type Verb = "created" | "updated" | "deleted" | "restored" | "merged";
 /** `contact.created` and the like: the record as it is then and, by field, what differs. */
 export const eventsOf = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
   const data = z.strictObject({
     record: kind.view,
     changes: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])).optional(),
+    /** Of a merge: what became part of it, and what undoes it. */
+    mergedIds: z.array(id).optional(),
+    mergeId: id.optional(),
   });
-  const verbs: Verb[] = ["created", "updated", "deleted", "restored"];
+  const verbs: Verb[] = ["created", "updated", "deleted", "restored", "merged"];
   return Object.fromEntries(verbs.map((verb) => [`${kind.name}.${verb}`, data])) as {
     [V in Verb as `${N}.${V}`]: typeof data;
   };

@@ -44,7 +44,7 @@ export interface Counter<R extends AnyRow = AnyRow, P = unknown> {
   rules: RecordRules<R, P>;
 }
 
-type Verb = "created" | "updated" | "deleted" | "restored";
+type Verb = "created" | "updated" | "deleted" | "restored" | "merged";
 /**
  * Records what happened to a record.
  * @param more.formerOwner to whom it belonged before: they may know that it left them
@@ -57,6 +57,7 @@ export function about(
     row,
     actorId,
     changes,
+    more,
   }: { kind: AnyKind; verb: Verb; row: AnyRow; actorId: string | null; changes?: Changes },
 ): void {
   const formerOwner = kind.owner === undefined ? undefined : changes?.[kind.owner]?.[0];
@@ -68,7 +69,7 @@ export function about(
       kind.owner === undefined
         ? null
         : audienceOf(ownerOf(kind, row), formerOwner as string | null | undefined),
-    data: { record: kind.show(row), ...(changes && { changes }) },
+    data: { record: kind.show(row), ...(changes && { changes }), ...more },
   });
 }
 

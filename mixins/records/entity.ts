@@ -25,6 +25,7 @@ export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" 
       createdAt: p.datetime(3),
       updatedAt: p.datetime(3),
       deletedAt: p.datetime(3).nullable(),
+      mergedInto: p.uuid().nullable(),
       ...(Object.fromEntries(
         Object.entries(fields).flatMap(([key, field]) => propertiesOf(key, field)),
       ) as Record<string, ReturnType<typeof p.string>>),

@@ -22,6 +22,8 @@ export interface RecordColumns {
   created_at: string;
   updated_at: string;
   deleted_at: string | null;
+  /** The record that it is part of now; it is deleted then. */
+  merged_into: string | null;
 }
 /** A row of the kind's table: times are ISO 8601 in UTC; money is whole minor units as text, beside its currency. */
 export type RowOf<K> =
@@ -133,7 +135,7 @@ export type AnyKind = Omit<Kind, "view" | "input" | "newInput" | "show"> & {
 };
 
 const identity = ["organization_id", "id", "created_at"];
-const changing = ["deleted_at", "updated_at", "version"];
+const changing = ["deleted_at", "merged_into", "updated_at", "version"];
 
 /** The columns that hold a field. */
 export const columnsOf = (key: string, { stored }: { stored: StoredAs }): string[] =>
@@ -186,7 +188,7 @@ function composer(entries: [string, Field][]): unknown {
         ]
       : [`${column}: i.${key} ?? ${JSON.stringify(fallback)}`];
   });
-  const text = `return (i, o) => ({ organization_id: o.organizationId, id: o.id, created_at: o.now, deleted_at: null,
+  const text = `return (i, o) => ({ organization_id: o.organizationId, id: o.id, created_at: o.now, deleted_at: null, merged_into: null,
     updated_at: o.now, version: 1, ${properties.join(", ")} })`;
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names and fallbacks that a kind declares
   const make = new Function("units", text);

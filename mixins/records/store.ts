@@ -19,6 +19,8 @@ export interface Store<R extends AnyRow = AnyRow> {
   insert(tx: UnitOfWork, row: R): void;
   /** Inserts rows now; answers the ids of those whose external id was free. */
   insertFree(tx: UnitOfWork, rows: readonly R[]): Promise<ReadonlySet<string>>;
+  /** As `lock`, in the order of their ids: two who lock many never wait for each other in a circle. */
+  lockAll(tx: UnitOfWork, actor: Actor, ids: readonly string[]): Promise<R[]>;
   /** Writes all mutable columns of locked rows, at commit. */
   update(tx: UnitOfWork, rows: readonly R[]): void;
   /** @throws 404 for a row that is not there, or that the actor may not see */
@@ -27,6 +29,8 @@ export interface Store<R extends AnyRow = AnyRow> {
 
 export const notFound = ({ name }: Pick<AnyKind, "name">) =>
   appError(404, `${name.toUpperCase()}_NOT_FOUND`, `There is no such ${name}.`);
+const merged = ({ name }: Pick<AnyKind, "name">, mergedInto: string) =>
+  appError(410, "MERGED", `The ${name} was merged into another: ${mergedInto}.`, { mergedInto });
 /** @param id of the other record, where it is known */
 export const externalIdTaken = ({ name, plural }: Pick<AnyKind, "name" | "plural">, id?: string) =>
   conflict(
@@ -52,14 +56,30 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
     if (!isSeen) throw notFound(kind);
     return row;
   };
+  /** As `visible`, of one that is not deleted; of one that was merged says into what. @throws 404, 410 MERGED */
+  const living = async (tx: UnitOfWork, actor: Actor, id: string, row: R | undefined): Promise<R> => {
+    if (row) return visible(actor, row);
+    const [end] = await tx.query<{ id: string }>({
+      text: `WITH RECURSIVE merged AS (
+          SELECT merged_into FROM ${table} WHERE id = $1 AND merged_into IS NOT NULL
+          UNION SELECT t.merged_into FROM ${table} t JOIN merged m ON t.id = m.merged_into AND t.merged_into IS NOT NULL
+        ) SELECT t.id FROM merged m JOIN ${table} t ON t.id = m.merged_into AND t.merged_into IS NULL`,
+      values: [id],
+    });
+    if (!end) throw notFound(kind);
+    await store.get(tx, actor, end.id); // who may not see it is not told of it
+    throw merged(kind, end.id);
+  };
   const one = async (tx: UnitOfWork, statement: Statement): Promise<R | undefined> =>
     (await tx.query<R>(statement))[0];
 
-  return {
+  const store: Store<R> = {
     visible,
     get: async (tx, actor, id) =>
-      visible(
+      living(
+        tx,
         actor,
+        id,
         await one(tx, {
           name: `get_${name}`,
           text: `${select} WHERE id = $1 AND deleted_at IS NULL`,
@@ -67,8 +87,10 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
         }),
       ),
     lock: async (tx, actor, id) =>
-      visible(
+      living(
+        tx,
         actor,
+        id,
         await one(tx, {
           name: `lock_${name}`,
           text: `${select} WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
@@ -77,6 +99,11 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       ),
     lockAny: async (tx, actor, id) =>
       visible(actor, await one(tx, { text: `${select} WHERE id = $1 FOR NO KEY UPDATE`, values: [id] })),
+    async lockAll(tx, actor, ids) {
+      const rows: R[] = [];
+      for (const id of [...new Set(ids)].sort()) rows.push(await store.lock(tx, actor, id));
+      return rows;
+    },
     findByExternalId: (tx, externalId, lock = false) =>
       one(tx, {
         name: `${lock ? "lock_" : ""}${name}_by_external_id`,
@@ -105,4 +132,5 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       tx.defer({ name: `update_${table}`, text: updateText, values: [JSON.stringify(rows)] });
     },
   };
+  return store;
 }
