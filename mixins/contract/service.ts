@@ -257,11 +257,16 @@ function pipeline(
       ctx.locals.actor = actor;
       ctx.locals.actors = runtime.actors;
       ctx.locals.idempotencyKey = idempotency?.key;
+      // asked for before the transaction holds a connection: once a minute and organization it takes another
+      const timeZone = asksForRows(parsed.data)
+        ? (await runtime.organizations.of(organizationId)).timeZone
+        : "UTC";
 
       /** Answers the handler's result once it is committed, or undefined when another request holds the key. */
       const attempt = async (): Promise<{ result: unknown } | undefined> => {
         const { tx, shard, isControl } = open({ organizationId, ...(idempotency ? { idempotency } : {}) });
         tx.origin = originOf(ctx.meta);
+        tx.timeZone = timeZone;
         ctx.locals.tx = tx;
         ctx.locals.isNew = false;
         try {
@@ -310,6 +315,13 @@ function pipeline(
     }
   };
 }
+
+/** Whether a call chooses rows by their values, which may be times without a zone. */
+const asksForRows = (params: unknown): boolean =>
+  typeof params === "object"
+  && params !== null
+  && (("filter" in params && params.filter !== undefined)
+    || ("where" in params && params.where !== undefined));
 
 /** What of a call's meta goes with the jobs it adds. */
 function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefined {
