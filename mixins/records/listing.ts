@@ -95,7 +95,13 @@ export function queryableOf(listing: Listing): Queryable {
 }
 const queryables = new WeakMap<Listing, Queryable>();
 
-function makeQueryable({ filterable, fields, values, stored, customFields = false }: Listing): Queryable {
+/** Every list knows its records by their ids. */
+const filterableOf = ({ filterable, fields }: Pick<Listing, "filterable" | "fields">): readonly string[] =>
+  "id" in fields && !filterable.includes("id") ? [...filterable, "id"] : filterable;
+
+function makeQueryable(listing: Listing): Queryable {
+  const { fields, values, stored, customFields = false } = listing;
+  const filterable = filterableOf(listing);
   const columns = new Map(
     filterable.map((name): [string, QueryField] => [
       name,
@@ -176,7 +182,7 @@ function filterSchema(listing: Listing) {
   const any = { anyOf: [{ type: "string" }, { type: "object", additionalProperties: { type: "string" } }] };
   return {
     type: "object" as const,
-    properties: Object.fromEntries(listing.filterable.map((field) => [field, any])),
+    properties: Object.fromEntries(filterableOf(listing).map((field) => [field, any])),
     additionalProperties: listing.customFields ? any : false,
   };
 }

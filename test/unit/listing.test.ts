@@ -111,7 +111,7 @@ describe("a filter", () => {
       expect.objectContaining({
         path: "filter.secret",
         code: "unknown_filter",
-        allowed: [...listing.filterable, "customFields.<key>"],
+        allowed: [...listing.filterable, "id", "customFields.<key>"],
       }),
       expect.objectContaining({
         path: "filter.score.about",

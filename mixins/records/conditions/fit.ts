@@ -95,14 +95,16 @@ export function fitTest(
   { field: path, op, value }: Test,
   options: FitOptions,
 ): FittedTest | (Misfit & { at: "field" | "op" | "value" }) {
-  if (typeof path !== "string") return { at: "field", code: "invalid_type", reason: "must be the name of a field" };
+  if (typeof path !== "string")
+    return { at: "field", code: "invalid_type", reason: "must be the name of a field" };
   const field = fields.fieldOf(path);
   if (field === undefined) {
     const reason = `there is no field ${path} to ask for`;
     return { at: "field", code: "unknown_field", reason, allowed: fields.names };
   }
   const allowed = operatorsOf(field);
-  if (typeof op !== "string") return { at: "op", code: "invalid_type", reason: "must be an operator", allowed };
+  if (typeof op !== "string")
+    return { at: "op", code: "invalid_type", reason: "must be an operator", allowed };
   if (!allowed.includes(op))
     return {
       at: "op",
