@@ -258,9 +258,10 @@ function pipeline(
       ctx.locals.actors = runtime.actors;
       ctx.locals.idempotencyKey = idempotency?.key;
       // asked for before the transaction holds a connection: once a minute and organization it takes another
-      const timeZone = asksForRows(parsed.data)
-        ? (await runtime.organizations.of(organizationId)).timeZone
-        : "UTC";
+      const timeZone =
+        asksForRows(parsed.data) && organizationId !== ""
+          ? (await runtime.organizations.of(organizationId)).timeZone
+          : "UTC";
 
       /** Answers the handler's result once it is committed, or undefined when another request holds the key. */
       const attempt = async (): Promise<{ result: unknown } | undefined> => {

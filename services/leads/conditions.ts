@@ -1,6 +1,6 @@
 import type { Condition } from "../../entities/leads.ts";
 import { invalid } from "../../mixins/contract/errors.ts";
-import { eachTest, type Condition as Tree } from "../../mixins/records/conditions/condition.ts";
+import { eachTest } from "../../mixins/records/conditions/condition.ts";
 import type { QueryField } from "../../mixins/records/conditions/fields.ts";
 import { fitCondition } from "../../mixins/records/conditions/fit.ts";
 import { predicateOf, type Predicate } from "../../mixins/records/conditions/predicate.ts";
@@ -39,7 +39,7 @@ function asksForCustomFields(conditions: readonly Condition[]): boolean {
   if (asks === undefined) {
     asks = false;
     const visit = ({ field }: { field: string }) => (asks ||= field.startsWith("customFields."));
-    for (const one of conditions) eachTest(one as Tree, visit);
+    for (const one of conditions) eachTest(one, visit);
     asking.set(conditions, asks);
   }
   return asks;

@@ -1,6 +1,14 @@
 import { conditionLimits, isOrder, type Operator, type Test } from "./condition.ts";
 import { operatorsOf, type Fields, type QueryField } from "./fields.ts";
-import { isMisfit, operandOf, storedOperandOf, type Misfit, type Operand, type Reading } from "./operands.ts";
+import {
+  isMisfit,
+  operandOf,
+  operandText,
+  storedOperandOf,
+  type Misfit,
+  type Operand,
+  type Reading,
+} from "./operands.ts";
 
 /** A test whose field is known and whose values fit it. */
 export interface FittedTest {
@@ -58,9 +66,14 @@ export function fitCondition(
       refuse(path, { code: "invalid_type", reason: "must be a list of one condition or more" });
       return [];
     }
+    if (inner.length > conditionLimits.tests) {
+      refuse(path, tooMany);
+      return [];
+    }
     return inner.map((one, index) => fitAny(one, [...path, String(index)], depth + 1));
   };
   const fitAny = (node: unknown, path: readonly string[], depth: number): FittedCondition => {
+    if (problems.length >= mostProblems) return { never: true };
     if (typeof node !== "object" || node === null || Array.isArray(node)) return refuse(path, shapeless);
     if (depth > conditionLimits.depth)
       return refuse(path, { code: "too_deep", reason: `may be nested ${conditionLimits.depth} deep` });
@@ -72,8 +85,7 @@ export function fitCondition(
     const stray = keys.find((key) => !testKeys.includes(key));
     if (only === undefined || stray !== undefined || !("field" in node) || !("op" in node))
       return refuse(path, shapeless);
-    if (room.tests === 0)
-      return refuse(path, { code: "too_big", reason: `may have ${conditionLimits.tests} tests` });
+    if (room.tests === 0) return refuse(path, tooMany);
     room.tests -= 1;
     const fitted = fitTest(fields, node as unknown as Test, options);
     if (!("reason" in fitted)) return { test: fitted };
@@ -83,6 +95,9 @@ export function fitCondition(
   return { fitted: fitAny(given, [], 1), problems };
 }
 
+/** More are told nobody. */
+const mostProblems = 100;
+const tooMany: Misfit = { code: "too_big", reason: `may have ${conditionLimits.tests} tests` };
 const testKeys = ["field", "op", "value"];
 const shapeless: Misfit = {
   code: "invalid_type",
@@ -135,7 +150,7 @@ function operandsOf(
   if (op !== "like") return each(field, list, options, storedOperandOf);
   const patterns = each({ type: "text" }, list, options, operandOf);
   if (isMisfit(patterns) || options.isStored === true) return patterns;
-  return patterns.some((pattern) => [...String(pattern).replaceAll("*", "")].length < leastLike)
+  return patterns.some((pattern) => [...operandText(pattern).replaceAll("*", "")].length < leastLike)
     ? { code: "too_small", reason: `like needs at least ${leastLike} characters` }
     : patterns;
 }

@@ -9,6 +9,8 @@ import type { FieldType, QueryField } from "./fields.ts";
 
 /** A value made fit for its field: numbers as decimals, times in UTC with milliseconds, ids in lower case, texts in NFC. */
 export type Operand = string | boolean | { amount: string; currency: string };
+/** An operand of a text field. */
+export const operandText = (operand: Operand): string => (typeof operand === "object" ? "" : String(operand));
 /** What does not fit, as a sentence that begins with what is wrong, and what would. */
 export interface Misfit {
   code: string;
@@ -82,7 +84,8 @@ function textOf(text: string): Operand | Misfit {
 
 /** A day is its beginning. */
 function timeOf(text: string, { timeZone }: Reading): Operand | Misfit {
-  const named = parseTime(text);
+  // seconds may be left out
+  const named = parseTime(text.replace(/(T\d\d:\d\d)(Z|[+-]\d\d:\d\d)$/, "$1:00$2"));
   const hasZone = /T.*(Z|[+-]\d\d:?\d\d)$/.test(text);
   const ms = named === undefined || hasZone ? named : instantIn(timeZone, named);
   return ms !== undefined && isTimeInRange(ms)

@@ -2,7 +2,7 @@ import { isOrder, type OrderOperator } from "./condition.ts";
 import { compareDecimals, decimalOf, plainNumber, type Decimal } from "./decimal.ts";
 import type { QueryField } from "./fields.ts";
 import type { FittedCondition, FittedTest } from "./fit.ts";
-import type { Operand } from "./operands.ts";
+import { operandText, type Operand } from "./operands.ts";
 import { compareTexts, formsOf, isLike, lowerCase } from "./texts.ts";
 
 export type Predicate<R> = (record: R) => boolean;
@@ -95,7 +95,7 @@ function textOf(value: unknown): string | undefined {
 
 function compare(one: Value, other: Value): number {
   if (typeof one === "object" && typeof other === "object") return compareDecimals(one, other);
-  return compareTexts(String(one), String(other));
+  return compareTexts(operandText(one as string | boolean), operandText(other as string | boolean));
 }
 
 const isInOrder = (op: OrderOperator, order: number): boolean =>
@@ -117,7 +117,7 @@ function equalsAny(
 }
 
 function likeAny(operands: readonly Operand[]): (text: string) => boolean {
-  const patterns = operands.flatMap((one) => formsOf(String(one))).map(lowerCase);
+  const patterns = operands.flatMap((one) => formsOf(operandText(one))).map(lowerCase);
   return (text) => {
     const lower = lowerCase(text);
     for (const pattern of patterns) if (isLike(lower, pattern)) return true;
@@ -129,7 +129,7 @@ function listTest<R>({ op, operands, isNull }: FittedTest): Holds<R> {
   if (op === "isnull") return (value) => (textsIn(value).length === 0) === isNull;
   const meets = op === "like" ? likeAny(operands) : undefined;
   if (meets) return (value) => textsIn(value).some(meets);
-  const wanted = operands.map((one) => new Set(formsOf(String(one))));
+  const wanted = operands.map((one) => new Set(formsOf(operandText(one))));
   const hasOne = (value: unknown, one: ReadonlySet<string>) => textsIn(value).some((item) => one.has(item));
   if (op === "contains") return (value) => wanted.every((one) => hasOne(value, one));
   const isWanted = op === "eq" || op === "in";

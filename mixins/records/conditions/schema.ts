@@ -24,15 +24,19 @@ export const storedCondition = z.custom<Condition>().meta({ ...conditionSchema()
 /** `where=`: a condition as JSON in a query string. */
 export const whereParam = (fields: Fields) =>
   z
-    .union([z.string().max(mostWhere), z.record(z.string(), z.unknown())])
+    .unknown()
     .transform((given, issues) => {
+      const refuse = (code: string, message: string) => {
+        issues.addIssue({ code: "custom", message, params: { code } });
+        return z.NEVER;
+      };
       let parsed: unknown = given;
+      if (typeof given === "string" && given.length > mostWhere)
+        return refuse("too_big", `may have ${mostWhere} characters`);
       try {
         if (typeof given === "string") parsed = JSON.parse(given);
       } catch {
-        const message = 'must be JSON, such as {"field":"status","op":"eq","value":"new"}';
-        issues.addIssue({ code: "custom", message, params: { code: "malformed" } });
-        return z.NEVER;
+        return refuse("malformed", 'must be JSON, such as {"field":"id","op":"isnull","value":false}');
       }
       return checked(fields, parsed, issues);
     })

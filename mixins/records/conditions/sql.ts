@@ -2,7 +2,7 @@ import { isOrder } from "./condition.ts";
 import { decimalOf, decimalPattern } from "./decimal.ts";
 import type { QueryField, Queryable } from "./fields.ts";
 import type { FittedCondition, FittedTest } from "./fit.ts";
-import type { Operand } from "./operands.ts";
+import { operandText, type Operand } from "./operands.ts";
 import { formsOf, likePattern } from "./texts.ts";
 import type { Values } from "./values.ts";
 
@@ -76,7 +76,7 @@ function scalarOf({ path, field, op, operands }: FittedTest, queryable: Queryabl
     default: {
       if (field.type === "undeclared" && isOrder(op) && operands.every(decimalOf)) return numberIn(text);
       // the text of an object or a list begins like this: it equals nothing else
-      if (isEquality(op) && operands.every((one) => !/^[[{]/.test(String(one))))
+      if (isEquality(op) && operands.every((one) => !/^[[{]/.test(operandText(one))))
         return { sql: text, type: "text" };
       const json = queryable.sqlOf(path, values, "json");
       return {
@@ -110,7 +110,7 @@ function sqlOfScalar({ op, operands, isNull }: FittedTest, { sql, type }: Scalar
       // by code points, whatever the language of the database
       return `${sql}${type === "text" ? ' COLLATE "C"' : ""} ${comparisons[op]} ${add(operands[0] as Operand)}`;
     default: {
-      const wanted = type === "text" ? operands.flatMap((one) => formsOf(String(one))) : operands;
+      const wanted = type === "text" ? operands.flatMap((one) => formsOf(operandText(one))) : operands;
       const [only] = wanted;
       const isOne = wanted.length === 1 && only !== undefined && op !== "in" && op !== "nin";
       if (op === "ne" && isOne) return `${sql} IS DISTINCT FROM ${add(only)}`;
@@ -125,7 +125,7 @@ const parameterOf = (operand: Operand, type: SqlType): unknown =>
   type === "integer" ? Number(operand) : operand;
 
 function patternsOf(operands: readonly Operand[], values: Values): string {
-  const patterns = operands.flatMap((one) => formsOf(String(one))).map(likePattern);
+  const patterns = operands.flatMap((one) => formsOf(operandText(one))).map(likePattern);
   return patterns.length === 1 ? values.add(patterns[0]) : `ANY (${values.add(patterns)}::text[])`;
 }
 
@@ -143,7 +143,7 @@ function sqlOfList(
   if (op === "like")
     return `EXISTS (SELECT FROM unnest(${list}) AS item WHERE item ILIKE ${patternsOf(operands, values)})`;
   const overlaps = (some: readonly Operand[]) =>
-    `${list} && ${values.add(some.flatMap((one) => formsOf(String(one))))}::text[]`;
+    `${list} && ${values.add(some.flatMap((one) => formsOf(operandText(one))))}::text[]`;
   if (op === "contains")
     return operands.length === 1
       ? overlaps(operands)
