@@ -3,7 +3,8 @@ import { contracts } from "../../services/contracts.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { useSaml } from "../support/saml.ts";
 
 /** What somebody tries on a person or a right that is beyond them. It makes what it needs, as the admin, each time anew. */

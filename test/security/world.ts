@@ -2,7 +2,8 @@ import { refreshFigures } from "../support/analytics.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 
 export const roles = ["admin", "manager", "sales_rep", "viewer"] as const;
 /** What the API key may do. */

@@ -1,20 +1,19 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { pathOf } from "../support/paths.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let visitor: Client;
 let admin: Client;
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   visitor = new Client(originOf(node));
   admin = await visitor.register("Conventions");
 });
-afterAll(() => node.stop());
 
 const id = (answer: Answer) => (answer.body as { id: string }).id;
 const make = async (path: string, body: object): Promise<string> => id(await admin.post(path, body));

@@ -8,7 +8,8 @@ import type { RequestView } from "../../services/privacy/privacy.contract.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl } from "../support/leads.ts";
 import { Client } from "../support/client.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { completed, countsOf, erase } from "../support/privacy.ts";
 
 let node: TestNode;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../../mixins/process/ports.ts";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 import { requireProgram } from "./programs.ts";
 
 export interface Nginx {
