@@ -1,15 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, shareNode } from "../support/node.ts";
 
-let node: TestNode;
 let admin: Client;
 /** Ids of leads by what is told of each. */
 let leads: Record<"nine" | "ten" | "many" | "none", string>;
 
 beforeAll(async () => {
-  node = await startTestNode();
-  admin = await new Client(originOf(node)).register("Filters");
+  admin = await new Client(originOf(await shareNode())).register("Filters");
   for (const [key, type] of Object.entries({ seats: "number", since: "date", vip: "boolean" }))
     await admin.post("/custom-fields", { key, type });
   const make = async (body: object) => ((await admin.post("/leads", body)).body as { id: string }).id;
@@ -36,7 +35,6 @@ beforeAll(async () => {
     none: await make({ firstName: "Noor" }),
   };
 });
-afterAll(() => node.stop());
 
 const encoded = (query: string) =>
   query.replace(
@@ -47,7 +45,7 @@ async function found(query: string): Promise<string[]> {
   const { status, body } = await admin.get(`/leads?sort=createdAt&${encoded(query)}`);
   expect({ status, body }).toMatchObject({ status: 200 });
   const names = Object.fromEntries(Object.entries(leads).map(([name, id]) => [id, name]));
-  return (body as { data: { id: string }[] }).data.map(({ id }) => names[id] ?? id);
+  return (body as { data: { id: string }[] }).data.flatMap(({ id }) => names[id] ?? []);
 }
 const where = (condition: unknown) => found(`where=${JSON.stringify(condition)}`);
 
@@ -167,6 +165,16 @@ describe("a filter", () => {
     });
     await eventually(async () => (await isFound()) === 1);
   });
+});
+
+test("a cursor of the longest names goes on where it ended", async () => {
+  const companyName = "\u4f60".repeat(300);
+  for (const n of [1, 2]) await admin.post("/leads", { companyName, source: "cursors", firstName: `${n}` });
+  const path = "/leads?limit=1&sort=companyName&filter[source]=cursors";
+  const first = (await admin.get(path)).body as { data: { id: string }[]; page: { nextCursor: string } };
+  const next = await admin.get(`${path}&cursor=${first.page.nextCursor}`);
+  expect(next).toMatchObject({ status: 200, body: { data: [{ companyName }], page: { hasMore: false } } });
+  expect(next.body).not.toMatchObject({ data: [{ id: first.data[0]?.id }] });
 });
 
 describe("where", () => {

@@ -19,6 +19,10 @@ export type OrderOperator = "gt" | "gte" | "lt" | "lte";
 export const isOrder = (op: Operator): op is OrderOperator =>
   op === "gt" || op === "gte" || op === "lt" || op === "lte";
 
+/** The operators that ask whether values are equal. */
+export const isEquality = (op: Operator): boolean =>
+  op === "eq" || op === "ne" || op === "in" || op === "nin";
+
 /** One value as JSON writes it. Of money `{ amount, currency }`, or both in one text. */
 export type Given = string | number | boolean | { amount: string | number; currency: string };
 /** One test of a field. `value` is a list for `in` and `nin`, may be one for `like` and `contains`, is a boolean for `isnull`. */

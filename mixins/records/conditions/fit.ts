@@ -1,4 +1,4 @@
-import { conditionLimits, isOrder, type Operator, type Test } from "./condition.ts";
+import { conditionLimits, isEquality, isOrder, type Operator, type Test } from "./condition.ts";
 import { operatorsOf, type Fields, type QueryField } from "./fields.ts";
 import {
   isMisfit,
@@ -36,8 +36,8 @@ export interface Problem extends Misfit {
 
 export interface FitOptions extends Reading {
   /**
-   * Whether it was accepted before: a test that does not fit its field (any more) then holds for nothing, where it would be a
-   * problem otherwise, and `like` may have fewer characters.
+   * Whether it was accepted before. What does not fit its field (any more) is no problem then: a value that could not be stored
+   * equals nothing, a test that means nothing holds for nothing. `like` may have fewer characters.
    */
   isStored?: boolean;
 }
@@ -147,6 +147,8 @@ function operandsOf(
   if (list.length > conditionLimits.items)
     return { code: "too_big", reason: `may have ${conditionLimits.items} values` };
   if (isOrder(op)) return each(field, list, options, operandOf);
+  if (options.isStored === true && isEquality(op))
+    return list.map((one) => storedOperandOf(field, one, options)).filter((one) => !isMisfit(one));
   if (op !== "like") return each(field, list, options, storedOperandOf);
   const patterns = each({ type: "text" }, list, options, operandOf);
   if (isMisfit(patterns) || options.isStored === true) return patterns;

@@ -1,4 +1,4 @@
-import { isOrder } from "./condition.ts";
+import { isEquality, isOrder } from "./condition.ts";
 import { decimalOf, decimalPattern } from "./decimal.ts";
 import type { QueryField, Queryable } from "./fields.ts";
 import type { FittedCondition, FittedTest } from "./fit.ts";
@@ -76,7 +76,7 @@ function scalarOf({ path, field, op, operands }: FittedTest, queryable: Queryabl
     default: {
       if (field.type === "undeclared" && isOrder(op) && operands.every(decimalOf)) return numberIn(text);
       // the text of an object or a list begins like this: it equals nothing else
-      if (isEquality(op) && operands.every((one) => !/^[[{]/.test(operandText(one))))
+      if ((isEquality(op) || op === "contains") && operands.every((one) => !/^[[{]/.test(operandText(one))))
         return { sql: text, type: "text" };
       const json = queryable.sqlOf(path, values, "json");
       return {
@@ -86,8 +86,6 @@ function scalarOf({ path, field, op, operands }: FittedTest, queryable: Queryabl
     }
   }
 }
-
-const isEquality = (op: FittedTest["op"]): boolean => ["eq", "ne", "in", "nin", "contains"].includes(op);
 
 function sqlOfScalar({ op, operands, isNull }: FittedTest, { sql, type }: Scalar, values: Values): string {
   const add = (one: Operand | readonly Operand[]) => {
@@ -170,7 +168,7 @@ function sqlOfMoney(
     return `(${currency} = ${values.add(money.currency)} AND ${amount} ${how} ${values.add(money.amount)}::numeric)`;
   };
   if (isOrder(op)) return compare(operands[0] as Operand, comparisons[op]);
-  const equals = `(${operands.map((one) => compare(one, "=")).join(" OR ")})`;
+  const equals = `(${operands.map((one) => compare(one, "=")).join(" OR ") || "false"})`;
   return op === "ne" || op === "nin" ? `${equals} IS NOT TRUE` : equals;
 }
 
