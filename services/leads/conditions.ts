@@ -11,37 +11,53 @@ import type { Facts } from "./scoring.facts.ts";
 
 /** None of an organization's own. */
 const noDefinitions: CustomFields = new Map<string, QueryField>();
-type Compiled = WeakMap<readonly Condition[], Predicate<Facts>>;
-/** By definitions, then by conditions: both are made anew when settings are read, and go with them. */
-const compiled = new WeakMap<CustomFields, Compiled>();
+/** Sets of conditions, all of which must hold, as predicates in the same order. */
+interface Compiled {
+  /** Where none asks for custom fields: the default rules are every organization's, and compiled once for all. */
+  forAll?: readonly Predicate<Facts>[];
+  byDefinitions: WeakMap<CustomFields, readonly Predicate<Facts>[]>;
+}
+/** By what holds the conditions, which is made anew when settings are read, and goes with them. */
+const compiled = new WeakMap<object, Compiled>();
 
 /**
- * Whether all these stored conditions hold for a lead. Compiled once: each lead is judged by dozens. What does not fit its
+ * Stored sets of conditions as predicates. Compiled once: each lead is judged by dozens of conditions. What does not fit its
  * field any more, since a custom field was defined with another type, holds for nothing.
+ * @param holder what the sets are remembered by; it never changes
  */
-export function holdAll(
-  conditions: readonly Condition[],
-  facts: Facts,
+export function predicatesOf<H extends object>(
+  holder: H,
+  setsOf: (holder: H) => readonly (readonly Condition[])[],
   definitions: CustomFields = noDefinitions,
-): boolean {
-  // the default rules are every organization's, and compiled once for all
-  const scope = asksForCustomFields(conditions) ? definitions : noDefinitions;
-  let known = compiled.get(scope);
-  if (!known) compiled.set(scope, (known = new WeakMap()));
-  let predicate = known.get(conditions);
-  if (!predicate) known.set(conditions, (predicate = compile(conditions, scope)));
-  return predicate(facts);
+): readonly Predicate<Facts>[] {
+  let known = compiled.get(holder);
+  if (!known) {
+    known = { byDefinitions: new WeakMap() };
+    const sets = setsOf(holder);
+    if (!sets.some(asksForCustomFields)) known.forAll = sets.map((set) => compile(set, noDefinitions));
+    compiled.set(holder, known);
+  }
+  let predicates = known.forAll ?? known.byDefinitions.get(definitions);
+  if (!predicates) {
+    predicates = setsOf(holder).map((set) => compile(set, definitions));
+    known.byDefinitions.set(definitions, predicates);
+  }
+  return predicates;
 }
 
-const asking = new WeakMap<readonly Condition[], boolean>();
+/** Whether all these stored conditions hold for a lead. */
+export function holdAll(conditions: readonly Condition[], facts: Facts, definitions?: CustomFields): boolean {
+  const [holds] = predicatesOf(conditions, oneSet, definitions);
+  return holds?.(facts) ?? false;
+}
+const oneSet = (conditions: readonly Condition[]) => [conditions];
+
 function asksForCustomFields(conditions: readonly Condition[]): boolean {
-  let asks = asking.get(conditions);
-  if (asks === undefined) {
-    asks = false;
-    const visit = ({ field }: { field: string }) => (asks ||= field.startsWith("customFields."));
-    for (const one of conditions) eachTest(one, visit);
-    asking.set(conditions, asks);
-  }
+  let asks = false;
+  for (const one of conditions)
+    eachTest(one, ({ field }) => {
+      asks ||= field.startsWith("customFields.");
+    });
   return asks;
 }
 

@@ -1,6 +1,6 @@
 import type { ScoreReason, ScoringRule } from "../../entities/leads.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
-import { holdAll } from "./conditions.ts";
+import { predicatesOf } from "./conditions.ts";
 import type { Facts } from "./scoring.facts.ts";
 
 /** A score from 0 to 100; the points of its reasons add up to exactly it. */
@@ -16,8 +16,9 @@ export interface Score {
 export function scoreOf(rules: readonly ScoringRule[], facts: Facts, definitions?: CustomFields): Score {
   const reasons: ScoreReason[] = [];
   let sum = 0;
-  for (const { factor, points, conditions, detail } of rules) {
-    if (points === 0 || !holdAll(conditions, facts, definitions)) continue;
+  const predicates = predicatesOf(rules, conditionsOf, definitions);
+  for (const [index, { factor, points, detail }] of rules.entries()) {
+    if (points === 0 || predicates[index]?.(facts) !== true) continue;
     reasons.push({ factor, points, detail });
     sum += points;
   }
@@ -26,6 +27,8 @@ export function scoreOf(rules: readonly ScoringRule[], facts: Facts, definitions
     reasons.push({ factor: "limit", points: score - sum, detail: "Scores stay between 0 and 100" });
   return { score, reasons };
 }
+
+const conditionsOf = (rules: readonly ScoringRule[]) => rules.map(({ conditions }) => conditions);
 
 /** How many closed leads with one score there are, and how many of them were won. */
 export interface ClosedLeads {

@@ -26,6 +26,8 @@ export function predicateOf<R>(condition: FittedCondition, valueOf: ValueOf<R>):
   }
   const isAll = "all" in condition;
   const inners = (isAll ? condition.all : condition.any).map((one) => predicateOf(one, valueOf));
+  const [only] = inners;
+  if (inners.length === 1 && only) return only;
   return (record) => {
     for (const inner of inners) if (inner(record) !== isAll) return !isAll;
     return isAll;

@@ -54,7 +54,8 @@ function checked(fields: Fields, given: unknown, issues: z.RefinementCtx): Condi
   const { problems } = fitCondition(fields, given, { timeZone: "UTC" });
   for (const { path, code, reason, allowed = [] } of problems)
     issues.addIssue({ code: "custom", path, message: reason, params: { code, ...short(allowed) } });
-  return problems.length > 0 ? z.NEVER : (given as Condition);
+  // a copy, as other schemas answer: whoever gave it may go on with theirs
+  return problems.length > 0 ? z.NEVER : (JSON.parse(JSON.stringify(given)) as Condition);
 }
 
 /** What is wrong with a condition, as errors of the request it came with. @param under where it stood */
