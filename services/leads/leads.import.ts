@@ -1,4 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
+import { unknownUser } from "../../mixins/records/active-users.ts";
 import { erasedAmong, markHash } from "../../mixins/privacy/erased-persons.ts";
 import { errorType, type FieldError } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
@@ -22,7 +23,6 @@ import {
   importOvertaken,
   importTooLarge,
   sensitiveNotImported,
-  unknownAssignee,
 } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import { claimExternalIds, findMatches, insertFreeLeads, updateLeads } from "./leads.repository.ts";
@@ -173,7 +173,7 @@ function takeRow(
   active: ReadonlySet<string>,
 ): string | undefined {
   try {
-    if (input.assignedTo && !active.has(input.assignedTo)) throw unknownAssignee();
+    if (input.assignedTo && !active.has(input.assignedTo)) throw unknownUser("assignedTo");
     plan.take({ rowNumber, record }, input, id);
     return undefined;
   } catch (error) {

@@ -1,4 +1,5 @@
 import { knownPermissions } from "../../mixins/access/permissions.ts";
+import { kinds } from "../../entities/kinds.ts";
 import { contracts } from "../../services/contracts.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
@@ -303,7 +304,9 @@ const reads = "reads what its permission is for: names, roles and settings";
 const settings = "settings of records, which give nobody a right";
 
 /** Permissions of records, which are shown to and changed by who sees them: test/service/visibility.test.ts. */
-export const ofRecords = /^(leads|imports|reports|events):/;
+export const ofRecords = new RegExp(
+  `^(${[...kinds.values()].map(({ plural }) => plural).join("|")}|leads|imports|reports|events):`,
+);
 
 /** Actions that change nothing of a person or a right beyond the caller's reach, and why. */
 export const reachNobody: Record<string, string> = {

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
+import { kinds } from "../../entities/kinds.ts";
 import { filledByGateway } from "../../mixins/contract/contract.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client } from "../support/client.ts";
@@ -37,6 +38,14 @@ const taken: Record<string, readonly string[]> = {
   "PATCH /leads/:id": ["assignedTo"],
   "PUT /leads/by-external-id/:externalId": ["assignedTo"],
   "POST /leads/:id/assign": ["userId"],
+  ...Object.fromEntries([...kinds.values()].map(({ plural }) => [`POST /${plural}/:id/revert`, ["version"]])),
+  ...Object.fromEntries(
+    [...kinds.values()].flatMap(({ plural, owner = "" }) =>
+      [`POST /${plural}`, `PATCH /${plural}/:id`, `PUT /${plural}/by-external-id/:externalId`].map(
+        (route) => [route, [owner]],
+      ),
+    ),
+  ),
 };
 const nameOf = ({ method, path }: Route) => `${method} ${path}`;
 const refusedBy = (route: Route) => guarded.filter((field) => !taken[nameOf(route)]?.includes(field));

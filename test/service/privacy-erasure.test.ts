@@ -84,7 +84,7 @@ describe("an erasure by email", () => {
     });
     expect(countsOf(request)).toMatchObject({
       "leads.leads": 2,
-      "leads.contacts": 1,
+      "contacts.contacts": 1,
       "leads.deals": 1,
       "imports.rejected-rows": 2,
       "events.answers": 1,

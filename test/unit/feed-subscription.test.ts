@@ -179,6 +179,37 @@ describe("a reader who comes back", () => {
     expect(reader.seqs).toEqual(range(101, 2_500));
   });
 
+  test("with many who were cut off together shares their reads", async () => {
+    const source = new MemorySource();
+    source.append(2_500);
+    const feed = await openFeed(source);
+    const { reads } = source;
+    const readers = Array.from({ length: 20 }, async () => {
+      const { after } = await feed.locate(100);
+      const reader = follow(feed, after);
+      await reader.live;
+      return reader.seqs;
+    });
+    for (const seqs of await Promise.all(readers)) expect(seqs).toEqual(range(101, 2_500));
+    // where the oldest is, and the pages up to what is in memory
+    expect(source.reads - reads).toBe(6);
+  });
+
+  test("while a read of another is under way that finds nothing misses nothing that has come since", async () => {
+    const source = new MemorySource();
+    source.append(1_005);
+    const late = source.events.splice(1_000);
+    const feed = await openFeed(source);
+    source.events.splice(0); // retention
+    source.slowness = () => 50;
+    const first = follow(feed, 0);
+    source.events.push(...late);
+    feed.advance(hintOf(late));
+    const second = follow(feed, 0);
+    await settle(() => second.seqs.length === 5);
+    for (const { seqs } of [first, second]) expect(seqs).toEqual(range(1_001, 1_005));
+  });
+
   test("gets no page while it has not drained the one before", async () => {
     const source = new MemorySource();
     source.append(2_500);
