@@ -1,5 +1,4 @@
 import type { Operator } from "./condition.ts";
-import type { FittedTest } from "./fit.ts";
 import type { Values } from "./values.ts";
 
 /**
@@ -39,6 +38,19 @@ export interface QueryField {
   sqlOfTest?(test: FittedTest, values: Values): string;
 }
 
+/** A value made fit for its field: numbers as decimals, times in UTC with milliseconds, ids in lower case, texts in NFC. */
+export type Operand = string | boolean | { amount: string; currency: string };
+
+/** A test whose field is known and whose values fit it. */
+export interface FittedTest {
+  path: string;
+  field: QueryField;
+  op: Operator;
+  /** One, but for `in`, `nin`, `like` and `contains`, which may have several; none for `isnull`. */
+  operands: readonly Operand[];
+  /** Of `isnull`: whether there must be no value. */
+  isNull: boolean;
+}
 /** What may be asked of some records. Paths are names of fields; those over relations (`company.industry`) will be answered here too. */
 export interface Fields {
   /** For errors and the API docs: every name, and forms such as `customFields.<key>`. */

@@ -1,25 +1,7 @@
 import { conditionLimits, isEquality, isOrder, type Operator, type Test } from "./condition.ts";
-import { operatorsOf, type Fields, type QueryField } from "./fields.ts";
-import {
-  isMisfit,
-  operandOf,
-  operandText,
-  storedOperandOf,
-  type Misfit,
-  type Operand,
-  type Reading,
-} from "./operands.ts";
+import { operatorsOf, type Fields, type FittedTest, type Operand, type QueryField } from "./fields.ts";
+import { isMisfit, operandOf, operandText, storedOperandOf, type Misfit, type Reading } from "./operands.ts";
 
-/** A test whose field is known and whose values fit it. */
-export interface FittedTest {
-  path: string;
-  field: QueryField;
-  op: Operator;
-  /** One, but for `in`, `nin`, `like` and `contains`, which may have several; none for `isnull`. */
-  operands: readonly Operand[];
-  /** Of `isnull`: whether there must be no value. */
-  isNull: boolean;
-}
 /** A condition that compiles to SQL (sql.ts) and to a predicate (predicate.ts). */
 export type FittedCondition =
   | { all: readonly FittedCondition[] }
@@ -148,7 +130,10 @@ function operandsOf(
     return { code: "too_big", reason: `may have ${conditionLimits.items} values` };
   if (isOrder(op)) return each(field, list, options, operandOf);
   if (options.isStored === true && isEquality(op))
-    return list.map((one) => storedOperandOf(field, one, options)).filter((one) => !isMisfit(one));
+    return list.flatMap((one) => {
+      const operand = storedOperandOf(field, one, options);
+      return isMisfit(operand) ? [] : [operand];
+    });
   if (op !== "like") return each(field, list, options, storedOperandOf);
   const patterns = each({ type: "text" }, list, options, operandOf);
   if (isMisfit(patterns) || options.isStored === true) return patterns;

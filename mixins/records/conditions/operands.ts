@@ -5,10 +5,8 @@ import { instantIn } from "../../contract/time-zone.ts";
 import { isUuid } from "../../database/statement.ts";
 import { conditionLimits } from "./condition.ts";
 import { decimalOf, plainNumber } from "./decimal.ts";
-import type { FieldType, QueryField } from "./fields.ts";
+import type { FieldType, Operand, QueryField } from "./fields.ts";
 
-/** A value made fit for its field: numbers as decimals, times in UTC with milliseconds, ids in lower case, texts in NFC. */
-export type Operand = string | boolean | { amount: string; currency: string };
 /** An operand of a text field. */
 export const operandText = (operand: Operand): string => (typeof operand === "object" ? "" : String(operand));
 /** What does not fit, as a sentence that begins with what is wrong, and what would. */

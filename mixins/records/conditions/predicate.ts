@@ -1,8 +1,8 @@
 import { isOrder, type OrderOperator } from "./condition.ts";
 import { compareDecimals, decimalOf, plainNumber, type Decimal } from "./decimal.ts";
-import type { QueryField } from "./fields.ts";
-import type { FittedCondition, FittedTest } from "./fit.ts";
-import { operandText, type Operand } from "./operands.ts";
+import type { FittedTest, Operand, QueryField } from "./fields.ts";
+import type { FittedCondition } from "./fit.ts";
+import { operandText } from "./operands.ts";
 import { compareTexts, formsOf, isLike, lowerCase } from "./texts.ts";
 
 export type Predicate<R> = (record: R) => boolean;

@@ -1,8 +1,8 @@
 import { isEquality, isOrder } from "./condition.ts";
 import { decimalOf, decimalPattern } from "./decimal.ts";
-import type { QueryField, Queryable } from "./fields.ts";
-import type { FittedCondition, FittedTest } from "./fit.ts";
-import { operandText, type Operand } from "./operands.ts";
+import type { FittedTest, Operand, QueryField, Queryable } from "./fields.ts";
+import type { FittedCondition } from "./fit.ts";
+import { operandText } from "./operands.ts";
 import { formsOf, likePattern } from "./texts.ts";
 import type { Values } from "./values.ts";
 
