@@ -259,7 +259,7 @@ function pipeline(
       ctx.locals.idempotencyKey = idempotency?.key;
       // asked for before the transaction holds a connection: once a minute and organization it takes another
       const timeZone =
-        asksForRows(parsed.data) && organizationId !== ""
+        namesTimes(parsed.data) && organizationId !== ""
           ? (await runtime.organizations.of(organizationId)).timeZone
           : "UTC";
 
@@ -317,12 +317,14 @@ function pipeline(
   };
 }
 
-/** Whether a call chooses rows by their values, which may be times without a zone. */
-const asksForRows = (params: unknown): boolean =>
-  typeof params === "object"
-  && params !== null
-  && (("filter" in params && params.filter !== undefined)
-    || ("where" in params && params.where !== undefined));
+/** Whether a call chooses rows by a day or a time, which may name no zone. */
+function namesTimes(params: unknown): boolean {
+  if (typeof params !== "object" || params === null) return false;
+  const { filter, where } = params as { filter?: unknown; where?: unknown };
+  return (
+    (filter !== undefined || where !== undefined) && /"\d{4}-\d\d-\d\d/.test(JSON.stringify([filter, where]))
+  );
+}
 
 /** What of a call's meta goes with the jobs it adds. */
 function originOf({ userId, requestId, traceparent }: Meta): JobOrigin | undefined {
