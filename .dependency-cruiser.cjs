@@ -17,7 +17,8 @@ module.exports = {
     },
     {
       name: "entities-are-declarations",
-      comment: "Entities are declared in the language of mixins/records, and know nothing of what works with them.",
+      comment:
+        "Entities are declared in the language of mixins/records, and know nothing of what works with them.",
       severity: "error",
       from: { path: "^entities/" },
       to: { path: "^(services|mixins)/", pathNot: "^mixins/records/(fields|kind|entity)\\.ts$" },

