@@ -6,12 +6,15 @@ export interface ScoreReason {
   points: number;
   detail: string;
 }
-/** One test of a record's field; `value` is a list for `in`, a boolean for `isnull`. */
-export interface Condition {
-  field: string;
-  op: "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "in" | "like" | "isnull";
-  value: string | number | boolean | (string | number)[];
-}
+/** What a record is asked: a tree of tests in the language of mixins/records/conditions, as it was given. */
+export type Condition =
+  | { all: Condition[] }
+  | { any: Condition[] }
+  | { not: Condition }
+  | { field: string; op: ConditionOperator; value: ConditionValue | ConditionValue[] };
+type ConditionOperator =
+  "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "in" | "nin" | "like" | "contains" | "isnull";
+type ConditionValue = string | number | boolean | { amount: string | number; currency: string };
 
 export const Lead = defineEntity({
   name: "Lead",

@@ -36,8 +36,9 @@ export function appError(code: number, type: string, message: string, data?: Rec
 export const badRequest = (type: string, message: string) => appError(400, type, message);
 /** Something is wrong with a query string. A filter and a cursor have codes of their own. */
 export function badQuery(errors: FieldError[]) {
-  const isAbout = (parameter: string) => errors.every(({ path }) => path.split(".")[0] === parameter);
-  if (isAbout("filter"))
+  const isAbout = (...parameters: string[]) =>
+    errors.every(({ path }) => parameters.includes(path.split(".")[0] as string));
+  if (isAbout("filter", "where"))
     return appError(400, "INVALID_FILTER", "The filter is not valid; see errors.", boundedErrors(errors));
   if (isAbout("cursor"))
     return appError(400, "INVALID_CURSOR", "The cursor is not one of this list in this order; see errors.", {

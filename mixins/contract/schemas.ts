@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { currencyDigits } from "./currencies.ts";
 
-/** Text a person typed: trimmed, 1 to `most` characters of well-formed Unicode, no control characters but tab and newline. */
+/** Text a person typed: trimmed, in NFC, so that what looks alike is found alike; 1 to `most` characters of well-formed Unicode, no control characters but tab and newline. */
 export const text = (most: number) =>
   z
     .string()
     .trim()
+    .normalize("NFC")
     .min(1)
     .max(most)
     .refine((value) => !hasControlCharacters(value) && value.isWellFormed(), {
@@ -29,7 +30,8 @@ export const timestamp = z.iso.datetime({ precision: 3 });
 /** The times that ISO 8601 writes with four digits of a year, and PostgreSQL takes: of the years 1 to 9999, UTC. */
 const firstTime = Date.parse("0001-01-01T00:00:00.000Z");
 const lastTime = Date.parse("9999-12-31T23:59:59.999Z");
-const isInRange = (ms: number): boolean => ms >= firstTime && ms <= lastTime;
+/** Whether an instant, in ms since 1970, is of these years; NaN is not. */
+export const isTimeInRange = (ms: number): boolean => ms >= firstTime && ms <= lastTime;
 /** A day, or a time with an offset or without, as `parseTime` takes them. */
 const timeText = z.union([z.iso.datetime({ offset: true, local: true }), z.iso.date()]);
 /**
@@ -40,12 +42,12 @@ export function parseTime(text: string): number | undefined {
   // a time without an offset would be of the zone of this process
   const whole = /T[^Z+-]*$/.test(text) ? `${text}Z` : text;
   const ms = timeText.safeParse(text).success ? Date.parse(whole) : NaN;
-  return isInRange(ms) ? ms : undefined;
+  return isTimeInRange(ms) ? ms : undefined;
 }
 /** A time a caller gives, of the years 1 to 9999, any ISO 8601 offset; becomes UTC with milliseconds. */
 export const timeInput = z.iso.datetime({ offset: true }).transform((value, issues) => {
   const ms = Date.parse(value);
-  if (isInRange(ms)) return new Date(ms).toISOString();
+  if (isTimeInRange(ms)) return new Date(ms).toISOString();
   issues.addIssue({
     ...{ code: "custom", params: { code: "out_of_range" } },
     message: "Must be a time of the years 0001 to 9999 (UTC).",

@@ -257,11 +257,17 @@ function pipeline(
       ctx.locals.actor = actor;
       ctx.locals.actors = runtime.actors;
       ctx.locals.idempotencyKey = idempotency?.key;
+      // asked for before the transaction holds a connection: once a minute and organization it takes another
+      const timeZone =
+        namesTimes(parsed.data) && organizationId !== ""
+          ? (await runtime.organizations.of(organizationId)).timeZone
+          : "UTC";
 
       /** Answers the handler's result once it is committed, or undefined when another request holds the key. */
       const attempt = async (): Promise<{ result: unknown } | undefined> => {
         const { tx, shard, isControl } = open({ organizationId, ...(idempotency ? { idempotency } : {}) });
         tx.origin = originOf(ctx.meta);
+        tx.timeZone = timeZone;
         ctx.locals.tx = tx;
         ctx.locals.isNew = false;
         try {
@@ -309,6 +315,15 @@ function pipeline(
       throw isMissingService(error) ? serviceUnavailable() : error;
     }
   };
+}
+
+/** Whether a call chooses rows by a day or a time, which may name no zone. */
+function namesTimes(params: unknown): boolean {
+  if (typeof params !== "object" || params === null) return false;
+  const { filter, where } = params as { filter?: unknown; where?: unknown };
+  return (
+    (filter !== undefined || where !== undefined) && /"\d{4}-\d\d-\d\d/.test(JSON.stringify([filter, where]))
+  );
 }
 
 /** What of a call's meta goes with the jobs it adds. */

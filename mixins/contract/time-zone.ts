@@ -48,6 +48,23 @@ export const dayIn = (name: string, instant: Date): string =>
     .slice(0, 10);
 
 /**
+ * The instant, in ms since 1970, at which clocks of a zone show a time: of two the earlier, and of a time that is left out, as much
+ * later. A zone that this process does not know any more counts as UTC.
+ * @param local the time shown, in ms as if it were UTC
+ */
+export function instantIn(name: string, local: number): number {
+  if (name === "UTC" || !isKnown(name)) return local;
+  const format = formatOf(name);
+  const dayMs = 86_400_000;
+  const [before, after] = [local - dayMs, local + dayMs].map((at) => offsetAt(format, at) * 1_000) as [
+    number,
+    number,
+  ];
+  const isShown = (offset: number) => offsetAt(format, local - offset) * 1_000 === offset;
+  return local - (!isShown(before) && isShown(after) ? after : before);
+}
+
+/**
  * SQL of the day of an instant, a date. In: the expressions of the instant, of `from` and of `seconds` as parameters.
  * The arrays of PostgreSQL begin at 1, and width_bucket is 0 before the first of `from`.
  */

@@ -57,6 +57,8 @@ export class UnitOfWork {
   readonly scope: Scope;
   /** The instant of this unit of work; every timestamp it writes. */
   readonly now = new Date();
+  /** Of which zone times are that a list is asked for without one. */
+  timeZone = "UTC";
   /** On whose behalf; jobs that are added carry it. */
   origin: JobOrigin | undefined;
   #shard: Shard;

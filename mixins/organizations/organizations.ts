@@ -15,6 +15,8 @@ export interface Standing {
   limits: PlanLimits;
   /** Suspended, or about to be deleted: nobody may act for it, and its jobs wait. */
   isSuspended: boolean;
+  /** See mixins/contract/time-zone.ts. */
+  timeZone: string;
 }
 
 const most = 50_000;
@@ -25,10 +27,10 @@ const checkEveryMs = 1_000;
 /** Of how long ago changes are asked for: longer than clocks differ and transactions last. */
 const lookBackSeconds = 60;
 
-const columns = `id, plan, suspended_at IS NOT NULL OR deletion_due_at IS NOT NULL AS "isSuspended"`;
-type Row = { id: string; plan: string; isSuspended: boolean };
+const columns = `id, plan, timezone AS "timeZone", suspended_at IS NOT NULL OR deletion_due_at IS NOT NULL AS "isSuspended"`;
+type Row = { id: string; plan: string; isSuspended: boolean; timeZone: string };
 /** Of an organization that is in no table: internal callers may name one. */
-const stranger: Standing = { plan: "", limits: limitsOf(""), isSuspended: false };
+const stranger: Standing = { plan: "", limits: limitsOf(""), isSuspended: false, timeZone: "UTC" };
 
 /**
  * This process's copy of how organizations stand. The control database decides; a broadcast makes a change quick,
@@ -116,4 +118,7 @@ export const suspended = () =>
     "The organization is suspended or about to be deleted; its admins and the operator can tell.",
   );
 
-const standingOf = ({ plan, isSuspended }: Row): Standing => ({ plan, isSuspended, limits: limitsOf(plan) });
+const standingOf = ({ plan, isSuspended, timeZone }: Row): Standing => ({
+  ...{ plan, isSuspended, timeZone },
+  limits: limitsOf(plan),
+});

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { isUuid, pageBytes, type BoundedRows, type Statement } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
+import { isMisfit, operandOf } from "./conditions/operands.ts";
 import {
   columnOf,
-  fitOne,
   matchConditions,
   Values,
   type ColumnType,
@@ -15,8 +15,10 @@ import {
 /** Lists that always show all fields have no `fields`. */
 type PageParams = Omit<ListParams, "fields">
   & Pick<Partial<ListParams>, "fields"> & {
-    /** What the caller asked for, where `filter` and `q` do not say all of it: a cursor holds for nothing else. */
+    /** What the caller asked for, where `filter`, `where` and `q` do not say all of it: a cursor holds for nothing else. */
     asked?: unknown;
+    /** Of times without a zone; default UTC. */
+    timeZone?: string | undefined;
   };
 /** Conditions of a list beside its parameters, as SQL over `values`. */
 type Where = (values: Values) => string[];
@@ -27,12 +29,13 @@ const everything: Where = () => [];
  * @throws 400 INVALID_FILTER, INVALID_CURSOR
  */
 export async function readPage<Row extends { id: string }, Item extends { id: string }>(
-  tx: Pick<UnitOfWork, "query" | "queryWithin">,
+  tx: Pick<UnitOfWork, "query" | "queryWithin" | "timeZone">,
   listing: Listing,
-  params: PageParams,
+  given: PageParams,
   view: (row: Row) => Item,
   where?: Where,
 ) {
+  const params = { ...given, timeZone: given.timeZone ?? tx.timeZone };
   const [page, counts] = await Promise.all([
     tx.queryWithin<Row>(pageStatement(listing, params, where)),
     params.count ? tx.query<{ total: number }>(countStatement(listing, params, where)) : undefined,
@@ -51,7 +54,7 @@ export function pageStatement(
   where = everything,
 ): Statement & { mostBytes: number } {
   const values = new Values();
-  const conditions = [...where(values), ...matchConditions(listing, params, values)];
+  const conditions = [...where(values), ...matchConditions(listing, params, values, params.timeZone)];
   const descending = params.sort.startsWith("-");
   const sortField = params.sort.replace("-", "");
   const isNullable = listing.nullable?.includes(sortField) ?? false;
@@ -78,7 +81,7 @@ export function pageStatement(
 /** The statement that counts what a list would hold in all. */
 function countStatement(listing: Listing, params: PageParams, where = everything): Statement {
   const values = new Values();
-  const conditions = [...where(values), ...matchConditions(listing, params, values)];
+  const conditions = [...where(values), ...matchConditions(listing, params, values, params.timeZone)];
   return named({
     text: `SELECT count(*)::int AS total FROM ${listing.table} WHERE ${conditions.join(" AND ") || "true"}`,
     values: values.list,
@@ -149,8 +152,14 @@ interface Cursor {
 }
 
 /** A cursor goes on in the list, the order and the filter it was made for. */
-const boundTo = ({ table }: Pick<Listing, "table">, { sort, filter, q, asked }: PageParams): unknown =>
-  asked === undefined ? [table, sort, filter ?? {}, q ?? null] : [table, sort, asked];
+const boundTo = (
+  { table }: Pick<Listing, "table">,
+  { sort, filter, where, q, asked }: PageParams,
+): unknown => [
+  ...[table, sort],
+  ...(asked === undefined ? [filter ?? {}, q ?? null] : [asked]),
+  ...(where === undefined ? [] : [where]),
+];
 
 function placeOf(cursor: string, bound: unknown): Cursor {
   const [value, id] = decodeCursor(bound, cursor, 2);
@@ -170,9 +179,11 @@ function afterCursor(
   const idTest = `id ${beyond} ${idPlace}`;
   if (value === null) return `(${sort} IS NULL AND ${idTest})`;
   const field = Object.keys(listing.fields).find((name) => columnOf(name) === sort) as string;
-  const fitted = fitOne(listing.fields[field] as ColumnType, value);
-  if ("code" in fitted) throw invalidCursor();
-  const place = values.add(fitted.value);
+  const type = listing.fields[field] as ColumnType;
+  const operand = operandOf({ type }, value, { timeZone: "UTC" });
+  if (isMisfit(operand)) throw invalidCursor();
+  // as it came, not in NFC: it is a stored value
+  const place = values.add(type === "text" || type === "integer" ? value : operand);
   if (!listing.nullable?.includes(field)) return `(${sort}, id) ${beyond} (${place}, ${idPlace})`;
   return `(${sort} ${beyond} ${place} OR (${sort} = ${place} AND ${idTest}) OR ${sort} IS NULL)`;
 }

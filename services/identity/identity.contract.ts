@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { emailText } from "../../mixins/records/conditions/fields.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
@@ -98,6 +99,7 @@ export const userListing: Listing = {
     version: "integer",
   },
   filterable: ["name", "email", "role", "isActive", "createdAt"],
+  stored: { email: emailText },
   sortable: ["createdAt", "name", "email"],
   defaultSort: "createdAt",
 };

@@ -1,34 +1,51 @@
-import { z } from "zod";
-import { text } from "../../mixins/contract/schemas.ts";
+import { undeclared, type Fields, type QueryField } from "../../mixins/records/conditions/fields.ts";
+import type { CustomFields } from "../../mixins/records/listing.ts";
+import { leadStatuses, storedForms } from "./lead.schemas.ts";
+
+const text: QueryField = { type: "text" };
+const number: QueryField = { type: "number" };
+const yesOrNo: QueryField = { type: "boolean" };
 
 /** What conditions may ask about: fields of the lead, and facts derived from them (scoring.facts.ts). */
-export const factFields = [
-  ...[
-    "externalId",
-    "firstName",
-    "lastName",
-    "email",
-    "phone",
-    "companyName",
-    "title",
-    "source",
-    "status",
-    "tags",
-  ],
-  ...["emailDomain", "emailKind", "seniority", "visits", "secondsOnSite", "doNotEmail", "doNotCall"],
-] as const;
-/** One test of a lead, about one of `fields`. */
-export const conditionOn = (fields: readonly string[]) =>
-  z.strictObject({
-    /** One of `fields`, `customFields.<key>` or `consent.<key>`. */
-    field: z
-      .string()
-      .max(100)
-      .refine((field) => fields.includes(field) || /^(customFields|consent)\.[\w -]{1,64}$/.test(field), {
-        error: "is not a field that conditions know",
-        params: { code: "unknown_field" },
-      }),
-    op: z.enum(["eq", "ne", "gt", "gte", "lt", "lte", "in", "like", "isnull"]),
-    /** For `in` a list, for `like` a text or a list of texts (`*` stands for anything), for `isnull` a boolean. */
-    value: z.union([text(500), z.number(), z.boolean(), z.array(z.union([text(500), z.number()])).max(100)]),
-  });
+const facts: Record<string, QueryField> = {
+  externalId: text,
+  firstName: text,
+  lastName: text,
+  email: { type: "text", ...storedForms.email },
+  phone: { type: "text", ...storedForms.phone },
+  companyName: text,
+  title: text,
+  source: text,
+  status: { type: "text", values: leadStatuses },
+  tags: { type: "text[]" },
+  emailDomain: text,
+  emailKind: { type: "text", values: ["business", "free"] },
+  seniority: { type: "text", values: ["executive", "director", "manager", "other"] },
+  visits: number,
+  secondsOnSite: number,
+  doNotEmail: yesOrNo,
+  doNotCall: yesOrNo,
+};
+
+/**
+ * What may be asked of a lead in memory. Keys of custom fields and consent that nobody has defined are known too: they come with
+ * the leads.
+ * @param definitions of custom fields
+ * @param more besides the facts
+ */
+export function factFields(
+  definitions: CustomFields = new Map<string, QueryField>(),
+  more: Record<string, QueryField> = {},
+): Fields {
+  const known = { ...facts, ...more };
+  return {
+    names: [...Object.keys(known), "customFields.<key>", "consent.<key>"],
+    fieldOf(path) {
+      const [, group, key = ""] = /^(customFields|consent)\.([\w -]{1,64})$/.exec(path) ?? [];
+      if (group !== undefined) return (group === "consent" ? undefined : definitions.get(key)) ?? undeclared;
+      return Object.hasOwn(known, path) ? known[path] : undefined;
+    },
+  };
+}
+/** Pools may ask for the score too; a scoring rule may not. */
+export const score = { score: { type: "integer" } } as const satisfies Record<string, QueryField>;

@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { emailText } from "../../mixins/records/conditions/fields.ts";
 import type { Listing } from "../../mixins/records/listing.ts";
 import { recordLimits } from "../../mixins/records/record-limits.ts";
 import { email, id, text, timestamp } from "../../mixins/contract/schemas.ts";
+import { normalisePhone } from "./normalise.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 
@@ -105,6 +107,12 @@ export const newLead = leadInput
   .refine(somebody, somebodyMessage)
   .meta({ id: "NewLead", examples: [exampleInput] });
 
+/** Values that are stored in one form, and found by any. */
+export const storedForms = {
+  email: emailText,
+  phone: { normalise: normalisePhone, example: "a phone number such as +919876543210" },
+};
+
 export const leadListing: Listing = {
   table: "leads",
   fields: {
@@ -135,6 +143,7 @@ export const leadListing: Listing = {
     ...["score", "assignedTo", "tags", "lastActivityAt", "convertedAt", "createdAt", "updatedAt"],
   ],
   values: { status: leadStatuses },
+  stored: storedForms,
   sortable: ["createdAt", "updatedAt", "score", "lastActivityAt", "lastName", "companyName"],
   nullable: ["lastActivityAt", "lastName", "companyName"],
   defaultSort: "-createdAt",

@@ -10,7 +10,7 @@ import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { leadListing, type LeadView } from "./lead.schemas.ts";
+import type { LeadView } from "./lead.schemas.ts";
 import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import {
@@ -49,10 +49,9 @@ export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"
   const { actor, tx } = ctx.locals;
   const settings = await desk.settings.of(actor.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
-  const { params, where: matches } = fields.filter(ctx.params);
-  const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
+  const listing = fields.listing(settings, ctx.params);
   const [{ data, page }] = await Promise.all([
-    readPage(tx, leadListing, params, leadView, where),
+    readPage(tx, listing, ctx.params, leadView, visibleTo(actor)),
     requireKnownFields(tx, settings, ctx.params),
   ]);
   return { data: await fields.show(tx, data), page };

@@ -3,7 +3,7 @@ import { stringify } from "csv-stringify/sync";
 import type { Actor } from "../../mixins/access/actor.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { xlsxStream, type XlsxCell } from "../../mixins/files/xlsx-writer.ts";
-import type { ListParams, Values } from "../../mixins/records/listing.ts";
+import { eachField, type Listing, type ListParams } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import type { Ctx } from "../contracts.ts";
 import { visibleTo } from "./leads.actions.ts";
@@ -27,7 +27,9 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const { actor } = ctx.locals;
   const { format, ...params } = ctx.params;
   // names of fields only: what was looked for may be personal data
-  const filteredBy = [...Object.keys(params.filter ?? {}), ...(params.q === undefined ? [] : ["q"])];
+  const asked = new Set<string>(params.q === undefined ? [] : ["q"]);
+  eachField(params, (field) => asked.add(field));
+  const filteredBy = [...asked];
   const settings = await desk.settings.of(actor.organizationId);
   await requireKnownFields(desk.database.reader(actor.organizationId), settings, params);
   const fields = params.fields ?? Object.keys(leadListing.fields);
@@ -35,7 +37,8 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const batches = readBatches(
     desk.database,
     actor,
-    { ...params, limit: batchSize, count: false },
+    { ...params, limit: batchSize, count: false, timeZone: ctx.locals.tx.timeZone },
+    sensitive.listing(settings, params),
     sensitive,
     fields.includes("customFields"),
   );
@@ -59,19 +62,18 @@ async function* startingWith<T>(
 async function* readBatches(
   database: Database,
   actor: Actor,
-  given: ListParams,
+  params: ListParams & { timeZone: string },
+  listing: Listing,
   sensitive: SensitiveFields,
   isSensitiveShown: boolean,
 ): AsyncGenerator<LeadView[], void> {
-  const { params, where: matches } = sensitive.filter(given);
-  const where = (values: Values) => [...visibleTo(actor)(values), ...matches(values)];
   let cursor: string | undefined;
   do {
-    const statement = pageStatement(leadListing, { ...params, cursor }, where);
+    const statement = pageStatement(listing, { ...params, cursor }, visibleTo(actor));
     const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
       const read = toPage(
         await tx.queryWithin<ListedLeadRow>(statement),
-        leadListing,
+        listing,
         { ...params, cursor },
         leadView,
       );

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { ScoringRule } from "../../entities/leads.ts";
 import { canSee, sightOf, type Actor } from "../../mixins/access/actor.ts";
 import type { FieldError } from "../../mixins/contract/errors.ts";
-import { columnOf } from "../../mixins/records/listing.ts";
+import { columnOf, type CustomFields } from "../../mixins/records/listing.ts";
 import { requireFits, type RecordContent } from "../../mixins/records/record-limits.ts";
 import type { LeadInput } from "./lead.schemas.ts";
 import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
@@ -15,6 +15,8 @@ import { scoreOf } from "./scoring.rules.ts";
 export interface Scoring {
   rules: readonly ScoringRule[];
   version: number;
+  /** Of custom fields, by which conditions compare them; default none. */
+  definitions?: CustomFields;
 }
 
 /** The input with its phone in E.164 and each tag once, or what is wrong with it. */
@@ -84,7 +86,7 @@ export function composeLead(
 
 /** The same lead with the score these rules give it. */
 export function rescored(row: LeadRow, scoring: Scoring): LeadRow {
-  const { score, reasons } = scoreOf(scoring.rules, factsOf(row));
+  const { score, reasons } = scoreOf(scoring.rules, factsOf(row), scoring.definitions);
   return { ...row, score, score_reasons: reasons, scoring_version: scoring.version };
 }
 

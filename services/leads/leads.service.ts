@@ -50,7 +50,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     score: (ctx) => scoring.score(ctx, desk),
     getScoringModel: scoring.getScoringModel,
     getScoringRules: scoring.getScoringRules,
-    setScoringRules: scoring.setScoringRules,
+    setScoringRules: (ctx) => scoring.setScoringRules(ctx, desk),
     listCustomFields: customFields.listCustomFields,
     getCustomField: customFields.getCustomField,
     createCustomField: (ctx) => customFields.createCustomField(ctx, desk),
@@ -68,8 +68,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     removeReminder: reminders.removeReminder,
   };
   const jobs: JobHandlersOf<typeof leadsContract> = {
-    rescore: (ctx) =>
-      rescore(ctx, { database, onEvents: (organizationId) => runtime.onEvents(organizationId) }),
+    rescore: (ctx) => rescore(ctx, { desk, onEvents: (organizationId) => runtime.onEvents(organizationId) }),
     findDueReminders: (ctx) => reminders.findDueReminders(ctx, database),
     giveReminders: reminders.giveReminders,
   };

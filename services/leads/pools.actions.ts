@@ -9,6 +9,7 @@ import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
+import { requireFitting } from "./conditions.ts";
 import type { Caller, Desk } from "./desk.ts";
 import { poolListing, type PoolView } from "./pools.contract.ts";
 import { poolNameTaken, poolNotFound } from "./leads.errors.ts";
@@ -59,6 +60,7 @@ const sizeable = ({ members, criteria }: Pick<PoolRow, "members" | "criteria">) 
 export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Promise<PoolView> {
   const { tx, actor } = ctx.locals;
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
+  await requireCriteria(ctx, desk, criteria);
   requireBytes("members and criteria", sizeable(ctx.params), poolBytes);
   requirePoolSight(actor, members);
   await requireMembers(ctx, desk, members);
@@ -91,6 +93,7 @@ export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Prom
   const { tx, actor } = ctx.locals;
   const { id, expectedVersion, isActive, ...given } = ctx.params;
   if (given.members) await requireMembers(ctx, desk, given.members);
+  if (given.criteria) await requireCriteria(ctx, desk, given.criteria);
   const before = await findPool(tx, id, { lock: true });
   requireVersion(before, expectedVersion);
   requirePoolSight(actor, [...before.members, ...(given.members ?? [])]);
@@ -162,6 +165,15 @@ async function requireMembers(ctx: Caller, desk: Desk, members: readonly PoolMem
   const unknown = members.findIndex(({ userId }) => !active.has(userId));
   if (unknown !== -1)
     throw invalidField(`members.${unknown}.userId`, "not_found", "is not an active user of the organization");
+}
+
+/** @throws 422 for what does not fit the custom fields */
+async function requireCriteria(ctx: Caller, desk: Desk, criteria: readonly Condition[]): Promise<void> {
+  const { defined } = await desk.settings.of(ctx.locals.actor.organizationId);
+  requireFitting(
+    defined,
+    criteria.map((condition, index) => ({ condition, under: ["criteria", `${index}`] })),
+  );
 }
 
 function announce(

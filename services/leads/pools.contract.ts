@@ -10,10 +10,10 @@ import {
   pageOf,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
-import { conditionOn, factFields } from "./condition.schemas.ts";
+import { conditionInput, storedCondition } from "../../mixins/records/conditions/schema.ts";
+import { factFields, score } from "./condition.schemas.ts";
 
-/** Pools may ask for the score too; a scoring rule may not. */
-const criterion = conditionOn([...factFields, "score"]);
+const criterion = conditionInput(factFields(undefined, score));
 const strategies = ["round_robin", "weighted", "least_loaded"] as const;
 const pool = z
   .strictObject({
@@ -21,7 +21,7 @@ const pool = z
     name: z.string(),
     strategy: z.enum(strategies),
     members: z.array(z.strictObject({ userId: id, weight: z.number().int() })),
-    criteria: z.array(criterion),
+    criteria: z.array(storedCondition),
     priority: z.number().int(),
     isActive: z.boolean(),
     createdAt: timestamp,

@@ -1,7 +1,8 @@
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
+import type { CustomFields } from "../../mixins/records/listing.ts";
+import { holdAll } from "./conditions.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { factsOf, type Facts } from "./scoring.facts.ts";
-import { holds } from "./scoring.rules.ts";
 
 type Strategy = AssignmentPool["strategy"];
 
@@ -10,6 +11,8 @@ export interface CapturePool {
   id: string;
   members: readonly PoolMember[];
   criteria: readonly Condition[];
+  /** Of custom fields, by which the criteria compare them; default none. */
+  definitions?: CustomFields;
 }
 
 /** The first pool whose criteria all hold and that has an active member. `pools` stand in the order of priority. */
@@ -19,9 +22,8 @@ export function poolFor(
   active: ReadonlySet<string>,
 ): CapturePool | undefined {
   return pools.find(
-    ({ criteria, members }) =>
-      criteria.every((condition) => holds(condition, facts))
-      && members.some(({ userId }) => active.has(userId)),
+    ({ criteria, members, definitions }) =>
+      holdAll(criteria, facts, definitions) && members.some(({ userId }) => active.has(userId)),
   );
 }
 

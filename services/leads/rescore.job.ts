@@ -1,12 +1,13 @@
 import type { ScoringRule } from "../../entities/leads.ts";
-import type { Database } from "../../mixins/database/database.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import type { CustomFields } from "../../mixins/records/listing.ts";
 import { enqueue, record, type JobCtx } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
 import { leadColumns, type LeadRow } from "./lead-row.ts";
 import { leadEvent } from "./leads.events.ts";
 import { updateLeads } from "./leads.repository.ts";
-import { rescored } from "./leads.rules.ts";
+import { rescored, type Scoring } from "./leads.rules.ts";
 
 const batchSize = 500;
 /** After this long a pass goes on in another job, behind those of other organizations. */
@@ -29,7 +30,7 @@ export function rescoreAll(tx: UnitOfWork, version: number): void {
  */
 export async function rescore(
   ctx: JobCtx<"leads.rescore">,
-  parts: { database: Database; onEvents: (organizationId: string) => void },
+  parts: { desk: Pick<Desk, "database" | "settings">; onEvents: (organizationId: string) => void },
 ): Promise<void> {
   const { tx } = ctx.locals;
   const { organizationId } = tx;
@@ -38,8 +39,9 @@ export async function rescore(
   let { after } = ctx.params;
   for (;;) {
     const from = after;
-    const step = await parts.database.transaction({ organizationId }, (batch) =>
-      rescoreNext(batch, version, from),
+    const { defined } = await parts.desk.settings.of(organizationId);
+    const step = await parts.desk.database.transaction({ organizationId }, (batch) =>
+      rescoreNext(batch, version, from, defined),
     );
     if (step.isChanged) parts.onEvents(organizationId);
     if (step.next === undefined) return;
@@ -56,6 +58,7 @@ async function rescoreNext(
   tx: UnitOfWork,
   version: number,
   after: string,
+  definitions: CustomFields,
 ): Promise<{ isChanged: boolean; next: string | undefined }> {
   const [rules] = await tx.query<{ version: number; rules: ScoringRule[] }>({
     text: "SELECT version, rules FROM scoring_rules",
@@ -67,17 +70,13 @@ async function rescoreNext(
     values: [version, after],
     mostBytes: pageBytes,
   });
-  rescoreBatch(tx, rows, rules);
+  rescoreBatch(tx, rows, { ...rules, definitions });
   const hasMore = isCut || rows.length === batchSize;
   return { isChanged: tx.hasEvents, next: hasMore ? rows.at(-1)?.id : undefined };
 }
 
 /** Writes the new scores, and events for those that differ. */
-function rescoreBatch(
-  tx: UnitOfWork,
-  rows: LeadRow[],
-  rules: { rules: ScoringRule[]; version: number },
-): void {
+function rescoreBatch(tx: UnitOfWork, rows: LeadRow[], rules: Scoring): void {
   const scored = rows.map((before) => {
     const row = rescored(before, rules);
     if (row.score === before.score) return row;

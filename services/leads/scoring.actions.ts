@@ -5,6 +5,7 @@ import { invalid, versionMismatch, type FieldError } from "../../mixins/contract
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
+import { requireFitting } from "./conditions.ts";
 import type { Desk } from "./desk.ts";
 import { composeLead, normalise } from "./leads.rules.ts";
 import { rescoreAll } from "./rescore.job.ts";
@@ -75,9 +76,20 @@ async function scoringRules(tx: UnitOfWork): Promise<Result<"leads.getScoringRul
 /** Replaces the rules; leads are rescored in the background, which survives the end of this process. */
 export async function setScoringRules(
   ctx: Ctx<"leads.setScoringRules">,
+  desk: Pick<Desk, "settings">,
 ): Promise<Result<"leads.setScoringRules">> {
   const { actor, tx } = ctx.locals;
   const { rules, expectedVersion } = ctx.params;
+  const { defined } = await desk.settings.of(actor.organizationId);
+  requireFitting(
+    defined,
+    rules.flatMap(({ conditions }, rule) =>
+      conditions.map((condition, index) => ({
+        condition,
+        under: ["rules", `${rule}`, "conditions", `${index}`],
+      })),
+    ),
+  );
   requireBytes("rules", rules, rulesBytes.rules);
   const reasons = rules.map(({ factor, points, detail }) => ({ factor, points, detail }));
   requireBytes("rules.*.factor and rules.*.detail", reasons, rulesBytes.reasons);

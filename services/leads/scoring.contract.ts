@@ -2,19 +2,19 @@ import { z } from "zod";
 import { action } from "../../mixins/contract/contract.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { id, text } from "../../mixins/contract/schemas.ts";
-import { conditionOn, factFields } from "./condition.schemas.ts";
+import { conditionInput, storedCondition } from "../../mixins/records/conditions/schema.ts";
+import { factFields } from "./condition.schemas.ts";
 import { leadInput, scoreReason } from "./lead.schemas.ts";
 
-const scoringRule = z
-  .strictObject({
-    /** Stable name of what is judged, shown in scoreReasons. */
-    factor: text(100),
-    points: z.number().int().min(-100).max(100),
-    /** All must hold. */
-    conditions: z.array(conditionOn(factFields)).min(1).max(10),
-    detail: text(300),
-  })
-  .meta({ id: "ScoringRule" });
+const ruleInput = z.strictObject({
+  /** Stable name of what is judged, shown in scoreReasons. */
+  factor: text(100),
+  points: z.number().int().min(-100).max(100),
+  /** All must hold. */
+  conditions: z.array(conditionInput(factFields())).min(1).max(10),
+  detail: text(300),
+});
+const scoringRule = ruleInput.extend({ conditions: z.array(storedCondition) }).meta({ id: "ScoringRule" });
 const scoringRules = z
   .strictObject({
     rules: z.array(scoringRule),
@@ -65,7 +65,7 @@ export const scoringActions = {
   setScoringRules: action({
     summary: "Replaces the scoring rules; every lead is rescored in the background",
     params: z.strictObject({
-      rules: z.array(scoringRule).max(100),
+      rules: z.array(ruleInput).max(100),
       /** 0 while the defaults hold. */
       expectedVersion: z.number().int().min(0).optional(),
     }),

@@ -1,8 +1,9 @@
 import { can, type Actor } from "../../mixins/access/actor.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../mixins/encryption/organization-cipher.ts";
-import { badQuery, forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
-import { asList, type ListParams, type Values } from "../../mixins/records/listing.ts";
+import { forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
+import type { QueryField } from "../../mixins/records/conditions/fields.ts";
+import { eachField, type Asked, type CustomFields, type Listing } from "../../mixins/records/listing.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadInput, LeadView } from "./lead.schemas.ts";
@@ -16,7 +17,6 @@ const longestValue = 1_000;
 
 /** Values of sensitive fields by key; null takes a value away. */
 export type SensitiveValues = ReadonlyMap<string, string | number | boolean | null>;
-type Condition = (values: Values) => string[];
 type Shown = Partial<LeadView> & { id: string };
 
 /**
@@ -182,47 +182,30 @@ export class SensitiveFields {
   }
 
   /**
-   * A list's parameters without tests of sensitive fields, and those tests as SQL.
-   * @throws 403 without the permission; 400 INVALID_FILTER for another test than eq and in
+   * What leads may be listed by, where sensitive fields are looked for by their blind index.
+   * @throws 403 when they are asked for without the permission
    */
-  filter<P extends Pick<ListParams, "filter" | "q">>(
-    params: P,
-  ): { params: P & { asked?: unknown }; where: Condition } {
-    const tests = Object.entries(params.filter ?? {});
-    const isSensitive = ([field]: [string, unknown]) =>
-      this.#fields.has(field.replace(/^customFields\./, "")) && field.startsWith("customFields.");
-    const own = tests.filter(isSensitive);
-    if (own.length === 0) return { params, where: () => [] };
-    if (!can(this.#actor, permission)) throw forbidden(permission);
-    const wanted = own.flatMap(([field, test]) => {
-      const key = field.slice("customFields.".length);
-      return Object.entries(typeof test === "object" ? test : { eq: test }).map(([op, value]) => {
-        if (op !== "eq" && op !== "in")
-          throw badQuery([
-            {
-              path: `filter.${field}.${op}`,
-              code: "unknown_operator",
-              message: `does not know the operator ${op}: the field is sensitive`,
-              allowed: ["eq", "in"],
-            },
-          ]);
-        const list = op === "in" ? asList(value) : [value];
-        return { key, blinds: list.map((one) => this.#blind(key, one)) };
-      });
+  listing({ listing }: Pick<LeadSettings, "listing">, asked: Pick<Asked, "filter" | "where">): Listing {
+    if (this.#fields.size === 0) return listing;
+    const sealed = new Map<string, QueryField>();
+    eachField(asked, (path) => {
+      const key = path.slice("customFields.".length);
+      if (path.startsWith("customFields.") && this.#fields.has(key)) sealed.set(key, this.#sealedField(key));
     });
-    const where: Condition = (values) =>
-      wanted.map(
-        ({ key, blinds }) =>
-          `id IN (SELECT lead_id FROM ${table} WHERE key = ${values.add(key)} AND blind = ANY (${values.add(blinds)}::bytea[]))`,
-      );
+    if (sealed.size === 0) return listing;
+    if (!can(this.#actor, permission)) throw forbidden(permission);
+    const { customFields } = listing;
+    return { ...listing, customFields: new Map([...(customFields as CustomFields), ...sealed]) };
+  }
+
+  #sealedField(key: string): QueryField {
     return {
-      params: {
-        ...params,
-        filter: Object.fromEntries(tests.filter((test) => !isSensitive(test))),
-        // a cursor shows nothing of it: what is looked for is hashed with the rest
-        asked: [params.filter, params.q ?? null],
-      },
-      where,
+      type: "text",
+      operators: ["eq", "in"],
+      sqlOfTest: ({ operands }, values) =>
+        `id IN (SELECT lead_id FROM ${table} WHERE key = ${values.add(key)} AND blind = ANY (${values.add(
+          operands.map((one) => this.#blind(key, one)),
+        )}::bytea[]))`,
     };
   }
 

@@ -1,7 +1,10 @@
 import { LRUCache } from "lru-cache";
 import type { PoolMember, Condition, ScoringRule } from "../../entities/leads.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import { customQueryField } from "../../mixins/records/conditions/fields.ts";
+import type { CustomFields, Listing } from "../../mixins/records/listing.ts";
 import type { Ctx } from "../contracts.ts";
+import { leadListing, storedForms } from "./lead.schemas.ts";
 import type { Scoring } from "./leads.rules.ts";
 import type { CapturePool } from "./pools.rules.ts";
 import { defaultRules } from "./scoring.defaults.ts";
@@ -12,8 +15,10 @@ export interface LeadSettings {
   /** Active pools, in the order they are tried. */
   pools: readonly CapturePool[];
   sensitive: readonly SensitiveField[];
-  /** Keys of all custom fields that are defined. */
-  defined: ReadonlySet<string>;
+  /** What conditions know of all custom fields that are defined, by key. */
+  defined: CustomFields;
+  /** What leads may be listed by: the built-in fields, and custom ones by their definitions. */
+  listing: Listing;
 }
 
 /** A custom field that is kept sealed. */
@@ -71,8 +76,18 @@ export class SettingsCache {
         }),
       ]);
       const sensitive = fields.flatMap(({ isSensitive, ...field }) => (isSensitive ? [field] : []));
-      const defined = new Set(fields.map(({ key }) => key));
-      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools, sensitive, defined };
+      const defined: CustomFields = new Map(
+        fields.map(({ key, type }) => [key, customQueryField({ type }, storedForms)]),
+      );
+      const scoring = { ...(own ?? { rules: defaultRules, version: 0 }), definitions: defined };
+      const typedPools = pools.map((pool) => ({ ...pool, definitions: defined }));
+      return {
+        scoring,
+        pools: typedPools,
+        sensitive,
+        defined,
+        listing: { ...leadListing, customFields: defined },
+      };
     });
   }
 }

@@ -99,7 +99,9 @@ export interface Target {
   sort?: string;
 }
 
-const operators = ["eq", "ne", "gt", "gte", "lt", "lte", "in", "like", "isnull", "nosuch", "__proto__"];
+const operators = [
+  ...["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "like", "contains", "isnull", "nosuch", "__proto__"],
+];
 
 /** The names a query can have, and some it cannot. */
 function queryNames({ route, filterable }: Target): string[] {
@@ -120,12 +122,33 @@ function queryNames({ route, filterable }: Target): string[] {
   ];
 }
 
+/** `where=` a condition that may be right, or wrong in one place or several. */
+function whereOf({ filterable }: Target): fc.Arbitrary<string> {
+  const test = fc.record({
+    field: fc.constantFrom(...filterable, "nosuch", "__proto__"),
+    op: fc.constantFrom(...operators),
+    value: fc.oneof(
+      fc.constantFrom(...hostileValues),
+      fc.array(fc.constantFrom(...hostileValues), { maxLength: 3 }),
+    ),
+  });
+  const group = fc.constantFrom("all", "any", "not", "nosuch");
+  const tree = fc.oneof(
+    test,
+    fc.tuple(group, test).map(([name, one]) => ({ [name]: name === "not" ? one : [{ not: one }, one] })),
+    fc.constantFrom(...hostileValues),
+  );
+  return tree.map((one) => `where=${encodeURIComponent(toJson(one).slice(0, 4_000).toWellFormed())}`);
+}
+
 /** `?…` of one to three parameters; sometimes of a cursor that was never given, or too many. */
 function queryOf(target: Target): fc.Arbitrary<string> {
   const value = fc.constantFrom(...hostileTexts);
-  const pair = fc
+  const named = fc
     .tuple(fc.constantFrom(...queryNames(target)), value)
     .map(([name, text]) => `${name}=${text}`);
+  const pair =
+    target.filterable.length === 0 ? named : fc.oneof({ weight: 4, arbitrary: named }, whereOf(target));
   const pairs = fc.array(pair, { minLength: 1, maxLength: 3 }).map((list) => list.join("&"));
   const cursor = fc
     .tuple(fc.constantFrom(...hostileValues), fc.constantFrom(target.sort ?? "-createdAt", "__proto__"))

@@ -68,7 +68,7 @@ describe("capturing into a pool", () => {
     const org = await makeOrg();
     await createPool(org, { name: "Nobody", priority: 1 }, []);
     await createPool(org, { name: "Off", priority: 2, isActive: false }, [1]);
-    const web = { field: "source", op: "eq", value: "web" };
+    const web = { field: "source", op: "eq", value: "Web" };
     await createPool(org, {
       name: "Web",
       priority: 3,

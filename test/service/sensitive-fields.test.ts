@@ -104,6 +104,14 @@ test("a list opens a page of them, and finds by equal value only, for those who 
   expect(one.page.total).toBe(1);
   expect((await list({ "customFields.passport": { in: ["P1", "P2", "nobody"] } })).page.total).toBe(2);
   expect((await list({ "customFields.salary": "3", "customFields.city": "Pune" })).page.total).toBe(10);
+  const passport = { field: "customFields.passport", op: "eq", value: "P42" };
+  const where = (condition: unknown, name: "admin" | "viewer" = "admin") =>
+    node.call("leads.list", { where: condition, count: true }, as(name));
+  expect((await where({ any: [passport, { ...passport, op: "in", value: ["P1"] }] })).page.total).toBe(2);
+  const all = (await list({})).page.total as number;
+  expect((await where({ not: passport })).page.total).toBe(all - 1);
+  await expect(where({ not: { ...passport, op: "like" } })).rejects.toMatchObject({ code: 400 });
+  await expect(where({ not: passport }, "viewer")).rejects.toMatchObject({ code: 403 });
   await expect(list({ "customFields.passport": { like: "P" } })).rejects.toMatchObject({
     code: 400,
     type: "INVALID_FILTER",

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import type { Condition, ScoringRule } from "../../entities/leads.ts";
+import { customQueryField } from "../../mixins/records/conditions/fields.ts";
+import { holdAll } from "../../services/leads/conditions.ts";
 import { type LeadInput } from "../../services/leads/lead.schemas.ts";
 import { leadsContract } from "../../services/leads/leads.contract.ts";
 import { composeLead } from "../../services/leads/leads.rules.ts";
 import { defaultRules } from "../../services/leads/scoring.defaults.ts";
 import { factsOf } from "../../services/leads/scoring.facts.ts";
-import { conversionProbability, holds, rocAuc, scoreOf } from "../../services/leads/scoring.rules.ts";
+import { conversionProbability, rocAuc, scoreOf } from "../../services/leads/scoring.rules.ts";
 
 const origin = {
   id: "019a0000-0000-7000-8000-000000000001",
@@ -26,11 +28,14 @@ describe("a condition", () => {
     customFields: { visits: 7, budget: "1000", plan: "Pro", since: "2026-03-01", beta: true },
     consent: { email: true },
   });
-  test.each<[Condition["field"], Condition["op"], Condition["value"], boolean]>([
-    ["firstName", "eq", "ada", true],
+  test.each<[string, string, unknown, boolean]>([
+    ["firstName", "eq", "Ada", true],
+    ["firstName", "eq", "ada", false],
     ["firstName", "eq", "Bob", false],
     ["firstName", "ne", "Bob", true],
-    ["firstName", "ne", "ADA", false],
+    ["firstName", "ne", "ADA", true],
+    ["firstName", "nin", ["Ada", "Bob"], false],
+    ["email", "eq", "ADA@acme.example", true],
     ["lastName", "eq", "x", false],
     ["lastName", "ne", "x", true],
     ["lastName", "isnull", true, true],
@@ -39,7 +44,8 @@ describe("a condition", () => {
     ["firstName", "isnull", false, true],
     ["lastName", "like", "*", false],
     ["lastName", "lt", "z", false],
-    ["source", "in", ["web form", "chat"], true],
+    ["source", "in", ["Web Form", "chat"], true],
+    ["source", "in", ["web form", "chat"], false],
     ["source", "in", ["chat"], false],
     ["source", "like", "form", true],
     ["source", "like", "form*", false],
@@ -47,10 +53,23 @@ describe("a condition", () => {
     ["source", "like", "w*b*m", true],
     ["source", "like", "web form*form", false],
     ["source", "like", ["chat", "form"], true],
-    ["tags", "eq", "vip", true],
-    ["tags", "ne", "vip", false],
+    ["tags", "eq", "VIP", true],
+    ["tags", "eq", "vip", false],
+    ["tags", "ne", "VIP", false],
     ["tags", "ne", "cold", true],
     ["tags", "in", ["cold", "hot"], true],
+    ["tags", "contains", ["VIP", "hot"], true],
+    ["tags", "contains", ["VIP", "cold"], false],
+    // as conditions were stored before there was one language
+    ["firstName", "eq", ["Ada", "Bob"], true],
+    ["firstName", "like", "a", true],
+    ["lastName", "isnull", "yes", true],
+    ["status", "eq", "New", false],
+    ["status", "ne", "New", true],
+    ["status", "nin", ["New", "new"], false],
+    ["visits", "ne", "many", true],
+    ["visits", "gt", "many", false],
+    ["nosuch", "ne", "x", false],
     ["tags", "like", "vi", true],
     ["tags", "isnull", false, true],
     ["customFields.visits", "gt", 6, true],
@@ -76,7 +95,41 @@ describe("a condition", () => {
     ["visits", "gte", 7, true],
     ["doNotCall", "eq", false, true],
   ])("%s %s %p is %p", (field, op, value, expected) => {
-    expect(holds({ field, op, value }, ada)).toBe(expected);
+    expect(holdAll([{ field, op, value } as Condition], ada)).toBe(expected);
+  });
+
+  const seats = (value: unknown, type?: string) => {
+    const condition: Condition = { field: "customFields.seats", op: "gte", value: 10 };
+    const definitions = type === undefined ? undefined : new Map([["seats", customQueryField({ type })]]);
+    return holdAll([condition], facts({ customFields: { seats: value } } as LeadInput), definitions);
+  };
+  test.each([
+    ["9", undefined, false],
+    ["10", undefined, true],
+    ["9", "number", false],
+    ["10.0", "number", true],
+    ["many", "number", false],
+    // nothing is both a day and 10
+    [10, "date", false],
+  ])("seats of %p as %s are 10 or more: %p", (value, type, expected) => {
+    expect(seats(value, type)).toBe(expected);
+  });
+
+  test("may be a tree, judged by each lead anew", () => {
+    const tree: Condition = {
+      any: [
+        {
+          all: [
+            { field: "source", op: "eq", value: "Web Form" },
+            { not: { field: "tags", op: "eq", value: "cold" } },
+          ],
+        },
+        { field: "score", op: "gte", value: 90 },
+      ],
+    };
+    const conditions = [tree];
+    expect(holdAll(conditions, ada)).toBe(true);
+    expect(holdAll(conditions, facts({ source: "Web Form", tags: ["cold"] }))).toBe(false);
   });
 });
 

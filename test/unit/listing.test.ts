@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import type { ZodError } from "zod";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
-import { condition, listParams, Values, type Listing } from "../../mixins/records/listing.ts";
+import { listParams, matchConditions, Values, type Listing } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import { isoTimestamp } from "../../mixins/database/statement.ts";
 import { logicalShard } from "../../mixins/database/shard-map.ts";
@@ -47,7 +47,8 @@ describe("list parameters", () => {
 describe("a filter", () => {
   const sql = (field: string, op: string, value: unknown) => {
     const values = new Values();
-    return [condition(listing, { field, op: op as "eq", value }, values), values.list];
+    const [text] = matchConditions(listing, { filter: { [field]: { [op]: value as string } } }, values);
+    return [text, values.list];
   };
   test.each([
     ["name", "eq", "x", "name = $1", ["x"]],
@@ -61,7 +62,12 @@ describe("a filter", () => {
     ["tags", "eq", "a,b", "tags && $1::text[]", [["a,b"]]],
     ["tags", "contains", "vip", "tags && $1::text[]", [["vip"]]],
     ["tags", "in", "a,b", "tags && $1::text[]", [["a", "b"]]],
-    ["tags", "nin", "a,b", "NOT tags && $1::text[]", [["a", "b"]]],
+    ["tags", "nin", "a,b", "(tags && $1::text[]) IS NOT TRUE", [["a", "b"]]],
+    ["name", "gt", "m", 'name COLLATE "C" > $1', ["m"]],
+    // in NFC since it is stored so; and as it may have been stored before
+    ["name", "eq", "Jose\u0301", "name = ANY ($1::text[])", [["Jos\u00e9", "Jose\u0301"]]],
+    ["ownerId", "eq", uuid.toUpperCase(), "owner_id = $1", [uuid]],
+    ["score", "eq", "2147483647", "score = $1", [2147483647]],
     ["name", "like", "abc*", "name ILIKE $1", ["abc%"]],
     ["name", "isnull", "true", "name IS NULL", []],
     ["name", "isnull", "false", "name IS NOT NULL", []],
@@ -77,6 +83,9 @@ describe("a filter", () => {
   test.each([
     ["score", "eq", "1; DROP TABLE things"],
     ["score", "eq", "99999999999"],
+    ["score", "eq", "2147483648"],
+    ["createdAt", "lt", "2026-02-30"],
+    ["createdAt", "lt", "9999-12-31T23:59:59-14:00"],
     ["ownerId", "eq", "1"],
     ["createdAt", "lt", "yesterday"],
     ["score", "like", "1"],
@@ -102,7 +111,7 @@ describe("a filter", () => {
       expect.objectContaining({
         path: "filter.secret",
         code: "unknown_filter",
-        allowed: [...listing.filterable, "customFields.<key>"],
+        allowed: [...listing.filterable, "id", "customFields.<key>"],
       }),
       expect.objectContaining({
         path: "filter.score.about",
@@ -110,7 +119,12 @@ describe("a filter", () => {
         allowed: expect.arrayContaining(["gte", "nin"]),
       }),
       expect.objectContaining({ path: "filter.score.gte", code: "invalid_value" }),
-      { path: "filter.name", code: "invalid_value", message: "is never bogus", allowed: ["new", "old"] },
+      {
+        path: "filter.name",
+        code: "invalid_value",
+        message: "must be one of new or old",
+        allowed: ["new", "old"],
+      },
     ]);
   });
   test("never lets a value into the SQL text", () => {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { emailText } from "../../../mixins/records/conditions/fields.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { roleInput } from "../roles/roles.contract.ts";
 import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
@@ -33,6 +34,7 @@ export const inviteListing: Listing = {
     createdAt: "timestamp",
   },
   filterable: ["name", "email", "role", "invitedBy", "createdAt"],
+  stored: { email: emailText },
   sortable: ["createdAt", "email"],
   defaultSort: "-createdAt",
 };
