@@ -1,4 +1,4 @@
-import type { AnyKind } from "../mixins/records/kind.ts";
+import type { AnyKind, AnyRow } from "../mixins/records/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 
@@ -6,3 +6,17 @@ import { contact } from "./contact.ts";
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
   [contact, company].map((kind) => [kind.name, kind]),
 );
+
+const referenceOfDeals = (refersTo: string, field: string, column: string) => ({
+  refersTo,
+  ...{ table: "deals", column },
+  event: (row: AnyRow) => ({
+    ...{ type: "deal.updated", kind: "deal", owner: row.owner_id as string | null },
+    data: { dealId: row.id, changes: [field] },
+  }),
+});
+/** References from tables that are no kinds yet. */
+export const references = [
+  referenceOfDeals("contact", "contactId", "contact_id"),
+  referenceOfDeals("company", "companyId", "company_id"),
+];

@@ -24,6 +24,7 @@ import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
 import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
+import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
 
@@ -33,6 +34,7 @@ export const contracts = [
   leadsContract,
   contactsContract,
   companiesContract,
+  recordsContract,
   importsContract,
   analyticsContract,
   eventsContract,

@@ -16,6 +16,17 @@ export interface RecordDesk {
   users: ActiveUsers;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
+  /** References to records from what is no kind, which merges move too. */
+  references?: readonly Reference[];
+}
+
+/** A column, of a table with the columns of every record, that refers to records of a kind. */
+export interface Reference {
+  refersTo: string;
+  table: string;
+  column: string;
+  /** What happened to a row whose reference was moved. */
+  event(row: AnyRow): { type: string; kind: string; owner: string | null; data: unknown };
 }
 
 /** A call of a record's handler. */
@@ -58,7 +69,15 @@ export function about(
     actorId,
     changes,
     more,
-  }: { kind: AnyKind; verb: Verb; row: AnyRow; actorId: string | null; changes?: Changes },
+  }: {
+    kind: AnyKind;
+    verb: Verb;
+    row: AnyRow;
+    actorId: string | null;
+    changes?: Changes;
+    /** Of a merge. */
+    more?: { mergedIds: string[]; mergeId: string };
+  },
 ): void {
   const formerOwner = kind.owner === undefined ? undefined : changes?.[kind.owner]?.[0];
   tx.record({

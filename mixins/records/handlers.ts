@@ -1,10 +1,19 @@
 import type { ParamsOut, ResultOf } from "../contract/contract.ts";
-import type { bulk, comparable, crud, historical, restorable, upsertable } from "./capabilities.ts";
+import type {
+  bulk,
+  comparable,
+  crud,
+  historical,
+  mergeable,
+  restorable,
+  upsertable,
+} from "./capabilities.ts";
 import type { RecordContext, RecordDesk, RecordRules } from "./desk.ts";
 import { bulkHandlers } from "./handlers/bulk.ts";
 import { crudHandlers } from "./handlers/crud.ts";
 import { duplicateHandlers } from "./handlers/duplicates.ts";
 import { historyHandlers } from "./handlers/history.ts";
+import { mergeHandlers } from "./handlers/merge.ts";
 import { restoreHandlers, upsertHandlers } from "./handlers/upsert.ts";
 import type { AnyRow, Fields, Kind, RowOf } from "./kind.ts";
 import { storeOf } from "./store.ts";
@@ -21,6 +30,7 @@ export interface RecordHandlers<N extends string, F extends Fields> {
   restorable: HandlersFor<ReturnType<typeof restorable<N, F>>>;
   historical: HandlersFor<ReturnType<typeof historical<N, F>>>;
   comparable: HandlersFor<ReturnType<typeof comparable<N, F>>>;
+  mergeable: HandlersFor<ReturnType<typeof mergeable<N, F>>>;
 }
 
 /** What a service does with records of a kind, but for what it decides by itself. */
@@ -38,5 +48,6 @@ export function recordHandlers<const N extends string, F extends Fields, P = und
     restorable: restoreHandlers(counter),
     historical: historyHandlers(counter),
     comparable: duplicateHandlers(counter),
+    mergeable: mergeHandlers(counter),
   } as unknown as RecordHandlers<N, F>;
 }

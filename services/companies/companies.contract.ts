@@ -6,6 +6,7 @@ import {
   crud,
   eventsOf,
   historical,
+  mergeable,
   restorable,
   upsertable,
 } from "../../mixins/records/capabilities.ts";
@@ -18,6 +19,7 @@ export const companiesContract = defineContract("companies", {
     ...restorable(company),
     ...historical(company),
     ...comparable(company),
+    ...mergeable(company),
   },
   events: { ...eventsOf(company) },
 });

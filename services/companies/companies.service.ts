@@ -1,17 +1,15 @@
 import type { ServiceSchema } from "moleculer";
 import { company } from "../../entities/company.ts";
-import { kinds } from "../../entities/kinds.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
-import { ActiveUsers } from "../../mixins/records/active-users.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { HandlersOf } from "../contracts.ts";
+import { recordDesk } from "../record-desk.ts";
 import { companiesContract } from "./companies.contract.ts";
 
 /** Organizations that are sold to. */
 export default function companiesService(runtime: Runtime): ServiceSchema {
-  const { database } = runtime;
-  const records = recordHandlers(company, { database, users: new ActiveUsers(), kinds });
+  const records = recordHandlers(company, recordDesk(runtime));
   const handlers: HandlersOf<typeof companiesContract> = {
     ...records.crud,
     ...records.bulk,
@@ -19,6 +17,7 @@ export default function companiesService(runtime: Runtime): ServiceSchema {
     ...records.restorable,
     ...records.historical,
     ...records.comparable,
+    ...records.mergeable,
   };
   return createService(companiesContract, handlers, runtime, { mayStillSee: mayStillSee(company) });
 }

@@ -7,6 +7,7 @@ import {
   crud,
   eventsOf,
   historical,
+  mergeable,
   personalFields,
   restorable,
   upsertable,
@@ -20,12 +21,14 @@ export const contactsContract = defineContract("contacts", {
     ...restorable(contact),
     ...historical(contact),
     ...comparable(contact),
+    ...mergeable(contact),
   },
   events: { ...eventsOf(contact) },
   personalData: {
     contacts: personalData({
-      summary: "Contacts; the contact stays as a deleted one, without what tells who it was",
-      tables: ["contacts"],
+      summary:
+        "Contacts, and what it takes to undo their merges; the contact stays as a deleted one, without what tells who it was",
+      tables: ["contacts", "merges"],
       fields: personalFields(contact),
     }),
   },

@@ -1,18 +1,16 @@
 import type { ServiceSchema } from "moleculer";
 import { contact } from "../../entities/contact.ts";
-import { kinds } from "../../entities/kinds.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
-import { ActiveUsers } from "../../mixins/records/active-users.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { HandlersOf } from "../contracts.ts";
+import { recordDesk } from "../record-desk.ts";
 import { contactsContract } from "./contacts.contract.ts";
 import { contactsPersonalData } from "./personal-data.ts";
 
 /** Persons whom the organization knows. */
 export default function contactsService(runtime: Runtime): ServiceSchema {
-  const { database } = runtime;
-  const records = recordHandlers(contact, { database, users: new ActiveUsers(), kinds });
+  const records = recordHandlers(contact, recordDesk(runtime));
   const handlers: HandlersOf<typeof contactsContract> = {
     ...records.crud,
     ...records.bulk,
@@ -20,6 +18,7 @@ export default function contactsService(runtime: Runtime): ServiceSchema {
     ...records.restorable,
     ...records.historical,
     ...records.comparable,
+    ...records.mergeable,
   };
   return createService(contactsContract, handlers, runtime, {
     mayStillSee: mayStillSee(contact),

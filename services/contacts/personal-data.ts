@@ -54,6 +54,10 @@ export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContrac
         ...{ deleted_at: row.deleted_at ?? now, updated_at: now, version: row.version + 1 },
       }));
       store.update(tx, erased);
+      tx.defer({
+        text: "DELETE FROM merges WHERE record_ids && $1::uuid[]",
+        values: [subjectIds(person, "contact")],
+      });
       for (const row of erased) about(tx, { kind: contact, verb: "deleted", row, actorId: null });
       return { count: erased.length, kept: 0, next: erased.length === atOnce ? "more" : null };
     },

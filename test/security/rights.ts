@@ -350,6 +350,7 @@ export const reachNobody: Record<string, string> = {
   "privacy.listRequests": "what was asked for, not what is held",
   "privacy.getRequest": "as the list",
   "privacy.getRetention": reads,
+  "records.undoMerge": "asks for the right to delete records of the merge's kind, and for each record",
   "leads.getUsage": reads,
   "imports.getUsage": reads,
   ...Object.fromEntries(

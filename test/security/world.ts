@@ -114,6 +114,9 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     const { id } = await created(theirs.post(`/${plural}`, { ...named, customFields: { secret: mark } }));
     records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);
   }
+  const loser = await created(theirs.post("/contacts", { lastName: mark }));
+  const winner = await created(theirs.post("/contacts", { lastName: mark }));
+  const merge = await created(theirs.post(`/contacts/${winner.id}/merge`, { loserIds: [loser.id] }));
   const customField = await created(theirs.post("/custom-fields", { key: mark, isSensitive: true }));
   const form = new FormData();
   form.set("file", new Blob([`Last Name,Email\n${mark} three,not an address\n`]), `${mark}.csv`);
@@ -142,6 +145,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/leads/:id": lead.id as string,
     "/leads/by-external-id/:externalId": mark,
     "/leads/:id/reminders/:reminderId": reminder.id as string,
+    "/merges/:id": merge.mergeId as string,
     "/custom-fields/:id": customField.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,

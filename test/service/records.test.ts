@@ -200,6 +200,70 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     });
   });
 
+  test("are merged: what the winner lacks it gets, what referred to the losers refers to it; and all that is undone", async () => {
+    const keyed = Object.entries(kind.fields).find(([, { matches }]) => matches)?.[0] ?? "";
+    const winner = await make({ tags: ["a"], customFields: { a: 1 } });
+    const loser = await make({
+      ...{ externalId: unique(), tags: ["b"], customFields: { a: 2, b: 2 } },
+      [keyed]: keyed === "email" ? `${unique()}@example.com` : "merged.example",
+    });
+    const other = await make({ tags: ["c"] });
+    const merged = await admin.post(`${path}/${winner.id}/merge`, {
+      loserIds: [loser.id, other.id],
+      take: { [main]: other.id },
+    });
+    const { mergeId, record } = merged.body as { mergeId: string; record: Body };
+    expect(record).toMatchObject({
+      ...{ id: winner.id, version: 2, externalId: loser.externalId, [keyed]: loser[keyed] },
+      ...{ tags: ["a", "b", "c"], customFields: { a: 1, b: 2 }, [main]: other[main] },
+    });
+    expect(await admin.get(`${path}/${loser.id}`)).toMatchObject({
+      status: 410,
+      body: { code: "MERGED", mergedInto: winner.id },
+    });
+    expect(await admin.post(`${path}/${loser.id}/restore`)).toMatchObject({ status: 409 });
+    expect(listOf(await admin.get(`${path}/${winner.id}/history`))[0]).toMatchObject({
+      type: `${kind.name}.merged`,
+      changes: { externalId: [null, loser.externalId] },
+    });
+    await admin.send("PATCH", `${path}/${winner.id}`, { tags: ["mine"] });
+    const undone = await admin.post(`/merges/${mergeId}/undo`);
+    expect(undone).toMatchObject({ status: 200 });
+    const { version: _loser, updatedAt: _at, ...wasLoser } = loser;
+    expect((await admin.get(`${path}/${loser.id}`)).body).toMatchObject(wasLoser);
+    expect(bodyOf(await admin.get(`${path}/${winner.id}`))).toMatchObject({
+      ...{ externalId: null, [keyed]: null, customFields: { a: 1 }, tags: ["mine"], [main]: winner[main] },
+    });
+    expect(await admin.post(`/merges/${mergeId}/undo`)).toMatchObject({
+      status: 409,
+      body: { code: "ALREADY_UNDONE" },
+    });
+  });
+
+  test("of two merges of one record one is done; a chain of them leads to its end", async () => {
+    const [one, two, three] = (await Promise.all([make(), make(), make()])) as [Body, Body, Body];
+    const answers = await Promise.all(
+      [one, two].map((winner) => admin.post(`${path}/${winner.id}/merge`, { loserIds: [three.id] })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 410]);
+    const [end, middle] = answers[0]?.status === 200 ? [two, one] : [one, two];
+    expect(await admin.post(`${path}/${end.id}/merge`, { loserIds: [middle.id] })).toMatchObject({
+      status: 200,
+    });
+    expect(await admin.get(`${path}/${three.id}`)).toMatchObject({
+      status: 410,
+      body: { mergedInto: end.id },
+    });
+    expect(await admin.post(`${path}/${end.id}/merge`, { loserIds: [end.id] })).toMatchObject({
+      status: 422,
+    });
+    expect(await rep.post(`${path}/${end.id}/merge`, { loserIds: [one.id] })).toMatchObject({ status: 403 });
+    const theirs = bodyOf(await stranger.post(path, input()));
+    expect(await admin.post(`${path}/${end.id}/merge`, { loserIds: [theirs.id] })).toMatchObject({
+      status: 404,
+    });
+  });
+
   const references = Object.entries(kind.fields).flatMap(([key, { refersTo = "", setBy }]) =>
     setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)?.plural ?? ""]] : [],
   );
@@ -221,6 +285,34 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
       expect(await rep.post(path, input({ [key]: ours }))).toMatchObject({ status: 422 });
     },
   );
+});
+
+test("what refers to a merged company refers to the one that is left, and back again", async () => {
+  const company = async () => bodyOf(await admin.post("/companies", { name: unique() }));
+  const [winner, loser] = [await company(), await company()];
+  const person = bodyOf(await admin.post("/contacts", { lastName: unique(), companyId: loser.id }));
+  const daughter = bodyOf(await admin.post("/companies", { name: unique(), parentId: loser.id }));
+  const lead = bodyOf(await admin.post("/leads", { lastName: unique(), companyName: loser.name }));
+  const { deal } = (await admin.post(`/leads/${lead.id}/convert`, { createDeal: true })).body as {
+    deal: Body;
+  };
+  expect(deal.companyId).toBe(loser.id);
+  await admin.send("PATCH", `/companies/${winner.id}`, { parentId: loser.id });
+  const merged = await admin.post(`/companies/${winner.id}/merge`, { loserIds: [loser.id] });
+  expect(merged).toMatchObject({ status: 200, body: { record: { parentId: null } } });
+  const referring = async () => [
+    bodyOf(await admin.get(`/contacts/${person.id}`)).companyId,
+    bodyOf(await admin.get(`/companies/${daughter.id}`)).parentId,
+  ];
+  expect(await referring()).toEqual([winner.id, winner.id]);
+  expect(listOf(await admin.get(`/contacts/${person.id}/history`))[0]).toMatchObject({
+    version: 2,
+    changes: { companyId: [loser.id, winner.id] },
+  });
+  const { mergeId } = merged.body as { mergeId: string };
+  expect(await admin.post(`/merges/${mergeId}/undo`)).toMatchObject({ status: 200 });
+  expect(await referring()).toEqual([loser.id, loser.id]);
+  expect(bodyOf(await admin.get(`/companies/${winner.id}`)).parentId).toBe(loser.id);
 });
 
 test("money comes back to the last digit, of currencies with none, two and three", async () => {

@@ -1,7 +1,8 @@
+import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/actor.ts";
 import { changeRecord } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
-import type { AnyRow } from "../kind.ts";
+import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
@@ -51,6 +52,9 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   };
 }
 
+const isMerged = ({ name }: AnyKind) =>
+  conflict("IS_MERGED", `The ${name} is part of another now; undo the merge instead.`);
+
 /** Bring deleted records back. */
 export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, never>) {
   return {
@@ -59,6 +63,7 @@ export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, ne
       const { actor, tx } = ctx.locals;
       const before = await store.lockAny(tx, actor, ctx.params.id);
       if (before.deleted_at === null) return kind.show(before);
+      if (before.merged_into !== null) throw isMerged(kind);
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
       if (other) {

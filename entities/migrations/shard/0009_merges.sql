@@ -5,6 +5,10 @@
 ALTER TABLE companies ADD COLUMN merged_into uuid;
 ALTER TABLE contacts ADD COLUMN merged_into uuid;
 
+-- what was merged keeps the lead that it came of, to be what it was when that is undone
+DROP INDEX contacts_by_lead;
+CREATE UNIQUE INDEX contacts_by_lead ON contacts (organization_id, lead_id) WHERE lead_id IS NOT NULL AND deleted_at IS NULL;
+
 CREATE TABLE merges (
   organization_id uuid NOT NULL,
   id uuid NOT NULL,

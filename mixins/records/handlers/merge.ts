@@ -1,0 +1,236 @@
+import { conflict, invalidField } from "../../contract/errors.ts";
+import { newId } from "../../database/new-id.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import { changesBetween } from "../changes.ts";
+import {
+  about,
+  audienceOf,
+  type Counter,
+  type RecordContext,
+  type RecordDesk,
+  type Reference,
+} from "../desk.ts";
+import type { AnyKind, AnyRow } from "../kind.ts";
+import { columnOf } from "../listing.ts";
+import { mergedRow, unmergedRow } from "../merging.ts";
+import { notFound, storeOf } from "../store.ts";
+
+/** More records that refer to the losers would make the transaction too long. */
+const mostRelated = 5_000;
+const tooManyRelated = () =>
+  conflict("TOO_MANY_RELATED", `More than ${mostRelated} records refer to these; merge fewer at once.`);
+
+/** A record whose reference a merge has moved. */
+interface Moved {
+  table: string;
+  column: string;
+  id: string;
+  from: string;
+}
+
+/** Every column that refers to a kind. */
+export function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Reference[] {
+  const ofKinds = [...kinds.values()].flatMap((other) =>
+    Object.entries(other.fields).flatMap(([key, { refersTo }]) =>
+      refersTo === kind.name
+        ? [{ refersTo, table: other.plural, column: columnOf(key), event: eventOf(other, key) }]
+        : [],
+    ),
+  );
+  return [...ofKinds, ...references.filter(({ refersTo }) => refersTo === kind.name)];
+}
+const eventOf = (other: AnyKind, key: string) => (row: AnyRow & { moved_from?: unknown }) => ({
+  type: `${other.name}.updated`,
+  kind: other.name,
+  owner: other.owner === undefined ? null : (row[columnOf(other.owner)] as string | null),
+  data: {
+    record: other.show(row),
+    changes: { [key]: [row.moved_from ?? null, row[columnOf(key)] ?? null] },
+  },
+});
+
+/** Has what referred to one record refer to another, each as a change of its own. Answers which they were. */
+async function moveReferences(
+  tx: UnitOfWork,
+  references: readonly Reference[],
+  {
+    where,
+    to,
+    actorId,
+  }: {
+    where: (reference: Reference) => { text: string; values: unknown[] };
+    to: string;
+    actorId: string | null;
+  },
+): Promise<Moved[]> {
+  const moved: Moved[] = [];
+  for (const reference of references) {
+    const { table, column, event } = reference;
+    const { text, values } = where(reference);
+    const rows = await tx.query<AnyRow & { moved_from: string }>({
+      text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)
+        UPDATE ${table} t SET ${column} = $1, version = version + 1, updated_at = $2 FROM old WHERE t.id = old.id
+        RETURNING t.*, old.moved_from`,
+      values: [to, tx.now, ...values],
+    });
+    for (const row of rows) {
+      moved.push({ table, column, id: row.id, from: row.moved_from });
+      const { type, kind, owner, data } = event(row);
+      tx.record({
+        type,
+        entity: { kind, id: row.id, version: row.version },
+        actorId,
+        audience: audienceOf(owner),
+        data,
+      });
+    }
+    if (moved.length > mostRelated) throw tooManyRelated();
+  }
+  return moved;
+}
+
+/** Make one record of several. */
+export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
+  const { kind, store, desk } = counter;
+  return {
+    /** Of two merges of one record the second waits, and is told that it is part of another now. */
+    async merge(ctx: RecordContext<{ id: string; loserIds: string[]; take?: Record<string, string> }>) {
+      const { actor, tx } = ctx.locals;
+      const { id, take } = ctx.params;
+      const loserIds = [...new Set(ctx.params.loserIds)];
+      if (loserIds.includes(id))
+        throw invalidField("loserIds", "is_winner", "may not name the record itself");
+      const rows = new Map((await store.lockAll(tx, actor, [id, ...loserIds])).map((row) => [row.id, row]));
+      const winner = rows.get(id) as R;
+      const losers = loserIds.map((loser) => rows.get(loser) as R);
+      const now = tx.now.toISOString();
+      const written = {
+        ...withoutOwn(kind, mergedRow(kind, winner, losers, take), [id, ...loserIds]),
+        version: winner.version + 1,
+        updated_at: now,
+      };
+      const gone = losers.map((loser) => ({
+        ...loser,
+        deleted_at: now,
+        merged_into: id,
+        updated_at: now,
+        version: loser.version + 1,
+      }));
+      const moved = await moveReferences(tx, referencesTo(kind, desk), {
+        where: ({ column }) => ({
+          text: `${column} = ANY ($3) AND id <> ALL ($4)`,
+          values: [loserIds, [id, ...loserIds]],
+        }),
+        to: id,
+        actorId: actor.userId,
+      });
+      // the losers first: what is unique is free then
+      store.update(tx, gone);
+      store.update(tx, [written]);
+      const mergeId = newId();
+      tx.defer({
+        text: `INSERT INTO merges (organization_id, id, kind, winner_id, record_ids, before, after, moved, actor_id, created_at)
+          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+        values: [
+          ...[tx.organizationId, mergeId, kind.name, id, [id, ...loserIds]],
+          ...[JSON.stringify([winner, ...losers]), JSON.stringify(written), JSON.stringify(moved)],
+          ...[actor.userId, now],
+        ],
+      });
+      for (const loser of gone) about(tx, { kind, verb: "deleted", row: loser, actorId: actor.userId });
+      about(tx, {
+        ...{ kind, verb: "merged", row: written, actorId: actor.userId },
+        changes: changesBetween(kind, winner, written),
+        more: { mergedIds: loserIds, mergeId },
+      });
+      return { mergeId, record: kind.show(written) };
+    },
+  };
+}
+
+/** A record does not refer to itself, nor to what is part of it now. */
+function withoutOwn<R extends AnyRow>(kind: AnyKind, row: R, ids: readonly string[]): R {
+  const own = Object.entries(kind.fields).filter(
+    ([key, { refersTo }]) => refersTo === kind.name && ids.includes(row[columnOf(key)] as string),
+  );
+  return { ...row, ...Object.fromEntries(own.map(([key]) => [columnOf(key), null])) };
+}
+
+interface MergeRow extends Record<string, unknown> {
+  id: string;
+  kind: string;
+  winner_id: string;
+  before: AnyRow[];
+  after: AnyRow;
+  moved: Moved[];
+  undone_at: string | null;
+}
+const mergeNotFound = () => notFound({ name: "merge" });
+const alreadyUndone = () => conflict("ALREADY_UNDONE", "The merge was undone already.");
+
+/** The kind of a merge, before it is undone. @throws 404 */
+export async function kindOfMerge(tx: UnitOfWork, id: string, desk: RecordDesk): Promise<AnyKind> {
+  const [row] = await tx.query<MergeRow>({ text: "SELECT kind FROM merges WHERE id = $1", values: [id] });
+  const kind = row && desk.kinds.get(row.kind);
+  if (!kind) throw mergeNotFound();
+  return kind;
+}
+
+/**
+ * Makes several records again of what was merged: the losers as they were, with what referred to them and still refers to the
+ * winner; the winner without what it was given, but for fields that were changed since.
+ */
+export async function undoMerge(
+  { locals: { tx, actor } }: RecordContext,
+  id: string,
+  kind: AnyKind,
+  desk: RecordDesk,
+): Promise<unknown[]> {
+  const store = storeOf(kind);
+  const [merge] = await tx.query<MergeRow>({
+    text: "SELECT * FROM merges WHERE id = $1 FOR NO KEY UPDATE",
+    values: [id],
+  });
+  if (!merge) throw mergeNotFound();
+  if (merge.undone_at !== null) throw alreadyUndone();
+  const now = tx.now.toISOString();
+  const [before, ...losers] = merge.before as [AnyRow, ...AnyRow[]];
+  const ids = merge.before.map((row) => row.id);
+  const locked = new Map<string, AnyRow>();
+  for (const one of ids.toSorted()) locked.set(one, await store.lockAny(tx, actor, one));
+  const winner = locked.get(merge.winner_id) as AnyRow;
+  if (winner.deleted_at !== null) throw notFound(kind);
+  for (const { id: loser } of losers)
+    if (locked.get(loser)?.merged_into !== merge.winner_id) throw alreadyUndone();
+
+  const unmerged = unmergedRow(kind, { before, after: merge.after, now: winner });
+  const restored = losers.map((loser) => ({
+    ...loser,
+    version: (locked.get(loser.id) as AnyRow).version + 1,
+    updated_at: now,
+  }));
+  tx.defer({ text: "UPDATE merges SET undone_at = $2 WHERE id = $1", values: [id, now] });
+  for (const reference of referencesTo(kind, desk))
+    for (const [loser, moved] of Map.groupBy(
+      merge.moved.filter(({ table, column }) => table === reference.table && column === reference.column),
+      ({ from }) => from,
+    ))
+      await moveReferences(tx, [reference], {
+        where: ({ column }) => ({
+          text: `id = ANY ($3) AND ${column} = $4`,
+          values: [moved.map((one) => one.id), merge.winner_id],
+        }),
+        to: loser,
+        actorId: actor.userId,
+      });
+  const written = { ...unmerged, version: winner.version + 1, updated_at: now };
+  // the winner first: it gives back what is unique
+  store.update(tx, [written]);
+  store.update(tx, restored);
+  about(tx, {
+    ...{ kind, verb: "updated", row: written, actorId: actor.userId },
+    changes: changesBetween(kind, winner, written),
+  });
+  for (const row of restored) about(tx, { kind, verb: "restored", row, actorId: actor.userId });
+  return [written, ...restored].map((row) => kind.show(row));
+}

@@ -1,0 +1,63 @@
+import { isDeepStrictEqual } from "node:util";
+import { invalid } from "../contract/errors.ts";
+import { mergeKeys } from "./changes.ts";
+import { stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
+
+type Take = Readonly<Partial<Record<string, string>>>;
+
+const isEmpty = (value: unknown): boolean =>
+  value === null
+  || value === undefined
+  || (Array.isArray(value) && value.length === 0)
+  || (typeof value === "object" && !Array.isArray(value) && Object.keys(value as object).length === 0);
+
+/**
+ * The winner's row with what the losers have and it lacks: fields that are empty, elements of lists, keys of objects. Pure.
+ * @param losers in the order in which they are asked
+ * @param take by field, whose value stays whatever the others have
+ * @throws 422 where `take` names none of them
+ */
+export function mergedRow<R extends AnyRow>(
+  kind: AnyKind,
+  winner: R,
+  losers: readonly R[],
+  take: Take = {},
+): R {
+  const all = [winner, ...losers];
+  const row: Record<string, unknown> = { ...winner };
+  for (const [key, field] of Object.entries(kind.fields)) {
+    const chosen = take[key];
+    if (chosen !== undefined) {
+      const from = all.find(({ id }) => id === chosen);
+      if (!from)
+        throw invalid([{ path: `take.${key}`, code: "not_found", message: "is none of the merged records" }]);
+      Object.assign(row, stored(key, field, valueOf(from, key, field)));
+      continue;
+    }
+    const values = all.map((one) => valueOf(one, key, field)).filter((value) => !isEmpty(value));
+    if (values.length === 0) continue;
+    Object.assign(row, stored(key, field, combined(values, field.merge)));
+  }
+  return row as R;
+}
+
+function combined(values: readonly unknown[], merge: "keys" | "union" | undefined): unknown {
+  if (merge === "union") return [...new Set(values.flat())];
+  // the first has the last word
+  if (merge === "keys")
+    return values.reduceRight((all, one) => mergeKeys(all as object as Values, one as Values), {});
+  return values[0];
+}
+type Values = Record<string, unknown>;
+
+/** The winner's row with what a merge has given it taken back, but for fields that were changed since. Pure. */
+export function unmergedRow<R extends AnyRow>(
+  kind: AnyKind,
+  { before, after, now }: { before: R; after: R; now: R },
+): R {
+  const row: Record<string, unknown> = { ...now };
+  for (const [key, field] of Object.entries(kind.fields))
+    if (isDeepStrictEqual(valueOf(now, key, field), valueOf(after, key, field)))
+      Object.assign(row, stored(key, field, valueOf(before, key, field)));
+  return row as R;
+}
