@@ -12,11 +12,8 @@ export const mayNotAssign = () =>
   appError(403, "FORBIDDEN", "You may assign leads only to yourself and those whose leads you see.");
 export const unknownAssignee = () =>
   invalidField("assignedTo", "not_found", "is not an active user of the organization");
-export const invalidPhone = () => ({
-  path: "phone",
-  code: "invalid_phone",
-  message: "is not a phone number; write it with + and the country code",
-});
+/** @param doubt why it cannot be told which number it is, see readPhone */
+export const invalidPhone = (doubt: string) => ({ path: "phone", code: "invalid_phone", message: doubt });
 export const sensitiveValueTaken = () =>
   conflict("VALUE_TAKEN", "Another lead, perhaps a deleted one, has this value of a unique custom field.");
 export const sensitiveNotImported = (key: string) =>

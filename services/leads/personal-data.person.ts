@@ -1,6 +1,6 @@
 import { emailMark, phoneMark, type Person } from "../../mixins/privacy/personal-data.ts";
+import { normalisePhone, phoneForms } from "../../mixins/values/phone.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { normalisePhone } from "./normalise.ts";
 
 /** The keys that records are looked up by: what was asked for, and what found records are known by. */
 export function keysOfMarks({ marks }: Person): { emails: string[]; phones: string[] } {
@@ -8,7 +8,7 @@ export function keysOfMarks({ marks }: Person): { emails: string[]; phones: stri
     marks.filter((mark) => mark.startsWith(prefix)).map((mark) => mark.slice(prefix.length));
   return {
     emails: after(emailMark("")),
-    phones: after(phoneMark("")).flatMap((phone) => normalisePhone(phone) ?? []),
+    phones: after(phoneMark("")).flatMap((phone) => phoneForms(normalisePhone(phone) ?? phone)),
   };
 }
 
