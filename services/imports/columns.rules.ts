@@ -21,6 +21,8 @@ import {
 /** Of a column's own words so many are shown with what they may mean. */
 const mostSuggestions = 100;
 const longestSuggestion = 100;
+/** An address or number, which is of a person: it is kept with the row, and not with the import. */
+const telling = /@|(?:\d\D?){7}/;
 const mostOwners = 10_000;
 
 /**
@@ -121,8 +123,14 @@ export class ColumnSurvey {
 
   #suggest(column: string, cell: string, meaning: (theirs: string) => string | boolean | null): void {
     let words = this.#words.get(column);
-    if (!words) this.#words.set(column, (words = new Map()));
-    if (cell.length > longestSuggestion || words.size >= mostSuggestions || words.has(cell)) return;
+    if (!words) this.#words.set(column, (words = new Map<string, string | boolean | null>()));
+    if (
+      cell.length > longestSuggestion
+      || telling.test(cell)
+      || words.size >= mostSuggestions
+      || words.has(cell)
+    )
+      return;
     words.set(cell, meaning(cell));
   }
 }

@@ -30,7 +30,6 @@ import {
   type ImportRecord,
 } from "./imports.repository.ts";
 import { importView } from "./imports.view.ts";
-import { defaultMatchBy } from "./match.rules.ts";
 import { toImportRow, type RowPlan } from "./rows.rules.ts";
 import { chunkBytes } from "./upload.ts";
 
@@ -138,8 +137,16 @@ class ImportRun {
 
   async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
     const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun } = this.#claim;
-    const { matchBy = [...defaultMatchBy] } = this.#claim.options;
-    const params = { importId, epoch, processedBefore, onDuplicate, matchBy, isDryRun, rows };
+    const { matchBy } = this.#claim.options;
+    const params = {
+      importId,
+      epoch,
+      processedBefore,
+      onDuplicate,
+      isDryRun,
+      rows,
+      ...(matchBy && { matchBy }),
+    };
     try {
       await this.#parts.call("leads.importBatch", params, { ...this.#meta });
     } catch (error) {

@@ -9,7 +9,7 @@ import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { importListing } from "./imports.contract.ts";
-import { inertCell } from "./file/cells.ts";
+import { inertCell } from "../../mixins/values/cells.ts";
 import { isReport, reportColumns } from "./file/format.ts";
 import {
   dryRunNotRolledBack,
@@ -30,6 +30,7 @@ import {
   type ImportRecord,
   type RejectedRow,
 } from "./imports.repository.ts";
+import { defaultMatchBy } from "./match.rules.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { importView } from "./imports.view.ts";
 import { discardUpload, storeUpload } from "./upload.ts";
@@ -59,7 +60,9 @@ export async function create(
     onDuplicate,
     isDryRun: dryRun,
     options: {
-      ...{ matchBy, country, values },
+      ...{ country, values },
+      // nodes of the release before take no batch that names the keys
+      ...(matchBy.join() !== defaultMatchBy.join() && { matchBy }),
       ...(delimiter !== undefined && { delimiter }),
       ...(encoding !== undefined && { encoding }),
     },

@@ -1,7 +1,7 @@
 import { isPhoneCountry, readPhone } from "../../mixins/values/phone.ts";
 import { checkCustomValue, readCustomCell, type CustomType } from "../../mixins/values/custom-value.ts";
 import { textBytes, type NumberedRow } from "./batches.rules.ts";
-import { armedCell, storableCell } from "./file/cells.ts";
+import { armedCell, storableCell } from "../../mixins/values/cells.ts";
 import { brokenCharacter } from "./file/encoding.ts";
 import { maxColumns } from "./file/format.ts";
 import { keyOf } from "./field-keys.rules.ts";
@@ -183,7 +183,7 @@ function tagsOf(cell: string): string[] {
   const list = cell.startsWith("[") ? parsed(cell) : undefined;
   const tags =
     Array.isArray(list) && list.every((tag) => typeof tag === "string")
-      ? (list as string[])
+      ? (list)
       : cell.split(/[;,]/);
   return [...new Set(tags.map((tag) => tag.trim()))].filter(Boolean);
 }

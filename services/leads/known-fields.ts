@@ -33,7 +33,7 @@ export async function requireKnownFields(
       path: `filter.${prefix}${key}`,
       code: "unknown_filter",
       message: `There is no custom field ${key}.`,
-      ...short([...defined].map((one) => prefix + one)),
+      ...short([...defined.keys()].map((one) => prefix + one)),
     }));
   if (errors.length > 0) throw badQuery(errors);
 }

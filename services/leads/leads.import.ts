@@ -180,7 +180,7 @@ function judgeRow({ rowNumber, record, input, error, notes = [] }: ImportRow) {
     ? normalise(parsed.data)
     : { input: undefined, problems: fieldErrors(parsed.error) };
   if (valid === undefined || problems.length > 0) return rejected(sentenceOf(problems));
-  return { ...known, input: { ...valid, ...(convertedAt && { convertedAt }) } as ImportInput, reason: "" };
+  return { ...known, input: { ...valid, ...(convertedAt && { convertedAt }) }, reason: "" };
 }
 
 /** Callers of the API convert leads; a file may tell that one was converted elsewhere, at a time or some time. */

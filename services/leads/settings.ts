@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { PoolMember, Condition, ScoringRule } from "../../entities/leads.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import type { CustomType } from "../../mixins/values/custom-value.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Scoring } from "./leads.rules.ts";
 import type { CapturePool } from "./pools.rules.ts";
@@ -12,14 +13,14 @@ export interface LeadSettings {
   /** Active pools, in the order they are tried. */
   pools: readonly CapturePool[];
   sensitive: readonly SensitiveField[];
-  /** Keys of all custom fields that are defined. */
-  defined: ReadonlySet<string>;
+  /** Type of each custom field that is defined, by its key. */
+  defined: ReadonlyMap<string, CustomType>;
 }
 
 /** A custom field that is kept sealed. */
 export interface SensitiveField {
   key: string;
-  type: "text" | "number" | "boolean" | "date";
+  type: CustomType;
   /** Whether no two leads may have the same value. */
   isUnique: boolean;
 }
@@ -71,7 +72,7 @@ export class SettingsCache {
         }),
       ]);
       const sensitive = fields.flatMap(({ isSensitive, ...field }) => (isSensitive ? [field] : []));
-      const defined = new Set(fields.map(({ key }) => key));
+      const defined = new Map(fields.map(({ key, type }) => [key, type]));
       return { scoring: own ?? { rules: defaultRules, version: 0 }, pools, sensitive, defined };
     });
   }

@@ -3,7 +3,7 @@ import { stringify } from "csv-stringify/sync";
 import fc from "fast-check";
 import { foreignKind } from "../../mixins/upload/foreign-kind.ts";
 import { countLines, firstInvalidByte, unfinishedTail } from "../../mixins/upload/text.ts";
-import { armedCell, inertCell } from "../../services/imports/file/cells.ts";
+import { armedCell, inertCell } from "../../mixins/values/cells.ts";
 import { decoded, encodingOf, type Encoding } from "../../services/imports/file/encoding.ts";
 import { detectFormat } from "../../services/imports/file/format.ts";
 import { readRecords, type FileRecord } from "../../services/imports/file/records.ts";
@@ -41,6 +41,7 @@ describe("the kind of a file", () => {
     ["d0cf11e0a1b11ae1", "an old Excel workbook (XLS)"],
     ["1f8b0800", "a gzip archive"],
     [Buffer.from("%PDF-1.7").toString("hex"), "a PDF document"],
+    ["fffe4500", "UTF-16 text"],
     ["89504e470d0a1a0a", "a PNG image"],
     [Buffer.from("\ufeff<!DOCTYPE html>").toString("hex"), "a web page or XML document"],
     [Buffer.from('{"leads": []}').toString("hex"), "JSON"],
@@ -299,7 +300,7 @@ test.each([
   expect(inertCell(cell)).toBe(inert);
 });
 
-test.each(["=1+1", "+91 98", "-5", "@SUM(A1)", "\t=1", "a=1", "", "'a"])(
+test.each(["=1+1", "+91 98", "-5", "@SUM(A1)", "\t=1", "a=1", "", "'a", "'=1", "''@"])(
   "the cell %j is read back as it was before that",
   (cell) => {
     expect(armedCell(inertCell(cell))).toBe(cell);

@@ -71,7 +71,9 @@ export class RecordReader {
         this.#isSkipping = false;
         continue;
       }
-      const read = readRecord(text, at, this.#delimiter, isEnd) ?? this.#giveUp(text, at, isEnd);
+      const whole = readRecord(text, at, this.#delimiter, isEnd);
+      const isTooLong = (whole?.next ?? text.length) - at > longestRecord;
+      const read = isTooLong ? this.#giveUp(text, at, isEnd) : whole;
       if (read === undefined) break;
       const { cells, flaw } = read;
       if (flaw !== undefined) records.push({ cells, flaw: `In line ${this.#line}, ${flaw}` });
@@ -83,15 +85,15 @@ export class RecordReader {
     return records;
   }
 
-  /** The line at `at` alone, when what begins there is larger than a record may be. */
-  #giveUp(text: string, at: number, isEnd: boolean): Read | undefined {
-    if (text.length - at <= longestRecord) return undefined;
+  /** The line at `at` alone: what begins there is larger than a record may be. */
+  #giveUp(text: string, at: number, isEnd: boolean): Read {
     const line = lineEnd(text, at, isEnd);
-    if (line) return brokenLine(text, at, line, this.#delimiter);
+    if (line && line.end - at <= longestRecord) return brokenLine(text, at, line, this.#delimiter);
     this.#isSkipping = true;
     return {
       ...{ cells: [text.slice(at, at + 100)], flaw: "the record is larger than 1 MB." },
-      ...{ lines: 0, next: text.length - 1 },
+      // its line end is looked for from here: the last character may be half of it
+      ...{ lines: 0, next: line?.end ?? text.length - 1 },
     };
   }
 }
