@@ -182,9 +182,7 @@ class RowReading {
 function tagsOf(cell: string): string[] {
   const list = cell.startsWith("[") ? parsed(cell) : undefined;
   const tags =
-    Array.isArray(list) && list.every((tag) => typeof tag === "string")
-      ? (list)
-      : cell.split(/[;,]/);
+    Array.isArray(list) && list.every((tag) => typeof tag === "string") ? list : cell.split(/[;,]/);
   return [...new Set(tags.map((tag) => tag.trim()))].filter(Boolean);
 }
 
@@ -204,6 +202,6 @@ function parsed(cell: string): unknown {
   }
 }
 
-/** A cell as the list of rejected rows keeps it. */
+/** A cell as the list of rejected rows keeps it, which writes it so that no spreadsheet runs it. */
 const shortened = (cell: string, length: number): string =>
-  storableCell(cell.length > length ? `${cell.slice(0, length)}…` : cell);
+  storableCell(armedCell(cell.length > length ? `${cell.slice(0, length)}…` : cell));
