@@ -394,6 +394,28 @@ describe("words of a file", () => {
     ]);
   });
 
+  test("may name owners by their emails or ids; who is no user is kept aside, and told", async () => {
+    const org = await makeOrganization(node, { rep: "sales_rep" });
+    const meta = org.as("admin");
+    const { data } = await node.call("identity.listUsers", {}, meta);
+    const rep = data.find(({ id }) => id === org.userId("rep"));
+    const owned = `Email,Owner\na@example.com,${rep?.email?.toUpperCase()}\nb@example.com,${rep?.id}\nc@example.com,Nobody Else\n`;
+    const { id, view } = await importFile(owned, { mapping: { Owner: "assignedTo" } }, meta);
+    expect(view).toMatchObject({ created: 3, failed: 0 });
+    expect(
+      (await leadsOf(meta))
+        .map(({ email, assignedTo, customFields }) => [email, assignedTo, customFields])
+        .sort(),
+    ).toEqual([
+      ["a@example.com", rep?.id, {}],
+      ["b@example.com", rep?.id, {}],
+      ["c@example.com", null, { owner: "Nobody Else" }],
+    ]);
+    expect(await reasonsOf(meta, id)).toEqual([
+      expect.stringMatching(/^3 imported without assignedTo: "Nobody Else" means nothing here and is kept/),
+    ]);
+  });
+
   test("of a column that the file does not have are refused", async () => {
     await expect(importFile(file, { values: { Nope: { a: "b" } } })).rejects.toMatchObject({
       type: "MAPPING_UNKNOWN_COLUMN",
