@@ -16,10 +16,19 @@ module.exports = {
       to: { path: "^services/[^/]+/", pathNot: ["^services/$1/", "\\.contract\\.ts$"] },
     },
     {
-      name: "entities-stand-alone",
+      name: "entities-are-declarations",
+      comment:
+        "Entities are declared in the language of mixins/records, and know nothing of what works with them.",
       severity: "error",
       from: { path: "^entities/" },
-      to: { path: "^(services|mixins)/" },
+      to: { path: "^(services|mixins)/", pathNot: "^mixins/records/(fields|kind|entity)\\.ts$" },
+    },
+    {
+      name: "kinds-are-handed-in",
+      comment: "What works with every kind knows none: mixins import no entity but those of machinery.",
+      severity: "error",
+      from: { path: "^mixins/records/" },
+      to: { path: "^(services|entities)/" },
     },
   ],
   options: {

@@ -1,7 +1,9 @@
 import { Organization, Session, User } from "./control.ts";
 import { LeadImport } from "./imports.ts";
 import { AssignmentPool, CustomField, Lead, ScoringRules } from "./leads.ts";
-import { Company, Contact, Deal, Pipeline } from "./sales.ts";
+import { kinds } from "./kinds.ts";
+import { Deal, Pipeline } from "./sales.ts";
+import { entityOf } from "../mixins/records/entity.ts";
 
 /** Every entity, for MikroORM's metadata. */
 export const allEntities = [
@@ -12,9 +14,8 @@ export const allEntities = [
   AssignmentPool,
   ScoringRules,
   CustomField,
-  Company,
-  Contact,
   Pipeline,
   Deal,
   LeadImport,
+  ...[...kinds.values()].map(entityOf),
 ];

@@ -17,6 +17,8 @@ import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.
 import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
 import { analyticsContract } from "./analytics/analytics.contract.ts";
+import { companiesContract } from "./companies/companies.contract.ts";
+import { contactsContract } from "./contacts/contacts.contract.ts";
 import { eventsContract } from "./events/events.contract.ts";
 import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
@@ -29,6 +31,8 @@ import { privacyContract } from "./privacy/privacy.contract.ts";
 export const contracts = [
   identityContract,
   leadsContract,
+  contactsContract,
+  companiesContract,
   importsContract,
   analyticsContract,
   eventsContract,

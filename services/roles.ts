@@ -1,5 +1,6 @@
 const background = [
-  ...["identity", "teams", "leads", "imports", "analytics", "events"],
+  ...["identity", "teams", "leads", "contacts", "companies"],
+  ...["imports", "analytics", "events"],
   ...["jobs", "privacy", "worker", "mirror"],
 ];
 const core = [...background, "cron"];
@@ -10,7 +11,7 @@ const core = [...background, "cron"];
  * and `cron` leaves it to them.
  */
 export const servicesByRole: Record<string, readonly string[]> = {
-  gateway: ["gateway", "identity", "leads", "events"],
+  gateway: ["gateway", "identity", "leads", "contacts", "companies", "events"],
   core,
   worker: background,
   cron: ["cron"],

@@ -31,6 +31,8 @@ export interface EmbeddedOptions {
   longestPauseMs?: number;
   /** Ends a start that is under way, which then throws its reason. */
   signal?: AbortSignal;
+  /** Settings of the server besides its own, such as `max_connections`, which is 200. */
+  settings?: Record<string, string>;
 }
 
 const superuser = "sangam_owner";
@@ -50,6 +52,7 @@ export async function startEmbeddedPostgres(
   options: EmbeddedOptions = {},
 ): Promise<EmbeddedServer> {
   const { signal, warn = () => undefined, onGivenUp = () => undefined, longestPauseMs } = options;
+  const { settings = {} } = options;
   const home = resolve(folder);
   prepare(home);
   const lock = lockFolder(home);
@@ -70,6 +73,7 @@ export async function startEmbeddedPostgres(
         ...["-p", String(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
         ...["-c", "timezone=UTC", "-c", "max_connections=200", "-c", "shared_buffers=256MB"],
         ...["-c", "lc_messages=C"],
+        ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
       ],
     });
     await supervisor.start();

@@ -29,6 +29,8 @@ export class WorkerConnections {
       client.on("error", () => undefined);
       // the first statement of the connection; without the role those that follow are refused, and the run ends
       client.query("SET ROLE sangam_worker").catch(options.onError);
+      // plans are kept, and the first are made while the table is empty: to read all of it is cheap then, and never again
+      client.query("SET enable_seqscan = off").catch(options.onError);
     });
     this.pool.on("remove", (client) => void this.#open.delete(client));
     giveBackOnce(this.pool);

@@ -24,6 +24,8 @@ const pollEveryMs = 1000;
 /** A job that still runs this long after the node was told to stop counts as failed and is tried elsewhere. */
 const drainMs = 20_000;
 const batchDelayMs = 5;
+/** A job of a queue without prefetch that was taken while all its hands were busy is given back after this long. */
+const longestTakenMs = 100;
 /** A pool that ends, because PostgreSQL was away or it was told to, is given up after this long: some never come to it. */
 const longestEndMs = 5_000;
 
@@ -167,7 +169,8 @@ class WorkerPool {
     mayRun: () => Promise<void>,
   ): Promise<Runner> {
     const { queue, names, onError } = this.#options;
-    const { atOnce, prefetch } = queues[queue];
+    const { atOnce, prefetch, restMs } = queues[queue];
+    claimAfterRest(events);
     return run({
       pgPool: connections.pool,
       noHandleSignals: true,
@@ -190,7 +193,11 @@ class WorkerPool {
           // in batches everywhere: nobody hears of a single completion that fails, and its job stays locked (0.18.0)
           completeJobBatchDelay: batchDelayMs,
           failJobBatchDelay: batchDelayMs,
-          ...(prefetch > 0 ? { localQueue: { size: prefetch, ttl: 2000 } } : {}),
+          localQueue: {
+            size: Math.max(prefetch, atOnce),
+            ttl: prefetch > 0 ? 2000 : longestTakenMs,
+            refetchDelay: { durationMs: restMs, threshold: atOnce, maxAbortThreshold: Infinity },
+          },
         },
       },
       crontab: "",
@@ -219,6 +226,18 @@ class WorkerPool {
       jobDuration.labels(task, outcome).observe(secondsSince(start));
     }
   }
+}
+
+/** Has jobs claimed as soon as a rest ends in which they were added: Graphile Worker 0.18.0 would wait for its next poll. */
+function claimAfterRest(events: WorkerEvents): void {
+  let isWoken = false;
+  events.on("pool:listen:notification", () => (isWoken = true));
+  events.on("localQueue:refetchDelay:expired", ({ localQueue }) => {
+    if (!isWoken) return;
+    isWoken = false;
+    // after it has done what it does itself
+    queueMicrotask(() => localQueue.pulse(0));
+  });
 }
 
 const kill = (runner: Runner, why: string): Promise<unknown> =>

@@ -153,14 +153,14 @@ export function tracesOf({ emails, phones, names }: Person): { patterns: string[
   };
 }
 
-/** Replaces personal fields, at any depth, by what is empty of their type. */
+/** Replaces personal fields, and keys of theirs such as `customFields.city`, at any depth, by what is empty of their type. */
 export function withoutFields(value: unknown, fields: ReadonlySet<string>): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutFields(item, fields));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      fields.has(name) ? emptyOf(inner) : withoutFields(inner, fields),
+      fields.has(name.split(".")[0] ?? name) ? emptyOf(inner) : withoutFields(inner, fields),
     ]),
   );
 }

@@ -11,6 +11,8 @@ export interface Listing {
   table: string;
   /** Every field of the resource and its type; `jsonText` is JSON that comes unparsed. */
   fields: Record<string, ColumnType | "json" | "jsonText">;
+  /** Columns of fields that are not in one of their name. */
+  columns?: Record<string, readonly string[]>;
   filterable: readonly string[];
   sortable: readonly string[];
   /** Default order, e.g. `-createdAt`. */

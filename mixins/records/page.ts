@@ -63,7 +63,8 @@ export function pageStatement(
   const direction = descending ? "DESC" : "ASC";
   const shown = new Set(["id", sort]);
   for (const field of params.fields ?? Object.keys(listing.fields))
-    shown.add(listing.fields[field] === "jsonText" ? `${columnOf(field)}::text` : columnOf(field));
+    for (const column of listing.columns?.[field] ?? [columnOf(field)])
+      shown.add(listing.fields[field] === "jsonText" ? `${column}::text` : column);
   // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
   const statement = named({
     text: `SELECT ${[...shown].join(", ")} FROM ${listing.table}

@@ -34,6 +34,12 @@ const { httpHandler: webHandler } = ApiGateway.methods as unknown as {
   httpHandler: (this: Service, request: GatewayRequest, response: ServerResponse) => Promise<void>;
 };
 
+/**
+ * Connections that may wait to be taken; the system's own bound (net.core.somaxconn, usually 4,096) holds too. Node's 511 are too few for
+ * the sockets of a gateway that has died: those beyond come again after 1, 3 and 7 s, and a proxy takes this gateway for dead as well.
+ */
+const mostWaitingConnections = 16_384;
+
 /** What of moleculer-web is used or replaced here. */
 interface WebMethods {
   server: Server;
@@ -65,8 +71,8 @@ export default (runtime: Runtime): ServiceSchema => {
   let routing: Routing;
   let requestLog: RequestLog;
   const settings = {
-    port: env.PORT,
-    ip: env.HOST,
+    // handed on to listen() as it is, which takes nothing else besides
+    port: { port: env.PORT, host: env.HOST, backlog: mostWaitingConnections },
     path: "",
     routes: null,
     // moleculer-web writes several log lines a request at these; ours is one, and only for what failed

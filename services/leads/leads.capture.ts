@@ -1,12 +1,13 @@
 import { appError, errorType, invalid, type FieldError } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
+import { unknownUser } from "../../mixins/records/active-users.ts";
 import { newId } from "../../mixins/database/new-id.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput, type LeadView } from "./lead.schemas.ts";
-import { externalIdTaken, mayNotAssign, sensitiveValueTaken, unknownAssignee } from "./leads.errors.ts";
+import { externalIdTaken, mayNotAssign, sensitiveValueTaken } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import { insertFreeLeads, insertLead } from "./leads.repository.ts";
 import { composeLead, firstAssignee, normalise } from "./leads.rules.ts";
@@ -57,7 +58,7 @@ export async function bulkCreate(
     try {
       const assignedTo = firstAssignee(actor, item.assignedTo);
       if (assignedTo !== null && assignedTo !== actor.userId && !active.has(assignedTo))
-        return refusal(unknownAssignee());
+        return refusal(unknownUser("assignedTo"));
       const { input, sensitive } = fields.split(item);
       const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
       if (sensitive.size > 0) sensitiveOf.set(row.id, sensitive);

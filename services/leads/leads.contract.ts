@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { company } from "../../entities/company.ts";
+import { contact } from "../../entities/contact.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { byIdOf, fieldsParam, listParams, pageParams } from "../../mixins/records/listing.ts";
 import {
@@ -24,23 +26,8 @@ import { scoringActions, scoringJobs } from "./scoring.contract.ts";
 const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
 const convertResult = z
   .strictObject({
-    contact: z.strictObject({
-      id,
-      firstName: z.string().nullable(),
-      lastName: z.string().nullable(),
-      email: z.string().nullable(),
-      phone: z.string().nullable(),
-      title: z.string().nullable(),
-      lifecycleStage: z.string(),
-      companyId: id.nullable(),
-      leadId: id.nullable(),
-      assignedTo: id.nullable(),
-      createdAt: timestamp,
-      version: z.number().int(),
-    }),
-    company: z
-      .strictObject({ id, name: z.string(), domain: z.string().nullable(), version: z.number().int() })
-      .optional(),
+    contact: contact.view,
+    company: company.view.optional(),
     deal: z
       .strictObject({
         id,
@@ -263,10 +250,6 @@ export const leadsContract = defineContract("leads", {
       dealId: id.nullable(),
     }),
     "scoring.rules_changed": z.strictObject({ version: z.number().int() }),
-    "contact.created": z.strictObject({ contactId: id, leadId: id.nullable() }),
-    "contact.updated": z.strictObject({ contactId: id, leadId: id.nullable() }),
-    "contact.deleted": z.strictObject({ contactId: id, leadId: id.nullable() }),
-    "company.created": z.strictObject({ companyId: id, name: z.string() }),
     "deal.created": z.strictObject({ dealId: id, name: z.string(), pipelineId: id, stageId: id }),
     "deal.updated": z.strictObject({ dealId: id, changes: z.array(z.string()) }),
   },

@@ -1,7 +1,13 @@
 import { v7 as uuidv7 } from "uuid";
-import { Company, Contact, Deal, Pipeline } from "../../entities/sales.ts";
+import { company, type CompanyRow } from "../../entities/company.ts";
+import { contact, type ContactRow } from "../../entities/contact.ts";
+import { Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { requireFits } from "../../mixins/records/record-limits.ts";
+import { changeRecord, composeRecord } from "../../mixins/records/changes.ts";
+import { about } from "../../mixins/records/desk.ts";
+import { newOwn } from "../../mixins/records/handlers/crud.ts";
+import type { AnyRow } from "../../mixins/records/kind.ts";
+import { storeOf } from "../../mixins/records/store.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
@@ -17,8 +23,10 @@ import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
 import { audienceOf } from "./leads.events.ts";
 import { lockLead, updateLeads } from "./leads.repository.ts";
-import { contentOf } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
+
+const companies = storeOf<CompanyRow & AnyRow>(company);
+const contacts = storeOf<ContactRow & AnyRow>(contact);
 
 type ConvertContext = Ctx<"leads.convert">;
 
@@ -31,12 +39,11 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
   const before = await lockLead(tx, actor, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
-  const company =
+  const madeCompany =
     before.company_name === null ? undefined : await findOrMakeCompany(ctx, before, before.company_name);
-  const contact = await findOrMakeContact(ctx, before, company?.id ?? null);
-  const deal = ctx.params.createDeal
-    ? await makeDeal(ctx, before, contact.id, company?.id ?? null)
-    : undefined;
+  const companyId = madeCompany?.id ?? null;
+  const madeContact = await findOrMakeContact(ctx, before, companyId);
+  const deal = ctx.params.createDeal ? await makeDeal(ctx, before, madeContact.id, companyId) : undefined;
 
   const now = tx.now.toISOString();
   const row: LeadRow = {
@@ -54,14 +61,14 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
     audience: audienceOf(row.assigned_to),
     data: {
       lead: leadView(row),
-      contactId: contact.id,
-      companyId: company?.id ?? null,
+      contactId: madeContact.id,
+      companyId,
       dealId: deal?.id ?? null,
     },
   });
   return {
-    contact: contactView(contact),
-    ...(company && { company: companyView(company) }),
+    contact: contact.show(madeContact),
+    ...(madeCompany && { company: company.show(madeCompany) }),
     ...(deal && { deal: dealView(deal) }),
   };
 }
@@ -85,39 +92,31 @@ async function lockNames(tx: UnitOfWork, lead: LeadRow): Promise<void> {
   );
 }
 
-async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: string): Promise<Company> {
+async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: string): Promise<CompanyRow> {
   const { actor, tx } = ctx.locals;
-  const [found] = await tx.query<{ id: string }>({
-    text: "SELECT id FROM companies WHERE lower(name) = lower($1) AND deleted_at IS NULL ORDER BY created_at LIMIT 1",
+  const [found] = await tx.query<CompanyRow & AnyRow>({
+    text: `SELECT ${company.columns.join(", ")} FROM companies
+      WHERE lower(name) = lower($1) AND deleted_at IS NULL ORDER BY created_at LIMIT 1`,
     values: [name],
   });
-  if (found) return tx.em.findOneOrFail(Company, { id: found.id });
-  const company = tx.em.create(Company, {
-    ...newRecord(tx),
-    name,
-    assignedTo: lead.assigned_to,
-  });
-  await tx.em.flush(); // the contact refers to it
-  record(tx, {
-    type: "company.created",
-    entity: { kind: "company", id: company.id, version: 1 },
-    actorId: actor.userId,
-    audience: audienceOf(lead.assigned_to),
-    data: { companyId: company.id, name },
-  });
-  return company;
+  if (found) return found;
+  const row: CompanyRow & AnyRow = composeRecord(company, { name, assignedTo: lead.assigned_to }, newOwn(tx));
+  await companies.insertFree(tx, [row]); // now: the contact refers to it
+  about(tx, { kind: company, verb: "created", row, actorId: actor.userId });
+  return row;
 }
 
 /** One that the actor may not see does not exist for it, and must not show in the answer. */
-async function findContact(ctx: ConvertContext, email: string): Promise<Contact | undefined> {
+async function lockContact(ctx: ConvertContext, email: string): Promise<(ContactRow & AnyRow) | undefined> {
   const { actor, tx } = ctx.locals;
   const values = new Values();
   const conditions = [`email = ${values.add(email)}`, "deleted_at IS NULL", ...visibleRows(actor, values)];
-  const [found] = await tx.query<{ id: string }>({
-    text: `SELECT id FROM contacts WHERE ${conditions.join(" AND ")} ORDER BY created_at LIMIT 1`,
+  const [found] = await tx.query<ContactRow & AnyRow>({
+    text: `SELECT ${contact.columns.join(", ")} FROM contacts WHERE ${conditions.join(" AND ")}
+      ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE`,
     values: values.list,
   });
-  return found && tx.em.findOneOrFail(Contact, { id: found.id });
+  return found;
 }
 
 /** The contact with the lead's email, moved forward; without one, a new contact. */
@@ -125,43 +124,41 @@ async function findOrMakeContact(
   ctx: ConvertContext,
   lead: LeadRow,
   companyId: string | null,
-): Promise<Contact> {
+): Promise<ContactRow> {
   const { actor, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
-  const known = lead.email === null ? undefined : await findContact(ctx, lead.email);
+  const known = lead.email === null ? undefined : await lockContact(ctx, lead.email);
   if (known) {
-    known.lifecycleStage = furthestStage(known.lifecycleStage, stage);
-    known.companyId ??= companyId;
-    known.leadId ??= lead.id;
+    const wanted = {
+      lifecycleStage: furthestStage(known.lifecycle_stage, stage),
+      companyId: known.company_id ?? companyId,
+      leadId: known.lead_id ?? lead.id,
+    };
+    const change = changeRecord(contact, known, wanted, tx.now.toISOString());
+    if (!change) return known;
+    contacts.update(tx, [change.row]);
+    about(tx, { kind: contact, verb: "updated", actorId: actor.userId, ...change });
+    return change.row;
   }
   // the contact is a record of its own, with all that the lead has
-  if (!known) requireFits(contentOf(lead));
-  const contact =
-    known
-    ?? tx.em.create(Contact, {
-      ...newRecord(tx),
-      firstName: lead.first_name,
-      lastName: lead.last_name,
-      email: lead.email,
-      phone: lead.phone,
-      title: lead.title,
-      lifecycleStage: stage,
-      companyId,
-      leadId: lead.id,
-      assignedTo: lead.assigned_to,
-      tags: lead.tags,
-      customFields: lead.custom_fields,
-      consent: lead.consent,
-    });
-  await tx.em.flush(); // the deal refers to it, and the event to its version
-  record(tx, {
-    type: known ? "contact.updated" : "contact.created",
-    entity: { kind: "contact", id: contact.id, version: contact.version },
-    actorId: actor.userId,
-    audience: audienceOf(contact.assignedTo),
-    data: { contactId: contact.id, leadId: contact.leadId ?? null },
-  });
-  return contact;
+  const input = {
+    firstName: lead.first_name,
+    lastName: lead.last_name,
+    email: lead.email,
+    phone: lead.phone,
+    title: lead.title,
+    lifecycleStage: stage,
+    companyId,
+    leadId: lead.id,
+    assignedTo: lead.assigned_to,
+    tags: lead.tags,
+    customFields: lead.custom_fields,
+    consent: lead.consent,
+  };
+  const row: ContactRow & AnyRow = composeRecord(contact, input, newOwn(tx));
+  await contacts.insertFree(tx, [row]); // now: the deal refers to it
+  about(tx, { kind: contact, verb: "created", row, actorId: actor.userId });
+  return row;
 }
 
 async function makeDeal(
@@ -220,28 +217,6 @@ const newRecord = ({ organizationId, now }: UnitOfWork) => ({
   organizationId,
   createdAt: now,
   updatedAt: now,
-});
-
-const contactView = (contact: Contact): ConvertResult["contact"] => ({
-  id: contact.id,
-  firstName: contact.firstName ?? null,
-  lastName: contact.lastName ?? null,
-  email: contact.email ?? null,
-  phone: contact.phone ?? null,
-  title: contact.title ?? null,
-  lifecycleStage: contact.lifecycleStage,
-  companyId: contact.companyId ?? null,
-  leadId: contact.leadId ?? null,
-  assignedTo: contact.assignedTo ?? null,
-  createdAt: contact.createdAt.toISOString(),
-  version: contact.version,
-});
-
-const companyView = (company: Company): ConvertResult["company"] => ({
-  id: company.id,
-  name: company.name,
-  domain: company.domain ?? null,
-  version: company.version,
 });
 
 const dealView = (deal: Deal): ConvertResult["deal"] => ({

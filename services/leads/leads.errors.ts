@@ -10,8 +10,6 @@ export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
 export const mayNotAssign = () =>
   appError(403, "FORBIDDEN", "You may assign leads only to yourself and those whose leads you see.");
-export const unknownAssignee = () =>
-  invalidField("assignedTo", "not_found", "is not an active user of the organization");
 /** @param doubt why it cannot be told which number it is, see readPhone */
 export const invalidPhone = (doubt: string) => ({ path: "phone", code: "invalid_phone", message: doubt });
 export const sensitiveValueTaken = () =>

@@ -14,10 +14,6 @@ export const leadsPersonalData = {
     ],
     retention: { default: sevenYears, least: 30, most: 36_500 },
   }),
-  contacts: personalData({
-    summary: "Contacts; the contact stays as a deleted one, without what tells who it was",
-    tables: ["contacts"],
-  }),
   deals: personalData({
     summary: "Deals of the person's contacts; they keep amount and stage, and are named after their company",
     tables: ["deals"],

@@ -16,8 +16,8 @@ import type { leadsContract } from "./leads.contract.ts";
 import { leadEvent } from "./leads.events.ts";
 import { lockLeads, updateLeads } from "./leads.repository.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
-import { keysOfMarks, marksOf, personOf } from "./personal-data.person.ts";
-import { contactData, dealData } from "./personal-data.sales.ts";
+import { keysOfMarks, marksOf, personOf } from "../../mixins/privacy/person.ts";
+import { dealData } from "./personal-data.sales.ts";
 import { openSensitive } from "./sensitive-fields.ts";
 
 const atOnce = 200;
@@ -69,7 +69,6 @@ export const leadsPersonalDataHandlers = ({
     erase: eraseLeads,
     expire: expireLeads,
   },
-  contacts: contactData,
   deals: dealData,
 });
 

@@ -2,7 +2,7 @@ import type { Contract } from "../../mixins/contract/contract.ts";
 import type { PersonalDataSpec } from "../../mixins/privacy/personal-data.ts";
 import type { ReceiptPart } from "./privacy.contract.ts";
 
-/** One kind of data: `leads.contacts`. */
+/** One kind of data: `leads.leads`. */
 export interface Part {
   name: string;
   spec: PersonalDataSpec;

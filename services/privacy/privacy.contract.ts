@@ -8,7 +8,7 @@ import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../..
 /** What was done of one kind of data. */
 const part = z
   .strictObject({
-    /** `leads.contacts`: the service and the kind, see docs/privacy.md. */
+    /** `leads.leads`: the service and the kind, see docs/privacy.md. */
     part: z.string(),
     /** Records exported or erased. */
     count: z.number().int(),

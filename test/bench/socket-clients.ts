@@ -1,4 +1,5 @@
 import WebSocket from "ws";
+import { answerAsks, machineMs } from "./crowd.ts";
 
 /** What the process is asked to do: connect sockets, or report and forget what they heard. */
 export type Ask =
@@ -8,9 +9,6 @@ export type Ask =
  * the milliseconds since they occurred.
  */
 export type Told = { connected: number } | { heard: [mark: string, atMs: number[]][]; lags: number[] };
-
-/** Milliseconds by a clock that all processes of a machine share. */
-export const machineMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 const heard = new Map<string, number[]>();
 let lags: number[] = [];
@@ -77,13 +75,4 @@ async function run(ask: Ask): Promise<Told> {
   return { connected };
 }
 
-if (process.send)
-  process.on("message", (ask: Ask) => {
-    run(ask).then(
-      (told) => process.send?.(told),
-      (error: Error) => {
-        console.error(error);
-        process.exit(1);
-      },
-    );
-  });
+answerAsks(run);

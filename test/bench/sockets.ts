@@ -1,20 +1,17 @@
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
-import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
-import { migrate } from "../../mixins/database/migrate.ts";
-import { Client } from "../support/client.ts";
-import { inspect } from "../support/database.ts";
-import { startRedis, startRedisCluster } from "../support/redis.ts";
 import { freePort } from "../../mixins/process/ports.ts";
-import { cpuMs, postgresOf, residentMiB, start, stopAll, untilReady, type Child } from "./processes.ts";
+import { Client } from "../support/client.ts";
+import { startRedis } from "../support/redis.ts";
+import { Crowd, machineMs } from "./crowd.ts";
+import { cpuMs, postgresOf, residentMiB, start } from "./processes.ts";
 import { median, printVerdicts, type Verdict } from "./report.ts";
-import { machineMs, type Ask, type Told } from "./socket-clients.ts";
+import type { Ask, Told } from "./socket-clients.ts";
+import { makeEnterprises, ms, onStage, percentile, tokensFor, type Stage } from "./stage.ts";
 
 const usage = `node test/bench/sockets.ts [options]: what sockets cost, and how soon they hear
   --sockets <n>  idle sockets of the first part (default 10000)
@@ -38,66 +35,27 @@ const messageEveryMs = 60;
 const feedOrganizations = 20;
 const eventsPerSecond = 200;
 const feedSeconds = 10;
-/** Sockets a user may have at one gateway. */
-const socketsOfUser = 50;
 
-interface Gateway {
-  origin: string;
-  child: Child;
-}
-interface Stage {
-  folder: string;
-  databaseUrl: string;
-  gateways: [Gateway, Gateway];
-  /** A single Redis, for the bare servers. */
+/** A single Redis, for the bare servers. */
+interface Redis {
   bareRedisUrl: string;
 }
 
-/** A process full of sockets. */
-class Crowd {
-  readonly #child: Child;
-
+/** Sockets that only listen. */
+class Listeners extends Crowd<Ask, Told> {
   constructor(folder: string, name: string) {
-    const file = join(import.meta.dirname, "socket-clients.ts");
-    this.#child = start(name, process.execPath, [file], { folder, ipc: true });
+    super(folder, name, "socket-clients.ts");
   }
 
   async connect(...connect: Extract<Ask, { connect: unknown }>["connect"]): Promise<void> {
-    await this.#ask({ connect });
+    await this.ask({ connect });
   }
 
   /** What was heard since the last report. */
   async report(): Promise<Extract<Told, { heard: unknown }>> {
-    const told = await this.#ask({ report: true });
+    const told = await this.ask({ report: true });
     return "heard" in told ? told : { heard: [], lags: [] };
   }
-
-  stop = () => this.#child.stop();
-  cpuMs = () => cpuMs(this.#child);
-
-  async #ask(ask: Ask): Promise<Told> {
-    const answered = once(this.#child.process, "message");
-    const ended = once(this.#child.process, "exit").then(() => {
-      throw new Error("A process of sockets ended; see its log");
-    });
-    this.#child.process.send(ask);
-    const [told] = (await Promise.race([answered, ended])) as [Told];
-    return told;
-  }
-}
-
-const percentile = (values: number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? NaN;
-const ms = (value: number): string => `${value.toFixed(1)} ms`;
-
-/** Tokens for `count` sockets of an organization at one gateway, of as many users as that takes. */
-async function tokensFor(admin: Client, count: number): Promise<string[]> {
-  const tokens: string[] = [];
-  while (tokens.length < count) {
-    const users = await Promise.all([1, 2, 3, 4].map(() => admin.addUser("manager")));
-    for (const { token } of users) tokens.push(...new Array<string>(socketsOfUser).fill(token ?? ""));
-  }
-  return tokens.slice(0, count);
 }
 
 async function measureIdle({ folder, databaseUrl, gateways: [gateway] }: Stage): Promise<Verdict> {
@@ -105,9 +63,7 @@ async function measureIdle({ folder, databaseUrl, gateways: [gateway] }: Stage):
     await new Client(gateway.origin).register("One"),
     await new Client(gateway.origin).register("Two"),
   ];
-  // a trial has too few users for so many sockets; processes see the change within a second
-  await inspect(databaseUrl, "UPDATE control.organizations SET plan = 'enterprise', updated_at = now()");
-  await sleep(2_000);
+  await makeEnterprises(databaseUrl);
   const each = Math.ceil(idleSockets / 2);
   const tokens: string[][] = [];
   for (const admin of admins) tokens.push(await tokensFor(admin, each));
@@ -115,7 +71,7 @@ async function measureIdle({ folder, databaseUrl, gateways: [gateway] }: Stage):
   const before = residentMiB(gateway.child);
   const crowds = await Promise.all(
     tokens.map(async (list, index) => {
-      const crowd = new Crowd(folder, `idle-${index}`);
+      const crowd = new Listeners(folder, `idle-${index}`);
       await crowd.connect({ url: gateway.origin, tokens: list, subscribe: true, plain: false });
       return crowd;
     }),
@@ -134,7 +90,7 @@ async function measureIdle({ folder, databaseUrl, gateways: [gateway] }: Stage):
 }
 
 /** Half of the room's sockets at each of two servers. */
-async function fill(crowd: Crowd, origins: string[], tokens: string[], plain: boolean): Promise<void> {
+async function fill(crowd: Listeners, origins: string[], tokens: string[], plain: boolean): Promise<void> {
   const half = tokens.length / 2;
   await crowd.connect(
     ...origins.map((url, index) => ({
@@ -147,7 +103,7 @@ async function fill(crowd: Crowd, origins: string[], tokens: string[], plain: bo
 }
 
 /** Sends a message a mark; answers the milliseconds each took to each socket. */
-async function fanOut(crowd: Crowd, marks: string[], send: (mark: string) => void): Promise<number[]> {
+async function fanOut(crowd: Listeners, marks: string[], send: (mark: string) => void): Promise<number[]> {
   const sentAt = new Map<string, number>();
   for (const mark of marks) {
     sentAt.set(mark, machineMs());
@@ -159,14 +115,14 @@ async function fanOut(crowd: Crowd, marks: string[], send: (mark: string) => voi
   return heard.flatMap(([mark, times]) => times.map((time) => time - (sentAt.get(mark) ?? NaN)));
 }
 
-async function measureRoom({ folder, gateways, bareRedisUrl }: Stage): Promise<Verdict> {
+async function measureRoom({ folder, gateways, bareRedisUrl }: Stage & Redis): Promise<Verdict> {
   const [{ origin }] = gateways;
   const admin = await new Client(origin).register("Room");
   const made = await admin.post("/leads/bulk", {
     items: Array.from({ length: messagesOfRound }, (_, index) => ({ firstName: `Lead ${index}` })),
   });
   const marks = (made.body as { results: { id: string }[] }).results.map(({ id }) => id);
-  const ours = new Crowd(folder, "room");
+  const ours = new Listeners(folder, "room");
   await fill(
     ours,
     gateways.map((gateway) => gateway.origin),
@@ -182,7 +138,7 @@ async function measureRoom({ folder, gateways, bareRedisUrl }: Stage): Promise<V
     const env = { BARE_PORT: String(port), BARE_REDIS_URL: bareRedisUrl };
     start(`bare-${index}`, process.execPath, [join(import.meta.dirname, "bare-rooms.ts")], { folder, env });
   }
-  const bare = new Crowd(folder, "bare-room");
+  const bare = new Listeners(folder, "bare-room");
   await sleep(1_500);
   await fill(bare, bareOrigins, new Array<string>(roomSockets).fill(""), true);
   const plain = new WebSocket(bareOrigins[0]!.replace("http", "ws"), { perMessageDeflate: false });
@@ -222,7 +178,7 @@ async function measureFeed({ folder, gateways }: Stage): Promise<Verdict> {
   const admins: Client[] = [];
   for (let index = 0; index < feedOrganizations; index++)
     admins.push(await new Client(first.origin).register(`Feed${index}`));
-  const crowd = new Crowd(folder, "feed");
+  const crowd = new Listeners(folder, "feed");
   const each = 1_000 / feedOrganizations / gateways.length;
   await crowd.connect(
     ...gateways.map(({ origin }) => ({
@@ -270,63 +226,22 @@ async function measureFeed({ folder, gateways }: Stage): Promise<Verdict> {
   return { aim: "commit to socket p95 below 50 ms", reached: ms(p95), met: isValid ? p95 < 50 : undefined };
 }
 
-async function startGateway(
-  folder: string,
-  name: string,
-  settings: Record<string, string>,
-): Promise<Gateway> {
-  const [port, metricsPort] = [await freePort(), await freePort()];
-  const env = {
-    HOST: "127.0.0.1",
-    PORT: String(port),
-    METRICS_PORT: String(metricsPort),
-    MASTER_KEY: Buffer.alloc(32, 1).toString("base64"),
-    RATE_LIMIT_PER_MINUTE: "100000000",
-    SEED_DEMO: "false",
-    NODE_ID: name,
-    SERVICES: "gateway",
-    ...settings,
-  };
-  const file = resolve(import.meta.dirname, "../../services/start.ts");
-  const child = start(name, process.execPath, ["--max-semi-space-size=16", file], { folder, env });
-  await untilReady(child, `http://127.0.0.1:${metricsPort}/health/ready`, folder);
-  return { origin: `http://127.0.0.1:${port}`, child };
-}
-
 async function run(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "sangam-bench-"));
-  chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when this runs as root
-  const closers: (() => Promise<unknown>)[] = [() => stopAll()];
+  const single = await startRedis();
   try {
-    const server = await startEmbeddedPostgres(folder, () => undefined);
-    closers.push(() => server.stop());
-    await server.createDatabase("bench");
-    await migrate(server.url("bench"), { control: true });
-    const [cluster, single] = [await startRedisCluster(), await startRedis()];
-    closers.push(
-      () => cluster.stop(),
-      () => single.stop(),
-    );
-    const natsPort = await freePort();
-    start("nats", "nats-server", ["-a", "127.0.0.1", "-p", String(natsPort)], { folder });
-    const settings = {
-      DATABASE_URL: server.url("bench"),
-      NATS_URL: `nats://127.0.0.1:${natsPort}`,
-      REDIS_URL: cluster.url,
-    };
-    const gateways: [Gateway, Gateway] = [
-      await startGateway(folder, "one", settings),
-      await startGateway(folder, "two", settings),
-    ];
-    const stage = { folder, databaseUrl: server.url("bench"), gateways, bareRedisUrl: single.url };
-    const parts = { room: measureRoom, feed: measureFeed, idle: measureIdle };
-    const verdicts: Verdict[] = [];
-    for (const [name, measure] of Object.entries(parts))
-      if (name === (flags.only ?? name)) verdicts.push(await measure(stage));
-    printVerdicts(verdicts);
+    await onStage({ hasCore: false }, async (stage) => {
+      const verdicts: Verdict[] = [];
+      for (const [name, measure] of Object.entries({
+        room: measureRoom,
+        feed: measureFeed,
+        idle: measureIdle,
+      }))
+        if (name === (flags.only ?? name))
+          verdicts.push(await measure({ ...stage, bareRedisUrl: single.url }));
+      printVerdicts(verdicts);
+    });
   } finally {
-    for (const close of closers) await close();
-    rmSync(folder, { recursive: true, force: true });
+    await single.stop();
   }
 }
 

@@ -1,4 +1,4 @@
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Follower } from "./followers.ts";
 import type { Journals } from "./journals.ts";

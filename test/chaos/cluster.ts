@@ -8,7 +8,7 @@ import { migrate } from "../../mixins/database/migrate.ts";
 import { freePort } from "../../mixins/process/ports.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { startRedisCluster, type RedisCluster } from "../support/redis.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { witnessTables } from "./witness.ts";
@@ -32,6 +32,8 @@ export interface Member {
   postgres: TcpProxy;
   nats: TcpProxy;
   settings: Record<string, string>;
+  /** What its processes run. */
+  program: string;
   starts: number;
 }
 
@@ -58,11 +60,15 @@ export class Cluster {
     this.#pool = openPool(this.#server);
   }
 
-  /** @param options.hasRedis whether a Redis Cluster belongs to it; @param options.settings of every process */
+  /**
+   * @param options.hasRedis whether a Redis Cluster belongs to it; @param options.settings of every process
+   * @param options.program what every process runs; default the product with the witness in it
+   */
   static async start(
     size: Size,
-    options: { hasRedis: boolean; settings: Record<string, string> },
+    options: { hasRedis: boolean; settings: Record<string, string>; program?: string },
   ): Promise<Cluster> {
+    const { program = "test/chaos/node.ts" } = options;
     const folder = mkdtempSync(join(tmpdir(), "sangam-chaos-"));
     chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
     const [server, nats, redis] = await Promise.all([
@@ -81,7 +87,7 @@ export class Cluster {
       const places = (Object.keys(size) as Role[]).flatMap((role) =>
         Array.from({ length: size[role] }, (_, index) => ({ role, name: `${role}-${index}` })),
       );
-      await Promise.all(places.map(({ role, name }) => cluster.#add(role, name, settings)));
+      await Promise.all(places.map(({ role, name }) => cluster.#add(role, name, { settings, program })));
       // in an order that a seed can choose from again
       cluster.members.sort((a, b) => a.name.localeCompare(b.name));
       return cluster;
@@ -93,6 +99,10 @@ export class Cluster {
 
   of(role: Role): Member[] {
     return this.members.filter((member) => member.role === role);
+  }
+  /** Of the database, past every place's proxy; another one after a restart of PostgreSQL. */
+  get databaseUrl(): string {
+    return this.#server.url("sangam");
   }
   get natsUrl(): string {
     return this.#nats.url;
@@ -188,7 +198,11 @@ export class Cluster {
     return existsSync(file) ? Number.parseInt(readFileSync(file, "utf8")) : undefined;
   }
 
-  async #add(role: Role, name: string, settings: Record<string, string>): Promise<void> {
+  async #add(
+    role: Role,
+    name: string,
+    { settings, program }: Pick<Member, "settings" | "program">,
+  ): Promise<void> {
     const [postgres, nats, port] = await Promise.all([
       TcpProxy.listen(Number(new URL(this.#server.url("sangam")).port)),
       TcpProxy.listen(this.#nats.port),
@@ -199,6 +213,7 @@ export class Cluster {
       name,
       postgres,
       nats,
+      program,
       starts: 0,
       settings: {
         ...settings,
@@ -223,4 +238,4 @@ const openPool = (server: EmbeddedServer): pg.Pool => {
 const nodeId = ({ name, starts }: Pick<Member, "name" | "starts">): string => `${name}.${starts}`;
 
 const start = (member: Omit<Member, "process">, settings: Record<string, string> = {}) =>
-  startProcess(nodeId(member), { ...member.settings, ...settings }, "test/chaos/node.ts");
+  startProcess(nodeId(member), { ...member.settings, ...settings }, member.program);

@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import type { Cluster, Member, Role } from "./cluster.ts";
 import type { Seeded } from "./seeded.ts";
 

@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import type { GoodClient, Operation } from "./good-client.ts";
 import type { Journals } from "./journals.ts";
 

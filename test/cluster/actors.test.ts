@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { metric, startProcess, type NodeProcess } from "../support/process.ts";
 
 // A gateway and three cores as processes. Captures take turns of a pool, which is one actor: the lead router.

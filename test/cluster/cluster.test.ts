@@ -3,7 +3,7 @@ import { io, type Socket } from "socket.io-client";
 import { Client, type Answer } from "../support/client.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { metric, startProcess, type NodeProcess } from "../support/process.ts";
 
 let nats: NatsServer;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
 import { countRows, createDatabase, dropDatabase } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 import { metric, startProcess, type NodeProcess } from "../support/process.ts";
 

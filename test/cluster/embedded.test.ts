@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Client } from "../support/client.ts";
 import { Installations, isReady, postmasterOf, readiness, serversOf } from "../support/embedded.ts";
 import { startNginx } from "../support/nginx.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import type { NodeProcess } from "../support/process.ts";
 
 const installations = new Installations();

@@ -3,7 +3,7 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "../support/client.ts";
 import { Installations, isReady, makeDisk, readiness, whyNoDisk, type Disk } from "../support/embedded.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 const installations = new Installations();
 beforeAll(() => installations.prepare(), 180_000);

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 import { startRedis, type RedisServers } from "../support/redis.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Database } from "../../mixins/database/database.ts";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/database/embedded-postgres.ts";
 import { loginUrlOf } from "../../mixins/database/login.ts";
-import { startNode } from "../../services/node.ts";
 import { inspect } from "../support/database.ts";
-import { eventually, testEnv } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startNode, testEnv } from "../support/node.ts";
 
 // A server as providers give it: whoever owns the database is no superuser. One of its own, for roles belong to a server.
 let folder: string;

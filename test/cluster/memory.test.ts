@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { io } from "socket.io-client";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 
 const leads = 120;

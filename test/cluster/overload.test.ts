@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { metric, startProcess, type NodeProcess } from "../support/process.ts";
 
 // autocannon ships no types

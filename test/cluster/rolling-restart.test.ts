@@ -6,7 +6,7 @@ import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { startNginx, type Nginx } from "../support/nginx.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { metric, startProcess, type NodeProcess } from "../support/process.ts";
 
 let nats: NatsServer;

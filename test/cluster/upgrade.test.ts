@@ -7,7 +7,7 @@ import { catalogueOf } from "../support/catalogue.ts";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 import { hasRelease010, Release010 } from "../support/release-0.1.0/checkout.ts";
 

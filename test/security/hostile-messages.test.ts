@@ -1,18 +1,17 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import { io, type Socket } from "socket.io-client";
 import { clientMessages, type ClientMessage } from "../../services/gateway/realtime/realtime.messages.ts";
 import { Client } from "../support/client.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 import { jsonSchemaOf, placesOf } from "../support/wrong-values.ts";
 import { hostileValues } from "./hostile.ts";
 
 let node: TestNode;
 let admin: Client;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Messages");
 });
-afterAll(() => node.stop());
 
 async function connect(): Promise<Socket> {
   const socket = io(admin.origin, {

@@ -108,7 +108,9 @@ describe.each(named(routes.filter(storesIds)))("%s", (_name, route) => {
   test.each(idFields(route))("takes no id of another organization as $name", async ({ field, holding }) => {
     for (const id of new Set(Object.values(world.foreign).filter((value) => value.length === 36))) {
       const body = { ...bodyOf(route), [field]: holding(id) };
-      const path = route.path.replace("/leads/:id", `/leads/${world.ownLeadId}`);
+      const path = route.path.replace(/^\/[\w-]+\/:id/, (named) =>
+        world.own[named] ? named.replace(":id", world.own[named]) : named,
+      );
       const answer = await send("admin", route, path, body);
       if (![404, 422].includes(answer.status)) expect({ id, ...answer }).toBe("refused");
     }

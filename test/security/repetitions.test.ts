@@ -1,16 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { Client, type Answer } from "../support/client.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let admin: Client;
 let rep: Client;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Repetitions");
   rep = await admin.addUser("sales_rep");
 });
-afterAll(() => node.stop());
 
 const send = (client: Client, key: string, body: object) =>
   client.post("/leads", body, { "idempotency-key": key });

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { startNode, type Node } from "../../services/node.ts";
 import { linkHash } from "../../services/identity/sign-in/link-token.ts";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { enrolTotp } from "../support/federation.ts";
-import { eventually, originOf, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, originOf, startNode, testEnv, type TestNode } from "../support/node.ts";
 import { SocketClient } from "../support/realtime.ts";
 
 // two gateways on the same databases and without NATS: what is broadcast at one, the other never hears

@@ -4,7 +4,7 @@ import { knownPermissions } from "../../mixins/access/permissions.ts";
 import type { ActionSpec } from "../../mixins/contract/contract.ts";
 import { contracts } from "../../services/contracts.ts";
 import type { Answer, Client } from "../support/client.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { attempts, ofRecords, reachNobody, Staff } from "./rights.ts";
 
 let staff: Staff;

@@ -1,9 +1,11 @@
 import { knownPermissions } from "../../mixins/access/permissions.ts";
+import { kinds } from "../../entities/kinds.ts";
 import { contracts } from "../../services/contracts.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { useSaml } from "../support/saml.ts";
 
 /** What somebody tries on a person or a right that is beyond them. It makes what it needs, as the admin, each time anew. */
@@ -302,7 +304,9 @@ const reads = "reads what its permission is for: names, roles and settings";
 const settings = "settings of records, which give nobody a right";
 
 /** Permissions of records, which are shown to and changed by who sees them: test/service/visibility.test.ts. */
-export const ofRecords = /^(leads|imports|reports|events):/;
+export const ofRecords = new RegExp(
+  `^(${[...kinds.values()].map(({ plural }) => plural).join("|")}|leads|imports|reports|events):`,
+);
 
 /** Actions that change nothing of a person or a right beyond the caller's reach, and why. */
 export const reachNobody: Record<string, string> = {

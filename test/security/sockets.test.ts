@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { io, type Socket } from "socket.io-client";
 import type { Client } from "../support/client.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { buildWorld, mark, roles, type World } from "./world.ts";
 
 let world: World;

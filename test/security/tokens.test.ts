@@ -1,20 +1,19 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { createHmac, generateKeyPairSync } from "node:crypto";
 import { SignJWT, UnsecuredJWT, decodeJwt, decodeProtectedHeader, exportJWK, type JWK } from "jose";
 import { io } from "socket.io-client";
 import { Client } from "../support/client.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let admin: Client;
 let publicKey: JWK;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Tokens");
   const { keys } = await node.call("identity.verificationKeys", {});
   publicKey = keys[0] as JWK;
 });
-afterAll(() => node.stop());
 
 const claims = () => decodeJwt(admin.token as string);
 const keyId = () => decodeProtectedHeader(admin.token as string).kid as string;

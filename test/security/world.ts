@@ -1,8 +1,10 @@
+import { kinds } from "../../entities/kinds.ts";
 import { refreshFigures } from "../support/analytics.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 
 export const roles = ["admin", "manager", "sales_rep", "viewer"] as const;
 /** What the API key may do. */
@@ -20,6 +22,8 @@ export interface World {
   foreign: Record<string, string>;
   /** A lead of ours. */
   ownLeadId: string;
+  /** A record of ours of each kind, by the path that names it: `/contacts/:id`. */
+  own: Record<string, string>;
   /** Every id, of whatever table, that is theirs. */
   theirIds: ReadonlySet<string>;
   /** The content of each of their tables, as a hash. */
@@ -43,7 +47,10 @@ export async function buildWorld(settings: Record<string, string> = {}): Promise
   const { key } = await created(admin.post("/api-keys", { name: "walker", scopes }));
   ours.key = admin.withApiKey(key as string);
   const { id: ownLeadId } = await created(admin.post("/leads", { lastName: "Ours" }));
-  const world = { node, ours, theirs, foreign, ownLeadId: ownLeadId as string };
+  const own: Record<string, string> = { "/leads/:id": ownLeadId as string };
+  for (const { plural, example } of kinds.values())
+    own[`/${plural}/:id`] = (await created(admin.post(`/${plural}`, example))).id as string;
+  const world = { node, ours, theirs, foreign, ownLeadId: ownLeadId as string, own };
   await eventually(() => isAtRest(node), 30_000);
   // so that the clock finds them up to date
   for (const { organizationId: id } of [admin, theirs]) await refreshFigures(node, { id });
@@ -101,6 +108,12 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
       members: [{ userId: rep.userId }],
     }),
   );
+  const records = [];
+  for (const { plural, title, owner = "" } of kinds.values()) {
+    const named = { [title[0] ?? ""]: mark, externalId: mark, tags: [mark], [owner]: rep.userId };
+    const { id } = await created(theirs.post(`/${plural}`, { ...named, customFields: { secret: mark } }));
+    records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);
+  }
   const customField = await created(theirs.post("/custom-fields", { key: mark, isSensitive: true }));
   const form = new FormData();
   form.set("file", new Blob([`Last Name,Email\n${mark} three,not an address\n`]), `${mark}.csv`);
@@ -125,6 +138,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/users/:id": rep.userId,
     "/invites/:id": invite.id as string,
     "/api-keys/:id": key.id as string,
+    ...(Object.fromEntries(records) as Record<string, string>),
     "/leads/:id": lead.id as string,
     "/leads/by-external-id/:externalId": mark,
     "/leads/:id/reminders/:reminderId": reminder.id as string,

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { startNode, type Node } from "../../services/node.ts";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually, originOf, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, originOf, startNode, testEnv, type TestNode } from "../support/node.ts";
 import { SocketClient } from "../support/realtime.ts";
 
 // roles and teams are changed at one node, their users work at another, and only NATS and PostgreSQL between them

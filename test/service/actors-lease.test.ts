@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import { seeEachOther, startCounterNode, type CounterNode } from "../support/counter.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 let nats: NatsServer;
 let database: string;

@@ -6,7 +6,7 @@ import { registry } from "../../mixins/process/metrics.ts";
 import { seeEachOther, startCounterNode, type CounterNode } from "../support/counter.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 // Three brokers that share two databases, with only NATS between them.
 let nats: NatsServer;

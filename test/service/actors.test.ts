@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { startCounterNode, type CounterNode } from "../support/counter.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 let database: string;
 let node: CounterNode;

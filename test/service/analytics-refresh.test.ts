@@ -4,7 +4,8 @@ import { Seeded } from "../chaos/seeded.ts";
 import { dayIn, placed, refreshFigures } from "../support/analytics.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 
 type Org = TestOrganization<"asha" | "bo">;
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions, Result } from "../../services/contracts.ts";
@@ -7,7 +7,8 @@ import { dayIn, refreshFigures } from "../support/analytics.ts";
 import { inspect } from "../support/database.ts";
 import { ended, upload } from "../support/imports.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 type Users = "asha" | "bo" | "meera";
 type Org = TestOrganization<Users>;
@@ -16,9 +17,8 @@ type Params = ParamsIn<Actions["analytics.conversion"]>;
 const dayMs = 86_400_000;
 let node: TestNode;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,teams,leads,imports,analytics,events,service:worker" });
+  node = await shareNode();
 });
-afterAll(() => node.stop());
 
 const makeOrg = (): Promise<Org> =>
   makeOrganization(node, { asha: "sales_rep", bo: "sales_rep", meera: "manager" });

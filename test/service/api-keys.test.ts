@@ -1,19 +1,19 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { io } from "socket.io-client";
 import { inspect } from "../support/database.ts";
 import { Client } from "../support/client.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, shareNode, startTestNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let visitor: Client;
 let admin: Client;
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   visitor = new Client(originOf(node));
   admin = await visitor.register("Keys");
 });
-afterAll(() => node.stop());
 
 interface Made {
   id: string;

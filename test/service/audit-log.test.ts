@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { TOTP } from "otpauth";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { forgetOldEntries } from "../../services/identity/audit-log/audit-log.ts";
@@ -11,11 +11,10 @@ import {
   password,
   refusal,
   register,
-  startIdentity,
+  useIdentity,
 } from "../support/identity.ts";
 
-beforeAll(startIdentity);
-afterAll(() => node.stop());
+useIdentity();
 
 const entriesOf = async (admin: SignedIn, filter: Record<string, string> = {}) =>
   (await node.call("identity.listAuditLog", { limit: 200, filter }, metaOf(admin))).data;

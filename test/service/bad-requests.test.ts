@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { connect } from "node:net";
 import { problem } from "../../services/gateway/problem.ts";
 import { Client } from "../support/client.ts";
 import { countRows } from "../support/database.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let origin: string;
@@ -11,11 +11,10 @@ let mine: Client;
 const leadCount = () => countRows(node.databases, "leads");
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   origin = originOf(node);
   mine = await new Client(origin).register("Mine");
 });
-afterAll(() => node.stop());
 
 describe("a bad request", () => {
   const hostile = [

@@ -9,7 +9,7 @@ import { serveDueTicks } from "../../services/cron/cron.rounds.ts";
 import { sweep, tendPartitions } from "../../services/events/upkeep.ts";
 import { countFailure, requireRoom, signInCounters } from "../../services/identity/sign-in/throttle.ts";
 import { inspect, openDatabase } from "../support/database.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 let url: string;
 let database: Database;

@@ -1,20 +1,20 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
+import { kinds } from "../../entities/kinds.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { pathOf } from "../support/paths.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let visitor: Client;
 let admin: Client;
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   visitor = new Client(originOf(node));
   admin = await visitor.register("Conventions");
 });
-afterAll(() => node.stop());
 
 const id = (answer: Answer) => (answer.body as { id: string }).id;
 const make = async (path: string, body: object): Promise<string> => id(await admin.post(path, body));
@@ -98,15 +98,19 @@ describe("a list", () => {
     "%s has the envelope",
     async (rest, route) => {
       if (others.includes(rest)) return;
-      const leadId = await make("/leads", { email: "listed@example.com" });
-      const answer = await admin.get(route.path.replace(":id", leadId));
+      const [plural = ""] = /(?<=^\/)[\w-]+/.exec(route.path) ?? [];
+      const kind = [...kinds.values()].find((one) => one.plural === plural);
+      const listed = kind
+        ? await make(`/${plural}`, kind.example)
+        : await make("/leads", { email: "listed@example.com" });
+      const answer = await admin.get(route.path.replace(":id", listed));
       expect(answer).toMatchObject({
         status: 200,
         body: { data: expect.any(Array), page: { nextCursor: null, hasMore: false } },
       });
       if (rest === "GET /auth/oauth") return; // of the installation, and never more than a few
-      expect(await admin.get(`${route.path.replace(":id", leadId)}?limit=1`)).toMatchObject({ status: 200 });
-      expect(await admin.get(`${route.path.replace(":id", leadId)}?limit=0`)).toMatchObject({ status: 400 });
+      expect(await admin.get(`${route.path.replace(":id", listed)}?limit=1`)).toMatchObject({ status: 200 });
+      expect(await admin.get(`${route.path.replace(":id", listed)}?limit=0`)).toMatchObject({ status: 400 });
     },
   );
 
@@ -211,6 +215,15 @@ describe("Location", () => {
     "POST /leads": () => admin.post("/leads", { email: "made@located.example" }),
     "PUT /leads/by-external-id/:externalId": () =>
       admin.send("PUT", "/leads/by-external-id/located", { email: "upserted@located.example" }),
+    ...Object.fromEntries(
+      [...kinds.values()].flatMap(({ plural, example }) => [
+        [`POST /${plural}`, () => admin.post(`/${plural}`, example)],
+        [
+          `PUT /${plural}/by-external-id/:externalId`,
+          () => admin.send("PUT", `/${plural}/by-external-id/located`, example),
+        ],
+      ]),
+    ),
     "POST /assignment-pools": () =>
       admin.post("/assignment-pools", {
         ...{ name: "Located", strategy: "round_robin", isActive: false },

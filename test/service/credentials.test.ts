@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { TOTP } from "otpauth";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import {
@@ -10,12 +10,11 @@ import {
   password,
   refusal,
   register,
-  startIdentity,
+  useIdentity,
 } from "../support/identity.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
-beforeAll(startIdentity);
-afterAll(() => node.stop());
+useIdentity();
 
 const typesOf = async (admin: SignedIn) =>
   (await node.call("identity.listAuditLog", { limit: 5 }, metaOf(admin))).data.map(({ type }) => type);

@@ -1,12 +1,13 @@
+/** @jest-environment node */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { Leader } from "../../mixins/concurrency/leader.ts";
 import { createService } from "../../mixins/contract/service.ts";
 import { cronJobs, serveDueTicks } from "../../services/cron/cron.rounds.ts";
-import { startNode, type ExtraService, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
-import { eventually, testEnv } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type ExtraService, type Node, startNode, testEnv } from "../support/node.ts";
 
 const ticks: string[] = [];
 const clock: ExtraService = {

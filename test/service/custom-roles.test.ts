@@ -1,10 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { builtInRoles } from "../../mixins/access/actor.ts";
 import { knownPermissions } from "../../mixins/access/permissions.ts";
 import { contracts } from "../../services/contracts.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 import { SocketClient } from "../support/realtime.ts";
 
 interface Role {
@@ -19,13 +20,12 @@ let admin: Client;
 const sockets: SocketClient[] = [];
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Roles");
 });
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.close();
 });
-afterAll(() => node.stop());
 
 const made = async <T>(answer: ReturnType<Client["post"]>): Promise<T> => {
   const { status, body } = await answer;

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import pg from "pg";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/database/embedded-postgres.ts";
 import { openPool, takeConnection } from "../../mixins/database/pool.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { countRows, createDatabase, dropDatabase, inspect } from "../support/database.ts";
-import { eventually, originOf, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, originOf, startNode, testEnv, type TestNode } from "../support/node.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 
 /** A node whose PostgreSQL is behind a proxy. */

@@ -1,9 +1,11 @@
+/** @jest-environment node */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { createService } from "../../mixins/contract/service.ts";
 import { Client } from "../support/client.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 
 const oldContract = defineContract("old", {
   actions: {

@@ -9,7 +9,7 @@ import {
 import { endLeftovers, serversIn } from "../../mixins/database/embedded/leftovers.ts";
 import { inspect } from "../support/database.ts";
 import { copyFolder, makeFolder, postmasterOf, removeFolder } from "../support/embedded.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 const running: EmbeddedServer[] = [];
 const folders: string[] = [];

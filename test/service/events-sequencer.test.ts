@@ -1,13 +1,14 @@
+/** @jest-environment node */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { registry } from "../../mixins/process/metrics.ts";
 import type { FeedAdvanced } from "../../mixins/events/feed.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import { lagPollers } from "../../services/events/feed-lag.ts";
 import { append, buildEvent } from "../support/feed.ts";
 import { inspect } from "../support/database.ts";
-import { eventually, startTestNode, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, startNode, startTestNode, testEnv, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let other: Node;

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import { get as httpGet } from "node:http";
 import { routes } from "../../services/gateway/routes.ts";
 import { Client } from "../support/client.ts";
 import { countRows } from "../support/database.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, startTestNode, type TestNode } from "../support/node.ts";
 
 interface LeadBody {
   id: string;
@@ -22,12 +22,11 @@ const capture = async (client: Client, fields: object = {}): Promise<LeadBody> =
   (await client.post("/leads", { firstName: "Ann", ...fields })).body as LeadBody;
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   origin = originOf(node);
   mine = await new Client(origin).register("Mine");
   theirs = await new Client(origin).register("Theirs");
 });
-afterAll(() => node.stop());
 
 describe("a lead over HTTP", () => {
   test("is created with 201, Location and ETag, and read back the same", async () => {

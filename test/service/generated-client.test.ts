@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import openapiTS, { astToString } from "openapi-typescript";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
@@ -52,7 +52,7 @@ console.log(JSON.stringify({
 let node: TestNode;
 let folder: string;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   // below node_modules, as the program of a user would find its packages
   const cache = join(root, "node_modules/.cache");
   await mkdir(cache, { recursive: true });
@@ -60,7 +60,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await rm(folder, { recursive: true });
-  await node.stop();
 });
 
 test("a client made from the document compiles under --strict, and works", async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Database } from "../../mixins/database/database.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { inspect, openDatabase } from "../support/database.ts";
 
 const mine = "01900000-0000-7000-8000-000000000001";

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "../support/database.ts";
 import {
@@ -11,12 +11,11 @@ import {
   password,
   refusal,
   register,
-  startIdentity,
+  useIdentity,
 } from "../support/identity.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
-beforeAll(startIdentity);
-afterAll(() => node.stop());
+useIdentity();
 
 test("a user learns who they are and what they may do", async () => {
   const admin = await register();

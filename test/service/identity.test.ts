@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { AccessTokens } from "../../mixins/access/access-token.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { inspect } from "../support/database.ts";
@@ -14,12 +14,12 @@ import {
   refusal,
   register,
   sessionOf,
-  startIdentity,
+  useIdentity,
 } from "../support/identity.ts";
-import { eventually, startTestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode } from "../support/node.ts";
 
-beforeAll(startIdentity);
-afterAll(() => node.stop());
+useIdentity();
 
 describe("registering", () => {
   test("makes an organization on trial for 14 days and signs its admin in", async () => {

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import type { Meta } from "../../mixins/contract/meta.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";
-import { eventually, testEnv } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, startNode, testEnv } from "../support/node.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 
 const rows = 9000;

@@ -2,11 +2,10 @@ import { readFileSync } from "node:fs";
 import { PassThrough, Readable } from "node:stream";
 import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { startNode, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { testEnv } from "../support/node.ts";
+import { type Node, startNode, testEnv } from "../support/node.ts";
 
 // Leads on one node, imports on another, and only NATS between them.
 let nats: NatsServer;

@@ -1,16 +1,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parse } from "csv-parse/sync";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "../support/database.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "leads,imports,service:worker" });
+  node = await shareNode();
 });
-afterAll(() => node.stop());
 
 /** Uploads a file to an organization and waits for the import's end. */
 async function importFile(file: string | Buffer, params = {}, meta: Meta = buildMeta()) {

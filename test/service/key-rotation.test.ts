@@ -4,12 +4,11 @@ import { decodeProtectedHeader } from "jose";
 import { TOTP } from "otpauth";
 import { AccessTokens, type Claims } from "../../mixins/access/access-token.ts";
 import { SealedBox } from "../../mixins/encryption/sealed-box.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { TokenIssuer } from "../../services/identity/sessions/token-issuer.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { metaOf, password } from "../support/identity.ts";
-import { testEnv } from "../support/node.ts";
+import { type Node, startNode, testEnv } from "../support/node.ts";
 
 const newMasterKey = () => randomBytes(32).toString("base64");
 const codeOf = (secret: string, steps = 0): string =>

@@ -1,16 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let org: TestOrganization<"rep">;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads" });
+  node = await shareNode();
   org = await makeOrganization(node, { rep: "sales_rep" });
 });
-afterAll(() => node.stop());
 
 const create = (input: Record<string, unknown>) => node.call("leads.create", input, org.as("admin"));
 const convert = (id: string, params: Record<string, unknown> = {}) =>

@@ -1,16 +1,17 @@
 import { text } from "node:stream/consumers";
 import type { Readable } from "node:stream";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import { parse } from "csv-parse/sync";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { makeOrganization, type TestOrganization } from "../support/leads.ts";
 import { readWorkbook } from "../support/workbook.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let org: TestOrganization;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads" });
+  node = await shareNode();
   org = await makeOrganization(node);
   const items = Array.from({ length: 1000 }, (_, index) => ({
     firstName: `N${index}`,
@@ -29,7 +30,6 @@ beforeAll(async () => {
     org.as("admin"),
   );
 });
-afterAll(() => node.stop());
 
 const open = (params: Record<string, unknown>, meta: Meta = org.as("admin")): Promise<Readable> =>
   node.call("leads.export", params, meta) as Promise<Readable>;

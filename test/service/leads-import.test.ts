@@ -1,20 +1,20 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 type OnDuplicate = "skip" | "update" | "create";
 
 let node: TestNode;
 let org: TestOrganization<"a" | "b">;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads,service:worker" });
+  node = await shareNode();
 });
 beforeEach(async () => {
   org = await makeOrganization(node, { a: "sales_rep", b: "sales_rep" });
 });
-afterAll(() => node.stop());
 
 const sql = <T extends Record<string, unknown>>(text: string, ...values: unknown[]) =>
   inspect<T>(shardUrl(node, org.id), text, values);

@@ -1,14 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads" });
+  node = await shareNode();
 });
-afterAll(() => node.stop());
 
 const reps = ["a", "b", "c", "d", "e"] as const;
 type Org = TestOrganization<(typeof reps)[number]>;

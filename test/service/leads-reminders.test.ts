@@ -1,15 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let org: TestOrganization<"rep" | "viewer">;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads,events,service:worker" });
+  node = await shareNode();
   org = await makeOrganization(node, { rep: "sales_rep", viewer: "viewer" });
 });
-afterAll(() => node.stop());
 
 const soon = (ms: number) => new Date(Date.now() + ms).toISOString();
 const find = () =>

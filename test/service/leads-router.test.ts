@@ -1,18 +1,17 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let org: TestOrganization<"a" | "b" | "c">;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads" });
+  node = await shareNode();
 });
 beforeEach(async () => {
   org = await makeOrganization(node, { a: "sales_rep", b: "sales_rep", c: "sales_rep" });
 });
-afterAll(() => node.stop());
 
 const sql = <T extends Record<string, unknown>>(text: string, ...values: unknown[]) =>
   inspect<T>(shardUrl(node, org.id), text, values);

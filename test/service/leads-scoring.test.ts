@@ -1,13 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads,service:worker" });
+  node = await shareNode();
 });
-afterAll(() => node.stop());
 
 const emailRule = (points: number) => ({
   factor: "email",

@@ -1,19 +1,18 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import { limits, mostSessionsOfUser, type LimitName } from "../../mixins/organizations/limits.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let admin: Client;
 let leadId: string;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Limits");
   leadId = ((await admin.post("/leads", { lastName: "L" })).body as { id: string }).id;
 });
-afterAll(() => node.stop());
 
 /** Fills the organization with `rows` of a table, past the API. */
 const fill = (columns: string, values: string, rows: number, table: string) =>

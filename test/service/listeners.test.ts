@@ -1,3 +1,4 @@
+/** @jest-environment node */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import type { JobView } from "../../services/jobs/jobs.contract.ts";
@@ -5,7 +6,8 @@ import { inspect } from "../support/database.ts";
 import { append } from "../support/feed.ts";
 import { buildMeta } from "../support/imports.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { probe, type HeardByProbe, type ProbeContext } from "../support/probe.ts";
 
 interface Heard extends HeardByProbe {

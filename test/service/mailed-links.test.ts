@@ -3,7 +3,8 @@ import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { metaOf, newEmail, password, refusal } from "../support/identity.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { MailServer } from "../support/smtp.ts";
 
 let node: TestNode;

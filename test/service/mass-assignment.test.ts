@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
+import { kinds } from "../../entities/kinds.ts";
 import { filledByGateway } from "../../mixins/contract/contract.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client } from "../support/client.ts";
 import { pathOf } from "../support/paths.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 // what the server decides, or only some may: a client that sends it with something else must be told, not obeyed
 const guarded = [
@@ -37,6 +38,14 @@ const taken: Record<string, readonly string[]> = {
   "PATCH /leads/:id": ["assignedTo"],
   "PUT /leads/by-external-id/:externalId": ["assignedTo"],
   "POST /leads/:id/assign": ["userId"],
+  ...Object.fromEntries([...kinds.values()].map(({ plural }) => [`POST /${plural}/:id/revert`, ["version"]])),
+  ...Object.fromEntries(
+    [...kinds.values()].flatMap(({ plural, owner = "" }) =>
+      [`POST /${plural}`, `PATCH /${plural}/:id`, `PUT /${plural}/by-external-id/:externalId`].map(
+        (route) => [route, [owner]],
+      ),
+    ),
+  ),
 };
 const nameOf = ({ method, path }: Route) => `${method} ${path}`;
 const refusedBy = (route: Route) => guarded.filter((field) => !taken[nameOf(route)]?.includes(field));
@@ -45,10 +54,9 @@ const writing = routes.filter(({ method }) => ["POST", "PUT", "PATCH"].includes(
 let node: TestNode;
 let admin: Client;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Mass");
 });
-afterAll(() => node.stop());
 
 /** Every schema of an object inside a JSON schema that names its fields. */
 function objectsIn(schema: unknown): Record<string, unknown>[] {

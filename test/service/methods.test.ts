@@ -1,8 +1,8 @@
 import { request } from "node:http";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { routes, type Route } from "../../services/gateway/routes.ts";
 import { Client } from "../support/client.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 const anId = "01890000-0000-7000-8000-000000000000";
 const urlOf = (route: Pick<Route, "path">) => `/api/v1${route.path.replaceAll(/:\w+/g, anId)}`;
@@ -11,11 +11,10 @@ let node: TestNode;
 let origin: string;
 let admin: Client;
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   origin = originOf(node);
   admin = await new Client(origin).register("Methods");
 });
-afterAll(() => node.stop());
 
 /** As it goes over the wire; fetch follows, adds and hides. */
 const ask = (method: string, path: string, headers: Record<string, string> = {}) =>

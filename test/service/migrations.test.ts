@@ -8,7 +8,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { catalogueOf } from "../support/catalogue.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { MigrationFolder } from "../support/migrations.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 let url: string;
 let folder: MigrationFolder;

@@ -7,7 +7,8 @@ import { v7 as uuidv7 } from "uuid";
 import { freePort } from "../../mixins/process/ports.ts";
 import { append } from "../support/feed.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 
 let folder: string;
 let nats: NatsServer;

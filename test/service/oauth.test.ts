@@ -1,9 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
-import { startNode } from "../../services/node.ts";
 import { Browser } from "../support/browser.ts";
 import { inspect } from "../support/database.ts";
 import { auditOf, enrolTotp, frontEnd, newVerifier } from "../support/federation.ts";
-import { originOf, testEnv, type TestNode } from "../support/node.ts";
+import { originOf, startNode, testEnv, type TestNode } from "../support/node.ts";
 import {
   all,
   admin,

@@ -3,10 +3,10 @@ import { TOTP } from "otpauth";
 import { io, type Socket } from "socket.io-client";
 import { organizationCommand } from "../../mixins/organizations/organization-command.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import { inspect } from "../support/database.ts";
 import { metaOf, newEmail, password } from "../support/identity.ts";
-import { eventually, originOf, startTestNode, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, originOf, startNode, startTestNode, testEnv, type TestNode } from "../support/node.ts";
 import { probe } from "../support/probe.ts";
 
 const services = "identity,leads,imports,events,jobs,service:gateway,service:worker";

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Outside, type OutsideCall, type OutsideOptions } from "../../mixins/outbound/outside-call.ts";
 import { requireOk } from "../../mixins/outbound/outside-status.ts";
 import { registry } from "../../mixins/process/metrics.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 

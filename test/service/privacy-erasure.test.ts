@@ -3,7 +3,8 @@ import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "../support/database.ts";
 import { ended, rejectedRows, upload } from "../support/imports.ts";
 import { makeOrganization, shardUrl } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { completed, countsOf, erase, findTraces } from "../support/privacy.ts";
 
 let node: TestNode;
@@ -83,7 +84,7 @@ describe("an erasure by email", () => {
     });
     expect(countsOf(request)).toMatchObject({
       "leads.leads": 3,
-      "leads.contacts": 1,
+      "contacts.contacts": 1,
       "leads.deals": 1,
       "imports.rejected-rows": 2,
       "events.answers": 1,

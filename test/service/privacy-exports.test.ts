@@ -8,7 +8,8 @@ import type { RequestView } from "../../services/privacy/privacy.contract.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl } from "../support/leads.ts";
 import { Client } from "../support/client.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { completed, countsOf, erase } from "../support/privacy.ts";
 
 let node: TestNode;
@@ -88,7 +89,7 @@ describe("the export of a person", () => {
     expect(JSON.parse(files["leads.leads.json"] ?? "")).toMatchObject([
       { email: "asha@example.org", sensitive_fields: { passport: "K1234567" } },
     ]);
-    expect(JSON.parse(files["leads.contacts.json"] ?? "")).toMatchObject([{ first_name: "Asha" }]);
+    expect(JSON.parse(files["contacts.contacts.json"] ?? "")).toMatchObject([{ first_name: "Asha" }]);
     expect(files["events.events.json"]).toContain("lead.converted");
     expect(Object.values(files).join("")).not.toContain("lead1@example.org");
     expect(Object.values(files).join("")).not.toContain("password");
@@ -105,7 +106,7 @@ describe("the export of a person", () => {
       expect(Buffer.byteLength(content)).toBe(size);
       expect(createHash("sha256").update(content).digest("hex")).toBe(sha256);
     }
-    expect(countsOf(request)).toMatchObject({ "leads.leads": 1, "leads.contacts": 1 });
+    expect(countsOf(request)).toMatchObject({ "leads.leads": 1, "contacts.contacts": 1 });
   });
 
   test("is told in the receipt by its size and SHA-256, and lies sealed in the database", async () => {

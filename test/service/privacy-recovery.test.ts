@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Meta } from "../../mixins/contract/meta.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl } from "../support/leads.ts";
-import { eventually, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, startNode, testEnv, type TestNode } from "../support/node.ts";
 import { completed, countsOf, findTraces } from "../support/privacy.ts";
 
 let databases: string[];

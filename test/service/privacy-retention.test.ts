@@ -3,7 +3,8 @@ import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "../support/database.ts";
 import { ended, upload } from "../support/imports.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { countsOf } from "../support/privacy.ts";
 
 let node: TestNode;

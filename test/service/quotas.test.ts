@@ -5,7 +5,8 @@ import { plans } from "../../mixins/organizations/plans.ts";
 import { inspect } from "../support/database.ts";
 import { metaOf, newEmail, password } from "../support/identity.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 
 let node: TestNode;

@@ -1,7 +1,9 @@
+/** @jest-environment node */
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access/access-token.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { RealtimeServer, SocketClient, buildClaims, tokenOf } from "../support/realtime.ts";
 
 // presence and typing in one process, without Redis

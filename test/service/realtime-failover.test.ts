@@ -1,8 +1,9 @@
+/** @jest-environment node */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { startNode, type Node } from "../../services/node.ts";
 import { append, appendMany } from "../support/feed.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
-import { eventually, startTestNode, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, startNode, startTestNode, testEnv, type TestNode } from "../support/node.ts";
 import { RealtimeServer, SocketClient, buildClaims, tokenOf } from "../support/realtime.ts";
 
 let nats: NatsServer;

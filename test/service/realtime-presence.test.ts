@@ -1,9 +1,10 @@
+/** @jest-environment node */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access/access-token.ts";
-import { startNode, type Node } from "../../services/node.ts";
 import { inspect } from "../support/database.ts";
-import { eventually, startTestNode, testEnv, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { type Node, startNode, startTestNode, testEnv, type TestNode } from "../support/node.ts";
 import { RealtimeServer, SocketClient, buildClaims, tokenOf } from "../support/realtime.ts";
 import { startRedisCluster, subscribed, type RedisCluster } from "../support/redis.ts";
 

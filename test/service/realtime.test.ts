@@ -1,9 +1,11 @@
+/** @jest-environment node */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import type { Claims } from "../../mixins/access/access-token.ts";
 import { append, appendMany } from "../support/feed.ts";
 import { inspect } from "../support/database.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { RealtimeServer, SocketClient, buildClaims, tokenOf } from "../support/realtime.ts";
 
 let node: TestNode;

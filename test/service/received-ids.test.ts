@@ -1,18 +1,18 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
 import { acceptOnce } from "../../mixins/outbound/signed-request.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let database: Database;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "events" });
+  node = await shareNode();
   ({ database } = node.runtime);
 });
-afterAll(() => node.stop());
 
 const insertCompany = (organizationId: string) => ({
   text: `INSERT INTO companies (id, organization_id, name, created_at, updated_at)

@@ -7,7 +7,8 @@ import { limits } from "../../mixins/organizations/limits.ts";
 import { inspect } from "../support/database.ts";
 import { ended, rejectedRows, upload } from "../support/imports.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let org: TestOrganization;

@@ -9,7 +9,7 @@ import { oneTimeStore } from "../../mixins/redis/one-time-store.ts";
 import { RedisConnections } from "../../mixins/redis/connections.ts";
 import { RateLimit } from "../../services/gateway/rate-limit.ts";
 import { RedisPresence } from "../../services/gateway/realtime/presence-store.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startRedis, startRedisCluster, type RedisCluster, type RedisServers } from "../support/redis.ts";
 
 let cluster: RedisCluster;

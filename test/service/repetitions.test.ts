@@ -1,20 +1,20 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 // a request that comes again while its first is under way: the first waits for a lock that the test holds
 let node: TestNode;
 let admin: Client;
 let lead: { id: string };
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Repetitions");
   lead = (await admin.post("/leads", { lastName: "First" })).body as { id: string };
 });
-afterAll(() => node.stop());
 
 const change = (key: string, body: object = { lastName: "Changed" }) =>
   admin.send("PATCH", `/leads/${lead.id}`, body, { "idempotency-key": key });

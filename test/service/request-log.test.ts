@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 
 let database: string;

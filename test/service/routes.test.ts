@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { can } from "../../mixins/access/actor.ts";
 import { openApiDocument, operationId } from "../../services/gateway/openapi.ts";
 import { problem } from "../../services/gateway/problem.ts";
 import { routes } from "../../services/gateway/routes.ts";
-import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 import { Client } from "../support/client.ts";
 import { pathOf } from "../support/paths.ts";
 
@@ -14,12 +14,11 @@ let visitor: Client;
 const clients = {} as Record<(typeof roles)[number], Client>;
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   visitor = new Client(originOf(node));
   clients.admin = await visitor.register("Walkers");
   for (const role of roles.slice(1)) clients[role] = await clients.admin.addUser(role);
 });
-afterAll(() => node.stop());
 
 // made from the contracts: a new action is walked without a line here
 describe.each(routes.map((route) => [`${route.method} ${route.path}`, route] as const))(

@@ -1,14 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { TOTP } from "otpauth";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { z } from "zod";
 import { contracts } from "../../services/contracts.ts";
 import { secondFactorCode } from "../../services/identity/second-factor/second-factor.contract.ts";
 import { inspect } from "../support/database.ts";
-import { hasEnded, metaOf, node, password, refusal, register, startIdentity } from "../support/identity.ts";
+import { hasEnded, metaOf, node, password, refusal, register, useIdentity } from "../support/identity.ts";
 
-beforeAll(startIdentity);
-afterAll(() => node.stop());
+useIdentity();
 
 /** The code an authenticator app shows, `steps` of 30 seconds from now. */
 const codeOf = (secret: string, steps = 0): string =>

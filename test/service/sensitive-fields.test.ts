@@ -1,17 +1,16 @@
 import { text } from "node:stream/consumers";
 import type { Readable } from "node:stream";
-import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { LeadView } from "../../services/leads/lead.schemas.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
-import { startTestNode, type TestNode } from "../support/node.ts";
+import { shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
 let organization: TestOrganization<"manager" | "rep" | "viewer">;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "leads,identity,events" });
+  node = await shareNode();
 });
-afterAll(() => node.stop());
 beforeEach(async () => {
   organization = await makeOrganization(node, { manager: "manager", rep: "sales_rep", viewer: "viewer" });
   await define({ key: "passport", isSensitive: true, isUnique: true });

@@ -3,7 +3,8 @@ import { abandonMove, type MoveStep } from "../../mixins/database/moves/move.ts"
 import { inspect } from "../support/database.ts";
 import { makeOrganization, type TestOrganization } from "../support/leads.ts";
 import { feedTroubles, move, moveAndDie, rowsByDatabase, storedLeads } from "../support/movers.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { Writers } from "../support/writers.ts";
 
 let node: TestNode;

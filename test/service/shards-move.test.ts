@@ -5,7 +5,8 @@ import { inspect } from "../support/database.ts";
 import { ended, upload } from "../support/imports.ts";
 import { makeOrganization, type TestOrganization } from "../support/leads.ts";
 import { feedTroubles, move, moveAndDie, rowsByDatabase, storedLeads } from "../support/movers.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { RealtimeServer, SocketClient, buildClaims, tokenOf } from "../support/realtime.ts";
 import { Writers } from "../support/writers.ts";
 

@@ -1,10 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { inspect } from "../support/database.ts";
-import { newEmail, node, password, refusal, register, startIdentity } from "../support/identity.ts";
+import { newEmail, node, password, refusal, register, useIdentity } from "../support/identity.ts";
 import { forgetFailures } from "../../services/identity/sign-in/throttle.ts";
 
-beforeAll(startIdentity);
-afterAll(() => node.stop());
+useIdentity();
 
 let addresses = 0;
 const newAddress = () => `198.51.100.${++addresses}`;

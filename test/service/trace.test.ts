@@ -1,9 +1,10 @@
+/** @jest-environment node */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Context } from "moleculer";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { Client } from "../support/client.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 import { startProcess } from "../support/process.ts";
 import { logFields } from "../../mixins/process/trace.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Database } from "../../mixins/database/database.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { Company } from "../../entities/sales.ts";
+import { Pipeline } from "../../entities/sales.ts";
 import { inspect, openDatabase } from "../support/database.ts";
 
 const organizationId = "01900000-0000-7000-8000-000000000001";
@@ -12,20 +12,20 @@ beforeAll(async () => {
   ({ url, database, close } = await openDatabase());
 });
 afterAll(() => close());
-beforeEach(() => inspect(url, "TRUNCATE companies CASCADE; TRUNCATE events; TRUNCATE idempotency_keys"));
+beforeEach(() => inspect(url, "TRUNCATE pipelines CASCADE; TRUNCATE events; TRUNCATE idempotency_keys"));
 
 const begin = (idempotency?: { key: string; fingerprint: string }) =>
   new UnitOfWork(database.control, { organizationId }, idempotency);
-const insertCompany = (name: string) => ({
-  text: `INSERT INTO companies (id, organization_id, name, created_at, updated_at)
-         VALUES (gen_random_uuid(), $1, $2, now(), now())`,
+const insertPipeline = (name: string) => ({
+  text: `INSERT INTO pipelines (id, organization_id, name, stages, created_at, updated_at)
+         VALUES (gen_random_uuid(), $1, $2, '[]', now(), now())`,
   values: [organizationId, name],
 });
 const names = async () =>
-  (await inspect<{ name: string }>(url, "SELECT name FROM companies ORDER BY name")).map((row) => row.name);
+  (await inspect<{ name: string }>(url, "SELECT name FROM pipelines ORDER BY name")).map((row) => row.name);
 const event = {
   type: "t",
-  entity: { kind: "company", id: organizationId, version: 1 },
+  entity: { kind: "pipeline", id: organizationId, version: 1 },
   actorId: null,
   audience: null,
   data: {},
@@ -33,9 +33,9 @@ const event = {
 
 test("entities, statements and deferred writes commit together", async () => {
   const tx = begin();
-  tx.em.create(Company, { organizationId, name: "entity" }, { partial: true });
-  await tx.query(insertCompany("statement"));
-  tx.defer(insertCompany("deferred"));
+  tx.em.create(Pipeline, { organizationId, name: "entity", stages: [] }, { partial: true });
+  await tx.query(insertPipeline("statement"));
+  tx.defer(insertPipeline("deferred"));
   tx.record(event);
   expect(await names()).toEqual([]);
   await tx.commit();
@@ -45,8 +45,8 @@ test("entities, statements and deferred writes commit together", async () => {
 
 test("a deferred write that fails undoes everything and says why", async () => {
   const tx = begin();
-  tx.defer(insertCompany("first"));
-  tx.defer({ text: "INSERT INTO companies (id) VALUES ($1)", values: ["not a uuid"] });
+  tx.defer(insertPipeline("first"));
+  tx.defer({ text: "INSERT INTO pipelines (id) VALUES ($1)", values: ["not a uuid"] });
   tx.record(event);
   await expect(tx.commit()).rejects.toThrow(/uuid/);
   expect(await names()).toEqual([]);
@@ -54,7 +54,7 @@ test("a deferred write that fails undoes everything and says why", async () => {
 
 test("a statement error that was swallowed cannot be committed over", async () => {
   const tx = begin();
-  await tx.query(insertCompany("lost"));
+  await tx.query(insertPipeline("lost"));
   await tx.query({ text: "SELECT 1 / 0" }).catch(() => undefined);
   await expect(tx.commit()).rejects.toThrow(/aborted/);
   expect(await names()).toEqual([]);
@@ -63,11 +63,11 @@ test("a statement error that was swallowed cannot be committed over", async () =
 test("hooks run after the commit, and never after a rollback", async () => {
   const calls: string[] = [];
   const kept = begin();
-  kept.defer(insertCompany("kept"));
+  kept.defer(insertPipeline("kept"));
   kept.afterCommit(() => calls.push("kept"));
   await kept.commit();
   const dropped = begin();
-  await dropped.query(insertCompany("dropped"));
+  await dropped.query(insertPipeline("dropped"));
   dropped.afterCommit(() => calls.push("dropped"));
   await dropped.rollback();
   expect(calls).toEqual(["kept"]);
@@ -81,7 +81,7 @@ test.each([
     const tx = begin({ key: "k", fingerprint: "f" });
     try {
       if (readsFirst) await tx.query({ text: "SELECT 1" });
-      tx.defer(insertCompany("once"));
+      tx.defer(insertPipeline("once"));
       await tx.commit({ answer: 1 });
     } finally {
       await tx.rollback();
@@ -100,18 +100,18 @@ test("a key whose command still runs is refused, and free again when that comman
   const first = begin({ key: "k", fingerprint: "f" });
   await first.query({ text: "SELECT 1" });
   const second = begin({ key: "k", fingerprint: "f" });
-  second.defer(insertCompany("second"));
+  second.defer(insertPipeline("second"));
   await expect(second.commit({})).rejects.toMatchObject({ code: 409, type: "IDEMPOTENCY_KEY_IN_USE" });
   await first.rollback();
   const third = begin({ key: "k", fingerprint: "f" });
-  third.defer(insertCompany("third"));
+  third.defer(insertPipeline("third"));
   await third.commit({});
   expect(await names()).toEqual(["third"]);
 });
 
 test("NUL in a text is a validation error, not a crash", async () => {
   const tx = begin();
-  tx.defer(insertCompany("a\0b"));
+  tx.defer(insertPipeline("a\0b"));
   await expect(tx.commit()).rejects.toMatchObject({ code: 422, type: "VALIDATION_FAILED" });
 });
 

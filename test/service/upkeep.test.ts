@@ -3,7 +3,8 @@ import { v7 as uuidv7 } from "uuid";
 import { inspect } from "../support/database.ts";
 import { append } from "../support/feed.ts";
 import { shardUrl } from "../support/leads.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { probe } from "../support/probe.ts";
 
 let node: TestNode;

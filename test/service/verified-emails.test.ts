@@ -4,7 +4,8 @@ import type { SignedIn } from "../../services/identity/identity.contract.ts";
 import { hashPassword } from "../../services/identity/sign-in/passwords.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { metaOf, newEmail, refusal } from "../support/identity.ts";
-import { eventually, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { startTestNode, type TestNode } from "../support/node.ts";
 import { MailServer } from "../support/smtp.ts";
 
 let node: TestNode;

@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
-import { eventually, originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 import { SocketClient } from "../support/realtime.ts";
 
 // who sees whose leads, over HTTP and sockets: a manager of one of two teams, its members, and others
@@ -45,7 +46,7 @@ const ownersSeenBy = async (client: Client, path = "/leads?limit=200") => {
 };
 
 beforeAll(async () => {
-  node = await startTestNode();
+  node = await shareNode();
   admin = await new Client(originOf(node)).register("Sight");
   viewer = await admin.addUser("viewer");
   staff.meera = await admin.addUser("manager");
@@ -56,7 +57,6 @@ beforeAll(async () => {
 afterEach(() => {
   for (const socket of sockets.splice(0)) socket.close();
 });
-afterAll(() => node.stop());
 
 async function follow(client: Client): Promise<SocketClient> {
   const socket = new SocketClient(client.origin, client.token ?? "");

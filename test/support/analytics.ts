@@ -1,6 +1,7 @@
 import { inspect } from "./database.ts";
 import { shardUrl, type TestOrganization } from "./leads.ts";
-import { eventually, type TestNode } from "./node.ts";
+import { eventually } from "./eventually.ts";
+import { type TestNode } from "./node.ts";
 
 /** Waits until every event of the organization has its place in the feed. */
 export const placed = (node: TestNode, org: Pick<TestOrganization, "id">): Promise<true> =>

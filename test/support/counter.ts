@@ -10,7 +10,8 @@ import { Database } from "../../mixins/database/database.ts";
 import { Organizations } from "../../mixins/organizations/organizations.ts";
 import { appError } from "../../mixins/contract/errors.ts";
 import { brokerOptions } from "../../moleculer.config.ts";
-import { eventually, testEnv } from "./node.ts";
+import { eventually } from "./eventually.ts";
+import { testEnv } from "./node.ts";
 
 export const counterContract = defineContract("counter", {
   actions: {},

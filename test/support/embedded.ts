@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { endLeftovers, serversIn } from "../../mixins/database/embedded/leftovers.ts";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 import {
   launchProcess,
   startProcess,

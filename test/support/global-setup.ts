@@ -16,9 +16,12 @@ export default async function setup(): Promise<void> {
   requireProgram("redis-server");
   const folder = mkdtempSync(join(tmpdir(), "sangam-test-"));
   chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
-  const server = await startEmbeddedPostgres(folder, (line) => {
+  const log = (line: string) => {
     if (process.env.TEST_POSTGRES_LOG) console.error(line);
-  });
+  };
+  // what it holds is thrown away; a kill of the server loses nothing all the same
+  const settings = { max_connections: "600", fsync: "off", full_page_writes: "off" };
+  const server = await startEmbeddedPostgres(folder, log, { settings });
   await server.createDatabase("sangam_template");
   await migrate(server.url("sangam_template"), { control: true });
   testServer.running = { server, folder };

@@ -1,28 +1,34 @@
-import { expect } from "@jest/globals";
+import { afterAll, beforeAll, expect } from "@jest/globals";
 import { decodeJwt } from "jose";
+import type { Service } from "moleculer";
 import type { Role } from "../../mixins/access/actor.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { SessionRevoked } from "../../mixins/access/revocations.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";
-import { startTestNode, type TestNode } from "./node.ts";
+import { shareNode, type TestNode } from "./node.ts";
 
 export const password = "a long enough secret";
-/** The node under test; there after `startIdentity`. */
+/** The node under test; there within the tests of a file with `useIdentity`. */
 export let node: TestNode;
 /** Sessions whose end was broadcast, in order. */
 export const ended: SessionRevoked[] = [];
 
-/** Starts a node with the identity service, and listens for ended sessions. */
-export async function startIdentity(): Promise<void> {
-  node = await startTestNode({ SERVICES: "identity" });
-  node.broker.createService({
-    name: "listener",
-    events: { "session.revoked": (ctx: { params: SessionRevoked }) => void ended.push(ctx.params) },
+/** For the whole file: the shared node, and what it says of ended sessions. */
+export function useIdentity(): void {
+  let listener: Service;
+  beforeAll(async () => {
+    node = await shareNode();
+    listener = node.broker.createService({
+      name: "listener",
+      events: { "session.revoked": (ctx: { params: SessionRevoked }) => void ended.push(ctx.params) },
+    });
   });
+  afterAll(() => node.broker.destroyService(listener));
 }
 
+const file = Math.random().toString(36).slice(2, 8);
 let count = 0;
-export const newEmail = () => `user${++count}@example.com`;
+export const newEmail = () => `user${++count}-${file}@example.com`;
 
 /** An organization of its own, with its signed-in admin. */
 export const register = (

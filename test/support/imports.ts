@@ -6,7 +6,7 @@ import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions, Result } from "../../services/contracts.ts";
 import type { ImportView } from "../../services/imports/imports.contract.ts";
 import type { Node } from "../../services/node.ts";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 
 /** An admin of an organization of its own. */
 export const buildMeta = (overrides: Meta = {}): Meta => ({

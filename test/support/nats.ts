@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
 import { freePort } from "../../mixins/process/ports.ts";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 
 /** A NATS server of the test's own. */
 export interface NatsServer {

@@ -3,7 +3,8 @@ import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Actions } from "../../services/contracts.ts";
 import type { RequestView } from "../../services/privacy/privacy.contract.ts";
 import { inspect } from "./database.ts";
-import { eventually, type TestNode } from "./node.ts";
+import { eventually } from "./eventually.ts";
+import { type TestNode } from "./node.ts";
 
 /** The request once it is completed. */
 export const completed = (

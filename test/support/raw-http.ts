@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 
 /** A connection whose bytes a test writes itself. */
 export class RawHttp {

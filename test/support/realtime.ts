@@ -10,7 +10,7 @@ import type { FeedAdvanced } from "../../mixins/events/feed.ts";
 import { recordFinder } from "../../services/gateway/realtime/records.ts";
 import { Realtime } from "../../services/gateway/realtime/realtime.ts";
 import type { Node } from "../../services/node.ts";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 
 type Limits = { mostSocketsOfOrganization?: number };
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { freePort } from "../../mixins/process/ports.ts";
-import { eventually } from "./node.ts";
+import { eventually } from "./eventually.ts";
 import { requireProgram } from "./programs.ts";
 
 /** A Redis of the test's own, on the loopback, without persistence. */

@@ -41,9 +41,9 @@ class MemorySource implements FeedSource {
   async read(after: number, most: number, mostBytes: number) {
     this.reads++;
     let bytes = 0;
+    const start = Math.max(0, after + 1 - (this.events[0]?.seq ?? 1));
     const events = this.events
-      .filter(({ seq }) => seq > after)
-      .slice(0, Math.min(most, this.fitting))
+      .slice(start, start + Math.min(most, this.fitting))
       .filter(({ data }, index) => (bytes += (data as string).length) <= mostBytes || index === 0);
     return this.#later(events);
   }
@@ -177,6 +177,37 @@ describe("a reader who comes back", () => {
     const reader = follow(feed, 100);
     await reader.live;
     expect(reader.seqs).toEqual(range(101, 2_500));
+  });
+
+  test("with many who were cut off together shares their reads", async () => {
+    const source = new MemorySource();
+    source.append(2_500);
+    const feed = await openFeed(source);
+    const { reads } = source;
+    const readers = Array.from({ length: 20 }, async () => {
+      const { after } = await feed.locate(100);
+      const reader = follow(feed, after);
+      await reader.live;
+      return reader.seqs;
+    });
+    for (const seqs of await Promise.all(readers)) expect(seqs).toEqual(range(101, 2_500));
+    // where the oldest is, and the pages up to what is in memory
+    expect(source.reads - reads).toBe(6);
+  });
+
+  test("while a read of another is under way that finds nothing misses nothing that has come since", async () => {
+    const source = new MemorySource();
+    source.append(1_005);
+    const late = source.events.splice(1_000);
+    const feed = await openFeed(source);
+    source.events.splice(0); // retention
+    source.slowness = () => 50;
+    const first = follow(feed, 0);
+    source.events.push(...late);
+    feed.advance(hintOf(late));
+    const second = follow(feed, 0);
+    await settle(() => second.seqs.length === 5);
+    for (const { seqs } of [first, second]) expect(seqs).toEqual(range(1_001, 1_005));
   });
 
   test("gets no page while it has not drained the one before", async () => {
@@ -369,7 +400,8 @@ test("whenever they subscribe and whichever hints are lost, readers get every ev
         const expected = steps.filter((one) => "subscribe" in one).length;
         await settle(() => readers.length === expected && isDone());
         for (let turns = 0; turns < 8; turns++) await turn();
-        for (const { since, seqs } of readers) expect(seqs).toEqual(range(since + 1, head));
+        // as text: Jest compares long lists a hundred times slower
+        for (const { since, seqs } of readers) expect(seqs.join()).toBe(range(since + 1, head).join());
       },
     ),
     {

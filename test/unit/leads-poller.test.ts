@@ -1,6 +1,6 @@
 import { expect, jest, test } from "@jest/globals";
 import { Poller } from "../../mixins/concurrency/poller.ts";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 
 const never = (error: Error) => {
   throw error;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { eventually } from "../support/node.ts";
+import { eventually } from "../support/eventually.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
 
 let echo: Server;

@@ -23,6 +23,13 @@ export interface FeedReader {
   push(items: readonly FeedItem[]): void;
 }
 
+/** A read for readers that are behind, in order. Nothing of the feed up to `looked` stands between or behind them but what has been dropped. */
+export interface Replay {
+  items: readonly FeedItem[];
+  /** The feed's cursor when the read began. */
+  looked: number;
+}
+
 /** What is read at once, for all readers. */
 export const page = { events: 500, bytes: 1024 * 1024 };
 /** What is read at once for a reader that is behind: so much waits for each socket that has stopped reading. */
@@ -45,6 +52,8 @@ export class OrganizationFeed {
   #target = 0;
   #isOpen = false;
   #reading: Promise<void> | undefined;
+  /** Reads under way, by where they begin and how much they take: readers that were cut off together ask for the same. */
+  readonly #replays = new Map<string, Promise<Replay>>();
 
   constructor(source: FeedSource, onError: (error: Error) => void) {
     this.#source = source;
@@ -95,14 +104,14 @@ export class OrganizationFeed {
     const end = this.#cursor;
     if (since >= end) return { after: end };
     if (this.#isInMemory(since + 1)) return { after: since };
-    const [first] = await this.#source.read(since, 1, 1);
-    const oldest = first?.seq ?? end + 1;
+    const { items, looked } = await this.#replay(since, 1, 1);
+    const oldest = items[0]?.event.seq ?? looked + 1;
     return oldest === since + 1 ? { after: since } : { after: oldest - 1, oldest };
   }
 
-  /** The events after `after`, for a reader that is behind. Empty when there are none up to the present cursor. */
-  async read(after: number): Promise<FeedItem[]> {
-    return (await this.#source.read(after, page.events, replayBytes)).map(feedItem);
+  /** Events after `after`, for a reader that is behind. */
+  read(after: number): Promise<Replay> {
+    return this.#replay(after, page.events, replayBytes);
   }
 
   /** Lets a reader follow live, after pushing the little it lacks; false while it lacks more than is in memory. */
@@ -117,6 +126,20 @@ export class OrganizationFeed {
 
   leave(reader: FeedReader): void {
     this.#live.delete(reader);
+  }
+
+  /** One read for all who ask for it while it is under way. */
+  #replay(after: number, most: number, mostBytes: number): Promise<Replay> {
+    const key = `${after} ${most}`;
+    const known = this.#replays.get(key);
+    if (known) return known;
+    const looked = this.#cursor;
+    const replay = this.#source
+      .read(after, most, mostBytes)
+      .then((events) => ({ items: events.map(feedItem), looked }))
+      .finally(() => this.#replays.delete(key));
+    this.#replays.set(key, replay);
+    return replay;
   }
 
   #isInMemory(seq: number): boolean {

@@ -38,11 +38,10 @@ export class Subscription implements FeedReader {
   /** Replays, then follows live. Resolves when it is live or closed, or has been told to go. */
   async start(): Promise<void> {
     while (!this.#isClosed && !this.#feed.join(this)) {
-      // events up to here are committed: if the read finds none after sentSeq, retention has dropped them
-      const { cursor } = this.#feed;
-      const items = await this.#feed.read(this.#sentSeq);
+      const { items, looked } = await this.#feed.read(this.#sentSeq);
       if (this.#outbox.isCrowded) return this.#onSlow();
-      if (items.length === 0) this.#sentSeq = Math.max(this.#sentSeq, cursor);
+      // events up to there were committed: if the read found none after sentSeq, retention has dropped them
+      if (items.length === 0) this.#sentSeq = Math.max(this.#sentSeq, looked);
       this.push(items);
       await this.#outbox.drained();
     }

@@ -1,6 +1,5 @@
-import { emailMark, phoneMark, type Person } from "../../mixins/privacy/personal-data.ts";
-import { normalisePhone, phoneForms } from "../../mixins/values/phone.ts";
-import type { LeadRow } from "./lead-row.ts";
+import { normalisePhone, phoneForms } from "../values/phone.ts";
+import { emailMark, phoneMark, type Person } from "./personal-data.ts";
 
 /** The keys that records are looked up by: what was asked for, and what found records are known by. */
 export function keysOfMarks({ marks }: Person): { emails: string[]; phones: string[] } {
@@ -18,11 +17,16 @@ export const marksOf = ({ email, phone }: { email: string | null; phone: string 
   return phone === null ? [] : [phoneMark(phone)];
 };
 
+/** Columns by which a record says who somebody is. */
+export interface PersonRow {
+  id: string;
+  email: string | null;
+  phone: string | null;
+  first_name: string | null;
+  last_name: string | null;
+}
 /** What rows with these columns say of a person. */
-export const personOf = (
-  kind: string,
-  rows: readonly Pick<LeadRow, "id" | "email" | "phone" | "first_name" | "last_name">[],
-): Person => ({
+export const personOf = (kind: string, rows: readonly PersonRow[]): Person => ({
   subjects: rows.map(({ id }) => ({ kind, id })),
   emails: rows.flatMap(({ email }) => email ?? []),
   phones: rows.flatMap(({ phone }) => phone ?? []),

@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { action } from "../contract/contract.ts";
+import {
+  byId,
+  byIdVersioned,
+  expectedVersion,
+  fieldError,
+  id,
+  pageOf,
+  text,
+  timestamp,
+} from "../contract/schemas.ts";
+import { byIdOf, fieldsParam, listParams, pageParams } from "./listing.ts";
+import type { AnyKind, Fields, Kind } from "./kind.ts";
+
+/**
+ * What a service offers of a kind, as parts of its contract: with a line go its routes, permissions, docs and tests. Bodies come
+ * from recordHandlers.
+ */
+
+/** Create, list, read, change, delete. */
+export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  create: action({
+    summary: `Makes a ${kind.name}`,
+    params: kind.newInput,
+    returns: kind.view,
+    permission: `${kind.plural}:create`,
+    rest: `POST /${kind.plural}`,
+    status: 201,
+    example: { params: kind.example },
+  }),
+  list: action({
+    summary: `Lists ${kind.plural}`,
+    params: listParams(kind.listing),
+    returns: pageOf(
+      kind.view
+        .partial()
+        .extend({ id })
+        .meta({ id: `${kind.typeName}Part` }),
+    ),
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}`,
+  }),
+  get: action({
+    summary: `One ${kind.name}`,
+    params: byIdOf(kind.listing),
+    returns: kind.view,
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/:id`,
+  }),
+  update: action({
+    summary: `Changes fields of a ${kind.name}; null empties a field`,
+    params: kind.input.extend({ id, expectedVersion }),
+    returns: kind.view,
+    permission: `${kind.plural}:update`,
+    rest: `PATCH /${kind.plural}/:id`,
+    example: { params: kind.example },
+  }),
+  remove: action({
+    summary: `Deletes a ${kind.name}; it can be restored`,
+    params: byIdVersioned,
+    returns: z.null(),
+    permission: `${kind.plural}:delete`,
+    rest: `DELETE /${kind.plural}/:id`,
+    status: 204,
+  }),
+});
+
+const bulkResult = z.strictObject({
+  index: z.number().int(),
+  status: z.number().int(),
+  id: id.optional(),
+  error: z
+    .strictObject({
+      code: z.string(),
+      detail: z.string(),
+      /** The first ten. */
+      errors: z.array(fieldError).optional(),
+    })
+    .optional(),
+});
+/** Many at once. */
+export const bulk = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  bulkCreate: action({
+    summary: `Makes up to 1,000 ${kind.plural}; a bad one does not fail the rest`,
+    params: z.strictObject({ items: z.array(z.unknown()).min(1).max(1000) }),
+    returns: z.strictObject({ results: z.array(bulkResult) }),
+    permission: `${kind.plural}:create`,
+    rest: `POST /${kind.plural}/bulk`,
+    example: {
+      params: { items: [kind.example] },
+      result: { results: [{ index: 0, status: 201, id: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" }] },
+    },
+  }),
+});
+
+/** By the id that a record has elsewhere; the kind has a field `externalId`. */
+export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  getByExternalId: action({
+    summary: `The ${kind.name} with this external id`,
+    params: z.strictObject({ externalId: text(200), fields: fieldsParam(kind.listing) }),
+    returns: kind.view,
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/by-external-id/:externalId`,
+  }),
+  upsert: action({
+    summary: `Makes the ${kind.name} with this external id, or changes it`,
+    params: kind.input.extend({ externalId: text(200), expectedVersion }),
+    returns: kind.view,
+    upserts: true,
+    location: (made) => `/${kind.plural}/${(made as { id: string }).id}`,
+    permission: `${kind.plural}:update`,
+    rest: `PUT /${kind.plural}/by-external-id/:externalId`,
+    example: {
+      params: Object.fromEntries(Object.entries(kind.example).filter(([key]) => key !== "externalId")),
+    },
+  }),
+});
+
+export const restorable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  restore: action({
+    summary: `Brings a deleted ${kind.name} back`,
+    params: byId,
+    returns: kind.view,
+    permission: `${kind.plural}:delete`,
+    rest: `POST /${kind.plural}/:id/restore`,
+  }),
+});
+
+const ofVersion = {
+  id,
+  type: z.string(),
+  /** The record's version after it. */
+  version: z.number().int(),
+  actorId: id.nullable(),
+  occurredAt: timestamp,
+};
+/** What happened to a record, and the way back. */
+export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  timeline: action({
+    summary: `What happened to a ${kind.name}, newest first`,
+    params: z.strictObject({ id, ...pageParams }),
+    returns: pageOf(
+      z.strictObject({
+        ...{ id, type: z.string(), actorId: id.nullable(), occurredAt: timestamp },
+        entityVersion: z.number().int(),
+        data: z.unknown(),
+      }),
+    ),
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/:id/timeline`,
+  }),
+  history: action({
+    summary: `Who changed which fields of a ${kind.name}, from what to what, newest first`,
+    params: z.strictObject({ id, ...pageParams }),
+    returns: pageOf(
+      z.strictObject({
+        ...ofVersion,
+        /** By field: before and after. */
+        changes: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])),
+      }),
+    ),
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/:id/history`,
+  }),
+  revert: action({
+    summary: `Brings back the fields of a ${kind.name} as they were at a version, as a new version`,
+    params: z.strictObject({ id, version: z.number().int().positive(), expectedVersion }),
+    returns: kind.view,
+    permission: `${kind.plural}:update`,
+    rest: `POST /${kind.plural}/:id/revert`,
+    fails: [409],
+    example: { params: { version: 1 } },
+  }),
+});
+
+/** Who else it may be. */
+export const comparable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  duplicates: action({
+    summary: `Other ${kind.plural} that may be the same, with what they have in common, oldest first`,
+    params: z.strictObject({ id, ...pageParams }),
+    returns: pageOf(z.strictObject({ record: kind.view, matchedBy: z.array(z.string()) })),
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/:id/duplicates`,
+  }),
+});
+
+type Verb = "created" | "updated" | "deleted" | "restored";
+/** `contact.created` and the like: the record as it is then and, by field, what differs. */
+export const eventsOf = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
+  const data = z.strictObject({
+    record: kind.view,
+    changes: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])).optional(),
+  });
+  const verbs: Verb[] = ["created", "updated", "deleted", "restored"];
+  return Object.fromEntries(verbs.map((verb) => [`${kind.name}.${verb}`, data])) as {
+    [V in Verb as `${N}.${V}`]: typeof data;
+  };
+};
+
+/** Names of the fields that say something of a person. */
+export const personalFields = ({ fields }: Pick<AnyKind, "fields">): string[] =>
+  Object.entries(fields).flatMap(([key, { personal }]) => (personal ? [key] : []));

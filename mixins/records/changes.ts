@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from "node:util";
+import { invalid, type FieldError } from "../contract/errors.ts";
+import { columnsOf, stored, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
+import { requireFits, type RecordContent } from "./record-limits.ts";
+
+/** What differs, by field: the value before and the one after. */
+export type Changes = Record<string, [before: unknown, after: unknown]>;
+/** A record after a change. */
+export interface Change<R extends AnyRow = AnyRow> {
+  row: R;
+  changes: Changes;
+}
+type Values = Readonly<Record<string, unknown>>;
+
+/** An input with every value in the form that is stored. @throws 422 naming each that has none */
+export function normalised<T extends Values>(kind: AnyKind, input: T): T {
+  const normal: Record<string, unknown> = { ...input };
+  const problems: FieldError[] = [];
+  for (const [key, value] of Object.entries(input)) {
+    const normalise = kind.fields[key]?.normalise;
+    if (!normalise || value === undefined || value === null) continue;
+    const found = normalise(value);
+    if ("value" in found) normal[key] = found.value;
+    else problems.push({ path: key, ...found });
+  }
+  if (problems.length > 0) throw invalid(problems);
+  return normal as T;
+}
+
+/** The row of a record to be. @throws 422 when it is larger than a record may be */
+export function composeRecord<R extends AnyRow>(
+  kind: AnyKind,
+  input: Values,
+  own: { id: string; organizationId: string; now: string },
+): R {
+  const given: Record<string, unknown> = { ...input };
+  for (const [key, { merge }] of Object.entries(kind.fields))
+    if (merge === "keys" && given[key] !== undefined) given[key] = mergeKeys({}, given[key] as Values);
+  const row = kind.compose(given, own);
+  requireFits(contentOf(kind, row));
+  return row as R;
+}
+
+/**
+ * What an input makes of a record; null when nothing differs. Custom fields and consent merge key by key, and are told of key by
+ * key: `customFields.city`.
+ * @throws 422 when it would make the record larger than one may be
+ */
+export function changeRecord<R extends AnyRow>(
+  kind: AnyKind,
+  before: R,
+  input: Values,
+  now: string,
+): Change<R> | null {
+  const wanted: Record<string, unknown> = {};
+  const changes: Changes = {};
+  for (const [key, value] of Object.entries(input)) {
+    const field = kind.fields[key];
+    if (value === undefined || !field) continue;
+    const former = valueOf(before, key, field);
+    const next = field.merge === "keys" ? mergeKeys(former as Values, value as Values) : value;
+    if (isDeepStrictEqual(next, former)) continue;
+    Object.assign(wanted, stored(key, field, next));
+    Object.assign(changes, differences(key, former, next, field.merge === "keys"));
+  }
+  if (Object.keys(changes).length === 0) return null;
+  const row = { ...before, ...wanted, version: before.version + 1, updated_at: now };
+  requireFits(contentOf(kind, row), contentOf(kind, before));
+  return { row, changes };
+}
+
+/** What differs between two versions of a record, by the fields that callers and the service set. */
+export function changesBetween(kind: AnyKind, before: AnyRow, after: AnyRow): Changes {
+  const changes: Changes = {};
+  for (const [key, field] of Object.entries(kind.fields)) {
+    const [former, next] = [valueOf(before, key, field), valueOf(after, key, field)];
+    if (!isDeepStrictEqual(former, next))
+      Object.assign(changes, differences(key, former, next, field.merge === "keys"));
+  }
+  return changes;
+}
+
+function differences(key: string, before: unknown, after: unknown, isByKey: boolean): Changes {
+  if (!isByKey) return { [key]: [before, after] };
+  const [former, next] = [before as Values, after as Values];
+  const keys = new Set([...Object.keys(former), ...Object.keys(next)]);
+  return Object.fromEntries(
+    [...keys].flatMap((one) =>
+      isDeepStrictEqual(former[one], next[one])
+        ? []
+        : [[`${key}.${one}`, [former[one] ?? null, next[one] ?? null]]],
+    ),
+  );
+}
+
+/** `changes` over `stored`, key by key; null removes a key. */
+export function mergeKeys(stored: Values, changes: Values): Record<string, unknown> {
+  const merged = { ...stored, ...changes };
+  for (const [key, value] of Object.entries(changes)) if (value === null) delete merged[key];
+  return merged;
+}
+
+/** What of a record its callers decide how large it is. */
+function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
+  const content = {
+    texts: [] as (string | null)[],
+    tags: [] as string[],
+    customFields: {} as Record<string, unknown>,
+    consent: {} as Record<string, unknown>,
+  };
+  for (const [key, field] of Object.entries(kind.fields)) {
+    if (field.setBy === "service") continue;
+    const [column = ""] = columnsOf(key, field);
+    const value = row[column];
+    if (field.stored === "text") content.texts.push(value as string | null);
+    else if (field.stored === "json" && field.merge !== "keys") content.texts.push(JSON.stringify(value));
+    else if (key in content) Object.assign(content, { [key]: value });
+  }
+  return content;
+}

@@ -1,0 +1,172 @@
+import { z } from "zod";
+import * as schemas from "../contract/schemas.ts";
+import { currencyDigits } from "../contract/currencies.ts";
+import { readPhone } from "../values/phone.ts";
+import { recordLimits } from "./record-limits.ts";
+
+/** How a field is stored. `money` takes two columns: minor units of its currency, and `<column>_currency`. */
+export type StoredAs = "text" | "uuid" | "integer" | "boolean" | "timestamp" | "text[]" | "json" | "money";
+/** What merging does with the losers' values: adds keys, or elements, that the winner lacks. Default: fills what is empty. */
+type Merging = "keys" | "union";
+
+/** What is said of one field of a kind; everything else about it derives from this. */
+export interface Field<
+  I extends z.ZodType = z.ZodType,
+  O extends z.ZodType = z.ZodType,
+  S extends "caller" | "service" = "caller" | "service",
+  C extends StoredAs = StoredAs,
+> {
+  /** What a caller may give. Null empties the field. */
+  input: I;
+  /** What is shown, and stands in a row. */
+  output: O;
+  setBy: S;
+  stored: C;
+  /** The form that is stored and looked for, or why there is none; of what the schema has let through. */
+  normalise?: (value: unknown) => { value: unknown } | { code: string; message: string };
+  isFilterable?: boolean;
+  isSortable?: boolean;
+  /** The values it may have. */
+  values?: readonly string[];
+  /** Of a new record, where nothing is given. Default null. */
+  fallback?: unknown;
+  /** Weight in search. */
+  search?: "A" | "B" | "C";
+  /** Whether it says something of a person, and is there a name to look for in texts. */
+  personal?: boolean | "email" | "phone" | "name";
+  /** Whether two records with the same value may be one. */
+  matches?: boolean;
+  /** Whether it names the user to whom the record belongs: who sees only their own sees it by this. */
+  isOwner?: boolean;
+  /** The kind that it refers to. */
+  refersTo?: string;
+  merge?: Merging;
+  /** Headings of files by which imports know it, besides its name. */
+  aliases?: readonly string[];
+}
+type Said = Omit<Partial<Field>, "input" | "output" | "setBy" | "stored">;
+
+/** A field that callers set. */
+const field = <I extends z.ZodType, O extends z.ZodType, C extends StoredAs>(
+  stored: C,
+  input: I,
+  output: O,
+  says: Said,
+): Field<I, O, "caller", C> => ({ input, output, stored, setBy: "caller", isFilterable: true, ...says });
+
+const shownText = z.string().nullable();
+/** Text on any number of lines. @param most characters */
+export const text = (most: number, says: Said = {}) =>
+  field("text", schemas.text(most).nullable(), shownText, says);
+/** An email address; lowercased. */
+export const email = (says: Said = {}) =>
+  field("text", schemas.email.nullable(), shownText, {
+    normalise: (value) => ({ value: String(value).trim().toLowerCase() }),
+    ...says,
+  });
+/** A phone number as people write it; as `readPhone` stores it. */
+export const phone = (says: Said = {}) =>
+  field("text", schemas.text(40).nullable(), shownText, {
+    normalise(value) {
+      const reading = readPhone(String(value));
+      if ("phone" in reading) return { value: reading.phone };
+      return { code: "invalid_phone", message: reading.doubt };
+    },
+    ...says,
+  });
+/** One of a few values. */
+export const oneOf = <const T extends readonly [string, ...string[]]>(
+  values: T,
+  fallback: T[number],
+  says: Said = {},
+) => field("text", z.enum(values), z.enum(values), { values, fallback, ...says });
+export const integer = (least: number, most: number, says: Said = {}) =>
+  field("integer", z.number().int().min(least).max(most).nullable(), z.number().int().nullable(), says);
+export const time = (says: Said = {}) =>
+  field("timestamp", schemas.timeInput.nullable(), schemas.timestamp.nullable(), says);
+/** A user of the organization. */
+export const user = (says: Said = {}) => field("uuid", schemas.id.nullable(), schemas.id.nullable(), says);
+/** A record of another kind, or of the same one. */
+export const ref = (kind: string, says: Said = {}) =>
+  field("uuid", schemas.id.nullable(), schemas.id.nullable(), { refersTo: kind, ...says });
+/** A strict object of texts, such as an address. Given, it takes the place of the whole. */
+export const texts = <const K extends readonly [string, ...string[]]>(
+  keys: K,
+  most: number,
+  says: Said = {},
+) => {
+  const shape = Object.fromEntries(
+    keys.map((key) => [key, schemas.text(most).nullable().optional()]),
+  ) as Record<K[number], z.ZodOptional<z.ZodNullable<ReturnType<typeof schemas.text>>>>;
+  const input = z.strictObject(shape);
+  const output = z.record(z.string(), z.string().nullable());
+  return field("json", input, output, { isFilterable: false, fallback: {}, ...says });
+};
+/** Labels, each once, in the order given. */
+export const tags = () =>
+  field("text[]", z.array(schemas.text(50)).max(recordLimits.tags), z.array(z.string()), {
+    normalise: (value) => ({ value: [...new Set(value as string[])] }),
+    ...{ fallback: [], personal: true, merge: "union" },
+  });
+
+/** As many keys at once as a record may have: more would only be refused later. */
+const isUpTo = (most: number) => (given: Record<string, unknown>) => Object.keys(given).length <= most;
+/** What an organization adds to its records. Given, keys are merged into those that are there; null removes one. */
+export const customFields = () =>
+  field(
+    "json",
+    z
+      .record(
+        z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
+        z.union([schemas.text(5000), z.number(), z.boolean(), z.null()]),
+      )
+      .refine(isUpTo(recordLimits.customFields), `at most ${recordLimits.customFields} custom fields`),
+    z.record(z.string(), z.unknown()),
+    { isFilterable: false, fallback: {}, personal: true, merge: "keys" },
+  );
+/** What a person has agreed to, by channel. Keys merge as those of custom fields do. */
+export const consent = () =>
+  field(
+    "json",
+    z
+      .record(
+        z.string().regex(/^\w{1,32}$/, "keys are up to 32 letters, digits and _"),
+        z.union([z.boolean(), schemas.text(200), z.null()]),
+      )
+      .refine(isUpTo(recordLimits.consent), `at most ${recordLimits.consent} consent keys`),
+    z.record(z.string(), z.unknown()),
+    { isFilterable: false, fallback: {}, personal: true, merge: "keys" },
+  );
+
+/** More minor units than any price has; they fit a bigint. */
+const mostDigits = 18;
+/** An amount with its currency; 0 or more. */
+export const money = (says: Said = {}) =>
+  field(
+    "money",
+    schemas.price
+      .refine(({ amount }) => amount.replace(".", "").length <= mostDigits, {
+        path: ["amount"],
+        error: `may have up to ${mostDigits} digits`,
+      })
+      .nullable(),
+    schemas.money.nullable(),
+    says,
+  );
+
+/** `{ amount: "12.50", currency: "INR" }` as the 1250 that is stored. */
+export const toMinorUnits = ({ amount }: { amount: string }): string => {
+  return amount.replace(".", "").replace(/^0+(?=\d)/, "");
+};
+/** The opposite of `toMinorUnits`. */
+export function fromMinorUnits(units: string, currency: string): { amount: string; currency: string } {
+  const digits = currencyDigits.get(currency) ?? 0;
+  const padded = units.padStart(digits + 1, "0");
+  const amount = digits === 0 ? padded : `${padded.slice(0, -digits)}.${padded.slice(-digits)}`;
+  return { amount, currency };
+}
+
+/** The same field, set by the service alone: shown, never taken from a caller. */
+export const byService = <I extends z.ZodType, O extends z.ZodType, C extends StoredAs>(
+  given: Field<I, O, "caller", C>,
+): Field<I, O, "service", C> => ({ ...given, setBy: "service" });

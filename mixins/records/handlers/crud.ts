@@ -1,0 +1,139 @@
+import { versionMismatch } from "../../contract/errors.ts";
+import { newId } from "../../database/new-id.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import { visibleRows } from "../../access/visibility.ts";
+import type { Actor } from "../../access/actor.ts";
+import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
+import { about, firstOwner, requireMayGive, type Counter, type RecordContext } from "../desk.ts";
+import type { AnyRow } from "../kind.ts";
+import { columnOf, type ListParams, type Values } from "../listing.ts";
+import { readPage } from "../page.ts";
+import { requireReferences } from "../references.ts";
+
+type Input = Readonly<Record<string, unknown>>;
+type Versioned = Input & { id: string; expectedVersion?: number | undefined };
+
+/** The input by which parameters change a record: only the fields that were given. */
+export function givenFields({
+  id: _id,
+  expectedVersion: _expectedVersion,
+  ...input
+}: Partial<Versioned> & Input): Input {
+  return input;
+}
+
+export function requireVersion(row: AnyRow, expected: number | undefined): void {
+  if (expected !== undefined && expected !== row.version) throw versionMismatch(row.version);
+}
+
+export const newOwn = ({ organizationId, now }: UnitOfWork) => ({
+  id: newId(),
+  organizationId,
+  now: now.toISOString(),
+});
+
+/** Which rows a list shows this actor. */
+export const visibleTo =
+  ({ kind }: Pick<Counter, "kind">, actor: Actor) =>
+  (values: Values): string[] => [
+    "deleted_at IS NULL",
+    ...(kind.owner === undefined ? [] : visibleRows(actor, values, columnOf(kind.owner))),
+  ];
+
+/** An input of a caller as it is stored, once it is known that it may be. @throws 403, 422 */
+export async function accepted(
+  { kind, desk }: Counter,
+  ctx: RecordContext,
+  input: Input,
+  { isNew }: { isNew: boolean },
+): Promise<Input> {
+  const { actor } = ctx.locals;
+  const normal = normalised(kind, input);
+  const { owner } = kind;
+  if (owner === undefined) return normal;
+  const given = normal[owner] as string | null | undefined;
+  if (isNew) {
+    const first = firstOwner(kind, actor, given);
+    await desk.users.require(ctx, first, owner);
+    return { ...normal, [owner]: first };
+  }
+  if (given !== undefined) requireMayGive(kind, actor, given);
+  await desk.users.require(ctx, given, owner);
+  return normal;
+}
+
+/** Writes a change of a locked record, with its event and what its kind adds. */
+export async function storeChange<R extends AnyRow, P>(
+  { kind, store, rules }: Counter<R, P>,
+  { tx, actor }: { tx: UnitOfWork; actor: Actor },
+  before: R,
+  change: Change<R>,
+  prepared: P,
+): Promise<R> {
+  const { row, changes } = rules.decide?.(before, change, prepared, actor) ?? change;
+  store.update(tx, [row]);
+  about(tx, { kind, verb: "updated", row, actorId: actor.userId, changes });
+  await rules.also?.(tx, before, { row, changes }, prepared);
+  return row;
+}
+
+/** A new record's row, completed. */
+export function newRow<R extends AnyRow, P>(
+  counter: Counter<R, P>,
+  tx: UnitOfWork,
+  input: Input,
+  prepared: P,
+): R {
+  const row = composeRecord<R>(counter.kind, input, newOwn(tx));
+  return counter.rules.complete?.(row, prepared) ?? row;
+}
+
+/** Create, list, get, change and delete records of a kind. */
+export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
+  const { kind, store, rules } = counter;
+  // a function that stays, see toPage
+  const show = (row: R) => kind.show(row) as { id: string };
+  return {
+    /** In one round trip, where it refers to no other record. */
+    async create(ctx: RecordContext<Input>) {
+      const { actor, tx } = ctx.locals;
+      const input = await accepted(counter, ctx, ctx.params, { isNew: true });
+      const prepared = (await rules.prepare?.(ctx, [input])) as P;
+      const row = newRow(counter, tx, input, prepared);
+      await requireReferences(tx, counter, actor, [input]);
+      store.insert(tx, row);
+      about(tx, { kind, verb: "created", row, actorId: actor.userId });
+      await rules.also?.(tx, null, { row, changes: {} }, prepared);
+      return kind.show(row);
+    },
+    async list(ctx: RecordContext<ListParams>) {
+      const { actor, tx } = ctx.locals;
+      return readPage(tx, kind.listing, ctx.params, show, visibleTo(counter, actor));
+    },
+    async get(ctx: RecordContext<{ id: string }>) {
+      const { actor, tx } = ctx.locals;
+      return kind.show(await store.get(tx, actor, ctx.params.id));
+    },
+    /** What changes nothing makes no version and no event. */
+    async update(ctx: RecordContext<Versioned>) {
+      const { actor, tx } = ctx.locals;
+      const input = await accepted(counter, ctx, givenFields(ctx.params), { isNew: false });
+      const prepared = (await rules.prepare?.(ctx, [input])) as P;
+      const before = await store.lock(tx, actor, ctx.params.id);
+      requireVersion(before, ctx.params.expectedVersion);
+      await requireReferences(tx, counter, actor, [input]);
+      const change = changeRecord(kind, before, input, tx.now.toISOString());
+      return kind.show(change ? await storeChange(counter, { tx, actor }, before, change, prepared) : before);
+    },
+    async remove(ctx: RecordContext<Versioned>) {
+      const { actor, tx } = ctx.locals;
+      const before = await store.lock(tx, actor, ctx.params.id);
+      requireVersion(before, ctx.params.expectedVersion);
+      const now = tx.now.toISOString();
+      const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
+      store.update(tx, [row]);
+      about(tx, { kind, verb: "deleted", row, actorId: actor.userId });
+      return null;
+    },
+  };
+}

@@ -1,0 +1,194 @@
+import { z } from "zod";
+import { id, timestamp } from "../contract/schemas.ts";
+import { fromMinorUnits, toMinorUnits, type Field, type StoredAs } from "./fields.ts";
+import { columnOf, type Listing } from "./listing.ts";
+
+export type Fields = Record<string, Field>;
+type Snake<S extends string> = S extends `${infer A}${infer B}`
+  ? A extends Lowercase<A>
+    ? `${A}${Snake<B>}`
+    : `_${Lowercase<A>}${Snake<B>}`
+  : S;
+type InputShape<F extends Fields> = {
+  [K in keyof F as F[K]["setBy"] extends "service" ? never : K]: F[K]["input"];
+};
+type OutputShape<F extends Fields> = { [K in keyof F]: F[K]["output"] };
+
+/** Columns of every record. */
+export interface RecordColumns {
+  id: string;
+  organization_id: string;
+  version: number;
+  created_at: string;
+  updated_at: string;
+  deleted_at: string | null;
+}
+/** A row of the kind's table: times are ISO 8601 in UTC; money is whole minor units as text, beside its currency. */
+export type RowOf<K> =
+  K extends Kind<string, infer F>
+    ? RecordColumns & {
+        [C in keyof F & string as Snake<C>]: F[C]["stored"] extends "money"
+          ? string | null
+          : z.output<F[C]["output"]>;
+      } & {
+        [C in keyof F & string as F[C]["stored"] extends "money" ? `${Snake<C>}_currency` : never]:
+          string | null;
+      }
+    : never;
+/** A row of whatever kind. */
+export type AnyRow = RecordColumns & Record<string, unknown>;
+export type InputOf<K> = K extends Kind<string, infer F> ? z.output<z.ZodObject<InputShape<F>>> : never;
+export type ViewOf<K> = K extends Kind ? z.output<K["view"]> : never;
+
+const own = { createdAt: timestamp, updatedAt: timestamp, version: z.number().int() };
+
+/** What is said of a kind besides its fields. */
+interface Says<F extends Fields> {
+  /** As paths, permissions and its table name it. */
+  plural: string;
+  fields: F;
+  /** A new record must have one of these. Default: `title`. */
+  identifiedBy?: readonly (keyof F & string)[];
+  /** What it is called, of the first of these that are there. */
+  title: readonly (keyof F & string)[];
+  /** Default `-createdAt`. */
+  defaultSort?: string;
+  /** An input, for the docs. */
+  example: Record<string, unknown>;
+}
+
+/**
+ * Declares a kind of record. From its fields come its schemas, its columns, what lists filter and sort by, and the
+ * functions that make rows of inputs and views of rows.
+ */
+export function defineKind<const N extends string, F extends Fields>(name: N, spec: Says<F>) {
+  const { plural, fields, title, identifiedBy = title, defaultSort = "-createdAt", example } = spec;
+  const entries = Object.entries(fields);
+  const all = (test: (field: Field) => unknown) =>
+    entries.filter(([, field]) => test(field)).map(([key]) => key);
+  const typeName = name.charAt(0).toUpperCase() + name.slice(1);
+  const outputs = Object.fromEntries(entries.map(([key, { output }]) => [key, output])) as OutputShape<F>;
+  const inputs = Object.fromEntries(
+    entries.filter(([, { setBy }]) => setBy === "caller").map(([key, { input }]) => [key, input]),
+  ) as InputShape<F>;
+  const view = z.strictObject({ id, ...outputs, ...own }).meta({ id: typeName });
+  const input = z.strictObject(inputs).partial();
+  const isThere = (given: Record<string, unknown>) =>
+    identifiedBy.some((key) => given[key] !== undefined && given[key] !== null);
+  const newInput = input
+    .refine(isThere, `give at least one of ${identifiedBy.join(", ")}`)
+    .meta({ id: `New${typeName}`, examples: [example] });
+  const listing: Listing = {
+    table: plural,
+    fields: Object.fromEntries([
+      ["id", "uuid"],
+      ...entries.map(([key, { stored }]) => [key, stored === "money" ? "json" : stored]),
+      ...[
+        ["createdAt", "timestamp"],
+        ["updatedAt", "timestamp"],
+        ["version", "integer"],
+      ],
+    ]) as Listing["fields"],
+    columns: Object.fromEntries(
+      entries.flatMap(([key, field]) => (field.stored === "money" ? [[key, columnsOf(key, field)]] : [])),
+    ),
+    filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
+    values: Object.fromEntries(entries.flatMap(([key, { values }]) => (values ? [[key, values]] : []))),
+    sortable: ["createdAt", "updatedAt", ...all(({ isSortable }) => isSortable)],
+    nullable: all(({ isSortable, fallback }) => isSortable && fallback === undefined),
+    defaultSort,
+    customFields: "customFields" in fields,
+  };
+  const owner = entries.find(([, { isOwner }]) => isOwner)?.[0] as (keyof F & string) | undefined;
+  return {
+    ...{ name, typeName, plural, fields, title, identifiedBy, example },
+    /** What a caller is shown. */
+    view,
+    /** What a caller may change. */
+    input,
+    /** What a caller may make one of. */
+    newInput,
+    listing,
+    /** Every column of the table. */
+    columns: [...identity, ...changing, ...entries.flatMap(([key, field]) => columnsOf(key, field))],
+    /** Those that a change may write. */
+    mutableColumns: [...changing, ...entries.flatMap(([key, field]) => columnsOf(key, field))],
+    /** The field that says whose it is. */
+    owner,
+    show: shower(entries) as (row: object) => z.output<typeof view>,
+    compose: composer(entries) as (
+      given: Record<string, unknown>,
+      own: { id: string; organizationId: string; now: string },
+    ) => AnyRow,
+  };
+}
+export type Kind<N extends string = string, F extends Fields = Fields> = ReturnType<typeof defineKind<N, F>>;
+
+/** A kind of which nothing is known beforehand. */
+export type AnyKind = Omit<Kind, "view" | "input" | "newInput" | "show"> & {
+  view: z.ZodType;
+  input: z.ZodType;
+  newInput: z.ZodType;
+  show(row: object): unknown;
+};
+
+const identity = ["organization_id", "id", "created_at"];
+const changing = ["deleted_at", "updated_at", "version"];
+
+/** The columns that hold a field. */
+export const columnsOf = (key: string, { stored }: { stored: StoredAs }): string[] =>
+  stored === "money" ? [columnOf(key), `${columnOf(key)}_currency`] : [columnOf(key)];
+
+/** The values of a field's columns, of its value. */
+export function stored(key: string, field: Field, value: unknown): Record<string, unknown> {
+  const column = columnOf(key);
+  if (field.stored !== "money") return { [column]: value };
+  const price = value as { amount: string; currency: string } | null;
+  return {
+    [column]: price && toMinorUnits(price),
+    [`${column}_currency`]: price?.currency ?? null,
+  };
+}
+/** The value of a field, of its row. */
+export function valueOf(row: Readonly<Record<string, unknown>>, key: string, field: Field): unknown {
+  const column = columnOf(key);
+  if (field.stored !== "money") return row[column];
+  const units = row[column];
+  return units == null ? null : fromMinorUnits(units as string, row[`${column}_currency`] as string);
+}
+
+/**
+ * Makes views. One literal over the row, as rowMaker in mixins/database/round-trip.ts makes rows: a list shows 200 of them,
+ * and setting each field by name takes five times as long.
+ */
+function shower(entries: [string, Field][]): (row: object) => unknown {
+  const shown = ["id", ...entries.map(([key]) => key), "createdAt", "updatedAt", "version"];
+  const kinds = Object.fromEntries(entries);
+  const properties = shown.map((key) => {
+    const column = columnOf(key);
+    return kinds[key]?.stored === "money"
+      ? `${key}: r.${column} == null ? null : money(r.${column}, r.${column}_currency)`
+      : `${key}: r.${column}`;
+  });
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names that a kind declares
+  const make = new Function("money", `return (r) => ({ ${properties.join(", ")} })`);
+  return (make as (money: typeof fromMinorUnits) => (row: object) => unknown)(fromMinorUnits);
+}
+
+/** Makes rows, in the same way. */
+function composer(entries: [string, Field][]): unknown {
+  const properties = entries.flatMap(([key, { stored: as, fallback = null }]) => {
+    const column = columnOf(key);
+    return as === "money"
+      ? [
+          `${column}: i.${key} ? units(i.${key}) : null`,
+          `${column}_currency: i.${key} ? i.${key}.currency : null`,
+        ]
+      : [`${column}: i.${key} ?? ${JSON.stringify(fallback)}`];
+  });
+  const text = `return (i, o) => ({ organization_id: o.organizationId, id: o.id, created_at: o.now, deleted_at: null,
+    updated_at: o.now, version: 1, ${properties.join(", ")} })`;
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names and fallbacks that a kind declares
+  const make = new Function("units", text);
+  return (make as (units: typeof toMinorUnits) => unknown)(toMinorUnits);
+}

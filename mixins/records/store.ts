@@ -1,0 +1,108 @@
+import { appError, conflict } from "../contract/errors.ts";
+import { withRows, type Statement } from "../database/statement.ts";
+import type { UnitOfWork } from "../database/unit-of-work.ts";
+import { canSee, type Actor } from "../access/actor.ts";
+import { columnOf } from "./listing.ts";
+import type { AnyRow, AnyKind } from "./kind.ts";
+
+/** How rows of a kind are read and written, inside a transaction of whoever asks. */
+export interface Store<R extends AnyRow = AnyRow> {
+  /** One that is not deleted and that the actor may see. @throws 404 */
+  get(tx: UnitOfWork, actor: Actor, id: string): Promise<R>;
+  /** As `get`, and nobody else changes it until the end of the transaction. */
+  lock(tx: UnitOfWork, actor: Actor, id: string): Promise<R>;
+  /** As `lock`, deleted or not. */
+  lockAny(tx: UnitOfWork, actor: Actor, id: string): Promise<R>;
+  /** The one with an external id that is not deleted, whoever sees it. */
+  findByExternalId(tx: UnitOfWork, externalId: string, lock?: boolean): Promise<R | undefined>;
+  /** Inserts a row at commit; a clash of external ids is a 409 then. */
+  insert(tx: UnitOfWork, row: R): void;
+  /** Inserts rows now; answers the ids of those whose external id was free. */
+  insertFree(tx: UnitOfWork, rows: readonly R[]): Promise<ReadonlySet<string>>;
+  /** Writes all mutable columns of locked rows, at commit. */
+  update(tx: UnitOfWork, rows: readonly R[]): void;
+  /** @throws 404 for a row that is not there, or that the actor may not see */
+  visible(actor: Actor, row: R | undefined): R;
+}
+
+export const notFound = ({ name }: Pick<AnyKind, "name">) =>
+  appError(404, `${name.toUpperCase()}_NOT_FOUND`, `There is no such ${name}.`);
+/** @param id of the other record, where it is known */
+export const externalIdTaken = ({ name, plural }: Pick<AnyKind, "name" | "plural">, id?: string) =>
+  conflict(
+    "EXTERNAL_ID_TAKEN",
+    `Another ${name} has this externalId${id === undefined ? "" : ` (${id})`}; change that one with PUT /${plural}/by-external-id.`,
+  );
+
+/** The statements of a kind, made once. Its table has a unique index `<plural>_external_id` over those that are not deleted. */
+export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
+  const { name, plural: table, columns, mutableColumns, owner } = kind;
+  const listed = columns.join(", ");
+  const select = `SELECT ${listed} FROM ${table}`;
+  const insertText = `INSERT INTO ${table} (${listed}) SELECT ${listed} FROM json_populate_recordset(NULL::${table}, $1)`;
+  const updateText = `UPDATE ${table} SET (${mutableColumns.join(", ")}) = ROW (${mutableColumns
+    .map((column) => `changed.${column}`)
+    .join(", ")}) FROM json_populate_recordset(NULL::${table}, $1) AS changed WHERE ${table}.id = changed.id`;
+  const ownerColumn = owner === undefined ? undefined : columnOf(owner);
+
+  const visible = (actor: Actor, row: R | undefined): R => {
+    const isSeen =
+      row !== undefined
+      && (ownerColumn === undefined || canSee(actor, { assignedTo: row[ownerColumn] as string | null }));
+    if (!isSeen) throw notFound(kind);
+    return row;
+  };
+  const one = async (tx: UnitOfWork, statement: Statement): Promise<R | undefined> =>
+    (await tx.query<R>(statement))[0];
+
+  return {
+    visible,
+    get: async (tx, actor, id) =>
+      visible(
+        actor,
+        await one(tx, {
+          name: `get_${name}`,
+          text: `${select} WHERE id = $1 AND deleted_at IS NULL`,
+          values: [id],
+        }),
+      ),
+    lock: async (tx, actor, id) =>
+      visible(
+        actor,
+        await one(tx, {
+          name: `lock_${name}`,
+          text: `${select} WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
+          values: [id],
+        }),
+      ),
+    lockAny: async (tx, actor, id) =>
+      visible(actor, await one(tx, { text: `${select} WHERE id = $1 FOR NO KEY UPDATE`, values: [id] })),
+    findByExternalId: (tx, externalId, lock = false) =>
+      one(tx, {
+        name: `${lock ? "lock_" : ""}${name}_by_external_id`,
+        text: `${select} WHERE external_id = $1 AND deleted_at IS NULL${lock ? " FOR NO KEY UPDATE" : ""}`,
+        values: [externalId],
+      }),
+    insert(tx, row) {
+      const insert = { name: `insert_${table}`, text: insertText, rows: [JSON.stringify(row)] };
+      if (row.external_id == null) return tx.deferRows(insert);
+      tx.onViolation(`${table}_external_id`, () => externalIdTaken(kind));
+      // it may have to wait for whoever is about to take the same external id
+      tx.defer(withRows(insert));
+    },
+    async insertFree(tx, rows) {
+      if (rows.length === 0) return new Set();
+      const inserted = await tx.query<{ id: string }>({
+        name: `insert_free_${table}`,
+        text: `${insertText} ON CONFLICT DO NOTHING RETURNING id`,
+        values: [JSON.stringify(rows)],
+      });
+      return new Set(inserted.map(({ id }) => id));
+    },
+    update(tx, rows) {
+      if (rows.length === 0) return;
+      tx.onViolation(`${table}_external_id`, () => externalIdTaken(kind));
+      tx.defer({ name: `update_${table}`, text: updateText, values: [JSON.stringify(rows)] });
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import { contact } from "../../entities/contact.ts";
+import { defineContract } from "../../mixins/contract/contract.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import {
+  bulk,
+  comparable,
+  crud,
+  eventsOf,
+  historical,
+  personalFields,
+  restorable,
+  upsertable,
+} from "../../mixins/records/capabilities.ts";
+
+export const contactsContract = defineContract("contacts", {
+  actions: {
+    ...crud(contact),
+    ...bulk(contact),
+    ...upsertable(contact),
+    ...restorable(contact),
+    ...historical(contact),
+    ...comparable(contact),
+  },
+  events: { ...eventsOf(contact) },
+  personalData: {
+    contacts: personalData({
+      summary: "Contacts; the contact stays as a deleted one, without what tells who it was",
+      tables: ["contacts"],
+      fields: personalFields(contact),
+    }),
+  },
+});

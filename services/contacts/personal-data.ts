@@ -1,0 +1,61 @@
+import { contact, type ContactRow } from "../../entities/contact.ts";
+import { keysOfMarks, personOf, type PersonRow } from "../../mixins/privacy/person.ts";
+import { exportBytes, exportPage, subjectIds } from "../../mixins/privacy/personal-data.ts";
+import { about } from "../../mixins/records/desk.ts";
+import type { AnyRow } from "../../mixins/records/kind.ts";
+import { storeOf } from "../../mixins/records/store.ts";
+import type { PersonalDataHandlersOf } from "../contracts.ts";
+import type { contactsContract } from "./contacts.contract.ts";
+
+const atOnce = 200;
+const store = storeOf<ContactRow & AnyRow>(contact);
+/** Whether a contact still says who it is. */
+const isSomebody = `(num_nonnulls(external_id, first_name, last_name, email, phone, title) > 0
+  OR tags <> '{}' OR custom_fields <> '{}' OR consent <> '{}')`;
+
+/** Finds, exports and erases contacts of a person. */
+export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContract> = {
+  contacts: {
+    async find({ locals: { tx }, params: { person } }) {
+      const { emails, phones } = keysOfMarks(person);
+      const rows = await tx.query<PersonRow & Record<string, unknown>>({
+        text: `SELECT id, email, phone, first_name, last_name FROM contacts
+          WHERE (deleted_at IS NULL OR ${isSomebody}) AND id IN (
+            SELECT id FROM contacts WHERE email = ANY ($1)
+            UNION SELECT id FROM contacts WHERE phone = ANY ($2)
+            UNION SELECT id FROM contacts WHERE lead_id = ANY ($3)
+            UNION SELECT id FROM contacts WHERE id = ANY ($4))`,
+        values: [emails, phones, subjectIds(person, "lead"), subjectIds(person, "contact")],
+      });
+      return personOf("contact", rows);
+    },
+    async export({ locals: { tx }, params: { person, after } }) {
+      const { rows, isCut } = await tx.queryWithin<{ id: string }>({
+        text: `SELECT ${contact.columns.join(", ")},
+            (SELECT name FROM companies c WHERE c.id = contacts.company_id) AS company_name
+          FROM contacts WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
+          ORDER BY id LIMIT ${atOnce}`,
+        values: [person && subjectIds(person, "contact"), after],
+        mostBytes: exportBytes,
+      });
+      return exportPage(rows, atOnce, ({ id }) => id, isCut);
+    },
+    async erase({ locals: { tx }, params: { person } }) {
+      const rows = await tx.query<ContactRow & AnyRow>({
+        text: `SELECT ${contact.columns.join(", ")} FROM contacts
+          WHERE id = ANY ($1) AND (deleted_at IS NULL OR ${isSomebody}) ORDER BY id LIMIT ${atOnce} FOR NO KEY UPDATE`,
+        values: [subjectIds(person, "contact")],
+      });
+      const now = tx.now.toISOString();
+      const erased = rows.map((row) => ({
+        ...row,
+        ...{ external_id: null, first_name: null, last_name: null, email: null, phone: null, title: null },
+        ...{ tags: [], custom_fields: {}, consent: {} },
+        ...{ deleted_at: row.deleted_at ?? now, updated_at: now, version: row.version + 1 },
+      }));
+      store.update(tx, erased);
+      for (const row of erased) about(tx, { kind: contact, verb: "deleted", row, actorId: null });
+      return { count: erased.length, kept: 0, next: erased.length === atOnce ? "more" : null };
+    },
+  },
+};

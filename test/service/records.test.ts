@@ -1,0 +1,239 @@
+import { beforeAll, describe, expect, test } from "@jest/globals";
+import { kinds } from "../../entities/kinds.ts";
+import { Client, type Answer } from "../support/client.ts";
+import { originOf, shareNode } from "../support/node.ts";
+
+type Body = Record<string, unknown> & { id: string; version: number };
+let admin: Client;
+let rep: Client;
+let stranger: Client;
+
+beforeAll(async () => {
+  const visitor = new Client(originOf(await shareNode()));
+  admin = await visitor.register("Records");
+  rep = await admin.addUser("sales_rep");
+  stranger = await visitor.register("Strangers");
+});
+
+const bodyOf = (answer: Answer) => answer.body as Body;
+const listOf = (answer: Answer) => (answer.body as { data: Body[] }).data;
+let count = 0;
+const unique = () => `x${++count}-${Math.random().toString(36).slice(2, 8)}`;
+
+describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("%s", (plural, kind) => {
+  const path = `/${plural}`;
+  const [main = ""] = kind.title;
+  const input = (more: Record<string, unknown> = {}) => ({ [main]: `Name ${unique()}`, ...more });
+  const make = async (more: Record<string, unknown> = {}, by = admin): Promise<Body> => {
+    const answer = await by.post(path, input(more));
+    expect(answer).toMatchObject({ status: 201 });
+    return bodyOf(answer);
+  };
+
+  test("come back as they were given, at the address that the answer names", async () => {
+    const given = {
+      ...kind.example,
+      externalId: unique(),
+      tags: ["a, b", "hot"],
+      customFields: { city: "पुणे" },
+    };
+    const made = await admin.post(path, given);
+    expect(made).toMatchObject({ status: 201, body: given });
+    expect(bodyOf(made)).toMatchObject({ version: 1, createdAt: bodyOf(made).updatedAt });
+    const found = await admin.get(`${made.headers.get("location")?.replace(/.*\/api\/v1/, "")}`);
+    expect(found.body).toEqual(made.body);
+    expect(found.headers.get("etag")).toBe('"1"');
+  });
+
+  test("are somebody: what says nothing of whom is refused, with the names of what would", async () => {
+    const answer = await admin.post(path, { tags: ["lonely"] });
+    expect(answer).toMatchObject({ status: 422, body: { code: "VALIDATION_FAILED" } });
+    expect(JSON.stringify(answer.body)).toContain(kind.identifiedBy.join(", "));
+  });
+
+  test("are changed field by field; custom fields key by key; what changes nothing makes no version", async () => {
+    const made = await make({ tags: ["one"], customFields: { a: 1, b: "two" } });
+    const changed = await admin.send("PATCH", `${path}/${made.id}`, {
+      tags: ["one", "two"],
+      customFields: { a: null, c: true },
+    });
+    expect(changed).toMatchObject({ status: 200, body: { version: 2, tags: ["one", "two"] } });
+    expect(bodyOf(changed).customFields).toEqual({ b: "two", c: true });
+    const same = await admin.send("PATCH", `${path}/${made.id}`, { tags: ["one", "two"] });
+    expect(same.body).toEqual(changed.body);
+    const stale = await admin.send("PATCH", `${path}/${made.id}`, { tags: [] }, { "if-match": '"1"' });
+    expect(stale).toMatchObject({ status: 412 });
+  });
+
+  test("are filtered, sorted and counted", async () => {
+    const tag = unique();
+    const names = ["Bela", "Anna", "Cora"].map((name) => `${name} ${tag}`);
+    for (const name of names) await make({ [main]: name, tags: [tag] });
+    const page = await admin.get(`${path}?filter[tags][contains]=${tag}&sort=createdAt&limit=2&count=true`);
+    expect(page).toMatchObject({ status: 200, body: { page: { hasMore: true, total: 3 } } });
+    const { nextCursor } = (page.body as { page: { nextCursor: string } }).page;
+    const rest = await admin.get(
+      `${path}?filter[tags][contains]=${tag}&sort=createdAt&limit=2&cursor=${encodeURIComponent(nextCursor)}`,
+    );
+    expect([...listOf(page), ...listOf(rest)].map((one) => one[main])).toEqual(names);
+    const one = await admin.get(
+      `${path}?filter[${main}]=${encodeURIComponent(`Anna ${tag}`)}&fields=id,tags`,
+    );
+    expect(listOf(one)).toEqual([{ id: expect.any(String), tags: [tag] }]);
+    expect(await admin.get(`${path}?filter[nosuch]=1`)).toMatchObject({ status: 400 });
+  });
+
+  test("are deleted and brought back, but not over another that took their external id", async () => {
+    const externalId = unique();
+    const made = await make({ externalId });
+    expect(await admin.send("DELETE", `${path}/${made.id}`)).toMatchObject({ status: 204 });
+    expect(await admin.get(`${path}/${made.id}`)).toMatchObject({
+      status: 404,
+      body: { code: `${kind.name.toUpperCase()}_NOT_FOUND` },
+    });
+    const other = await make({ externalId });
+    const refused = await admin.post(`${path}/${made.id}/restore`);
+    expect(refused).toMatchObject({ status: 409, body: { code: "EXTERNAL_ID_TAKEN" } });
+    expect(JSON.stringify(refused.body)).toContain(other.id);
+    await admin.send("DELETE", `${path}/${other.id}`);
+    const restored = await admin.post(`${path}/${made.id}/restore`);
+    expect(restored).toMatchObject({ status: 200, body: { externalId, version: 3 } });
+    expect(bodyOf(await admin.get(`${path}/${made.id}`))).toEqual(restored.body);
+  });
+
+  test("are made or changed by their external id, and found by it", async () => {
+    const externalId = unique();
+    const at = `${path}/by-external-id/${externalId}`;
+    const made = await admin.send("PUT", at, input());
+    expect(made).toMatchObject({ status: 201, body: { externalId, version: 1 } });
+    expect(made.headers.get("location")).toContain(`${path}/${bodyOf(made).id}`);
+    const changed = await admin.send("PUT", at, { tags: ["again"] });
+    expect(changed).toMatchObject({ status: 200, body: { id: bodyOf(made).id, version: 2 } });
+    expect((await admin.get(at)).body).toEqual(changed.body);
+    expect(await admin.post(path, input({ externalId }))).toMatchObject({
+      status: 409,
+      body: { code: "EXTERNAL_ID_TAKEN" },
+    });
+  });
+
+  test("of two that make the same external id at once one makes it, the other changes it", async () => {
+    const at = `${path}/by-external-id/${unique()}`;
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => admin.send("PUT", at, input({ tags: [`t${index}`] }))),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([
+      ...Array.from({ length: 7 }, () => 200),
+      201,
+    ]);
+    expect(new Set(answers.map((answer) => bodyOf(answer).id)).size).toBe(1);
+    expect(bodyOf(await admin.get(at)).version).toBe(8);
+  });
+
+  test("come in bulk, each judged by itself", async () => {
+    const externalId = unique();
+    const answer = await admin.post(`${path}/bulk`, {
+      items: [
+        input({ externalId }),
+        { tags: 7 },
+        input({ externalId }),
+        input({ assignedTo: stranger.userId }),
+      ],
+    });
+    const { results } = answer.body as { results: { status: number; error?: { code: string } }[] };
+    expect(results.map(({ status }) => status)).toEqual([201, 422, 409, 422]);
+    expect(results[2]?.error?.code).toBe("EXTERNAL_ID_TAKEN");
+  });
+
+  test("tell who changed what, from what to what, and go back to what they were", async () => {
+    const made = await make({ tags: ["old"], customFields: { a: 1 } });
+    await admin.send("PATCH", `${path}/${made.id}`, { tags: ["new"], customFields: { a: 2, b: 3 } });
+    const history = await admin.get(`${path}/${made.id}/history`);
+    expect(listOf(history)).toMatchObject([
+      {
+        version: 2,
+        actorId: admin.userId,
+        changes: { tags: [["old"], ["new"]], "customFields.a": [1, 2], "customFields.b": [null, 3] },
+      },
+      { version: 1, type: `${kind.name}.created` },
+    ]);
+    const reverted = await admin.post(`${path}/${made.id}/revert`, { version: 1 });
+    expect(reverted).toMatchObject({
+      status: 200,
+      body: { version: 3, tags: ["old"], customFields: { a: 1 } },
+    });
+    expect(await admin.post(`${path}/${made.id}/revert`, { version: 77 })).toMatchObject({
+      status: 409,
+      body: { code: "VERSION_NOT_KEPT" },
+    });
+    expect(listOf(await admin.get(`${path}/${made.id}/timeline?limit=1`))).toMatchObject([
+      { type: `${kind.name}.updated`, entityVersion: 3 },
+    ]);
+  });
+
+  test("show who they may be else, and by what", async () => {
+    const [key] = Object.entries(kind.fields).flatMap(([name, { matches }]) => (matches ? [name] : []));
+    const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example.com`;
+    const one = await make({ [key ?? ""]: value });
+    const other = await make({ [key ?? ""]: value.toUpperCase() });
+    const { data } = (await admin.get(`${path}/${one.id}/duplicates`)).body as {
+      data: { record: Body; matchedBy: string[] }[];
+    };
+    expect(data).toMatchObject([{ record: { id: other.id }, matchedBy: [key] }]);
+  });
+
+  test("belong to somebody: a rep sees its own, gives none away and owns what it makes", async () => {
+    const hidden = await make();
+    const own = await make({}, rep);
+    expect(own.assignedTo).toBe(rep.userId);
+    expect(await rep.get(`${path}/${hidden.id}`)).toMatchObject({ status: 404 });
+    expect(await rep.send("PATCH", `${path}/${hidden.id}`, { tags: ["mine"] })).toMatchObject({
+      status: 404,
+    });
+    expect(await rep.get(`${path}/${hidden.id}/history`)).toMatchObject({ status: 404 });
+    expect(listOf(await rep.get(path)).every(({ assignedTo }) => assignedTo === rep.userId)).toBe(true);
+    expect(await rep.send("PATCH", `${path}/${own.id}`, { assignedTo: admin.userId })).toMatchObject({
+      status: 403,
+    });
+    expect(await stranger.get(`${path}/${own.id}`)).toMatchObject({ status: 404 });
+    expect(await admin.send("PATCH", `${path}/${own.id}`, { assignedTo: stranger.userId })).toMatchObject({
+      status: 422,
+    });
+  });
+
+  const references = Object.entries(kind.fields).flatMap(([key, { refersTo = "", setBy }]) =>
+    setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)?.plural ?? ""]] : [],
+  );
+  test.each(references)(
+    "refer by %s to %s that are there and seen, and to no others",
+    async (key, others) => {
+      const [theirs, ours, gone] = await Promise.all(
+        [stranger, admin, admin].map(
+          async (by) => bodyOf(await by.post(`/${others}`, { name: unique() })).id,
+        ),
+      );
+      await admin.send("DELETE", `/${others}/${gone}`);
+      expect((await make({ [key]: ours }))[key]).toBe(ours);
+      for (const wrong of [theirs, gone, "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f"])
+        expect(await admin.post(path, input({ [key]: wrong }))).toMatchObject({
+          status: 422,
+          body: { errors: [{ path: key, code: "not_found" }] },
+        });
+      expect(await rep.post(path, input({ [key]: ours }))).toMatchObject({ status: 422 });
+    },
+  );
+});
+
+test("money comes back to the last digit, of currencies with none, two and three", async () => {
+  const amounts = { JPY: ["0", "1234567890123456"], INR: ["0.05", "1234567890123456.78"], KWD: ["12.345"] };
+  for (const [currency, texts] of Object.entries(amounts))
+    for (const amount of texts) {
+      const annualRevenue = { amount, currency };
+      const made = await admin.post("/companies", { name: "Rich", annualRevenue });
+      expect(made).toMatchObject({ status: 201, body: { annualRevenue } });
+      const [listed] = listOf(await admin.get("/companies?sort=-createdAt&limit=1&fields=annualRevenue"));
+      expect(listed).toEqual({ id: bodyOf(made).id, annualRevenue });
+    }
+  const annualRevenue = { amount: "1234567890123456.789", currency: "KWD" };
+  const tooLong = await admin.post("/companies", { name: "Rich", annualRevenue });
+  expect(tooLong).toMatchObject({ status: 422, body: { errors: [{ path: "annualRevenue.amount" }] } });
+});
