@@ -82,7 +82,10 @@ describe("a batch of an import", () => {
     expect(await leads()).toMatchObject([
       { email: "a@x.example", phone: "+919876543210", score: 30, version: 1 },
     ]);
-    const errors = await sql("SELECT row_number, reason, record FROM import_errors ORDER BY 1");
+    const errors = await sql(
+      "SELECT row_number, reason, record FROM import_errors WHERE import_id = $1 ORDER BY 1",
+      run.importId,
+    );
     expect(errors).toMatchObject([
       { row_number: 2, reason: expect.stringContaining("email: "), record: { n: "1" } },
       { row_number: 3, reason: expect.stringContaining("phone: is not a phone number") },
