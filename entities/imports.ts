@@ -13,6 +13,8 @@ export const LeadImport = defineEntity({
     mapping: p.json<[string, string | null][]>(),
     onDuplicate: p.string().$type<"skip" | "update" | "create">(),
     isDryRun: p.boolean().default(false),
+    /** How the file is written and read, see ImportOptions. */
+    options: p.json<Record<string, unknown>>(),
     /** pending | running | completed | failed | rolling_back | rolled_back */
     status: p.string().default("pending"),
     failure: p.string().nullable(),

@@ -1,4 +1,4 @@
-import { normalisePhone } from "../records/phone.ts";
+import { normalisePhone, phoneForms } from "../values/phone.ts";
 import { emailMark, phoneMark, type Person } from "./personal-data.ts";
 
 /** The keys that records are looked up by: what was asked for, and what found records are known by. */
@@ -7,7 +7,7 @@ export function keysOfMarks({ marks }: Person): { emails: string[]; phones: stri
     marks.filter((mark) => mark.startsWith(prefix)).map((mark) => mark.slice(prefix.length));
   return {
     emails: after(emailMark("")),
-    phones: after(phoneMark("")).flatMap((phone) => normalisePhone(phone) ?? []),
+    phones: after(phoneMark("")).flatMap((phone) => phoneForms(normalisePhone(phone) ?? phone)),
   };
 }
 

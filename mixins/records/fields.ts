@@ -1,7 +1,7 @@
 import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
-import { normalisePhone } from "./phone.ts";
+import { readPhone } from "../values/phone.ts";
 import { recordLimits } from "./record-limits.ts";
 
 /** How a field is stored. `money` takes two columns: minor units of its currency, and `<column>_currency`. */
@@ -64,14 +64,13 @@ export const email = (says: Said = {}) =>
     normalise: (value) => ({ value: String(value).trim().toLowerCase() }),
     ...says,
   });
-/** A phone number as people write it; E.164. */
+/** A phone number as people write it; as `readPhone` stores it. */
 export const phone = (says: Said = {}) =>
   field("text", schemas.text(40).nullable(), shownText, {
     normalise(value) {
-      const number = normalisePhone(String(value));
-      if (number !== null) return { value: number };
-      const message = "is not a phone number; write it with + and the country code";
-      return { code: "invalid_phone", message };
+      const reading = readPhone(String(value));
+      if ("phone" in reading) return { value: reading.phone };
+      return { code: "invalid_phone", message: reading.doubt };
     },
     ...says,
   });

@@ -1,7 +1,8 @@
+import type { FileRecord } from "./file/records.ts";
+
 /** A record of the file with its place; the first after the heading is 1. */
-export interface NumberedRow {
+export interface NumberedRow extends FileRecord {
   rowNumber: number;
-  cells: string[];
 }
 
 /** A batch ends with its `rows`th row, or before the row that would make it larger than `bytes`. */
@@ -38,34 +39,25 @@ export function* cut(
   if (batch.length > 0) yield batch;
 }
 
-/**
- * Joins what the reader gives to groups, without the heading and the first `skip` rows.
- * When reading fails, the rows before the failure are given first.
- */
+/** Joins what the reader gives to groups, without the heading and the first `skip` rows. */
 export async function* groups(
-  records: AsyncIterable<string[][]>,
+  records: AsyncIterable<FileRecord[]>,
   skip: number,
   limits: BatchLimits,
 ): AsyncGenerator<NumberedRow[]> {
   let group: NumberedRow[] = [];
   let bytes = 0;
   let rowNumber = -1;
-  let failure: Error | undefined;
-  try {
-    for await (const some of records)
-      for (const cells of some) {
-        rowNumber++;
-        if (rowNumber <= skip) continue;
-        group.push({ rowNumber, cells });
-        bytes += textBytes(cells);
-        if (group.length < limits.rows && bytes < limits.bytes) continue;
-        yield group;
-        group = [];
-        bytes = 0;
-      }
-  } catch (error) {
-    failure = error as Error;
-  }
+  for await (const some of records)
+    for (const row of some) {
+      rowNumber++;
+      if (rowNumber <= skip) continue;
+      group.push({ ...row, rowNumber });
+      bytes += textBytes(row.cells);
+      if (group.length < limits.rows && bytes < limits.bytes) continue;
+      yield group;
+      group = [];
+      bytes = 0;
+    }
   if (group.length > 0) yield group;
-  if (failure) throw failure;
 }

@@ -4,7 +4,6 @@ import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { errorType } from "../../mixins/contract/errors.ts";
 import {
   enqueue,
   record,
@@ -14,12 +13,14 @@ import {
   type JobCtx,
   type Result,
 } from "../contracts.ts";
-import { cut, groups, textBytes, type NumberedRow } from "./batches.rules.ts";
-import { csvRecords, unreadableFile } from "./csv-records.ts";
-import { detectFormat } from "./csv.rules.ts";
+import { cut, groups, textBytes } from "./batches.rules.ts";
+import { ColumnSurvey } from "./columns.rules.ts";
+import { decoded } from "./file/encoding.ts";
+import { detectFormat } from "./file/format.ts";
+import { readRecords, type FileRecord } from "./file/records.ts";
 import { isFenced, isPassing, isTooLarge } from "./failure.rules.ts";
-import { learn, type FieldTypes } from "./field-types.rules.ts";
 import {
+  addOptions,
   claimImport,
   defineFields,
   findFieldTypes,
@@ -29,7 +30,7 @@ import {
   type ImportRecord,
 } from "./imports.repository.ts";
 import { importView } from "./imports.view.ts";
-import { customCells, toImportRow } from "./mapping.rules.ts";
+import { toImportRow, type RowPlan } from "./rows.rules.ts";
 import { chunkBytes } from "./upload.ts";
 
 /** What a run needs of its node. */
@@ -42,11 +43,12 @@ export interface RunParts {
   logger: Logger;
 }
 
-/** Rows looked at before the types of their custom fields are decided, and what they may hold in memory. */
+/** Rows that are cut into batches together, and what they may hold in memory. */
 const lookahead = { rows: 1000, bytes: 4 * 1024 * 1024 };
 /** A batch is one message to the leads service; NATS carries 1 MiB at most. */
 const batch = { rows: 500, bytes: 800_000 };
 const rollbackBatch = 500;
+const usersAtOnce = 100;
 const progressEvery = { rows: 5000, ms: 2000 };
 
 /** The job of an import: takes it from whoever had it and works until it is over, or the node stops. */
@@ -89,38 +91,34 @@ class ImportRun {
       return await (this.#claim.status === "rolling_back" ? this.#rollBack() : this.#importRows());
     } catch (error) {
       if (isFenced(error)) return true;
-      if (errorType(error) === unreadableFile) await this.#finish("failed", (error as Error).message);
-      else if (isPassing(error)) throw error;
-      else {
-        this.#parts.logger.error(`import ${this.#claim.id} failed`, error);
-        await this.#finish(
-          "failed",
-          "An internal error stopped the import. What was imported before can be rolled back.",
-        );
-      }
+      if (isPassing(error)) throw error;
+      this.#parts.logger.error(`import ${this.#claim.id} failed`, error);
+      await this.#finish(
+        "failed",
+        "An internal error stopped the import. What was imported before can be rolled back.",
+      );
       return true;
     }
   }
 
   /** @returns false when it stopped before the end */
   async #importRows(): Promise<boolean> {
-    const { mapping: targets, processed, is_dry_run: isDryRun } = this.#claim;
+    const { mapping: targets, processed } = this.#claim;
     const columns = targets.map(([column]) => column);
-    const head = await this.#chunk(0);
-    const { delimiter } = detectFormat(head ?? Buffer.alloc(0), (head?.length ?? 0) < chunkBytes, columns);
+    const records = await this.#records(columns);
+    const plan = await this.#plan(records);
+    if (plan === undefined) return false;
     const nameBytes = textBytes(columns);
     // what a row weighs as JSON: its cells and the names of its columns twice, as fields and as record
     const messageBytes = (cells: readonly string[]) => 2 * (textBytes(cells) + nameBytes) + 12 * cells.length;
-    const types = await this.#inOrganization(findFieldTypes);
     let done = processed;
     this.#lastProgress.processed = processed;
     // one batch is written while the next is read and prepared
     let writing = Promise.resolve();
     try {
-      for await (const group of groups(csvRecords(this.#chunks(), delimiter), processed, lookahead)) {
-        await this.#learnTypes(group, types, isDryRun);
+      for await (const group of groups(records(), processed, lookahead)) {
         for (const rows of cut(group, batch, messageBytes)) {
-          const prepared = rows.map(({ rowNumber, cells }) => toImportRow(cells, rowNumber, targets, types));
+          const prepared = rows.map((row) => toImportRow(row, plan));
           await writing;
           if (this.#parts.isStopping()) return false;
           writing = this.#write(prepared, done);
@@ -139,7 +137,16 @@ class ImportRun {
 
   async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
     const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun } = this.#claim;
-    const params = { importId, epoch, processedBefore, onDuplicate, isDryRun, rows };
+    const { matchBy } = this.#claim.options;
+    const params = {
+      importId,
+      epoch,
+      processedBefore,
+      onDuplicate,
+      isDryRun,
+      rows,
+      ...(matchBy && { matchBy }),
+    };
     try {
       await this.#parts.call("leads.importBatch", params, { ...this.#meta });
     } catch (error) {
@@ -151,25 +158,54 @@ class ImportRun {
     await this.#announceProgress(processedBefore + rows.length);
   }
 
-  /** Brings `types` up to these rows, and defines what is new before any row that uses it is written. */
-  async #learnTypes(rows: NumberedRow[], types: FieldTypes, isDryRun: boolean): Promise<void> {
-    const { mapping } = this.#claim;
-    const cells = function* () {
-      for (const row of rows) yield* customCells(row.cells, mapping);
-    };
-    const changed = learn(types, cells());
-    if (changed.size === 0) return;
-    let defined = changed;
-    if (!isDryRun) {
-      const labels = new Map(mapping.map(([column, target]) => [target, column]));
-      const fields = [...changed].map(([key, type]) => ({
-        key,
-        type,
-        label: labels.get(`customFields.${key}`) ?? key,
-      }));
-      defined = await this.#inOrganization((tx) => defineFields(tx, fields));
+  /** Reads the file, from its beginning each time it is called. */
+  async #records(columns: string[]): Promise<() => AsyncGenerator<FileRecord[]>> {
+    const head = (await this.#chunk(0)) ?? Buffer.alloc(0);
+    const { options } = this.#claim;
+    const { encoding, delimiter } = detectFormat(head, head.length < chunkBytes, { ...options, columns });
+    return () => readRecords(decoded(this.#chunks(), encoding), delimiter);
+  }
+
+  /**
+   * How rows become leads, decided for all of them before the first is written: a walk through the file finds the types of the
+   * fields that nobody has defined, and defines them. A run that goes on finds them defined.
+   * @returns undefined when the node stops before the end
+   */
+  async #plan(records: () => AsyncGenerator<FileRecord[]>): Promise<RowPlan | undefined> {
+    const { id, mapping: targets, is_dry_run: isDryRun, options } = this.#claim;
+    const { values = {}, country } = options;
+    let types = await this.#inOrganization(findFieldTypes);
+    const survey = new ColumnSurvey(targets, values, types);
+    const owners = new Map<string, string>();
+    if (survey.isNeeded || isDryRun) {
+      let isHeading = true;
+      for await (const some of records()) {
+        if (this.#parts.isStopping()) return undefined;
+        for (const record of isHeading ? some.slice(1) : some) survey.see(record);
+        isHeading = false;
+      }
+      for (const [email, user] of await this.#usersByEmail(survey.owners)) owners.set(email, user);
+      const fields = survey.fields((word) => owners.has(word) || isUuid(word));
+      if (isDryRun) {
+        types = new Map([...types, ...fields.map(({ key, type }) => [key, type] as const)]);
+        const { suggestions: suggestedValues } = survey;
+        await this.#inOrganization((tx) => addOptions(tx, id, { suggestedValues }));
+      } else if (fields.length > 0) types = await this.#inOrganization((tx) => defineFields(tx, fields));
     }
-    for (const [key, type] of defined) types.set(key, type);
+    return { targets, types, values, country, owners };
+  }
+
+  /** Active users among those who are named by their emails. */
+  async #usersByEmail(words: ReadonlySet<string>): Promise<Map<string, string>> {
+    const emails = [...words].filter((word) => word.includes("@") && !word.includes(","));
+    const found = new Map<string, string>();
+    for (let from = 0; from < emails.length; from += usersAtOnce) {
+      const asked = emails.slice(from, from + usersAtOnce).join(",");
+      const params = { filter: { email: { in: asked }, isActive: "true" }, limit: usersAtOnce };
+      const { data } = await this.#parts.call("identity.listUsers", params, { ...this.#meta });
+      for (const { id, email } of data) if (email !== undefined) found.set(email.toLowerCase(), id);
+    }
+    return found;
   }
 
   /** @returns false when it stopped before the end */
@@ -249,6 +285,8 @@ class ImportRun {
     }
   }
 }
+
+const isUuid = (word: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(word);
 
 type ImportEvent = {
   [T in Extract<keyof Events, `import.${string}`>]: {

@@ -9,7 +9,8 @@ import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { importListing } from "./imports.contract.ts";
-import { inertCell } from "./csv.rules.ts";
+import { inertCell } from "../../mixins/values/cells.ts";
+import { isReport, reportColumns } from "./file/format.ts";
 import {
   dryRunNotRolledBack,
   importAlreadyRolledBack,
@@ -29,6 +30,7 @@ import {
   type ImportRecord,
   type RejectedRow,
 } from "./imports.repository.ts";
+import { defaultMatchBy } from "./match.rules.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { importView } from "./imports.view.ts";
 import { discardUpload, storeUpload } from "./upload.ts";
@@ -41,7 +43,8 @@ export async function create(
   const { actor, tx } = ctx.locals;
   const { database } = runtime;
   const { organizationId } = actor;
-  const { fileName, mapping, onDuplicate, dryRun } = ctx.params;
+  const { fileName, mapping, onDuplicate, dryRun, matchBy, country, values, delimiter, encoding } =
+    ctx.params;
   if (sightOf(actor) !== "all") {
     if (onDuplicate === "update") throw mayNotReachAll();
     const [assigning] = Object.entries(mapping).find(([, target]) => target === "assignedTo") ?? [];
@@ -56,6 +59,13 @@ export async function create(
     mapping,
     onDuplicate,
     isDryRun: dryRun,
+    options: {
+      ...{ country, values },
+      // nodes of the release before take no batch that names the keys
+      ...(matchBy.join() !== defaultMatchBy.join() && { matchBy }),
+      ...(delimiter !== undefined && { delimiter }),
+      ...(encoding !== undefined && { encoding }),
+    },
   });
   try {
     if (!(await submitUpload(tx, id))) throw uploadExpired();
@@ -100,19 +110,23 @@ export async function get(ctx: Ctx<"imports.get">): Promise<Result<"imports.get"
 
 const rejectedRowsPerRead = 500;
 
-/** Streams the rejected rows as CSV: row (the first after the heading is 1), reason, and the columns of the file. */
+/**
+ * Streams the rows that did not come in, or not whole, as CSV: row (the first after the heading is 1), reason, and the columns of
+ * the file. Mended, it can be imported as it is: what such a file had added itself does not show again.
+ */
 export async function errors(ctx: Ctx<"imports.errors">, database: Database): Promise<Readable> {
   const { id, organization_id: organizationId, mapping } = await getImport(ctx);
-  const columns = mapping.map(([column]) => column);
+  const all = mapping.map(([column]) => column);
+  const columns = isReport(all) ? all.slice(reportColumns.length) : all;
   const line = (cells: string[]) => stringify([cells.map(inertCell)]);
   return Readable.from(
     (async function* () {
-      yield line(["row", "reason", ...columns]);
+      yield line([...reportColumns, ...columns]);
       for (let after = 0; ;) {
         const { rows, isCut } = await database.transaction({ organizationId }, (tx) =>
           findRejectedRows(tx, id, after, rejectedRowsPerRead),
         );
-        if (rows.length > 0) yield rows.map((row) => line(rejectedCells(row, columns))).join("");
+        if (rows.length > 0) yield rows.map((row) => line(rejectedCells(row, columns, all))).join("");
         if (!isCut && rows.length < rejectedRowsPerRead) return;
         after = rows.at(-1)?.row_number ?? after;
       }
@@ -121,11 +135,14 @@ export async function errors(ctx: Ctx<"imports.errors">, database: Database): Pr
   );
 }
 
-/** A row with too many cells keeps them: it is shown as it stood in the file. */
-function rejectedCells({ row_number, reason, record }: RejectedRow, columns: string[]): string[] {
-  const surplus = Object.keys(record).filter((column) => !columns.includes(column));
-  const present = columns.filter((column) => record[column] !== undefined);
-  return [String(row_number), reason, ...[...present, ...surplus].map((column) => record[column] ?? "")];
+/** Every cell under its column; behind them those that a row had too many of. */
+function rejectedCells(
+  { row_number, reason, record }: RejectedRow,
+  columns: string[],
+  all: string[],
+): string[] {
+  const surplus = Object.keys(record).filter((column) => !all.includes(column));
+  return [String(row_number), reason, ...[...columns, ...surplus].map((column) => record[column] ?? "")];
 }
 
 /** Starts turning an ended import back. */

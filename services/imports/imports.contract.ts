@@ -2,12 +2,33 @@ import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { defaultCountry, isPhoneCountry } from "../../mixins/values/phone.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
+import { encodings } from "./file/encoding.ts";
+import { defaultMatchBy, matchKeys } from "./match.rules.ts";
 
 const statuses = ["pending", "running", "completed", "failed", "rolling_back", "rolled_back"] as const;
 const duplicateRules = ["skip", "update", "create"] as const;
 
+const importOptions = z
+  .strictObject({
+    /** By what a row is found to be of a lead that there is; the first counts most. */
+    matchBy: z.array(z.enum(matchKeys)),
+    /** Of phones without a country code; ISO 3166-1. */
+    country: z.string(),
+    /** What separates cells; as given, or as found. */
+    delimiter: z.string().nullable(),
+    encoding: z.enum(encodings).nullable(),
+    /** What the file's words were taken for: column → { theirs: ours }. */
+    values: z.record(z.string(), z.record(z.string(), z.unknown())),
+    /** Of a dry run: words of the file that have no meaning here, and what they may mean, to be sent as `values`. */
+    suggestedValues: z.record(
+      z.string(),
+      z.record(z.string(), z.union([z.string(), z.boolean()]).nullable()),
+    ),
+  })
+  .meta({ id: "ImportOptions" });
 export const leadImport = z
   .strictObject({
     id,
@@ -17,6 +38,7 @@ export const leadImport = z
     onDuplicate: z.enum(duplicateRules),
     /** Every column of the file, in its order: as given, or as guessed by its name. */
     mapping: z.record(z.string(), z.string().nullable()),
+    options: importOptions,
     /** Rows dealt with: the sum of the four counts that follow. */
     processed: z.number().int(),
     created: z.number().int(),
@@ -44,6 +66,7 @@ export const importListing: Listing = {
     isDryRun: "boolean",
     onDuplicate: "text",
     mapping: "json",
+    options: "json",
     processed: "integer",
     created: "integer",
     updated: "integer",
@@ -77,6 +100,18 @@ const json = <T extends z.ZodType>(schema: T) =>
     })
     .pipe(schema);
 const mapping = z.record(text(200), text(200).nullable());
+const values = z.record(
+  text(200),
+  z.record(z.string().max(5000), z.union([z.string().max(5000), z.number(), z.boolean(), z.null()])),
+);
+const matchBy = z.array(z.enum(matchKeys)).min(1);
+const delimiterNames: Record<string, string> = {
+  comma: ",",
+  semicolon: ";",
+  tab: "\t",
+  "\\t": "\t",
+  pipe: "|",
+};
 
 export const importsContract = defineContract("imports", {
   actions: {
@@ -96,6 +131,41 @@ export const importsContract = defineContract("imports", {
           .union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")])
           .default(false),
         onDuplicate: z.enum(duplicateRules).default("skip"),
+        /**
+         * By what a row is found to be of a lead that there is, or of an earlier row. A key never joins two whom a stronger one (in
+         * the order externalId, email, phone) tells apart. As a form field separated by commas.
+         */
+        matchBy: z
+          .union([
+            matchBy,
+            z
+              .string()
+              .max(100)
+              .transform((list) => list.split(",").map((key) => key.trim()))
+              .pipe(matchBy),
+          ])
+          .default([...defaultMatchBy]),
+        /** Of phones without a country code; ISO 3166-1. */
+        country: z
+          .string()
+          .toUpperCase()
+          .refine(isPhoneCountry, "must be a country of ISO 3166-1, such as IN, US or DE")
+          .default(defaultCountry),
+        /** What words of the file mean: column → { theirs: ours }; null: nothing. Their case does not matter. */
+        values: z.union([values, json(values)]).default({}),
+        /** One character, or comma, semicolon, tab, pipe. Found out where it is not given. */
+        delimiter: z
+          .string()
+          .max(10)
+          .transform((given) => delimiterNames[given.toLowerCase()] ?? given)
+          .pipe(
+            z
+              .string()
+              .regex(/^[^\w"\r\n]$/, "must be one character that is no letter, digit, quote or line end"),
+          )
+          .optional(),
+        /** Found out where it is not given. */
+        encoding: z.string().toLowerCase().pipe(z.enum(encodings)).optional(),
       }),
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:create",
@@ -120,7 +190,7 @@ export const importsContract = defineContract("imports", {
     }),
     errors: action({
       summary:
-        "The rejected rows as CSV: row (the first after the heading is 1), reason and the columns of the file",
+        "The rejected and skipped rows, and those that came in without something, as CSV: row (the first after the heading is 1), reason and the columns of the file; mended, it can be imported as it is",
       params: byId,
       returns: z.unknown(),
       permission: "imports:read",

@@ -36,19 +36,12 @@ export const fileUnsupported = (kind: string) =>
     `This is ${kind}, not CSV text. Export the sheet as CSV (UTF-8) and send that.`,
   );
 export const fileEmpty = () => appError(422, "FILE_EMPTY", "The file is empty; it needs a heading and rows.");
-export const fileNotUtf8 = (byte: number, line: number) =>
-  appError(
-    422,
-    "NOT_UTF8",
-    `The file is not UTF-8: the byte at position ${byte}, in line ${line}, belongs to no character. Save it as CSV UTF-8.`,
-    { byte, line },
-  );
 export const headingUnusable = (type: string, message: string) => appError(422, type, message);
 export const mappingNamesUnknownColumn = (unknown: readonly string[], columns: readonly string[]) =>
   appError(
     422,
     "MAPPING_UNKNOWN_COLUMN",
-    `The mapping names columns that the file does not have: ${quoted(unknown)}. Its columns are ${quoted(columns)}.`,
+    `The mapping or the values name columns that the file does not have: ${quoted(unknown)}. Its columns are ${quoted(columns)}.`,
     { columns: unknown },
   );
 export const mappingInvalid = (errors: FieldError[]) => invalid(errors);

@@ -2,8 +2,24 @@ import { v7 as uuidv7 } from "uuid";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { limits, requireRoomFor } from "../../mixins/organizations/limits.ts";
-import type { FieldType, FieldTypes } from "./field-types.rules.ts";
+import type { CustomType } from "../../mixins/values/custom-value.ts";
+import type { Encoding } from "./file/encoding.ts";
+import type { FieldTypes } from "./rows.rules.ts";
+import type { Suggestions, ValueMap } from "./values.rules.ts";
+import type { MatchKey } from "./match.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
+
+/** How a file is written and read. Imports of before there were options have none. */
+export interface ImportOptions {
+  delimiter?: string;
+  encoding?: Encoding;
+  matchBy?: MatchKey[];
+  /** Of phones without one; ISO 3166-1 alpha-2. */
+  country?: string;
+  values?: ValueMap;
+  /** Of a dry run. */
+  suggestedValues?: Suggestions;
+}
 
 /** A row of `imports`. */
 export interface ImportRecord {
@@ -17,6 +33,7 @@ export interface ImportRecord {
   mapping: ColumnTargets;
   on_duplicate: "skip" | "update" | "create";
   is_dry_run: boolean;
+  options: ImportOptions;
   status: "uploading" | "pending" | "running" | "completed" | "failed" | "rolling_back" | "rolled_back";
   failure: string | null;
   processed: number;
@@ -30,7 +47,7 @@ export interface ImportRecord {
   finished_at: string | null;
 }
 
-const columns = `id, organization_id, version, created_at, created_by, file_name, mapping, on_duplicate, is_dry_run,
+const columns = `id, organization_id, version, created_at, created_by, file_name, mapping, on_duplicate, is_dry_run, options,
   status, failure, processed, created, updated, skipped, failed, total, epoch, started_at, finished_at`;
 
 /** What an upload says of itself. */
@@ -41,13 +58,14 @@ export interface NewImport {
   mapping: ColumnTargets;
   onDuplicate: string;
   isDryRun: boolean;
+  options: ImportOptions;
 }
 
 export const insertUpload = (tx: UnitOfWork, upload: NewImport): Promise<number> =>
   tx.execute({
     text: `INSERT INTO imports (id, organization_id, created_at, updated_at, created_by, file_name, mapping,
-        on_duplicate, is_dry_run, status)
-      VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, 'uploading')`,
+        on_duplicate, is_dry_run, options, status)
+      VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, 'uploading')`,
     values: [
       upload.id,
       tx.organizationId,
@@ -57,7 +75,15 @@ export const insertUpload = (tx: UnitOfWork, upload: NewImport): Promise<number>
       JSON.stringify(upload.mapping),
       upload.onDuplicate,
       upload.isDryRun,
+      JSON.stringify(upload.options),
     ],
+  });
+
+/** Adds to the options of an import. */
+export const addOptions = (tx: UnitOfWork, importId: string, options: ImportOptions): Promise<number> =>
+  tx.execute({
+    text: "UPDATE imports SET options = options || $2 WHERE id = $1",
+    values: [importId, JSON.stringify(options)],
   });
 
 export const deferChunk = (tx: UnitOfWork, importId: string, position: number, bytes: Buffer): void =>
@@ -178,26 +204,26 @@ export async function countBytes(tx: UnitOfWork): Promise<number> {
 
 /** Types of the custom fields of leads. */
 export async function findFieldTypes(tx: UnitOfWork): Promise<FieldTypes> {
-  const rows = await tx.query<{ key: string; type: FieldType }>({
+  const rows = await tx.query<{ key: string; type: CustomType }>({
     text: "SELECT key, type FROM custom_fields WHERE entity = 'lead'",
   });
   return new Map(rows.map(({ key, type }) => [key, type]));
 }
 
 /**
- * Defines custom fields of leads; one that stands with another type becomes text. Beyond as many as an organization may have
+ * Defines custom fields of leads; one that is defined meanwhile stands as it is. Beyond as many as an organization may have
  * none is defined: leads keep such values as text.
  */
 export async function defineFields(
   tx: UnitOfWork,
-  fields: readonly { key: string; type: FieldType; label: string }[],
+  fields: readonly { key: string; type: CustomType; label: string }[],
 ): Promise<FieldTypes> {
   // in one order, so that two imports that define the same fields cannot wait for each other
   const sorted = fields.toSorted((a, b) => (a.key < b.key ? -1 : 1));
   // of two imports that define fields at once the second counts what the first has made
   await requireRoomFor(tx, "customFields", { adding: 0 });
   await tx.execute({
-    text: `INSERT INTO custom_fields AS f (id, organization_id, entity, key, type, label, created_at, updated_at)
+    text: `INSERT INTO custom_fields (id, organization_id, entity, key, type, label, created_at, updated_at)
       SELECT id, $1, 'lead', key, type, label, $2, $2
       FROM (
         SELECT n.*, o.key IS NOT NULL AS is_known, row_number() OVER (PARTITION BY o.key IS NOT NULL ORDER BY n.key) AS place
@@ -205,8 +231,7 @@ export async function defineFields(
         LEFT JOIN custom_fields o ON o.entity = 'lead' AND o.key = n.key
       ) AS new WHERE is_known OR place <= ${limits.customFields.most} - (SELECT count(*) FROM custom_fields)
       ORDER BY key
-      ON CONFLICT (organization_id, entity, key) DO UPDATE
-        SET type = 'text', version = f.version + 1, updated_at = excluded.updated_at WHERE f.type <> excluded.type`,
+      ON CONFLICT (organization_id, entity, key) DO NOTHING`,
     values: [
       tx.organizationId,
       tx.now,

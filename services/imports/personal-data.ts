@@ -18,7 +18,7 @@ export const importsPersonalDataHandlers: PersonalDataHandlersOf<typeof importsC
     async export({ locals: { tx }, params: { person, after } }) {
       if (person) return { records: [], next: null };
       const rows = await tx.query<{ id: string }>({
-        text: `SELECT id, created_by, file_name, mapping, on_duplicate, is_dry_run, status, processed, created, updated, skipped,
+        text: `SELECT id, created_by, file_name, mapping, options, on_duplicate, is_dry_run, status, processed, created, updated, skipped,
             failed, created_at, finished_at
           FROM imports WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT ${atOnce}`,
         values: [after],

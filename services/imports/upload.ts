@@ -3,19 +3,25 @@ import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../../mixins/database/database.ts";
 import { equalChunks } from "../../mixins/upload/chunks.ts";
 import { foreignKind } from "../../mixins/upload/foreign-kind.ts";
-import { utf8Chunks } from "../../mixins/upload/text.ts";
-import { detectFormat } from "./csv.rules.ts";
+import { encodingOf, type Encoding } from "./file/encoding.ts";
+import { detectFormat } from "./file/format.ts";
 import {
   fileEmpty,
   fileMissing,
-  fileNotUtf8,
   fileTooLarge,
   fileUnsupported,
   mappingInvalid,
   mappingNamesUnknownColumn,
   uploadBrokeOff,
 } from "./imports.errors.ts";
-import { deferChunk, deleteImport, insertUpload } from "./imports.repository.ts";
+import {
+  addOptions,
+  deferChunk,
+  deleteImport,
+  insertUpload,
+  type ImportOptions,
+} from "./imports.repository.ts";
+import { isKnownColumn } from "./known-columns.ts";
 import {
   mappingErrors,
   resolveMapping,
@@ -37,6 +43,8 @@ export interface UploadRequest {
   mapping: Mapping;
   onDuplicate: string;
   isDryRun: boolean;
+  /** As far as the uploader names them. */
+  options: ImportOptions;
 }
 
 /**
@@ -44,7 +52,7 @@ export interface UploadRequest {
  * can go on from there, and no transaction lasts as long as the upload. What is refused leaves nothing behind;
  * when this process dies on the way, the pollers delete the rest after an hour.
  * @returns id of the import
- * @throws 400 when the upload breaks off, 413, 415 for what is not text, 422 for another encoding or heading
+ * @throws 400 when the upload breaks off, 413, 415 for what is not text, 422 for a heading that cannot be used
  */
 export async function storeUpload(
   database: Database,
@@ -54,13 +62,15 @@ export async function storeUpload(
   if (!(file instanceof Readable)) throw fileMissing();
   // an error of the stream after the last read belongs to nobody, and would end the process
   file.on("error", () => undefined);
-  const chunks = textChunks(file);
+  const judge = new EncodingJudge(request.options.encoding);
+  const chunks = textChunks(file, judge);
   try {
     const errors = mappingErrors(request.mapping);
     if (errors.length > 0) throw mappingInvalid(errors);
     const first = await chunks.next();
     if (first.done) throw fileEmpty();
-    const upload = { ...request, id: uuidv7(), mapping: readHeading(first.value, request.mapping) };
+    const { mapping, options } = readHeading(first.value, request);
+    const upload = { ...request, id: uuidv7(), mapping, options };
     const { organizationId } = request;
     await database.transaction({ organizationId }, (tx) => insertUpload(tx, upload));
     try {
@@ -71,6 +81,9 @@ export async function storeUpload(
           Promise.resolve(deferChunk(tx, upload.id, position++, bytes)),
         );
       }
+      const { encoding } = judge;
+      if (encoding !== undefined && encoding !== options.encoding)
+        await database.transaction({ organizationId }, (tx) => addOptions(tx, upload.id, { encoding }));
     } catch (error) {
       await discardUpload(database, organizationId, upload.id);
       throw error;
@@ -88,35 +101,58 @@ export const discardUpload = (
   importId: string,
 ): Promise<number> => database.transaction({ organizationId }, (tx) => deleteImport(tx, importId));
 
-function readHeading(head: Buffer, mapping: Mapping): ColumnTargets {
-  const { columns } = detectFormat(head, head.length < chunkBytes, Object.keys(mapping));
-  const unknown = unknownColumns(mapping, columns);
+function readHeading(
+  head: Buffer,
+  { mapping, options }: UploadRequest,
+): { mapping: ColumnTargets; options: ImportOptions } {
+  const { columns, delimiter, encoding } = detectFormat(head, head.length < chunkBytes, {
+    columns: Object.keys(mapping),
+    isKnown: isKnownColumn,
+    delimiter: options.delimiter,
+    encoding: options.encoding,
+  });
+  const unknown = unknownColumns([...Object.keys(mapping), ...Object.keys(options.values ?? {})], columns);
   if (unknown.length > 0) throw mappingNamesUnknownColumn(unknown, columns);
   const targets = resolveMapping(columns, mapping);
   if (!Array.isArray(targets)) throw mappingInvalid([targets]);
-  return targets;
+  return { mapping: targets, options: { ...options, delimiter, encoding } };
 }
 
-/** The file in chunks of equal size, known to be UTF-8 text. */
-function textChunks(file: Readable): AsyncGenerator<Buffer, undefined> {
+/** Finds the encoding of a file by the first chunk that shows it: the first umlaut may stand in the last row. */
+class EncodingJudge {
+  encoding: Encoding | undefined;
+  #isFirst = true;
+
+  constructor(given: Encoding | undefined) {
+    this.encoding = given;
+  }
+
+  see(chunk: Buffer): void {
+    this.encoding ??= encodingOf(chunk, this.#isFirst);
+    this.#isFirst = false;
+  }
+
+  get isWide(): boolean {
+    return this.encoding?.startsWith("utf-16") === true;
+  }
+}
+
+/** The file in chunks of equal size, known to be text. */
+async function* textChunks(file: Readable, judge: EncodingJudge): AsyncGenerator<Buffer, undefined> {
   const chunks = equalChunks(file, {
     chunkBytes,
     maxBytes: maxFileMegabytes * 1024 * 1024,
     tooLarge: () => fileTooLarge(maxFileMegabytes),
     brokeOff: uploadBrokeOff,
   });
-  return utf8Chunks(ofNoForeignKind(chunks), chunkBytes, {
-    binary: (position) => fileUnsupported(`a binary file (a NUL byte at position ${position})`),
-    notUtf8: fileNotUtf8,
-  });
-}
-
-async function* ofNoForeignKind(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let isFirst = true;
+  let offset = 0;
   for await (const bytes of chunks) {
-    const kind = isFirst ? foreignKind(bytes) : undefined;
+    judge.see(bytes);
+    const kind = offset === 0 && !judge.isWide ? foreignKind(bytes) : undefined;
     if (kind !== undefined) throw fileUnsupported(kind);
-    isFirst = false;
+    const nul = judge.isWide ? -1 : bytes.indexOf(0);
+    if (nul !== -1) throw fileUnsupported(`a binary file (a NUL byte at position ${offset + nul})`);
+    offset += bytes.length;
     yield bytes;
   }
 }

@@ -1,7 +1,8 @@
-import { pageBytes } from "../../mixins/database/statement.ts";
+import { pageBytes, type BoundedRows } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import type { ImportedLead } from "./import.rules.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { ImportedLead, ImportKeys } from "./import.rules.ts";
+import { leadColumns, type LeadRow } from "./lead-row.ts";
+import { batchBytes } from "./leads.repository.ts";
 
 /** A refused row of the file, as the file of rejected rows shows it. */
 export interface Rejection {
@@ -9,6 +10,60 @@ export interface Rejection {
   record: Record<string, string>;
   reason: string;
 }
+
+/**
+ * Imports of an organization write one batch at a time: of two with the same rows the second finds what the first has made.
+ * What is looked up afterwards in this transaction is as the one before has left it.
+ */
+export const takeTurn = (tx: UnitOfWork): Promise<number> =>
+  tx.execute({
+    name: "import_turn",
+    text: "SELECT pg_advisory_xact_lock(hashtextextended('import of leads ' || $1, 0))",
+    values: [tx.organizationId],
+  });
+
+/** Of those with one email or phone so many are looked at for one that no stronger key tells apart. */
+const candidates = 50;
+
+/**
+ * The first lead by id with each of these external ids, and with each of these emails and phones, unless a stronger key of it
+ * differs; `lock` holds them until the end.
+ * @param options.isWhole whether all of them are needed, however large
+ */
+export function findMatches(
+  tx: UnitOfWork,
+  { externalIds, emails, phones }: ImportKeys,
+  { lock, isWhole }: { lock: boolean; isWhole: boolean },
+): Promise<BoundedRows<LeadRow>> {
+  const columns = leadColumns.join(", ");
+  return tx.queryWithin<LeadRow>({
+    // one index scan a key, and one lead of what may be a hundred thousand with one email
+    text: `SELECT ${columns} FROM leads WHERE id IN (
+        SELECT first.id FROM unnest($1::text[]) AS key CROSS JOIN LATERAL (
+          SELECT id FROM leads WHERE external_id = key AND deleted_at IS NULL ORDER BY id LIMIT 1) first
+        UNION
+        SELECT first.id FROM unnest($2::text[], $3::text[]) AS key (email, external_id) CROSS JOIN LATERAL (
+          SELECT id FROM (SELECT id, external_id FROM leads
+            WHERE email = key.email AND deleted_at IS NULL ORDER BY id LIMIT ${candidates}) AS found
+          WHERE ${agrees("external_id")} ORDER BY id LIMIT 1) first
+        UNION
+        SELECT first.id FROM unnest($4::text[], $5::text[], $6::text[]) AS key (phone, email, external_id) CROSS JOIN LATERAL (
+          SELECT id FROM (SELECT id, email, external_id FROM leads
+            WHERE phone = key.phone AND deleted_at IS NULL ORDER BY id LIMIT ${candidates}) AS found
+          WHERE ${agrees("external_id")} AND ${agrees("email")} ORDER BY id LIMIT 1) first
+      ) ORDER BY id ${lock ? "FOR NO KEY UPDATE" : ""}`,
+    values: [
+      externalIds,
+      emails.map(({ email }) => email),
+      emails.map(({ externalId }) => externalId),
+      phones.map(({ phone }) => phone),
+      phones.map(({ email }) => email),
+      phones.map(({ externalId }) => externalId),
+    ],
+    mostBytes: isWhole ? Infinity : batchBytes,
+  });
+}
+const agrees = (column: string): string => `coalesce(found.${column} = key.${column}, true)`;
 
 /** Locks the import for this transaction; false when another run owns it or these rows are behind it. */
 export async function fenceImport(

@@ -1,9 +1,26 @@
+import { phoneForms, phoneKey } from "../../mixins/values/phone.ts";
 import type { LeadRow } from "./lead-row.ts";
 import type { LeadInput } from "./lead.schemas.ts";
 import { externalIdTaken } from "./leads.errors.ts";
-import { changeLead, composeLead, type Scoring } from "./leads.rules.ts";
+import { changeLead, composeLead, rescored, type Scoring } from "./leads.rules.ts";
 
 type OnDuplicate = "skip" | "update" | "create";
+/** Keys by which a row may be found to be of a lead, the strongest first. */
+const strength = ["externalId", "email", "phone"] as const;
+export type MatchKey = (typeof strength)[number];
+
+/** What an import says of a lead. */
+export interface ImportInput extends LeadInput {
+  /** When it was converted; of a lead whose status is converted. */
+  convertedAt?: string;
+}
+
+/** By which keys stored leads have to be looked up; beside a key the stronger ones of its row, which must not differ. */
+export interface ImportKeys {
+  externalIds: string[];
+  emails: { email: string; externalId: string | null }[];
+  phones: { phone: string; email: string | null; externalId: string | null }[];
+}
 /** A row of the file, as the file of rejected rows shows it. */
 interface FileRow {
   rowNumber: number;
@@ -20,36 +37,47 @@ export interface ImportedLead {
   from: FileRow[];
 }
 
-/** By which keys stored leads have to be looked up. */
-export function keysOf(inputs: readonly LeadInput[], onDuplicate: OnDuplicate) {
-  const distinct = (values: (string | null | undefined)[]) => [
-    ...new Set(values.filter((value) => typeof value === "string")),
-  ];
-  const isCreate = onDuplicate === "create"; // only external ids must not be given twice
-  return {
-    externalIds: distinct(inputs.map((input) => input.externalId)),
-    emails: isCreate ? [] : distinct(inputs.map((input) => input.email)),
-    phones: isCreate ? [] : distinct(inputs.map((input) => input.phone)),
-  };
+/** The keys of a batch. */
+export function keysOf(
+  inputs: readonly LeadInput[],
+  onDuplicate: OnDuplicate,
+  matchBy: readonly MatchKey[],
+): ImportKeys {
+  // external ids must not be given twice, whatever is matched by
+  const has = (key: MatchKey) => onDuplicate !== "create" && matchBy.includes(key);
+  const externalIds = new Set<string>();
+  const emails = new Map<string, ImportKeys["emails"][number]>();
+  const phones = new Map<string, ImportKeys["phones"][number]>();
+  for (const { externalId = null, email = null, phone = null } of inputs) {
+    if (externalId !== null) externalIds.add(externalId);
+    if (email !== null && has("email"))
+      emails.set(JSON.stringify([email, externalId]), { email, externalId });
+    if (phone !== null && has("phone"))
+      for (const form of phoneForms(phone))
+        phones.set(JSON.stringify([form, email, externalId]), { phone: form, email, externalId });
+  }
+  return { externalIds: [...externalIds], emails: [...emails.values()], phones: [...phones.values()] };
 }
 
 /** What the rows of a batch make of the leads, row by row: a later row sees what the earlier ones did. */
 export class ImportPlan {
   readonly counts = { created: 0, updated: 0, skipped: 0 };
   readonly #onDuplicate: OnDuplicate;
+  readonly #matchBy: readonly MatchKey[];
   readonly #scoring: Scoring;
   readonly #origin: { organizationId: string; now: string; importId: string };
-  readonly #byKey = new Map<string, ImportedLead>();
+  readonly #byKey = new Map<string, ImportedLead[]>();
   readonly #leads: ImportedLead[] = [];
 
   /** @param matches stored leads that share a key with the batch */
   constructor(
-    onDuplicate: OnDuplicate,
+    { onDuplicate, matchBy }: { onDuplicate: OnDuplicate; matchBy: readonly MatchKey[] },
     matches: readonly LeadRow[],
     scoring: Scoring,
     origin: { organizationId: string; now: string; importId: string },
   ) {
     this.#onDuplicate = onDuplicate;
+    this.#matchBy = strength.filter((key) => matchBy.includes(key));
     this.#scoring = scoring;
     this.#origin = origin;
     for (const row of matches) this.#add({ row, before: row, changes: new Set(), from: [] });
@@ -57,17 +85,25 @@ export class ImportPlan {
 
   /**
    * @param id of the lead, should the row make one
+   * @returns why the row was skipped, if so
    * @throws 409 EXTERNAL_ID_TAKEN, LEAD_ALREADY_CONVERTED
    */
-  take(from: FileRow, input: LeadInput, id: string): void {
-    const known = this.#find(input);
-    if (!known || this.#onDuplicate === "create") {
-      if (input.externalId && this.#byKey.has(`id ${input.externalId}`)) throw externalIdTaken();
+  take(from: FileRow, { convertedAt, ...input }: ImportInput, id: string): string | undefined {
+    const found = this.#find(input);
+    if (!found || this.#onDuplicate === "create") {
+      if (input.externalId && this.#byKey.has(keyOf("externalId", input.externalId))) throw externalIdTaken();
       const row = composeLead(input, { id, ...this.#origin }, this.#scoring);
-      this.#add({ row, before: null, changes: new Set(), from: [from] });
+      this.#add({
+        row: convertedAt === undefined ? row : this.#converted(row, convertedAt),
+        ...{ before: null, changes: new Set(), from: [from] },
+      });
       this.counts.created++;
-    } else if (this.#onDuplicate === "skip") this.counts.skipped++;
-    else this.#update(known, from, input);
+    } else if (this.#onDuplicate === "skip") {
+      this.counts.skipped++;
+      const { lead, key } = found;
+      return `skipped: ${lead.before ? `the lead ${lead.row.id}` : `row ${lead.from[0]?.rowNumber}`} has this ${key}`;
+    } else this.#update(found.lead, from, input);
+    return undefined;
   }
 
   created(): ImportedLead[] {
@@ -86,13 +122,23 @@ export class ImportPlan {
     return from;
   }
 
-  /** By external id, else by email, else by phone. */
-  #find({ externalId, email, phone }: LeadInput): ImportedLead | undefined {
-    return (
-      this.#byKey.get(`id ${externalId}`)
-      ?? this.#byKey.get(`email ${email}`)
-      ?? this.#byKey.get(`phone ${phone}`)
-    );
+  /** As it was brought from elsewhere: no contact is made of it here. */
+  #converted(row: LeadRow, convertedAt: string): LeadRow {
+    return rescored({ ...row, status: "converted", converted_at: convertedAt }, this.#scoring);
+  }
+
+  /** By the strongest key first; a weaker one finds nobody whom a stronger one tells apart. */
+  #find(input: LeadInput): { lead: ImportedLead; key: MatchKey } | undefined {
+    for (const key of this.#matchBy) {
+      const value = input[key];
+      if (typeof value !== "string") continue;
+      const stronger = strength.slice(0, strength.indexOf(key));
+      const lead = this.#byKey
+        .get(keyOf(key, value))
+        ?.find(({ row }) => stronger.every((other) => agree(input[other], valueOf(row, other))));
+      if (lead) return { lead, key };
+    }
+    return undefined;
   }
 
   #update(lead: ImportedLead, from: FileRow, input: LeadInput): void {
@@ -111,14 +157,19 @@ export class ImportPlan {
     this.#index(lead);
   }
 
-  /** The first lead with a key keeps it. */
   #index(lead: ImportedLead): void {
-    const { external_id: externalId, email, phone } = lead.row;
-    for (const key of [
-      externalId && `id ${externalId}`,
-      email && `email ${email}`,
-      phone && `phone ${phone}`,
-    ])
-      if (key && !this.#byKey.has(key)) this.#byKey.set(key, lead);
+    for (const key of strength) {
+      const value = valueOf(lead.row, key);
+      if (value === null) continue;
+      const holders = this.#byKey.get(keyOf(key, value));
+      if (!holders) this.#byKey.set(keyOf(key, value), [lead]);
+      else if (!holders.includes(lead)) holders.push(lead);
+    }
   }
 }
+
+const valueOf = (row: LeadRow, key: MatchKey): string | null =>
+  key === "externalId" ? row.external_id : row[key];
+const keyOf = (key: MatchKey, value: string): string => `${key} ${key === "phone" ? phoneKey(value) : value}`;
+/** Whether two may be of one lead, by this key: one says nothing, or both the same. */
+const agree = (a: string | null | undefined, b: string | null): boolean => !a || !b || a === b;

@@ -6,12 +6,14 @@ import { id } from "../../mixins/contract/schemas.ts";
 const importRow = z.strictObject({
   /** Place in the file; the first row after the heading is 1. */
   rowNumber: z.number().int().positive(),
-  /** What the row says, by the names of `leadInput`; empty cells are left out. */
+  /** What the row says, by the names of `leadInput`, and `convertedAt`; the status may be converted. Empty cells are left out. */
   input: z.unknown(),
   /** The row as it stands in the file, column → cell, for the file of rejected rows. */
   record: z.record(z.string(), z.string()),
   /** Why the parser rejected the row; `input` is not looked at then. */
   error: z.string().optional(),
+  /** What of the row does not come in, and why: said beside what becomes of it. */
+  notes: z.array(z.string()).optional(),
 });
 
 /** Internal actions that the import service calls; part of leadsContract. */
@@ -25,8 +27,9 @@ export const leadImportActions = {
       epoch: z.number().int(),
       /** Must be its `processed`; afterwards that is this and the number of rows. */
       processedBefore: z.number().int().min(0),
-      /** A duplicate has the external id, the email or the phone of a lead, or of an earlier row. */
       onDuplicate: z.enum(["skip", "update", "create"]),
+      /** A duplicate has one of these of a lead, or of an earlier row, and no stronger one that differs. */
+      matchBy: z.array(z.enum(["externalId", "email", "phone"])).default(["externalId", "email"]),
       /** Counts and rejected rows are written, leads are not; rows of different batches are not compared. */
       isDryRun: z.boolean(),
       rows: z.array(importRow).min(1).max(1000),

@@ -3,7 +3,7 @@ import { emailText } from "../../mixins/records/conditions/fields.ts";
 import type { Listing } from "../../mixins/records/listing.ts";
 import { recordLimits } from "../../mixins/records/record-limits.ts";
 import { email, id, text, timestamp } from "../../mixins/contract/schemas.ts";
-import { normalisePhone } from "./normalise.ts";
+import { normalisePhone } from "../../mixins/values/phone.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 
@@ -110,7 +110,10 @@ export const newLead = leadInput
 /** Values that are stored in one form, and found by any. */
 export const storedForms = {
   email: emailText,
-  phone: { normalise: normalisePhone, example: "a phone number such as +919876543210" },
+  phone: {
+    normalise: (text: string) => normalisePhone(text),
+    example: "a phone number such as +919876543210",
+  },
 };
 
 export const leadListing: Listing = {

@@ -10,11 +10,8 @@ export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
 export const mayNotAssign = () =>
   appError(403, "FORBIDDEN", "You may assign leads only to yourself and those whose leads you see.");
-export const invalidPhone = () => ({
-  path: "phone",
-  code: "invalid_phone",
-  message: "is not a phone number; write it with + and the country code",
-});
+/** @param doubt why it cannot be told which number it is, see readPhone */
+export const invalidPhone = (doubt: string) => ({ path: "phone", code: "invalid_phone", message: doubt });
 export const sensitiveValueTaken = () =>
   conflict("VALUE_TAKEN", "Another lead, perhaps a deleted one, has this value of a unique custom field.");
 export const sensitiveNotImported = (key: string) =>

@@ -5,6 +5,7 @@ import type { Database } from "../../mixins/database/database.ts";
 import { xlsxStream, type XlsxCell } from "../../mixins/files/xlsx-writer.ts";
 import { eachField, type Listing, type ListParams } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
+import { inertCell } from "../../mixins/values/cells.ts";
 import type { Ctx } from "../contracts.ts";
 import { visibleTo } from "./leads.actions.ts";
 import type { Desk } from "./desk.ts";
@@ -114,7 +115,5 @@ function cellOf(lead: LeadView, field: string): Cell {
   return JSON.stringify(value);
 }
 
-/** Keeps a spreadsheet from running a text as a formula (OWASP, CSV injection). */
-export function disarm(cell: Cell): Cell {
-  return typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
-}
+/** Keeps a spreadsheet from running a text as a formula; an import takes it back. */
+export const disarm = (cell: Cell): Cell => (typeof cell === "string" ? inertCell(cell) : cell);

@@ -1,22 +1,25 @@
 import { v7 as uuidv7 } from "uuid";
-import { unknownUser } from "../../mixins/records/active-users.ts";
 import { erasedAmong, markHash } from "../../mixins/privacy/erased-persons.ts";
 import { errorType, type FieldError } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
+import { timeInput } from "../../mixins/contract/schemas.ts";
+import { phoneForms } from "../../mixins/values/phone.ts";
 import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import {
   fenceImport,
+  findMatches,
   moveCheckpoint,
   recordChanges,
   recordRejections,
+  takeTurn,
   type Rejection,
 } from "./import.repository.ts";
-import { ImportPlan, keysOf, type ImportedLead } from "./import.rules.ts";
+import { ImportPlan, keysOf, type ImportedLead, type ImportInput } from "./import.rules.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { newLead, type LeadInput } from "./lead.schemas.ts";
+import { newLead } from "./lead.schemas.ts";
 import {
   externalIdTaken,
   importFenced,
@@ -25,7 +28,7 @@ import {
   sensitiveNotImported,
 } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
-import { claimExternalIds, findMatches, insertFreeLeads, updateLeads } from "./leads.repository.ts";
+import { claimExternalIds, insertFreeLeads, updateLeads } from "./leads.repository.ts";
 import { normalise } from "./leads.rules.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
@@ -40,7 +43,7 @@ type ImportRow = ImportContext["params"]["rows"][number];
  */
 export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Result<"leads.importBatch">> {
   const { actor, tx } = ctx.locals;
-  const { importId, onDuplicate, isDryRun, rows } = ctx.params;
+  const { importId, onDuplicate, matchBy, isDryRun, rows } = ctx.params;
   const settings = await desk.settings.of(tx.organizationId);
   const cipher = await desk.keys.of(tx.organizationId);
   const judged = rows
@@ -61,22 +64,31 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const planFor = (
     matches: LeadRow[],
     erased: ReadonlySet<string>,
-  ): { plan: ImportPlan; rejections: Rejection[] } => {
-    const plan = new ImportPlan(onDuplicate, matches, settings.scoring, identity);
+  ): { plan: ImportPlan; rejections: Rejection[]; remarks: Rejection[] } => {
+    const plan = new ImportPlan({ onDuplicate, matchBy }, matches, settings.scoring, identity);
     const rejections: Rejection[] = [];
+    // rows that are said something of, and are not refused
+    const remarks: Rejection[] = [];
     for (const row of judged) {
       if (row.hashes.some((hash) => erased.has(hash.toString("hex")))) {
         // the row of the file is not kept either
         rejections.push({ rowNumber: row.rowNumber, record: {}, reason: erasedPerson });
         continue;
       }
-      const refused = row.input === undefined ? row.reason : takeRow(plan, row, row.input, active);
+      const { rowNumber, record } = row;
+      const { refused, skipped, notes } =
+        row.input === undefined
+          ? { refused: row.reason, notes: row.notes }
+          : takeRow(plan, row, row.input, active);
       if (refused !== undefined)
-        rejections.push({ rowNumber: row.rowNumber, record: row.record, reason: refused });
+        rejections.push({ rowNumber, record, reason: [refused, ...notes].join("; ") });
+      else if (skipped !== undefined) remarks.push({ rowNumber, record, reason: skipped });
+      else if (notes.length > 0)
+        remarks.push({ rowNumber, record, reason: `imported without ${notes.join("; ")}` });
     }
-    return { plan, rejections };
+    return { plan, rejections, remarks };
   };
-  const keys = keysOf(inputs, onDuplicate);
+  const keys = keysOf(inputs, onDuplicate, matchBy);
   // a row touches three leads at most: what cannot be halved any more is taken as it is
   const isWhole = rows.length === 1;
   const routed = new Map<string, string | null>();
@@ -100,14 +112,15 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     for (const lead of leads) routed.set(lead.id, lead.assigned_to);
   }
 
-  const [isCurrent, erased, matches] = await Promise.all([
+  const [, isCurrent, erased, matches] = await Promise.all([
+    isDryRun || takeTurn(tx),
     fenceImport(tx, ctx.params),
     erasedAmong(tx, hashes),
     findMatches(tx, keys, { lock: onDuplicate === "update" && !isDryRun, isWhole }),
   ]);
   if (!isCurrent) throw importFenced();
   if (matches.isCut) throw importTooLarge();
-  const { plan, rejections } = planFor(matches.rows, erased);
+  const { plan, rejections, remarks } = planFor(matches.rows, erased);
 
   if (!isDryRun) {
     const created = plan.created();
@@ -140,46 +153,63 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     tx.afterCommit(() => leadsCreated.inc({ origin: "import" }, inserted.size));
   }
   const counts = { ...plan.counts, failed: rejections.length };
-  recordRejections(tx, importId, rejections);
+  const refusedRows = new Set(rejections.map(({ rowNumber }) => rowNumber));
+  recordRejections(tx, importId, [
+    ...rejections,
+    ...remarks.filter(({ rowNumber }) => !refusedRows.has(rowNumber)),
+  ]);
   moveCheckpoint(tx, importId, rows.length, counts);
   return counts;
 }
 
 const erasedPerson = "erased_person: this person was erased on request and is not imported again";
 
-const marksOfInput = (input: LeadInput | undefined): string[] => [
+const marksOfInput = (input: ImportInput | undefined): string[] => [
   ...(input?.email ? [emailMark(input.email)] : []),
-  ...(input?.phone ? [phoneMark(input.phone)] : []),
+  ...(input?.phone ? phoneForms(input.phone).map(phoneMark) : []),
 ];
 
 /** A row with its input when that is valid, else with the reason why not; `id` is its lead's if it becomes one. */
-function judgeRow({ rowNumber, record, input, error }: ImportRow) {
-  const id = uuidv7();
-  const rejected = (reason: string) => ({ id, rowNumber, record, input: undefined, reason });
+function judgeRow({ rowNumber, record, input, error, notes = [] }: ImportRow) {
+  const known = { id: uuidv7(), rowNumber, record, notes };
+  const rejected = (reason: string) => ({ ...known, input: undefined, reason });
   if (error !== undefined) return rejected(error);
-  const parsed = newLead.safeParse(input);
+  const { fields, convertedAt } = withoutConversion(input);
+  const parsed = newLead.safeParse(fields);
   const { input: valid, problems } = parsed.success
     ? normalise(parsed.data)
     : { input: undefined, problems: fieldErrors(parsed.error) };
-  if (problems.length > 0) return rejected(sentenceOf(problems));
-  return { id, rowNumber, record, input: valid, reason: "" };
+  if (valid === undefined || problems.length > 0) return rejected(sentenceOf(problems));
+  return { ...known, input: { ...valid, ...(convertedAt && { convertedAt }) }, reason: "" };
 }
 
-/** Adds a valid row to the plan; answers why it was refused, if it was. */
+/** Callers of the API convert leads; a file may tell that one was converted elsewhere, at a time or some time. */
+function withoutConversion(input: unknown): { fields: unknown; convertedAt?: string } {
+  if (typeof input !== "object" || input === null) return { fields: input };
+  const { convertedAt, ...fields } = input as Record<string, unknown>;
+  if (fields.status !== "converted") return { fields };
+  delete fields.status;
+  return { fields, convertedAt: timeInput.safeParse(convertedAt).data ?? new Date().toISOString() };
+}
+
+/** Adds a valid row to the plan; answers why it was refused or skipped, if it was, and what of it does not come in. */
 function takeRow(
   plan: ImportPlan,
-  { id, rowNumber, record }: { id: string; rowNumber: number; record: Record<string, string> },
-  input: LeadInput,
+  { id, rowNumber, record, notes: known }: ReturnType<typeof judgeRow>,
+  { assignedTo, ...rest }: ImportInput,
   active: ReadonlySet<string>,
-): string | undefined {
+): { refused?: string; skipped?: string | undefined; notes: string[] } {
+  const isKnown = !assignedTo || active.has(assignedTo);
+  const notes = isKnown
+    ? known
+    : [...known, `assignedTo: ${assignedTo} is no active user of the organization`];
   try {
-    if (input.assignedTo && !active.has(input.assignedTo)) throw unknownUser("assignedTo");
-    plan.take({ rowNumber, record }, input, id);
-    return undefined;
+    const input = isKnown && assignedTo !== undefined ? { ...rest, assignedTo } : rest;
+    return { skipped: plan.take({ rowNumber, record }, input, id), notes };
   } catch (error) {
     if (errorType(error) === undefined) throw error;
     const { data, message } = error as Error & { data?: { errors?: FieldError[] } };
-    return data?.errors ? sentenceOf(data.errors) : message;
+    return { refused: data?.errors ? sentenceOf(data.errors) : message, notes };
   }
 }
 

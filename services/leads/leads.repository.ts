@@ -79,7 +79,7 @@ export async function hasExternalId(tx: UnitOfWork, externalId: string): Promise
 }
 
 /** What leads that are worked on together may take in memory. */
-const batchBytes = 2 * pageBytes;
+export const batchBytes = 2 * pageBytes;
 
 /**
  * Locks these leads, deleted or not, in the order of their ids: two who lock many never wait for each other in a circle.
@@ -92,28 +92,6 @@ export function lockLeads(tx: UnitOfWork, ids: readonly string[]): Promise<Bound
     mostBytes: batchBytes,
   });
 }
-
-/**
- * The first lead by id with each of these external ids, emails and phones; `lock` holds them until the end.
- * @param options.isWhole whether all of them are needed, however large
- */
-export function findMatches(
-  tx: UnitOfWork,
-  keys: { externalIds: string[]; emails: string[]; phones: string[] },
-  { lock, isWhole }: { lock: boolean; isWhole: boolean },
-): Promise<BoundedRows<LeadRow>> {
-  return tx.queryWithin<LeadRow>({
-    // one index scan a key, and one lead of what may be a hundred thousand with one email
-    text: `SELECT ${columns} FROM leads WHERE id IN (
-        ${firstWith("external_id", 1)} UNION ${firstWith("email", 2)} UNION ${firstWith("phone", 3)}
-      ) ORDER BY id ${lock ? "FOR NO KEY UPDATE" : ""}`,
-    values: [keys.externalIds, keys.emails, keys.phones],
-    mostBytes: isWhole ? Infinity : batchBytes,
-  });
-}
-const firstWith = (column: string, place: number): string =>
-  `SELECT first.id FROM unnest($${place}::text[]) AS key CROSS JOIN LATERAL (
-    SELECT id FROM leads WHERE ${column} = key AND deleted_at IS NULL ORDER BY id LIMIT 1) first`;
 
 const insertText = `INSERT INTO leads (${columns}) SELECT ${columns} FROM json_populate_recordset(NULL::leads, $1)`;
 

@@ -3,11 +3,12 @@ import type { ScoringRule } from "../../entities/leads.ts";
 import { canSee, sightOf, type Actor } from "../../mixins/access/actor.ts";
 import type { FieldError } from "../../mixins/contract/errors.ts";
 import { columnOf, type CustomFields } from "../../mixins/records/listing.ts";
+import { readPhone } from "../../mixins/values/phone.ts";
 import { requireFits, type RecordContent } from "../../mixins/records/record-limits.ts";
 import type { LeadInput } from "./lead.schemas.ts";
 import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { distinctTags, mergeKeys, normalisePhone } from "./normalise.ts";
+import { distinctTags, mergeKeys } from "./normalise.ts";
 import { factsOf } from "./scoring.facts.ts";
 import { scoreOf } from "./scoring.rules.ts";
 
@@ -19,13 +20,15 @@ export interface Scoring {
   definitions?: CustomFields;
 }
 
-/** The input with its phone in E.164 and each tag once, or what is wrong with it. */
+/** The input with its phone as it is stored and each tag once, or what is wrong with it. */
 export function normalise<T extends LeadInput>(input: T): { input: T; problems: FieldError[] } {
   const normal = { ...input };
   if (input.tags !== undefined) normal.tags = distinctTags(input.tags);
   if (typeof input.phone !== "string") return { input: normal, problems: [] };
-  normal.phone = normalisePhone(input.phone);
-  return { input: normal, problems: normal.phone === null ? [invalidPhone()] : [] };
+  const reading = readPhone(input.phone);
+  if ("doubt" in reading) return { input: normal, problems: [invalidPhone(reading.doubt)] };
+  normal.phone = reading.phone;
+  return { input: normal, problems: [] };
 }
 
 /** What of a lead its callers decide how large it is. Reasons of its score are bounded by the rules that give them. */

@@ -1,5 +1,3 @@
-export { defaultCountry, normalisePhone } from "../../mixins/records/phone.ts";
-
 /** `changes` over `stored`, key by key; null removes a key. */
 export function mergeKeys(
   stored: Record<string, unknown>,

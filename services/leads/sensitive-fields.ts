@@ -4,6 +4,7 @@ import type { OrganizationCipher } from "../../mixins/encryption/organization-ci
 import { forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
 import type { QueryField } from "../../mixins/records/conditions/fields.ts";
 import { eachField, type Asked, type CustomFields, type Listing } from "../../mixins/records/listing.ts";
+import { checkCustomValue } from "../../mixins/values/custom-value.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadInput, LeadView } from "./lead.schemas.ts";
@@ -26,15 +27,17 @@ type Shown = Partial<LeadView> & { id: string };
  */
 export class SensitiveFields {
   readonly #fields: ReadonlyMap<string, SensitiveField>;
+  readonly #types: LeadSettings["types"];
   readonly #cipher: OrganizationCipher | undefined;
   readonly #actor: Actor;
 
   private constructor(
-    fields: readonly SensitiveField[],
+    { sensitive, types }: Pick<LeadSettings, "sensitive" | "types">,
     cipher: OrganizationCipher | undefined,
     actor: Actor,
   ) {
-    this.#fields = new Map(fields.map((field) => [field.key, field]));
+    this.#fields = new Map(sensitive.map((field) => [field.key, field]));
+    this.#types = types;
     this.#cipher = cipher;
     this.#actor = actor;
   }
@@ -43,10 +46,10 @@ export class SensitiveFields {
   static async of(
     { locals: { actor } }: Pick<Ctx<"leads.get">, "locals">,
     desk: Pick<Desk, "keys">,
-    { sensitive }: Pick<LeadSettings, "sensitive">,
+    settings: Pick<LeadSettings, "sensitive" | "types">,
   ): Promise<SensitiveFields> {
-    const cipher = sensitive.length === 0 ? undefined : await desk.keys.of(actor.organizationId);
-    return new SensitiveFields(sensitive, cipher, actor);
+    const cipher = settings.sensitive.length === 0 ? undefined : await desk.keys.of(actor.organizationId);
+    return new SensitiveFields(settings, cipher, actor);
   }
 
   /** The first sensitive field an input names. */
@@ -57,23 +60,19 @@ export class SensitiveFields {
 
   /**
    * An input without its sensitive fields, and those.
-   * @throws 403 without the permission; 422 for a value of another type than the field's, or too long
+   * @throws 403 without the permission; 422 for a value of another type than its field's, or too long
    */
   split<T extends LeadInput>(input: T): { input: T; sensitive: SensitiveValues } {
     const sensitive = new Map<string, string | number | boolean | null>();
-    if (this.namedBy(input) === undefined) return { input, sensitive };
-    if (!can(this.#actor, permission)) throw forbidden(permission);
+    if (input.customFields === undefined) return { input, sensitive };
+    if (this.namedBy(input) !== undefined && !can(this.#actor, permission)) throw forbidden(permission);
     const rest: Record<string, string | number | boolean | null> = {};
     const problems: FieldError[] = [];
-    for (const [key, value] of Object.entries(input.customFields ?? {})) {
-      const field = this.#fields.get(key);
-      if (!field) rest[key] = value;
-      else if (value !== null && !isOfType(value, field.type))
-        problems.push({
-          path: `customFields.${key}`,
-          code: "wrong_type",
-          message: `must be a ${field.type}`,
-        });
+    for (const [key, value] of Object.entries(input.customFields)) {
+      const type = this.#types.get(key);
+      const problem = type && checkCustomValue({ type }, value);
+      if (problem) problems.push({ path: `customFields.${key}`, ...problem });
+      else if (!this.#fields.has(key)) rest[key] = value;
       else if (typeof value === "string" && value.length > longestValue)
         problems.push({
           path: `customFields.${key}`,
@@ -218,11 +217,6 @@ export class SensitiveFields {
   #blind(key: string, value: unknown): Buffer {
     return this.#keys.blindIndex({ table, column: key }, String(value).normalize("NFC").trim());
   }
-}
-
-function isOfType(value: string | number | boolean, type: SensitiveField["type"]): boolean {
-  if (type === "date") return typeof value === "string" && !Number.isNaN(Date.parse(value));
-  return typeof value === (type === "text" ? "string" : type);
 }
 
 /** All sensitive values of these leads, by lead and key, for an archive of what is held of a person. */

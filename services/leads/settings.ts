@@ -3,6 +3,7 @@ import type { PoolMember, Condition, ScoringRule } from "../../entities/leads.ts
 import type { Database } from "../../mixins/database/database.ts";
 import { customQueryField } from "../../mixins/records/conditions/fields.ts";
 import type { CustomFields, Listing } from "../../mixins/records/listing.ts";
+import type { CustomType } from "../../mixins/values/custom-value.ts";
 import type { Ctx } from "../contracts.ts";
 import { leadListing, storedForms } from "./lead.schemas.ts";
 import type { Scoring } from "./leads.rules.ts";
@@ -19,12 +20,14 @@ export interface LeadSettings {
   defined: CustomFields;
   /** What leads may be listed by: the built-in fields, and custom ones by their definitions. */
   listing: Listing;
+  /** Type of each custom field that is defined, by its key. */
+  types: ReadonlyMap<string, CustomType>;
 }
 
 /** A custom field that is kept sealed. */
 export interface SensitiveField {
   key: string;
-  type: "text" | "number" | "boolean" | "date";
+  type: CustomType;
   /** Whether no two leads may have the same value. */
   isUnique: boolean;
 }
@@ -86,6 +89,7 @@ export class SettingsCache {
         pools: typedPools,
         sensitive,
         defined,
+        types: new Map(fields.map(({ key, type }) => [key, type])),
         listing: { ...leadListing, customFields: defined },
       };
     });

@@ -37,7 +37,7 @@ test("a file streams to the importing node, its rows to the leads, and the rejec
     rows.map((row) => `${turn}-${row.replace("India", "भारत".repeat(200))}`),
   );
   const bytes = Buffer.from(
-    [heading, ...wide.flat(), ...Array.from({ length: 700 }, () => "too,short")].join("\r\n"),
+    [heading, ...wide.flat(), ...Array.from({ length: 700 }, () => `too${",".repeat(37)}long`)].join("\r\n"),
   );
   const pieces = function* () {
     for (let at = 0; at < bytes.length; at += 70_000) yield bytes.subarray(at, at + 70_000);
@@ -47,7 +47,11 @@ test("a file streams to the importing node, its rows to the leads, and the rejec
   expect(view).toMatchObject({ status: "completed", created: 1800, failed: 700, total: 2500 });
   const lines = parse(await rejectedRows(leadsNode, meta, id), { relax_column_count: true });
   expect(lines).toHaveLength(701);
-  expect(lines.at(-1)).toEqual(["2500", "The row has 2 cells, the heading 37.", "too", "short"]);
+  const last = lines.at(-1) ?? [];
+  expect([...last.slice(0, 3), last.at(-1)]).toEqual([
+    ...["2500", "The row has 38 cells, the heading 37.", "too"],
+    "long",
+  ]);
 });
 
 test("an upload that breaks off on the way leaves nothing, and both nodes stay up", async () => {

@@ -82,11 +82,15 @@ describe("a batch of an import", () => {
     expect(await leads()).toMatchObject([
       { email: "a@x.example", phone: "+919876543210", score: 30, version: 1 },
     ]);
-    const errors = await sql("SELECT row_number, reason, record FROM import_errors ORDER BY 1");
+    const errors = await sql(
+      "SELECT row_number, reason, record FROM import_errors WHERE import_id = $1 ORDER BY 1",
+      run.importId,
+    );
     expect(errors).toMatchObject([
       { row_number: 2, reason: expect.stringContaining("email: "), record: { n: "1" } },
       { row_number: 3, reason: expect.stringContaining("phone: is not a phone number") },
       { row_number: 4, reason: expect.stringContaining("give at least one of") },
+      { row_number: 5, reason: "skipped: row 1 has this email", record: { n: "4" } },
     ]);
     expect(await sql("SELECT type FROM events WHERE organization_id = $1", org.id)).toEqual([
       { type: "lead.created" },
@@ -139,19 +143,37 @@ describe("a batch of an import", () => {
     expect(await leads()).toHaveLength(1);
   });
 
-  test("skip leaves stored leads alone, found by external id, email or phone", async () => {
+  test("skip leaves stored leads alone, found by external id, email or, if that is asked for, phone", async () => {
     await create({ externalId: "e1" });
     await create({ email: "stored@x.example" });
     await create({ phone: "+14155550100" });
     const run = await startImport("skip");
-    const counts = await run.send([
+    const rows = [
       { externalId: "e1", title: "x" },
       { email: "STORED@x.example", title: "x" },
       { phone: "001 415 555 0100", title: "x" },
       { email: "fresh@x.example" },
-    ]);
+    ];
+    const counts = await run.send(rows, { matchBy: ["externalId", "email", "phone"] });
     expect(counts).toEqual({ created: 1, updated: 0, skipped: 3, failed: 0 });
     expect((await leads()).map((lead) => lead.title)).toEqual([null, null, null, null]);
+  });
+
+  test("finds among many of one email and phone one that no stronger key tells apart", async () => {
+    const office = { email: "office@x.example", phone: "+912223456789" };
+    for (let place = 0; place < 5; place++) await create({ ...office, externalId: `o${place}` });
+    const open = await create({ ...office, title: "open" });
+    const run = await startImport("update");
+    const counts = await run.send([
+      { ...office, externalId: "o3", title: "by id" },
+      { ...office, externalId: "fresh", title: "by email" },
+      { phone: office.phone, title: "by nothing" },
+    ]);
+    expect(counts).toEqual({ created: 1, updated: 2, skipped: 0, failed: 0 });
+    const titles = new Map((await leads()).map((lead) => [lead.externalId, [lead.id, lead.title]]));
+    expect(titles.get("fresh")).toEqual([open.id, "by email"]);
+    expect(titles.get("o3")?.[1]).toBe("by id");
+    expect(titles.get("o0")?.[1]).toBeNull();
   });
 
   test("update overwrites what the row gives, rescores, and makes one version of many rows", async () => {
@@ -200,7 +222,7 @@ describe("a batch of an import", () => {
     expect(await sql("SELECT FROM import_changes WHERE import_id = $1", run.importId)).toHaveLength(0);
   });
 
-  test("gives new leads to the pool that wants them, and refuses unknown assignees", async () => {
+  test("gives new leads to the pool that wants them, and takes rows without an assignee who is unknown", async () => {
     await node.call(
       "leads.createPool",
       {
@@ -213,10 +235,20 @@ describe("a batch of an import", () => {
     const run = await startImport();
     const inputs = Array.from({ length: 9 }, (_, index) => ({ email: `pool${index}@x.example` }));
     const counts = await run.send([...inputs, { email: "n@x.example", assignedTo: uuidv7() }]);
-    expect(counts).toMatchObject({ created: 9, failed: 1 });
+    expect(counts).toMatchObject({ created: 10, failed: 0 });
     const assigned = (await leads()).map((lead) => lead.assignedTo);
     expect(assigned.filter((user) => user === org.userId("a"))).toHaveLength(5);
-    expect(assigned.filter((user) => user === org.userId("b"))).toHaveLength(4);
+    expect(assigned.filter((user) => user === org.userId("b"))).toHaveLength(5);
+    expect(
+      await sql("SELECT row_number, reason FROM import_errors WHERE import_id = $1", run.importId),
+    ).toEqual([
+      {
+        row_number: 10,
+        reason: expect.stringMatching(
+          /^imported without assignedTo: [\w-]+ is no active user of the organization$/,
+        ),
+      },
+    ]);
   });
 });
 
@@ -272,7 +304,8 @@ describe("rolling an import back", () => {
   test("leaves an external id with the lead that has taken it since", async () => {
     const lead = await create({ externalId: "old", email: "moved@x.example" });
     const run = await startImport("update");
-    await run.send([{ externalId: "new", email: "moved@x.example", title: "T" }]);
+    await run.send([{ externalId: "old", email: "moved@x.example", title: "T" }]);
+    await sql("UPDATE leads SET external_id = 'new' WHERE id = $1", lead.id);
     await create({ externalId: "old" });
     expect(await run.rollBack()).toEqual({ undone: 1, kept: 0, remaining: 0 });
     expect(await node.call("leads.get", { id: lead.id }, org.as("admin"))).toMatchObject({

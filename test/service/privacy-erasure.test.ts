@@ -83,7 +83,7 @@ describe("an erasure by email", () => {
       finishedAt: expect.any(String) as unknown,
     });
     expect(countsOf(request)).toMatchObject({
-      "leads.leads": 2,
+      "leads.leads": 3,
       "contacts.contacts": 1,
       "leads.deals": 1,
       "imports.rejected-rows": 2,
@@ -177,8 +177,8 @@ test("refused rows of others stay, however alike", async () => {
   const organization = await makeOrganization(node);
   const meta = () => organization.as("admin");
   const csv =
-    "email,phone,firstName,lastName\nbob@example.org,12,A,A\njakob@example.org,12,B,B\nbob@example.org.uk,12,C,C\n"
-    + ",12,Bobby,Builderson\n,12,Bob,Builder\n";
+    "email,externalId,firstName,lastName\nbob@example.org,1E+9,A,A\njakob@example.org,1E+9,B,B\n"
+    + "bob@example.org.uk,1E+9,C,C\n,1E+9,Bobby,Builderson\n,1E+9,Bob,Builder\n";
   const { id } = await upload(node, meta(), csv);
   expect(await ended(node, meta(), id)).toMatchObject({ failed: 5 });
   await node.call(

@@ -5,7 +5,7 @@ import { dealName, firstOpenStage, furthestStage } from "../../services/leads/co
 import { ImportPlan } from "../../services/leads/import.rules.ts";
 import { disarm } from "../../services/leads/leads.export.ts";
 import { changeLead, composeLead, normalise } from "../../services/leads/leads.rules.ts";
-import { normalisePhone } from "../../services/leads/normalise.ts";
+import { normalisePhone } from "../../mixins/values/phone.ts";
 import { nextMembers, planPools } from "../../services/leads/pools.rules.ts";
 
 const origin = { organizationId: "o", now: "2026-01-01T00:00:00.000Z" };
@@ -174,11 +174,12 @@ describe("a cell of the export", () => {
   });
 });
 
+const everyKey: readonly ("externalId" | "email" | "phone")[] = ["externalId", "email", "phone"];
 describe("a batch of an import", () => {
   const stored = compose({ externalId: "x1", email: "old@a.example" }, "stored");
   const from = (rowNumber: number) => ({ rowNumber, record: {} });
-  const planOf = (onDuplicate: "skip" | "update" | "create") =>
-    new ImportPlan(onDuplicate, [stored], scoring, { ...origin, importId: "i" });
+  const planOf = (onDuplicate: "skip" | "update" | "create", matchBy = everyKey) =>
+    new ImportPlan({ onDuplicate, matchBy }, [stored], scoring, { ...origin, importId: "i" });
 
   test("with skip takes each person once, stored or not", () => {
     const plan = planOf("skip");
@@ -187,6 +188,39 @@ describe("a batch of an import", () => {
     plan.take(from(3), { phone: "+1" }, "c");
     expect(plan.counts).toEqual({ created: 1, updated: 0, skipped: 2 });
     expect(plan.changed()).toEqual([]);
+  });
+  test("never joins by a weaker key two whom a stronger one tells apart", () => {
+    const plan = planOf("update");
+    plan.take(
+      from(1),
+      { externalId: "1", firstName: "Asha", email: "a@a.example", phone: "+912223456789" },
+      "a",
+    );
+    plan.take(
+      from(2),
+      { externalId: "2", firstName: "Ravi", email: "r@a.example", phone: "+912223456789" },
+      "b",
+    );
+    plan.take(from(3), { email: "m@a.example", phone: "+912223456789" }, "c");
+    plan.take(from(4), { externalId: "2", email: "moved@a.example" }, "d");
+    plan.take(from(5), { phone: "+912223456789" }, "e");
+    expect(plan.counts).toEqual({ created: 3, updated: 2, skipped: 0 });
+    expect(plan.created().map(({ row }) => [row.id, row.email])).toEqual([
+      ["a", "a@a.example"],
+      ["b", "moved@a.example"],
+      ["c", "m@a.example"],
+    ]);
+  });
+  test("matches by no other keys than it is told, and says by which", () => {
+    const plan = planOf("skip", ["externalId", "email"]);
+    expect(plan.take(from(1), { firstName: "A", phone: "+5511987654321" }, "a")).toBeUndefined();
+    expect(plan.take(from(2), { firstName: "B", phone: "+5511987654321" }, "b")).toBeUndefined();
+    expect(plan.take(from(3), { email: "old@a.example" }, "c")).toBe(
+      "skipped: the lead stored has this email",
+    );
+    const byPhone = planOf("skip", ["phone"]);
+    byPhone.take(from(1), { phone: "+5511987654321" }, "a");
+    expect(byPhone.take(from(2), { phone: "+551187654321" }, "b")).toBe("skipped: row 1 has this phone");
   });
   test("with update changes the stored lead once, whatever the number of rows", () => {
     const plan = planOf("update");
