@@ -47,6 +47,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     returns: kind.view,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id`,
+    fails: [410],
   }),
   update: action({
     summary: `Changes fields of a ${kind.name}; null empties a field`,
@@ -54,6 +55,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     returns: kind.view,
     permission: `${kind.plural}:update`,
     rest: `PATCH /${kind.plural}/:id`,
+    fails: [410],
     example: { params: kind.example },
   }),
   remove: action({
@@ -62,6 +64,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     returns: z.null(),
     permission: `${kind.plural}:delete`,
     rest: `DELETE /${kind.plural}/:id`,
+    fails: [410],
     status: 204,
   }),
 });

@@ -26,7 +26,7 @@ export interface Reference {
   table: string;
   column: string;
   /** What happened to a row whose reference was moved. */
-  event(row: AnyRow): { type: string; kind: string; owner: string | null; data: unknown };
+  event: (row: AnyRow) => { type: string; kind: string; owner: string | null; data: unknown };
 }
 
 /** A call of a record's handler. */

@@ -9,7 +9,7 @@ const isEmpty = (value: unknown): boolean =>
   value === null
   || value === undefined
   || (Array.isArray(value) && value.length === 0)
-  || (typeof value === "object" && !Array.isArray(value) && Object.keys(value as object).length === 0);
+  || (typeof value === "object" && !Array.isArray(value) && Object.keys(value).length === 0);
 
 /**
  * The winner's row with what the losers have and it lacks: fields that are empty, elements of lists, keys of objects. Pure.

@@ -35,7 +35,12 @@ const problems: Record<number, { name: string; description: string; code: string
     code: "EMAIL_TAKEN",
     detail: "A user with this email exists.",
   },
-  410: { name: "Gone", description: "It has expired", code: "ARCHIVE_GONE", detail: "It has expired." },
+  410: {
+    name: "Gone",
+    description: "It has expired, or it is part of another record: `mergedInto` says which",
+    code: "ARCHIVE_GONE",
+    detail: "It has expired.",
+  },
   412: {
     name: "PreconditionFailed",
     description: "The resource has another version than If-Match says",

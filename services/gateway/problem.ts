@@ -23,6 +23,8 @@ export const problem = z
     errors: z.array(fieldError).min(1).optional(),
     /** How many there are, where there are more. */
     errorCount: z.number().int().optional(),
+    /** Of the 410 MERGED: the record that it is part of now. */
+    mergedInto: z.string().optional(),
   })
   .meta({ id: "Problem" });
 export type Problem = z.output<typeof problem>;
@@ -88,7 +90,7 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
     type?: unknown;
     code?: unknown;
     message?: string;
-    data?: { errors?: FieldError[]; errorCount?: number };
+    data?: { errors?: FieldError[]; errorCount?: number; mergedInto?: string };
   };
   const known = foreign.get(String(type)) ?? foreign.get(String(name));
   const isOurs = typeof type === "string" && /^[A-Z][A-Z0-9_]+$/.test(type) && typeof code === "number";
@@ -106,6 +108,7 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
     instance: clipped(instance, mostOfPath),
     code: said.code,
     requestId,
+    ...(said.code === "MERGED" && data?.mergedInto !== undefined ? { mergedInto: data.mergedInto } : {}),
     ...(said.status === 400 || said.status === 422 ? errorsOf(data ?? {}, said.code, detail) : {}),
   };
 }

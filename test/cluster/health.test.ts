@@ -86,7 +86,10 @@ test("a gateway whose services nobody offers says which, and answers requests 50
     ...unavailable,
     checks: {
       nats: { status: "up" },
-      services: { status: "down", detail: "no node offers identity, leads, events" },
+      services: {
+        status: "down",
+        detail: "no node offers identity, leads, contacts, companies, records, events",
+      },
     },
   });
   const answer = await new Client(bare.origin).post("/auth/register", {});
@@ -95,7 +98,9 @@ test("a gateway whose services nobody offers says which, and answers requests 50
   whole = await startProcess("whole", { ...settings, SERVICES: "gateway" });
   await until(bare, { ...ok, checks: { services: { status: "up" }, otherServices: { status: "up" } } });
   await eventually(() => logged(bare, "services").length === 2);
-  expect(logged(bare, "services")[0]).toBe("services is down: no node offers identity, leads, events");
+  expect(logged(bare, "services")[0]).toBe(
+    "services is down: no node offers identity, leads, contacts, companies, records, events",
+  );
 });
 
 test("a killed NATS is named within seconds, and only where it is needed unready; all is well when it is back", async () => {

@@ -59,7 +59,9 @@ describe.each(named(withIds))("%s with an id of another organization", (_name, r
     const path = foreignPath(route);
     const answer = await send(caller, route, path, bodyOf(route, caller));
     const actor = caller === "key" ? { role: "admin", scopes } : { role: caller };
-    const mayCall = can({ organizationId: "", userId: "", ...actor }, route.spec.permission);
+    const { permission } = route.spec;
+    const mayCall =
+      permission === "authenticated" || can({ organizationId: "", userId: "", ...actor }, permission);
     expect({ route: route.action, ...answer }).toMatchObject({ status: mayCall ? 404 : 403 });
     expectNothingOfTheirs(answer, path);
   });
