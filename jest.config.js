@@ -10,7 +10,7 @@ const withDatabase = {
   globalTeardown: "<rootDir>/test/support/global-teardown.ts",
 };
 
-/** Shares of statements that the tests run, in percent: `npm run test:coverage` fails below. */
+/** Shares of statements that the tests run, in percent; `npm run test:coverage` fails below. */
 const coverageThreshold = {
   "./services/gateway/": { statements: 70 },
   "./services/": { statements: 90 },

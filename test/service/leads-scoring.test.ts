@@ -17,6 +17,15 @@ const emailRule = (points: number) => ({
 });
 const setRules = (org: TestOrganization, points: number, expectedVersion?: number) =>
   node.call("leads.setScoringRules", { rules: [emailRule(points)], expectedVersion }, org.as("admin"));
+const dueJobs = async (org: TestOrganization) => {
+  const [row] = await inspect<{ count: number }>(
+    shardUrl(node, org.id),
+    `SELECT count(*)::int AS count FROM graphile_worker._private_jobs
+     WHERE payload ->> 'organizationId' = $1 AND run_at <= now()`,
+    [org.id],
+  );
+  return row?.count;
+};
 /** A pass of its own, beside those that setting the rules has added. */
 const rescore = (org: TestOrganization, version: number) =>
   node.broker.call("leads.rescore", { version }, { meta: { organizationId: org.id, role: "system" } });
@@ -102,6 +111,8 @@ describe("rescoring", () => {
     await setRules(org, 10);
     await setRules(org, 20);
     await node.call("leads.create", { email: "late@a.example" }, org.as("admin"));
+    // the passes that setting the rules has asked for are over, and the next is a while away
+    await eventually(async () => (await dueJobs(org)) === 0);
     await inspect(
       shardUrl(node, org.id),
       "UPDATE leads SET score = 10, scoring_version = 1 WHERE organization_id = $1",

@@ -25,5 +25,7 @@ export default async function setup(): Promise<void> {
   await server.createDatabase("sangam_template");
   await migrate(server.url("sangam_template"), { control: true });
   testServer.running = { server, folder };
+  // half of what starting a node costs is compiling it; only what is compiled here is counted for coverage
+  if (!process.argv.includes("--coverage")) process.env.NODE_COMPILE_CACHE = join(folder, "compiled");
   process.env.TEST_POSTGRES_URL = server.url("postgres");
 }

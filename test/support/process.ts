@@ -62,6 +62,8 @@ export async function launchProcess(
   const child = spawn(file, words, {
     env: {
       PATH: process.env.PATH,
+      // compiled once for all processes of a run
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       HOST: "127.0.0.1",
       PORT: String(port),
       METRICS_PORT: String(metricsPort),
