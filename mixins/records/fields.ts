@@ -24,6 +24,8 @@ export interface Field<
   stored: C;
   /** The form that is stored and looked for, or why there is none; of what the schema has let through. */
   normalise?: (value: unknown) => { value: unknown } | { code: string; message: string };
+  /** Completes "must be …" where `normalise` finds no form. */
+  formExample?: string;
   isFilterable?: boolean;
   isSortable?: boolean;
   /** The values it may have. */
@@ -72,6 +74,7 @@ export const phone = (says: Said = {}) =>
       if ("phone" in reading) return { value: reading.phone };
       return { code: "invalid_phone", message: reading.doubt };
     },
+    formExample: "a phone number such as +919876543210",
     ...says,
   });
 /** One of a few values. */

@@ -95,6 +95,24 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
       entries.flatMap(([key, field]) => (field.stored === "money" ? [[key, columnsOf(key, field)]] : [])),
     ),
     filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
+    stored: Object.fromEntries(
+      entries.flatMap(([key, { stored, normalise, formExample }]) =>
+        stored === "text" && normalise
+          ? [
+              [
+                key,
+                {
+                  normalise(text: string) {
+                    const form = normalise(text);
+                    return "value" in form ? String(form.value) : null;
+                  },
+                  ...(formExample === undefined ? {} : { example: formExample }),
+                },
+              ],
+            ]
+          : [],
+      ),
+    ),
     values: Object.fromEntries(entries.flatMap(([key, { values }]) => (values ? [[key, values]] : []))),
     sortable: ["createdAt", "updatedAt", ...all(({ isSortable }) => isSortable)],
     nullable: all(({ isSortable, fallback }) => isSortable && fallback === undefined),
