@@ -25,7 +25,8 @@ export const nameText = (most: number) =>
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);
 
-export const id = z.uuid();
+/** A UUID; in lower case, as PostgreSQL answers it. */
+export const id = z.uuid().toLowerCase();
 export const timestamp = z.iso.datetime({ precision: 3 });
 /** The times that ISO 8601 writes with four digits of a year, and PostgreSQL takes: of the years 1 to 9999, UTC. */
 const firstTime = Date.parse("0001-01-01T00:00:00.000Z");

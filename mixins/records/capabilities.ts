@@ -82,12 +82,15 @@ const bulkResult = z.strictObject({
     })
     .optional(),
 });
+/** What many are given as, and how each fared. */
+export const bulkItems = z.strictObject({ items: z.array(z.unknown()).min(1).max(1000) });
+export const bulkResults = z.strictObject({ results: z.array(bulkResult) });
 /** Many at once. */
 export const bulk = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   bulkCreate: action({
     summary: `Makes up to 1,000 ${kind.plural}; a bad one does not fail the rest`,
-    params: z.strictObject({ items: z.array(z.unknown()).min(1).max(1000) }),
-    returns: z.strictObject({ results: z.array(bulkResult) }),
+    params: bulkItems,
+    returns: bulkResults,
     permission: `${kind.plural}:create`,
     rest: `POST /${kind.plural}/bulk`,
     example: {
@@ -138,18 +141,20 @@ const ofVersion = {
   actorId: id.nullable(),
   occurredAt: timestamp,
 };
+/** The events of a record. */
+export const timelinePage = pageOf(
+  z.strictObject({
+    ...{ id, type: z.string(), actorId: id.nullable(), occurredAt: timestamp },
+    entityVersion: z.number().int(),
+    data: z.unknown(),
+  }),
+);
 /** What happened to a record, and the way back. */
 export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   timeline: action({
     summary: `What happened to a ${kind.name}, newest first`,
     params: z.strictObject({ id, ...pageParams }),
-    returns: pageOf(
-      z.strictObject({
-        ...{ id, type: z.string(), actorId: id.nullable(), occurredAt: timestamp },
-        entityVersion: z.number().int(),
-        data: z.unknown(),
-      }),
-    ),
+    returns: timelinePage,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id/timeline`,
   }),

@@ -1,13 +1,12 @@
-import { appError } from "../contract/errors.ts";
 import type { Locals } from "../contract/contract.ts";
 import type { Database } from "../database/database.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import { canSee, sightOf, type Actor } from "../access/actor.ts";
-import { nobody } from "../events/feed-filter.ts";
+import type { Actor } from "../access/actor.ts";
 import type { ActiveUsers, Caller } from "./active-users.ts";
 import type { Change, Changes } from "./changes.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
+import { audienceOf } from "./ownership.ts";
 import type { Store } from "./store.ts";
 
 /** What the handlers of records share within a process. */
@@ -92,29 +91,5 @@ export function about(
   });
 }
 
-/** Whose records an event is about: the owner's, and the one's before. null: nobody's; empty when nothing else. */
-export function audienceOf(...owners: (string | null | undefined)[]): string[] {
-  const users = new Set(owners.filter((user) => typeof user === "string"));
-  return users.size > 0 && owners.includes(null) ? [...users, nobody] : [...users];
-}
-
 const ownerOf = ({ owner }: AnyKind, row: AnyRow): string | null =>
   owner === undefined ? null : (row[columnOf(owner)] as string | null);
-
-const mayNotGive = ({ plural }: AnyKind) =>
-  appError(403, "FORBIDDEN", `You may give ${plural} only to yourself and those whose ${plural} you see.`);
-
-/** Nobody may give a record away so that they do not see it afterwards. @throws 403 */
-export function requireMayGive(kind: AnyKind, actor: Actor, owner: string | null): void {
-  if (!canSee(actor, { assignedTo: owner })) throw mayNotGive(kind);
-}
-
-/**
- * Whom a new record belongs to. Who sees only their own owns what they make: else it would vanish from their eyes.
- * @throws 403 when such an actor names somebody else
- */
-export function firstOwner(kind: AnyKind, actor: Actor, given: string | null | undefined): string | null {
-  if (given !== undefined) requireMayGive(kind, actor, given);
-  const sight = sightOf(actor);
-  return sight === "all" || sight.unassigned ? (given ?? null) : actor.userId;
-}

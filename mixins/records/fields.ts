@@ -2,6 +2,7 @@ import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
 import { readPhone } from "../values/phone.ts";
+import { emailText, phoneText } from "./conditions/fields.ts";
 import { recordLimits } from "./record-limits.ts";
 
 /** How a field is stored. `money` takes two columns: minor units of its currency, and `<column>_currency`. */
@@ -63,7 +64,7 @@ export const text = (most: number, says: Said = {}) =>
 /** An email address; lowercased. */
 export const email = (says: Said = {}) =>
   field("text", schemas.email.nullable(), shownText, {
-    normalise: (value) => ({ value: String(value).trim().toLowerCase() }),
+    normalise: (value) => ({ value: emailText.normalise(String(value)) }),
     ...says,
   });
 /** A phone number as people write it; as `readPhone` stores it. */
@@ -74,7 +75,7 @@ export const phone = (says: Said = {}) =>
       if ("phone" in reading) return { value: reading.phone };
       return { code: "invalid_phone", message: reading.doubt };
     },
-    formExample: "a phone number such as +919876543210",
+    formExample: phoneText.example,
     ...says,
   });
 /** One of a few values. */
@@ -105,10 +106,12 @@ export const texts = <const K extends readonly [string, ...string[]]>(
   const output = z.record(z.string(), z.string().nullable());
   return field("json", input, output, { isFilterable: false, fallback: {}, ...says });
 };
+/** Each once, in the order given. */
+export const distinct = (labels: readonly string[]): string[] => [...new Set(labels)];
 /** Labels, each once, in the order given. */
 export const tags = () =>
   field("text[]", z.array(schemas.text(50)).max(recordLimits.tags), z.array(z.string()), {
-    normalise: (value) => ({ value: [...new Set(value as string[])] }),
+    normalise: (value) => ({ value: distinct(value as string[]) }),
     ...{ fallback: [], personal: true, merge: "union" },
   });
 

@@ -68,6 +68,14 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   const entries = Object.entries(fields);
   const all = (test: (field: Field) => unknown) =>
     entries.filter(([, field]) => test(field)).map(([key]) => key);
+  /** By field, what `of` says of those of which it says something. */
+  const told = <T>(of: (field: Field, key: string) => T | undefined): Record<string, T> =>
+    Object.fromEntries(
+      entries.flatMap(([key, field]): [string, T][] => {
+        const said = of(field, key);
+        return said === undefined ? [] : [[key, said]];
+      }),
+    );
   const typeName = name.charAt(0).toUpperCase() + name.slice(1);
   const outputs = Object.fromEntries(entries.map(([key, { output }]) => [key, output])) as OutputShape<F>;
   const inputs = Object.fromEntries(
@@ -91,29 +99,10 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
         ["version", "integer"],
       ],
     ]) as Listing["fields"],
-    columns: Object.fromEntries(
-      entries.flatMap(([key, field]) => (field.stored === "money" ? [[key, columnsOf(key, field)]] : [])),
-    ),
+    columns: told((field, key) => (field.stored === "money" ? columnsOf(key, field) : undefined)),
     filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
-    stored: Object.fromEntries(
-      entries.flatMap(([key, { stored, normalise, formExample }]) =>
-        stored === "text" && normalise
-          ? [
-              [
-                key,
-                {
-                  normalise(text: string) {
-                    const form = normalise(text);
-                    return "value" in form ? String(form.value) : null;
-                  },
-                  ...(formExample === undefined ? {} : { example: formExample }),
-                },
-              ],
-            ]
-          : [],
-      ),
-    ),
-    values: Object.fromEntries(entries.flatMap(([key, { values }]) => (values ? [[key, values]] : []))),
+    stored: told(formOf),
+    values: told(({ values }) => values),
     sortable: ["createdAt", "updatedAt", ...all(({ isSortable }) => isSortable)],
     nullable: all(({ isSortable, fallback }) => isSortable && fallback === undefined),
     defaultSort,
@@ -154,6 +143,18 @@ export type AnyKind = Omit<Kind, "view" | "input" | "newInput" | "show"> & {
 
 const identity = ["organization_id", "id", "created_at"];
 const changing = ["deleted_at", "merged_into", "updated_at", "version"];
+
+/** How a text is looked for in a field that is stored in one form. */
+function formOf({ stored, normalise, formExample }: Field) {
+  if (stored !== "text" || !normalise) return undefined;
+  return {
+    normalise(text: string) {
+      const form = normalise(text);
+      return "value" in form ? String(form.value) : null;
+    },
+    ...(formExample === undefined ? {} : { example: formExample }),
+  };
+}
 
 /** The columns that hold a field. */
 export const columnsOf = (key: string, { stored }: { stored: StoredAs }): string[] =>

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { badQuery, type FieldError } from "../contract/errors.ts";
 import { short } from "../contract/field-errors.ts";
+import { id } from "../contract/schemas.ts";
 import { eachTest, type Operator, type Test } from "./conditions/condition.ts";
 import { undeclared, type FieldType, type Queryable, type QueryField } from "./conditions/fields.ts";
 import { fitCondition, fitTest, type FittedCondition } from "./conditions/fit.ts";
@@ -75,7 +76,7 @@ const cursorParam = z.string().max(maxCursorLength).optional();
 export const pageParams = { limit: z.coerce.number().int().min(1).max(200).default(50), cursor: cursorParam };
 /** One record by its id, or some fields of it. */
 export const byIdOf = (listing: Pick<Listing, "fields">) =>
-  z.strictObject({ id: z.uuid(), fields: fieldsParam(listing) });
+  z.strictObject({ id, fields: fieldsParam(listing) });
 /** Which fields are answered, besides the id: `fields=id,email`; default all. */
 export const fieldsParam = (listing: Pick<Listing, "fields">) =>
   z

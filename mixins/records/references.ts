@@ -1,21 +1,24 @@
-import { invalid } from "../contract/errors.ts";
+import { invalid, type FieldError } from "../contract/errors.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { visibleRows } from "../access/visibility.ts";
 import type { Actor } from "../access/actor.ts";
 import type { Counter } from "./desk.ts";
 import { columnOf, Values } from "./listing.ts";
 
+type Input = Readonly<Record<string, unknown>>;
+
 /**
- * Refuses references to records that are not there, are deleted, or that the actor may not see. One statement for all of an
- * input's; none, and no round trip, where it names none.
- * @throws 422 that names each field
+ * Looks for the records that inputs refer to: those that are there, are not deleted, and that the actor may see. One statement
+ * a field for all of them; none, and no round trip, where they name none.
+ * @returns refuses an input, 422 that names each field, when it refers to another one
  */
-export async function requireReferences(
+export async function referencesOf(
   tx: UnitOfWork,
-  { kind, desk }: Counter,
+  { kind, desk }: Pick<Counter, "kind" | "desk">,
   actor: Actor,
-  inputs: readonly Readonly<Record<string, unknown>>[],
-): Promise<void> {
+  inputs: readonly Input[],
+): Promise<(input: Input) => void> {
+  const checks: ((input: Input) => FieldError[])[] = [];
   for (const [key, { refersTo }] of Object.entries(kind.fields)) {
     const target = refersTo === undefined ? undefined : desk.kinds.get(refersTo);
     const wanted = new Set(inputs.map((input) => input[key]).filter((id) => typeof id === "string"));
@@ -26,12 +29,30 @@ export async function requireReferences(
       "deleted_at IS NULL",
       ...(target.owner === undefined ? [] : visibleRows(actor, values, columnOf(target.owner))),
     ];
-    // held until the end: it cannot be deleted for good meanwhile
-    const found = await tx.query<{ id: string }>({
-      text: `SELECT id FROM ${target.plural} WHERE ${conditions.join(" AND ")} FOR KEY SHARE`,
+    // held until the end, in one order: none can be deleted meanwhile, and nobody waits in a circle
+    const rows = await tx.query<{ id: string }>({
+      text: `SELECT id FROM ${target.plural} WHERE ${conditions.join(" AND ")} ORDER BY id FOR KEY SHARE`,
       values: values.list,
     });
-    if (found.length < wanted.size)
-      throw invalid([{ path: key, code: "not_found", message: `is not a ${target.name}` }]);
+    const found = new Set<unknown>(rows.map(({ id }) => id));
+    checks.push((input) =>
+      typeof input[key] !== "string" || found.has(input[key])
+        ? []
+        : [{ path: key, code: "not_found", message: `is not a ${target.name}` }],
+    );
   }
+  return (input) => {
+    const problems = checks.flatMap((check) => check(input));
+    if (problems.length > 0) throw invalid(problems);
+  };
+}
+
+/** As `referencesOf`, of one input. @throws 422 that names each field */
+export async function requireReferences(
+  tx: UnitOfWork,
+  counter: Pick<Counter, "kind" | "desk">,
+  actor: Actor,
+  input: Input,
+): Promise<void> {
+  (await referencesOf(tx, counter, actor, [input]))(input);
 }

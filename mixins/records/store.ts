@@ -19,13 +19,16 @@ export interface Store<R extends AnyRow = AnyRow> {
   insert(tx: UnitOfWork, row: R): void;
   /** Inserts rows now; answers the ids of those whose external id was free. */
   insertFree(tx: UnitOfWork, rows: readonly R[]): Promise<ReadonlySet<string>>;
-  /** As `lock`, in the order of their ids: two who lock many never wait for each other in a circle. */
-  lockAll(tx: UnitOfWork, actor: Actor, ids: readonly string[]): Promise<R[]>;
+  /** As `lock`, by their ids, in the order of those: two who lock many never wait for each other in a circle. */
+  lockAll(tx: UnitOfWork, actor: Actor, ids: readonly string[]): Promise<ReadonlyMap<string, R>>;
   /** Writes all mutable columns of locked rows, at commit. */
   update(tx: UnitOfWork, rows: readonly R[]): void;
   /** @throws 404 for a row that is not there, or that the actor may not see */
   visible(actor: Actor, row: R | undefined): R;
 }
+
+/** Nobody else changes the row until the end of the transaction; others may refer to it meanwhile. */
+const forChange = " FOR NO KEY UPDATE";
 
 export const notFound = ({ name }: Pick<AnyKind, "name">) =>
   appError(404, `${name.toUpperCase()}_NOT_FOUND`, `There is no such ${name}.`);
@@ -73,41 +76,32 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
   const one = async (tx: UnitOfWork, statement: Statement): Promise<R | undefined> =>
     (await tx.query<R>(statement))[0];
 
+  const byId = (verb: string, id: string, suffix = "") => ({
+    name: `${verb}_${name}`,
+    text: `${select} WHERE id = $1 AND deleted_at IS NULL${suffix}`,
+    values: [id],
+  });
+
   const store: Store<R> = {
     visible,
-    get: async (tx, actor, id) =>
-      living(
-        tx,
-        actor,
-        id,
-        await one(tx, {
-          name: `get_${name}`,
-          text: `${select} WHERE id = $1 AND deleted_at IS NULL`,
-          values: [id],
-        }),
-      ),
-    lock: async (tx, actor, id) =>
-      living(
-        tx,
-        actor,
-        id,
-        await one(tx, {
-          name: `lock_${name}`,
-          text: `${select} WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
-          values: [id],
-        }),
-      ),
+    get: async (tx, actor, id) => living(tx, actor, id, await one(tx, byId("get", id))),
+    lock: async (tx, actor, id) => living(tx, actor, id, await one(tx, byId("lock", id, forChange))),
     lockAny: async (tx, actor, id) =>
-      visible(actor, await one(tx, { text: `${select} WHERE id = $1 FOR NO KEY UPDATE`, values: [id] })),
+      visible(actor, await one(tx, { text: `${select} WHERE id = $1${forChange}`, values: [id] })),
     async lockAll(tx, actor, ids) {
-      const rows: R[] = [];
-      for (const id of [...new Set(ids)].sort()) rows.push(await store.lock(tx, actor, id));
-      return rows;
+      const rows = await tx.query<R>({
+        text: `${select} WHERE id = ANY ($1) AND deleted_at IS NULL ORDER BY id${forChange}`,
+        values: [ids],
+      });
+      const found = new Map(rows.map((row) => [row.id, visible(actor, row)]));
+      // says of one that is not there why
+      for (const id of ids) if (!found.has(id)) await store.lock(tx, actor, id);
+      return found;
     },
     findByExternalId: (tx, externalId, lock = false) =>
       one(tx, {
         name: `${lock ? "lock_" : ""}${name}_by_external_id`,
-        text: `${select} WHERE external_id = $1 AND deleted_at IS NULL${lock ? " FOR NO KEY UPDATE" : ""}`,
+        text: `${select} WHERE external_id = $1 AND deleted_at IS NULL${lock ? forChange : ""}`,
         values: [externalId],
       }),
     insert(tx, row) {

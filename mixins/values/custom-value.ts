@@ -1,3 +1,5 @@
+import { compareDecimals, decimalOf } from "./decimal.ts";
+
 /** Types of custom fields. */
 export const customTypes = ["text", "number", "boolean", "date"] as const;
 export type CustomType = (typeof customTypes)[number];
@@ -46,22 +48,14 @@ export function readCustomCell(
     if (/^(no|n|false|0)$/i.test(cell)) return { value: false };
     return { code: "wrong_type", message: "must be yes or no" };
   }
-  const digits = /^([+-]?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(cell);
-  if (!digits || !/\d/.test(cell)) return { code: "wrong_type", message: expectations.number };
+  const given = decimalOf(cell.replace(/^([+-]?)(?=[.]\d)/, "$10").replace(/(?<=\d)[.]$/, ""));
+  if (!given) return { code: "wrong_type", message: expectations.number };
   const value = Number(cell);
-  if (withoutZeros(String(value)) !== withoutZeros(cell))
+  const kept = decimalOf(value);
+  if (!kept || compareDecimals(given, kept) !== 0)
     return { code: "wrong_type", message: "has more digits than a number field keeps" };
   return { value };
 }
-
-/** A decimal without what changes nothing of it: +, and zeros before and behind. */
-const withoutZeros = (decimal: string): string => {
-  const [, sign = "", whole = "", fraction = ""] = /^([+-]?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(decimal) ?? [
-    decimal,
-  ];
-  const body = `${whole || "0"}${fraction && `.${fraction}`}`;
-  return sign === "-" && body !== "0" ? `-${body}` : body;
-};
 
 const isoDate =
   /^(\d{4}-\d{2}-\d{2})(?:[T ]([01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;

@@ -1,15 +1,14 @@
+import { lifecycleStages } from "../../entities/contact.ts";
 import type { Stage } from "../../entities/sales.ts";
 import type { LeadRow } from "./lead-row.ts";
 
-/** A contact moves only forward through these. */
-const lifecycle = ["subscriber", "lead", "mql", "sql", "opportunity", "customer", "evangelist"];
-
-/** The later of two lifecycle stages. */
-export const furthestStage = (one: string, other: string): string =>
-  lifecycle.indexOf(one) >= lifecycle.indexOf(other) ? one : other;
+type Lifecycle = (typeof lifecycleStages)[number];
+/** The later of two lifecycle stages: conversion moves a contact only forward. */
+export const furthestStage = (one: Lifecycle, other: Lifecycle): Lifecycle =>
+  lifecycleStages.indexOf(one) >= lifecycleStages.indexOf(other) ? one : other;
 
 /** A person who became a deal is an opportunity; without one, a lead that sales accepted. */
-export const stageAfterConversion = (hasDeal: boolean): string => (hasDeal ? "opportunity" : "sql");
+export const stageAfterConversion = (hasDeal: boolean): Lifecycle => (hasDeal ? "opportunity" : "sql");
 
 /** What the deal of a converted lead is called: its company, else the person. */
 export function dealName(lead: LeadRow): string {

@@ -1,32 +1,14 @@
 import { z } from "zod";
-import { emailText } from "../../mixins/records/conditions/fields.ts";
+import { emailText, phoneText } from "../../mixins/records/conditions/fields.ts";
+import * as fields from "../../mixins/records/fields.ts";
 import type { Listing } from "../../mixins/records/listing.ts";
-import { recordLimits } from "../../mixins/records/record-limits.ts";
 import { email, id, text, timestamp } from "../../mixins/contract/schemas.ts";
-import { normalisePhone } from "../../mixins/values/phone.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 
 export const scoreReason = z
   .strictObject({ factor: z.string(), points: z.number(), detail: z.string() })
   .meta({ id: "ScoreReason" });
-/** As many keys at once as a record may have: more would only be refused later. */
-function isUpTo(most: number) {
-  return (fields: Record<string, unknown>) => Object.keys(fields).length <= most;
-}
-const customFields = z
-  .record(
-    z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
-    z.union([text(5000), z.number(), z.boolean(), z.null()]),
-  )
-  .refine(isUpTo(recordLimits.customFields), `at most ${recordLimits.customFields} custom fields`);
-const consent = z
-  .record(
-    z.string().regex(/^\w{1,32}$/, "keys are up to 32 letters, digits and _"),
-    z.union([z.boolean(), text(200), z.null()]),
-  )
-  .refine(isUpTo(recordLimits.consent), `at most ${recordLimits.consent} consent keys`);
-
 /** A person who may buy, before they are a contact. */
 export const lead = z
   .strictObject({
@@ -83,9 +65,9 @@ const leadFields = {
   title: text(200).nullable(),
   source: text(100).nullable(),
   assignedTo: id.nullable(),
-  tags: z.array(text(50)).max(recordLimits.tags),
-  customFields,
-  consent,
+  tags: fields.tags().input,
+  customFields: fields.customFields().input,
+  consent: fields.consent().input,
 };
 /** A lead is somebody: one of these must be there. */
 const identifying = ["email", "phone", "firstName", "lastName", "companyName", "externalId"] as const;
@@ -110,10 +92,7 @@ export const newLead = leadInput
 /** Values that are stored in one form, and found by any. */
 export const storedForms = {
   email: emailText,
-  phone: {
-    normalise: (text: string) => normalisePhone(text),
-    example: "a phone number such as +919876543210",
-  },
+  phone: phoneText,
 };
 
 export const leadListing: Listing = {

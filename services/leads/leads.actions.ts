@@ -1,7 +1,9 @@
 import { v7 as uuidv7 } from "uuid";
-import { canSee, sightOf } from "../../mixins/access/actor.ts";
-import { invalid, versionMismatch } from "../../mixins/contract/errors.ts";
+import { canSee } from "../../mixins/access/actor.ts";
+import { invalid } from "../../mixins/contract/errors.ts";
 import type { Values } from "../../mixins/records/listing.ts";
+import { givenFields, requireVersion } from "../../mixins/records/input.ts";
+import { firstOwner, requireMayAssign } from "../../mixins/records/ownership.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
@@ -24,16 +26,7 @@ import {
   lockLead,
   updateLeads,
 } from "./leads.repository.ts";
-import {
-  changeLead,
-  composeLead,
-  firstAssignee,
-  givenFields,
-  normalise,
-  requireMayAssign,
-  withSensitive,
-  type LeadChange,
-} from "./leads.rules.ts";
+import { changeLead, composeLead, leads, normalise, withSensitive, type LeadChange } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
 import { requireKnownFields } from "./known-fields.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
@@ -67,20 +60,6 @@ export async function get(ctx: Ctx<"leads.get">, desk: Desk): Promise<LeadView> 
   return fields.showOne(tx, leadView(await getLead(tx, actor, ctx.params.id)));
 }
 
-/** Whether a lead that an answer showed is still shown to the actor: it may have been given to somebody else. */
-export async function mayStillSee(tx: UnitOfWork, actor: Actor, answer: unknown): Promise<boolean> {
-  const { id, assignedTo } = (answer ?? {}) as Partial<LeadView>;
-  if (id === undefined || assignedTo === undefined || sightOf(actor) === "all") return true;
-  // of what they made for others, the first answer told them all the same
-  if (!canSee(actor, { assignedTo })) return true;
-  const [now] = await tx.query<{ assigned_to: string | null }>({
-    name: "assignee_of_lead",
-    text: "SELECT assigned_to FROM leads WHERE id = $1",
-    values: [id],
-  });
-  return now === undefined || canSee(actor, { assignedTo: now.assigned_to });
-}
-
 /** The lead with an external id. */
 export async function getByExternalId(ctx: Ctx<"leads.getByExternalId">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
@@ -98,7 +77,7 @@ export async function update(ctx: Ctx<"leads.update">, desk: Desk): Promise<Lead
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
-  if (input.assignedTo !== undefined) requireMayAssign(actor, input.assignedTo);
+  if (input.assignedTo !== undefined) requireMayAssign(leads, actor, input.assignedTo);
   await desk.users.require(ctx, input.assignedTo);
   const before = await lockLead(tx, actor, ctx.params.id);
   requireVersion(before, ctx.params.expectedVersion);
@@ -151,7 +130,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
-  const assignedTo = firstAssignee(actor, input.assignedTo);
+  const assignedTo = firstOwner(leads, actor, input.assignedTo);
   await desk.users.require(ctx, assignedTo);
   const now = tx.now.toISOString();
   const fresh = composeLead(
@@ -201,7 +180,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
 export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<LeadView> {
   const { actor, tx } = ctx.locals;
   const { id, userId, poolId } = ctx.params;
-  requireMayAssign(actor, userId ?? null);
+  requireMayAssign(leads, actor, userId ?? null);
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   await desk.users.require(ctx, userId);
@@ -223,17 +202,13 @@ async function nextOfPool(
   const lead = await getLead(desk.database.reader(actor.organizationId), actor, leadId);
   const { pools } = await desk.settings.of(actor.organizationId);
   const pool = pools.find(({ id }) => id === poolId) ?? { id: poolId, members: [] };
-  for (const { userId } of pool.members) requireMayAssign(actor, userId);
+  for (const { userId } of pool.members) requireMayAssign(leads, actor, userId);
   const active = await desk.users.among(ctx, membersOf([pool]));
   const users = await takeTurns(ctx, pool, [lead], active);
   if (!users) throw unknownPool();
   const [user] = users;
   if (user === undefined) throw poolEmpty();
   return user;
-}
-
-function requireVersion(row: LeadRow, expected: number | undefined): void {
-  if (expected !== undefined && expected !== row.version) throw versionMismatch(row.version);
 }
 
 /** Writes a change of a locked lead with its events: `lead.assigned` for the assignee, `lead.updated` for the rest. */

@@ -1,16 +1,18 @@
-import { appError, errorType, invalid, type FieldError } from "../../mixins/contract/errors.ts";
+import { invalid } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
 import { unknownUser } from "../../mixins/records/active-users.ts";
-import { newId } from "../../mixins/database/new-id.ts";
+import { isRefusal, judged, refusal, type Refusal } from "../../mixins/records/bulk-items.ts";
+import { newOwn } from "../../mixins/records/input.ts";
+import { firstOwner } from "../../mixins/records/ownership.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { newLead, type LeadInput, type LeadView } from "./lead.schemas.ts";
-import { externalIdTaken, mayNotAssign, sensitiveValueTaken } from "./leads.errors.ts";
+import { externalIdTaken, sensitiveValueTaken } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import { insertFreeLeads, insertLead } from "./leads.repository.ts";
-import { composeLead, firstAssignee, normalise } from "./leads.rules.ts";
+import { composeLead, leads, normalise } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
 import { SensitiveFields, type SensitiveValues } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
@@ -26,10 +28,10 @@ export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<Lead
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
-  const assignedTo = firstAssignee(actor, input.assignedTo);
+  const assignedTo = firstOwner(leads, actor, input.assignedTo);
   (await desk.quota.of(tx.organizationId)).take(1);
   await desk.users.require(ctx, assignedTo);
-  const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
+  const row = composeLead({ ...input, assignedTo }, newOwn(tx), settings.scoring);
   await assignByPools(ctx, settings.pools, [row], await desk.users.among(ctx, membersOf(settings.pools)));
   insertLead(tx, row);
   record(tx, leadEvent("lead.created", row, actor.userId));
@@ -48,25 +50,22 @@ export async function bulkCreate(
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const sensitiveOf = new Map<string, SensitiveValues>();
-  const judged = ctx.params.items.map(judgeItem);
+  const items = ctx.params.items.map(judgeItem);
   const active = await desk.users.among(
     ctx,
-    new Set([...namedAssignees(judged), ...membersOf(settings.pools)]),
+    new Set([...namedAssignees(items), ...membersOf(settings.pools)]),
   );
-  const outcomes = judged.map((item): LeadRow | Refusal => {
-    if ("error" in item) return item;
-    try {
-      const assignedTo = firstAssignee(actor, item.assignedTo);
+  const outcomes = items.map((item): LeadRow | Refusal => {
+    if (isRefusal(item)) return item;
+    return judged(() => {
+      const assignedTo = firstOwner(leads, actor, item.assignedTo);
       if (assignedTo !== null && assignedTo !== actor.userId && !active.has(assignedTo))
-        return refusal(unknownUser("assignedTo"));
+        throw unknownUser("assignedTo");
       const { input, sensitive } = fields.split(item);
-      const row = composeLead({ ...input, assignedTo }, newIdentity(tx), settings.scoring);
+      const row = composeLead({ ...input, assignedTo }, newOwn(tx), settings.scoring);
       if (sensitive.size > 0) sensitiveOf.set(row.id, sensitive);
       return row;
-    } catch (error) {
-      if (errorType(error) === undefined) throw error;
-      return refusal(error as ReturnType<typeof mayNotAssign>);
-    }
+    });
   });
   refuseRepeatedExternalIds(outcomes);
   const holders = () => [...sensitiveOf].map(([id, sensitive]) => ({ id, sensitive }));
@@ -93,34 +92,17 @@ export async function bulkCreate(
   };
 }
 
-const newIdentity = ({ organizationId, now }: { organizationId: string; now: Date }) => ({
-  id: newId(),
-  organizationId,
-  now: now.toISOString(),
-});
-
-const mostErrorsOfItem = 10;
-
-/** Why an item of a batch was not taken, as the API says it. */
-interface Refusal {
-  status: number;
-  error: { code: string; detail: string; errors?: FieldError[] };
-}
-
 const isRow = (outcome: LeadRow | Refusal): outcome is LeadRow => "version" in outcome;
-
-function refusal({ code, type, message, data }: ReturnType<typeof appError>): Refusal {
-  // a batch of a thousand bad items must not be answered with megabytes
-  const errors = (data as { errors?: FieldError[] } | undefined)?.errors?.slice(0, mostErrorsOfItem);
-  return { status: code, error: { code: type, detail: message, ...(errors && { errors }) } };
-}
 
 /** An item as valid input, or why it is none. */
 function judgeItem(item: unknown): LeadInput | Refusal {
-  const parsed = newLead.safeParse(item);
-  if (!parsed.success) return refusal(invalid(fieldErrors(parsed.error)));
-  const { input, problems } = normalise(parsed.data);
-  return problems.length > 0 ? refusal(invalid(problems)) : input;
+  return judged(() => {
+    const parsed = newLead.safeParse(item);
+    if (!parsed.success) throw invalid(fieldErrors(parsed.error));
+    const { input, problems } = normalise(parsed.data);
+    if (problems.length > 0) throw invalid(problems);
+    return input;
+  });
 }
 
 const namedAssignees = (items: (LeadInput | Refusal)[]): string[] =>

@@ -2,18 +2,17 @@ import { z } from "zod";
 import { company } from "../../entities/company.ts";
 import { contact } from "../../entities/contact.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { bulkItems, bulkResults, timelinePage } from "../../mixins/records/capabilities.ts";
 import { byIdOf, fieldsParam, listParams, pageParams } from "../../mixins/records/listing.ts";
 import {
   byId,
   byIdVersioned,
   expectedVersion,
-  fieldError,
   id,
   money,
   pageOf,
   price,
   text,
-  timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { lead, leadInput, leadListing, newLead, withoutSensitive } from "./lead.schemas.ts";
 import { customFieldActions, customFieldEvents } from "./custom-fields.contract.ts";
@@ -112,24 +111,8 @@ export const leadsContract = defineContract("leads", {
     }),
     bulkCreate: action({
       summary: "Captures up to 1,000 leads; a bad one does not fail the rest",
-      params: z.strictObject({ items: z.array(z.unknown()).min(1).max(1000) }),
-      returns: z.strictObject({
-        results: z.array(
-          z.strictObject({
-            index: z.number().int(),
-            status: z.number().int(),
-            id: id.optional(),
-            error: z
-              .strictObject({
-                code: z.string(),
-                detail: z.string(),
-                /** The first ten. */
-                errors: z.array(fieldError).optional(),
-              })
-              .optional(),
-          }),
-        ),
-      }),
+      params: bulkItems,
+      returns: bulkResults,
       permission: "leads:create",
       rest: "POST /leads/bulk",
       example: {
@@ -194,16 +177,7 @@ export const leadsContract = defineContract("leads", {
     timeline: action({
       summary: "What happened to a lead, newest first",
       params: z.strictObject({ id, ...pageParams }),
-      returns: pageOf(
-        z.strictObject({
-          id,
-          type: z.string(),
-          actorId: id.nullable(),
-          occurredAt: timestamp,
-          entityVersion: z.number().int(),
-          data: z.unknown(),
-        }),
-      ),
+      returns: timelinePage,
       permission: "leads:read",
       rest: "GET /leads/:id/timeline",
     }),

@@ -5,7 +5,7 @@ import { Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { changeRecord, composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
-import { newOwn } from "../../mixins/records/handlers/crud.ts";
+import { newOwn } from "../../mixins/records/input.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import { Values } from "../../mixins/records/listing.ts";
@@ -21,7 +21,7 @@ import {
 import type { LeadRow } from "./lead-row.ts";
 import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
-import { audienceOf } from "./leads.events.ts";
+import { audienceOf } from "../../mixins/records/ownership.ts";
 import { lockLead, updateLeads } from "./leads.repository.ts";
 import { leadView } from "./leads.view.ts";
 

@@ -8,8 +8,6 @@ export const externalIdTaken = () =>
   );
 export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
-export const mayNotAssign = () =>
-  appError(403, "FORBIDDEN", "You may assign leads only to yourself and those whose leads you see.");
 /** @param doubt why it cannot be told which number it is, see readPhone */
 export const invalidPhone = (doubt: string) => ({ path: "phone", code: "invalid_phone", message: doubt });
 export const sensitiveValueTaken = () =>

@@ -1,4 +1,4 @@
-import { nobody } from "../../mixins/events/feed-filter.ts";
+import { audienceOf } from "../../mixins/records/ownership.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { leadView } from "./leads.view.ts";
 
@@ -21,12 +21,4 @@ export function leadEvent(
     audience: audienceOf(row.assigned_to, more.formerAssignee),
     data: { lead: leadView(row), ...(more.changes && { changes: more.changes }) },
   };
-}
-
-/**
- * Whose records an event is about: the assignee's, and the one's before. null: unassigned; empty when nothing else.
- */
-export function audienceOf(...assignees: (string | null | undefined)[]): string[] {
-  const users = new Set(assignees.filter((user) => typeof user === "string"));
-  return users.size > 0 && assignees.includes(null) ? [...users, nobody] : [...users];
 }

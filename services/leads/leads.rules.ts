@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ScoringRule } from "../../entities/leads.ts";
-import { canSee, sightOf, type Actor } from "../../mixins/access/actor.ts";
 import type { FieldError } from "../../mixins/contract/errors.ts";
 import { columnOf, type CustomFields } from "../../mixins/records/listing.ts";
 import { readPhone } from "../../mixins/values/phone.ts";
+import { mergeKeys } from "../../mixins/records/changes.ts";
+import { distinct } from "../../mixins/records/fields.ts";
 import { requireFits, type RecordContent } from "../../mixins/records/record-limits.ts";
 import type { LeadInput } from "./lead.schemas.ts";
-import { invalidPhone, leadAlreadyConverted, mayNotAssign } from "./leads.errors.ts";
+import { invalidPhone, leadAlreadyConverted } from "./leads.errors.ts";
 import type { LeadRow } from "./lead-row.ts";
-import { distinctTags, mergeKeys } from "./normalise.ts";
 import { factsOf } from "./scoring.facts.ts";
 import { scoreOf } from "./scoring.rules.ts";
 
@@ -23,7 +23,7 @@ export interface Scoring {
 /** The input with its phone as it is stored and each tag once, or what is wrong with it. */
 export function normalise<T extends LeadInput>(input: T): { input: T; problems: FieldError[] } {
   const normal = { ...input };
-  if (input.tags !== undefined) normal.tags = distinctTags(input.tags);
+  if (input.tags !== undefined) normal.tags = distinct(input.tags);
   if (typeof input.phone !== "string") return { input: normal, problems: [] };
   const reading = readPhone(input.phone);
   if ("doubt" in reading) return { input: normal, problems: [invalidPhone(reading.doubt)] };
@@ -147,26 +147,5 @@ export function withSensitive(
   return { row, changes: [...new Set([...changes, "customFields"])] };
 }
 
-/**
- * Whom a new lead belongs to before any pool is asked. Who sees only their own leads owns what they capture:
- * else it would vanish from their eyes.
- * @throws 403 when such an actor names somebody else
- */
-export function firstAssignee(actor: Actor, assignedTo: string | null | undefined): string | null {
-  if (assignedTo !== undefined) requireMayAssign(actor, assignedTo);
-  const sight = sightOf(actor);
-  return sight === "all" || sight.unassigned ? (assignedTo ?? null) : actor.userId;
-}
-
-/** Nobody may assign a lead so that they do not see it afterwards. @throws 403 */
-export function requireMayAssign(actor: Actor, assignedTo: string | null): void {
-  if (!canSee(actor, { assignedTo })) throw mayNotAssign();
-}
-
-/** The input by which an action's parameters change a lead: only the fields that were given. */
-export function givenFields<T extends LeadInput & { id?: string; expectedVersion?: number | undefined }>(
-  params: T,
-): LeadInput {
-  const { id: _id, expectedVersion: _expectedVersion, ...input } = params;
-  return input;
-}
+/** How leads are named where it is said whose they are. */
+export const leads = { plural: "leads" };

@@ -3,6 +3,7 @@ import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import * as customFields from "./custom-fields.actions.ts";
 import { ActiveUsers } from "../../mixins/records/active-users.ts";
+import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
 import * as capture from "./leads.capture.ts";
@@ -76,7 +77,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     actors: { router },
     jobs,
     personalData: leadsPersonalDataHandlers(desk),
-    mayStillSee: leads.mayStillSee,
+    mayStillSee: mayStillSee({ name: "lead", plural: "leads", owner: "assignedTo" }),
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

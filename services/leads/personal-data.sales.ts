@@ -1,7 +1,7 @@
 import { exportPage, nobody, subjectIds } from "../../mixins/privacy/personal-data.ts";
 import { record, type PersonalDataHandlersOf } from "../contracts.ts";
 import type { leadsContract } from "./leads.contract.ts";
-import { audienceOf } from "./leads.events.ts";
+import { audienceOf } from "../../mixins/records/ownership.ts";
 
 type Handlers = PersonalDataHandlersOf<typeof leadsContract>;
 const atOnce = 200;

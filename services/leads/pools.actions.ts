@@ -4,8 +4,9 @@ import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { canSee, type Actor } from "../../mixins/access/actor.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
-import { invalidField, versionMismatch } from "../../mixins/contract/errors.ts";
+import { invalidField } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
+import { requireVersion } from "../../mixins/records/input.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
@@ -141,10 +142,6 @@ async function findPool(tx: UnitOfWork, id: string, { lock }: { lock: boolean })
   });
   if (!row) throw poolNotFound();
   return row;
-}
-
-function requireVersion(row: PoolRow, expected: number | undefined): void {
-  if (expected !== undefined && expected !== row.version) throw versionMismatch(row.version);
 }
 
 /**

@@ -1,15 +1,19 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
 import { Client, type Answer } from "../support/client.ts";
-import { originOf, shareNode } from "../support/node.ts";
+import { inspect } from "../support/database.ts";
+import { shardUrl } from "../support/leads.ts";
+import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 type Body = Record<string, unknown> & { id: string; version: number };
+let node: TestNode;
 let admin: Client;
 let rep: Client;
 let stranger: Client;
 
 beforeAll(async () => {
-  const visitor = new Client(originOf(await shareNode()));
+  node = await shareNode();
+  const visitor = new Client(originOf(node));
   admin = await visitor.register("Records");
   rep = await admin.addUser("sales_rep");
   stranger = await visitor.register("Strangers");
@@ -182,6 +186,23 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     ]);
   });
 
+  test("go back without asking for what stays as it is: an owner who has left stays the owner", async () => {
+    const leaver = await admin.addUser("sales_rep");
+    await admin.send("PATCH", `/users/${leaver.userId}`, { isActive: false });
+    const made = await make({ tags: ["old"] });
+    await admin.send("PATCH", `${path}/${made.id}`, { tags: ["new"] });
+    // as if it had been theirs from the beginning: a process remembers for a while who is active
+    const url = shardUrl(node, admin.organizationId);
+    await inspect(url, `UPDATE ${plural} SET assigned_to = $2 WHERE id = $1`, [made.id, leaver.userId]);
+    await inspect(
+      url,
+      "UPDATE events SET data = jsonb_set(data, '{record,assignedTo}', to_jsonb($2::text)) WHERE entity_id = $1",
+      [made.id, leaver.userId],
+    );
+    const reverted = await admin.post(`${path}/${made.id}/revert`, { version: 1 });
+    expect(reverted).toMatchObject({ status: 200, body: { assignedTo: leaver.userId, tags: ["old"] } });
+  });
+
   test("show who they may be else, and by what", async () => {
     const [key] = Object.entries(kind.fields).flatMap(([name, { matches }]) => (matches ? [name] : []));
     const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example.com`;
@@ -221,8 +242,9 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     });
     const other = await make({ tags: ["c"] });
     const merged = await admin.post(`${path}/${winner.id}/merge`, {
-      loserIds: [loser.id, other.id],
-      take: { [main]: other.id },
+      // ids are ids in upper case too
+      loserIds: [loser.id.toUpperCase(), other.id],
+      take: { [main]: other.id.toUpperCase() },
     });
     const { mergeId, record } = merged.body as { mergeId: string; record: Body };
     expect(record).toMatchObject({
@@ -295,6 +317,19 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
           body: { errors: [{ path: key, code: "not_found" }] },
         });
       expect(await rep.post(path, input({ [key]: ours }))).toMatchObject({ status: 422 });
+      const items = [ours, theirs, gone, String(ours).toUpperCase()].map((id) => input({ [key]: id }));
+      const { results } = (await admin.post(`${path}/bulk`, { items })).body as {
+        results: { status: number; error?: { errors: object[] } }[];
+      };
+      expect(results.map(({ status }) => status)).toEqual([201, 422, 422, 201]);
+      expect(results[1]?.error?.errors).toMatchObject([{ path: key, code: "not_found" }]);
+      const moved = await make({ [key]: ours });
+      await admin.send("PATCH", `${path}/${moved.id}`, { [key]: null });
+      await admin.send("DELETE", `/${others}/${ours}`);
+      expect(await admin.post(`${path}/${moved.id}/revert`, { version: 1 })).toMatchObject({
+        status: 422,
+        body: { errors: [{ path: key, code: "not_found" }] },
+      });
     },
   );
 });

@@ -1,12 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { instantIn } from "../../mixins/contract/time-zone.ts";
 import { conditionLimits } from "../../mixins/records/conditions/condition.ts";
-import {
-  compareDecimals,
-  decimalOf,
-  plainNumber,
-  type Decimal,
-} from "../../mixins/records/conditions/decimal.ts";
+import { compareDecimals, decimalOf, plainNumber, type Decimal } from "../../mixins/values/decimal.ts";
 import { customQueryField, type Fields } from "../../mixins/records/conditions/fields.ts";
 import { fitCondition } from "../../mixins/records/conditions/fit.ts";
 import { predicateOf } from "../../mixins/records/conditions/predicate.ts";

@@ -1,3 +1,4 @@
+import { normalisePhone } from "../../values/phone.ts";
 import type { Operator } from "./condition.ts";
 import type { Values } from "./values.ts";
 
@@ -119,6 +120,11 @@ export function customQueryField(
 }
 
 /** How emails are stored. */
-export const emailText: Pick<QueryField, "normalise"> = {
-  normalise: (text) => text.trim().toLowerCase(),
+export const emailText = {
+  normalise: (text: string) => text.trim().toLowerCase(),
+};
+/** How phone numbers are stored. */
+export const phoneText = {
+  normalise: (text: string) => normalisePhone(text),
+  example: "a phone number such as +919876543210",
 };

@@ -4,7 +4,7 @@ import { either } from "../../contract/sentences.ts";
 import { instantIn } from "../../contract/time-zone.ts";
 import { isUuid } from "../../database/statement.ts";
 import { conditionLimits } from "./condition.ts";
-import { decimalOf, plainNumber } from "./decimal.ts";
+import { decimalOf, plainNumber } from "../../values/decimal.ts";
 import type { FieldType, Operand, QueryField } from "./fields.ts";
 
 /** An operand of a text field. */

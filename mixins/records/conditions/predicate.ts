@@ -1,5 +1,5 @@
 import { isOrder, type OrderOperator } from "./condition.ts";
-import { compareDecimals, decimalOf, plainNumber, type Decimal } from "./decimal.ts";
+import { compareDecimals, decimalOf, plainNumber, type Decimal } from "../../values/decimal.ts";
 import type { FittedTest, Operand, QueryField } from "./fields.ts";
 import type { FittedCondition } from "./fit.ts";
 import { operandText } from "./operands.ts";

@@ -1,5 +1,5 @@
 import { isEquality, isOrder } from "./condition.ts";
-import { decimalOf, decimalPattern } from "./decimal.ts";
+import { decimalOf, decimalPattern } from "../../values/decimal.ts";
 import type { FittedTest, Operand, QueryField, Queryable } from "./fields.ts";
 import type { FittedCondition } from "./fit.ts";
 import { operandText } from "./operands.ts";

@@ -1,36 +1,17 @@
-import { versionMismatch } from "../../contract/errors.ts";
-import { newId } from "../../database/new-id.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Actor } from "../../access/actor.ts";
 import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
-import { about, firstOwner, requireMayGive, type Counter, type RecordContext } from "../desk.ts";
+import { about, type Counter, type RecordContext } from "../desk.ts";
+import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
 import { columnOf, type ListParams, type Values } from "../listing.ts";
+import { firstOwner, requireMayAssign } from "../ownership.ts";
 import { readPage } from "../page.ts";
 import { requireReferences } from "../references.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 type Versioned = Input & { id: string; expectedVersion?: number | undefined };
-
-/** The input by which parameters change a record: only the fields that were given. */
-export function givenFields({
-  id: _id,
-  expectedVersion: _expectedVersion,
-  ...input
-}: Partial<Versioned> & Input): Input {
-  return input;
-}
-
-export function requireVersion(row: AnyRow, expected: number | undefined): void {
-  if (expected !== undefined && expected !== row.version) throw versionMismatch(row.version);
-}
-
-export const newOwn = ({ organizationId, now }: UnitOfWork) => ({
-  id: newId(),
-  organizationId,
-  now: now.toISOString(),
-});
 
 /** Which rows a list shows this actor. */
 export const visibleTo =
@@ -57,7 +38,7 @@ export async function accepted(
     await desk.users.require(ctx, first, owner);
     return { ...normal, [owner]: first };
   }
-  if (given !== undefined) requireMayGive(kind, actor, given);
+  if (given !== undefined) requireMayAssign(kind, actor, given);
   await desk.users.require(ctx, given, owner);
   return normal;
 }
@@ -100,7 +81,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const input = await accepted(counter, ctx, ctx.params, { isNew: true });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       const row = newRow(counter, tx, input, prepared);
-      await requireReferences(tx, counter, actor, [input]);
+      await requireReferences(tx, counter, actor, input);
       store.insert(tx, row);
       about(tx, { kind, verb: "created", row, actorId: actor.userId });
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
@@ -121,7 +102,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       const before = await store.lock(tx, actor, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      await requireReferences(tx, counter, actor, [input]);
+      await requireReferences(tx, counter, actor, input);
       const change = changeRecord(kind, before, input, tx.now.toISOString());
       return kind.show(change ? await storeChange(counter, { tx, actor }, before, change, prepared) : before);
     },

@@ -2,17 +2,11 @@ import { conflict, invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { changesBetween } from "../changes.ts";
-import {
-  about,
-  audienceOf,
-  type Counter,
-  type RecordContext,
-  type RecordDesk,
-  type Reference,
-} from "../desk.ts";
+import { about, type Counter, type RecordContext, type RecordDesk, type Reference } from "../desk.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { mergedRow, unmergedRow } from "../merging.ts";
+import { audienceOf } from "../ownership.ts";
 import { notFound, storeOf } from "../store.ts";
 
 /** More records that refer to the losers would make the transaction too long. */
@@ -100,7 +94,7 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
       const loserIds = [...new Set(ctx.params.loserIds)];
       if (loserIds.includes(id))
         throw invalidField("loserIds", "is_winner", "may not name the record itself");
-      const rows = new Map((await store.lockAll(tx, actor, [id, ...loserIds])).map((row) => [row.id, row]));
+      const rows = await store.lockAll(tx, actor, [id, ...loserIds]);
       const winner = rows.get(id) as R;
       const losers = loserIds.map((loser) => rows.get(loser) as R);
       const now = tx.now.toISOString();

@@ -2,11 +2,12 @@ import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/actor.ts";
 import { changeRecord } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
+import { givenFields, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
-import { accepted, givenFields, newRow, requireVersion, storeChange } from "./crud.ts";
+import { accepted, newRow, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {
   externalId: string;
@@ -30,7 +31,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       const fresh = newRow(counter, tx, input, prepared);
       let before = await store.findByExternalId(tx, externalId, true);
-      await requireReferences(tx, counter, actor, [input]);
+      await requireReferences(tx, counter, actor, input);
       if (!before && expectedVersion === undefined) {
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
           about(tx, { kind, verb: "created", row: fresh, actorId: actor.userId });
