@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { openSync, readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../../mixins/process/ports.ts";
 
 /** A process under measurement. */
 export interface Measured {
@@ -49,6 +50,43 @@ export function start(
   child.on("error", () => running.delete(started));
   running.add(started);
   return started;
+}
+
+/** A process of Sangam that is ready. */
+export interface Sangam {
+  origin: string;
+  child: Child;
+}
+
+/**
+ * Starts Sangam as in production; `settings` choose what it hosts.
+ * @param profiles a folder for a V8 profile, written when it ends by itself
+ */
+export async function startSangam(
+  folder: string,
+  name: string,
+  settings: Record<string, string>,
+  profiles?: string,
+): Promise<Sangam> {
+  const [port, metricsPort] = [await freePort(), await freePort()];
+  const env = {
+    HOST: "127.0.0.1",
+    PORT: String(port),
+    METRICS_PORT: String(metricsPort),
+    MASTER_KEY: Buffer.alloc(32, 1).toString("base64"),
+    RATE_LIMIT_PER_MINUTE: "100000000",
+    SEED_DEMO: "false",
+    NODE_ID: name,
+    ...settings,
+  };
+  const profile = profiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${resolve(profiles)}`];
+  const file = resolve(import.meta.dirname, "../../services/start.ts");
+  const child = start(name, process.execPath, ["--max-semi-space-size=16", ...profile, file], {
+    folder,
+    env,
+  });
+  await untilReady(child, `http://127.0.0.1:${metricsPort}/health/ready`, folder);
+  return { origin: `http://127.0.0.1:${port}`, child };
 }
 
 /** Ends every process that `start` started and that still runs. */

@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/database/embedded-postgres.ts";
@@ -9,7 +9,15 @@ import { Organization } from "./organization.ts";
 import type { Load } from "./load.ts";
 import { measure, type Round, type Target } from "./measure.ts";
 import { freePort } from "../../mixins/process/ports.ts";
-import { postgresOf, start, stopAll, untilReady, type Child, type Measured } from "./processes.ts";
+import {
+  postgresOf,
+  start,
+  startSangam as startNode,
+  stopAll,
+  untilReady,
+  type Child,
+  type Measured,
+} from "./processes.ts";
 import {
   aims,
   isValid,
@@ -208,25 +216,9 @@ async function startSangam(
   name: string,
   settings: Record<string, string>,
 ): Promise<SangamTarget> {
-  const [port, metricsPort] = [await freePort(), await freePort()];
-  const env = {
-    DATABASE_URL: stage.databaseUrl,
-    HOST: "127.0.0.1",
-    PORT: String(port),
-    METRICS_PORT: String(metricsPort),
-    MASTER_KEY: Buffer.alloc(32, 1).toString("base64"),
-    RATE_LIMIT_PER_MINUTE: "100000000",
-    SEED_DEMO: "false",
-    NODE_ID: name,
-    ...settings,
-  };
-  const root = resolve(import.meta.dirname, "../..");
-  const profile =
-    flags.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${resolve(flags.profile)}`];
-  const args = ["--max-semi-space-size=16", ...profile, join(root, "services/start.ts")];
-  const child = start(name, process.execPath, args, { folder: stage.folder, env });
-  await untilReady(child, `http://127.0.0.1:${metricsPort}/health/ready`, stage.folder);
-  return { name, origin: `http://127.0.0.1:${port}`, processes: [child], children: [child] };
+  const all = { DATABASE_URL: stage.databaseUrl, ...settings };
+  const { origin, child } = await startNode(stage.folder, name, all, flags.profile);
+  return { name, origin, processes: [child], children: [child] };
 }
 interface SangamTarget extends Target {
   children: Child[];
@@ -244,7 +236,10 @@ async function startCluster(stage: Stage): Promise<SangamTarget | undefined> {
   });
   if (!isFound) return undefined;
   const settings = { NATS_URL: `nats://127.0.0.1:${port}` };
-  const core = await startSangam(stage, "core", { ...settings, SERVICES: "leads,events" });
+  const core = await startSangam(stage, "core", {
+    ...settings,
+    SERVICES: "leads,contacts,companies,records,events",
+  });
   const gateway = await startSangam(stage, "gateway", { ...settings, SERVICES: "service:gateway,identity" });
   return {
     name: "gateway → core",

@@ -1,6 +1,6 @@
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
@@ -8,20 +8,16 @@ import { freePort } from "../../mixins/process/ports.ts";
 import type { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { startRedisCluster } from "../support/redis.ts";
-import { start, stopAll, untilReady, type Child } from "./processes.ts";
+import { start, startSangam, stopAll, type Sangam } from "./processes.ts";
 
 /** Sockets a user may have at one gateway. */
 const socketsOfUser = 50;
 
-export interface Gateway {
-  origin: string;
-  child: Child;
-}
 /** Two gateways in processes of their own, as operators start them, over PostgreSQL, NATS and a Redis Cluster. */
 export interface Stage {
   folder: string;
   databaseUrl: string;
-  gateways: [Gateway, Gateway];
+  gateways: [Sangam, Sangam];
 }
 
 /**
@@ -51,42 +47,15 @@ export async function onStage(
       NATS_URL: `nats://127.0.0.1:${natsPort}`,
       REDIS_URL: redis.url,
     };
-    const { profiles } = options;
-    const flags = profiles === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${resolve(profiles)}`];
     const startHere = (name: string, services: string) =>
-      startNode(folder, name, { flags, settings: { ...settings, SERVICES: services } });
+      startSangam(folder, name, { ...settings, SERVICES: services }, options.profiles);
     if (options.hasCore) await startHere("core", "core");
-    const gateways: [Gateway, Gateway] = [
-      await startHere("one", "gateway"),
-      await startHere("two", "gateway"),
-    ];
+    const gateways: [Sangam, Sangam] = [await startHere("one", "gateway"), await startHere("two", "gateway")];
     await act({ folder, databaseUrl, gateways });
   } finally {
     for (const close of closers) await close();
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-async function startNode(
-  folder: string,
-  name: string,
-  { flags, settings }: { flags: string[]; settings: Record<string, string> },
-): Promise<Gateway> {
-  const [port, metricsPort] = [await freePort(), await freePort()];
-  const env = {
-    HOST: "127.0.0.1",
-    PORT: String(port),
-    METRICS_PORT: String(metricsPort),
-    MASTER_KEY: Buffer.alloc(32, 1).toString("base64"),
-    RATE_LIMIT_PER_MINUTE: "100000000",
-    SEED_DEMO: "false",
-    NODE_ID: name,
-    ...settings,
-  };
-  const file = resolve(import.meta.dirname, "../../services/start.ts");
-  const child = start(name, process.execPath, ["--max-semi-space-size=16", ...flags, file], { folder, env });
-  await untilReady(child, `http://127.0.0.1:${metricsPort}/health/ready`, folder);
-  return { origin: `http://127.0.0.1:${port}`, child };
 }
 
 /** Lifts the limits of a trial, which has too few users for so many sockets, from all organizations. */
