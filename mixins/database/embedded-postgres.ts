@@ -51,8 +51,8 @@ export async function startEmbeddedPostgres(
   log: (line: string) => void,
   options: EmbeddedOptions = {},
 ): Promise<EmbeddedServer> {
-  const { signal, warn = () => undefined, onGivenUp = () => undefined, longestPauseMs } = options;
-  const { settings = {} } = options;
+  const { signal, settings = {}, longestPauseMs } = options;
+  const { warn = () => undefined, onGivenUp = () => undefined } = options;
   const home = resolve(folder);
   prepare(home);
   const lock = lockFolder(home);
