@@ -3,6 +3,7 @@ import { parse } from "csv-parse/sync";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "../support/database.ts";
+import { countsOf } from "../support/importing.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";
 import { shareNode, type TestNode } from "../support/node.ts";
 
@@ -45,14 +46,6 @@ const eventsOf = async (meta: Meta, pattern: RegExp): Promise<string[]> =>
   (await rowsOf<{ type: string }>(meta, "events", "position"))
     .map((event) => event.type)
     .filter((type) => pattern.test(type));
-const counts = ({ created, updated, skipped, failed, processed, total }: Record<string, unknown>) => ({
-  created,
-  updated,
-  skipped,
-  failed,
-  processed,
-  total,
-});
 
 describe("an import", () => {
   test("makes a lead of each row, with fields, custom fields and tags, and says what it did", async () => {
@@ -60,7 +53,7 @@ describe("an import", () => {
       fileName: "sample.csv",
     });
     expect(view).toMatchObject({ status: "completed", fileName: "sample.csv", failure: null });
-    expect(counts(view)).toEqual({
+    expect(countsOf(view)).toEqual({
       created: 60,
       updated: 0,
       skipped: 0,
@@ -102,7 +95,7 @@ describe("an import", () => {
   test("of the same file again skips every row, and with onDuplicate=update changes them", async () => {
     const sample = readFileSync("test/fixtures/leads-sample.csv");
     const { meta } = await importFile(sample);
-    expect(counts((await importFile(sample, {}, meta)).view)).toMatchObject({ created: 0, skipped: 60 });
+    expect(countsOf((await importFile(sample, {}, meta)).view)).toMatchObject({ created: 0, skipped: 60 });
     const changed = sample.toString().replaceAll("Mumbai", "Navi Mumbai");
     expect((await importFile(changed, { onDuplicate: "update" }, meta)).view).toMatchObject({
       created: 0,
@@ -147,7 +140,7 @@ describe("an import", () => {
   });
 
   test("of a heading alone completes with no rows", async () => {
-    expect(counts((await importFile("Email,Name\n")).view)).toMatchObject({ processed: 0, total: 0 });
+    expect(countsOf((await importFile("Email,Name\n")).view)).toMatchObject({ processed: 0, total: 0 });
   });
 
   test("may run dry: it counts, and writes neither leads nor custom fields", async () => {
@@ -155,7 +148,7 @@ describe("an import", () => {
       dryRun: true,
     });
     expect(view).toMatchObject({ status: "completed", isDryRun: true });
-    expect(counts(view)).toEqual({ created: 1, updated: 0, skipped: 0, failed: 1, processed: 2, total: 2 });
+    expect(countsOf(view)).toEqual({ created: 1, updated: 0, skipped: 0, failed: 1, processed: 2, total: 2 });
     expect(await leadsOf(meta)).toEqual([]);
     expect(await rowsOf(meta, "custom_fields")).toEqual([]);
     expect(await rejectedRows(node, meta, id)).toContain("nobody");
@@ -179,7 +172,7 @@ describe("an import", () => {
     const { meta, view } = await importFile(
       `Email,Visits\n${visits.map((v, i) => `w${i}@example.com,${v}`).join("\n")}\n`,
     );
-    expect(counts(view)).toMatchObject({ created: 1600, failed: 0 });
+    expect(countsOf(view)).toMatchObject({ created: 1600, failed: 0 });
     const [field] = await rowsOf<{ type: string }>(meta, "custom_fields");
     expect(field?.type).toBe("text");
     const stored = new Map(
@@ -206,7 +199,7 @@ describe("bad rows", () => {
     ].join("\r\n");
     const { meta, id, view } = await importFile(file);
     expect(view.status).toBe("completed");
-    expect(counts(view)).toEqual({ created: 2, updated: 0, skipped: 0, failed: 6, processed: 8, total: 8 });
+    expect(countsOf(view)).toEqual({ created: 2, updated: 0, skipped: 0, failed: 6, processed: 8, total: 8 });
     const lines = parse(await rejectedRows(node, meta, id), { relax_column_count: true });
     expect(lines[0]).toEqual(["row", "reason", "Email", "Name", "Note"]);
     expect(lines.slice(1).map(([row]) => row)).toEqual(["2", "3", "4", "5", "6", "7"]);
@@ -248,7 +241,7 @@ describe("bad rows", () => {
     const { view } = await importFile(
       `Email,Note\n${`big@example.com,${cell}\n`.repeat(12)}ok@example.com,z\n`,
     );
-    expect(counts(view)).toMatchObject({ created: 1, failed: 12, total: 13 });
+    expect(countsOf(view)).toMatchObject({ created: 1, failed: 12, total: 13 });
   });
 });
 
@@ -259,7 +252,7 @@ describe("a row that cannot be read", () => {
       `Email,Note\r\n${rows}\r\nbad@example.com,"open\r\nread@example.com,x\r\n`,
     );
     expect(view).toMatchObject({ status: "completed", failure: null });
-    expect(counts(view)).toMatchObject({ created: 1701, failed: 1, processed: 1702, total: 1702 });
+    expect(countsOf(view)).toMatchObject({ created: 1701, failed: 1, processed: 1702, total: 1702 });
     expect(await rejectedRows(node, meta, id)).toContain(
       '1701,"In line 3402, a quote is opened and never closed.",bad@example.com,',
     );
@@ -330,7 +323,7 @@ test("the real export of 6,433 leads is imported whole", async () => {
   const meta = buildMeta();
   const { id } = await upload(node, meta, text, { fileName: "x-education-leads.csv" });
   const view = await ended(node, meta, id, 50_000);
-  expect(counts(view)).toEqual({
+  expect(countsOf(view)).toEqual({
     created: 6433,
     updated: 0,
     skipped: 0,
