@@ -1,5 +1,5 @@
 import type { LeadInput } from "./leads/lead.schemas.ts";
-import type { Role } from "../mixins/access/actor.ts";
+import type { Role } from "../mixins/access/principal.ts";
 
 /** The demo's users; the first makes the organization. */
 export const demoTeam: readonly [DemoUser, ...DemoUser[]] = [

@@ -1,5 +1,5 @@
 import type { ServiceBroker } from "moleculer";
-import { systemMeta } from "../mixins/access/actor.ts";
+import { systemMeta } from "../mixins/access/principal.ts";
 import type { Meta } from "../mixins/contract/meta.ts";
 import { errorType } from "../mixins/contract/errors.ts";
 import type { Result } from "./contracts.ts";

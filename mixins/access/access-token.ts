@@ -20,7 +20,7 @@ export interface Claims {
   /** The API key's own id, if it is one. */
   sessionId: string;
   role: string;
-  /** Of an API key; see Actor. */
+  /** Of an API key; see Principal. */
   scopes?: readonly string[];
   /** Seconds since 1970. */
   expiresAt: number;

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { ServiceBroker } from "moleculer";
-import { builtInRoles, rightsOf, type Actor, type Reach, type Rights, type Sight } from "./actor.ts";
+import { builtInRoles, rightsOf, type Principal, type Reach, type Rights, type Sight } from "./principal.ts";
 import type { Database } from "../database/database.ts";
 import { isUuid } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
@@ -36,9 +36,9 @@ export class Access {
    * Never called while the caller's transaction holds a connection: a look takes another.
    * @throws 503 while roles or teams cannot be read
    */
-  actorOf({ organizationId = "", userId, role = "", scopes }: Caller): Actor | Promise<Actor> {
-    const actor: Actor = { organizationId, userId: userId ?? null, role, scopes };
-    return isLookedUp(role) && organizationId !== "" ? this.#complete(actor) : actor;
+  principalOf({ organizationId = "", userId, role = "", scopes }: Caller): Principal | Promise<Principal> {
+    const principal: Principal = { organizationId, userId: userId ?? null, role, scopes };
+    return isLookedUp(role) && organizationId !== "" ? this.#complete(principal) : principal;
   }
 
   /** Makes the next call of anybody of the organization look anew. */
@@ -47,10 +47,10 @@ export class Access {
       for (const key of cache.keys()) if (key.startsWith(organizationId)) cache.delete(key);
   }
 
-  async #complete(actor: Actor): Promise<Actor> {
-    const { organizationId, role, userId } = actor;
+  async #complete(principal: Principal): Promise<Principal> {
+    const { organizationId, role, userId } = principal;
     const rights = builtInRoles.has(role) ? {} : { rights: await this.#rightsOf(organizationId, role) };
-    const known = { ...actor, ...rights };
+    const known = { ...principal, ...rights };
     if (userId === null || rightsOf(known).sees !== "team") return known;
     return { ...known, sight: await this.#sightOf(organizationId, userId, role) };
   }

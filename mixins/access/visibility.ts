@@ -1,9 +1,9 @@
-import { sightOf, type Actor } from "./actor.ts";
+import { sightOf, type Principal } from "./principal.ts";
 import type { Values } from "../records/listing.ts";
 
-/** Conditions, as SQL over `values`, on rows that the actor may see. @param owner the column of whose they are */
-export function visibleRows(actor: Actor, values: Values, owner = "assigned_to"): string[] {
-  const sight = sightOf(actor);
+/** Conditions, as SQL over `values`, on rows that the principal may see. @param owner the column of whose they are */
+export function visibleRows(principal: Principal, values: Values, owner = "assigned_to"): string[] {
+  const sight = sightOf(principal);
   if (sight === "all") return [];
   const [only] = sight.assignees;
   if (sight.assignees.size === 1 && !sight.unassigned) return [`${owner} = ${values.add(only)}`];

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 
 /** One message an actor answers. */
@@ -45,7 +45,7 @@ export interface Turn<S extends ActorSpec = ActorSpec> {
   readonly tx: UnitOfWork;
   readonly now: Date;
   /** Who sent the message: a user, or the system for timers and reminders. */
-  readonly sender: Actor;
+  readonly sender: Principal;
   /**
    * Has this message sent at `at` or soon after, whatever dies until then; once, for one effect. Tried again with growing
    * pauses while the handler fails. A reminder of the same name is replaced.

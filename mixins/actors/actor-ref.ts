@@ -1,4 +1,4 @@
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { remainingMs } from "../contract/deadline.ts";
 import type { Meta } from "../contract/meta.ts";
@@ -10,7 +10,7 @@ import { defaultTimeoutMs, type ActorClient } from "./client.ts";
 export interface Sender {
   options: { timeout?: number | null };
   meta: Meta;
-  locals: { actor: Actor; tx: UnitOfWork; actors: ActorClient };
+  locals: { principal: Principal; tx: UnitOfWork; actors: ActorClient };
 }
 
 /**
@@ -18,12 +18,15 @@ export interface Sender {
  * the actor's turn takes a connection of perhaps the same pool. Waits no longer than the action has left.
  */
 export function actorRef<S>(ctx: Sender, kind: string, id: string): ActorRef<S> {
-  const { actor, tx, actors } = ctx.locals;
-  return refTo({ organizationId: actor.organizationId, kind, id }, (address, message, params, options) => {
-    if (tx.isOpen) throw sentInsideTransaction(kind);
-    const timeoutMs = Math.min(options?.timeoutMs ?? defaultTimeoutMs, remainingMs(ctx));
-    return actors.send(address, message, params, ctx.meta, { ...options, timeoutMs });
-  });
+  const { principal, tx, actors } = ctx.locals;
+  return refTo(
+    { organizationId: principal.organizationId, kind, id },
+    (address, message, params, options) => {
+      if (tx.isOpen) throw sentInsideTransaction(kind);
+      const timeoutMs = Math.min(options?.timeoutMs ?? defaultTimeoutMs, remainingMs(ctx));
+      return actors.send(address, message, params, ctx.meta, { ...options, timeoutMs });
+    },
+  );
 }
 
 /** As actorRef, for work outside an action: jobs, pollers, tests. The system is the sender. */

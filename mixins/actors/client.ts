@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { ServiceBroker } from "moleculer";
 import { v7 as uuidv7 } from "uuid";
-import { systemMeta } from "../access/actor.ts";
+import { systemMeta } from "../access/principal.ts";
 import type { Database } from "../database/database.ts";
 import { errorType } from "../contract/errors.ts";
 import type { Shard } from "../database/shard.ts";

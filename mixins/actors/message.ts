@@ -1,4 +1,4 @@
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { JobOrigin } from "../jobs/job-spec.ts";
 import type { ActorAddress } from "./actor-contract.ts";
 
@@ -7,7 +7,7 @@ export interface Message {
   messageId: string;
   message: string;
   params: unknown;
-  sender: Actor;
+  sender: Principal;
   /** What of the sender's call goes with the jobs the turn adds. */
   origin: JobOrigin;
   /** Milliseconds since 1970 by the database's clock; not applied after that. */

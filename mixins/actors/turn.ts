@@ -1,4 +1,4 @@
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import type { ActorAddress, Turn } from "./actor-contract.ts";
 import { cancelReminder, setReminder } from "./actors.repository.ts";
@@ -6,13 +6,13 @@ import { cancelReminder, setReminder } from "./actors.repository.ts";
 /** A turn while its handler runs. Timers take effect only when it is committed. */
 export class TurnInHand implements Turn {
   readonly tx: UnitOfWork;
-  readonly sender: Actor;
+  readonly sender: Principal;
   state: unknown;
   /** Timers set (or, undefined, cancelled) by name. */
   readonly timers = new Map<string, { afterMs: number; message: string; params: unknown } | undefined>();
   readonly #address: ActorAddress;
 
-  constructor(address: ActorAddress, tx: UnitOfWork, state: unknown, sender: Actor) {
+  constructor(address: ActorAddress, tx: UnitOfWork, state: unknown, sender: Principal) {
     this.#address = address;
     this.tx = tx;
     this.state = state;

@@ -1,7 +1,7 @@
 import type { CallingOptions, Context } from "moleculer";
 import { z } from "zod";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { ActorSpec } from "../actors/actor-contract.ts";
 import type { ActorClient } from "../actors/client.ts";
 import type { SequencedEvent } from "../events/feed.ts";
@@ -155,7 +155,7 @@ export type ResultOf<S> = S extends ActionSpec<z.ZodType, infer R> ? z.input<R> 
 
 /** What the pipeline of mixins/contract/service.ts gives a handler. */
 export interface Locals {
-  actor: Actor;
+  principal: Principal;
   /** The transaction of this action; opened by its first statement, committed after the handler. */
   tx: UnitOfWork;
   /** Key of the request, if it has one: names what the action causes elsewhere, so that a repetition does not repeat it. */

@@ -7,7 +7,7 @@ export interface Meta {
   userId?: string;
   sessionId?: string;
   role?: string;
-  /** Of an API key; see Actor. */
+  /** Of an API key; see Principal. */
   scopes?: readonly string[] | undefined;
   requestId?: string;
   traceparent?: string;

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { rightsOf, type Actor, type Rights } from "../access/actor.ts";
+import { rightsOf, type Principal, type Rights } from "../access/principal.ts";
 import type { Idempotency } from "../database/idempotency.ts";
 import type { Shard } from "../database/shard.ts";
 import { UnitOfWork } from "../database/unit-of-work.ts";
@@ -24,26 +24,26 @@ let waiting = 0;
  */
 export function keptIdempotency(
   { idempotency, userId, sessionId, scopes }: Meta,
-  actor: Actor,
+  principal: Principal,
   sealedBox: SealedBox,
 ): Idempotency | undefined {
   if (!idempotency) return undefined;
   const owner = scopes === undefined ? userId : sessionId;
   return {
     key: owner === undefined ? idempotency.key : `${owner} ${idempotency.key}`,
-    fingerprint: `${sealedBox.mac("idempotency", idempotency.fingerprint)} ${rightsDigest(actor)}`,
+    fingerprint: `${sealedBox.mac("idempotency", idempotency.fingerprint)} ${rightsDigest(principal)}`,
   };
 }
 
 /** Differs when somebody may do or see something else than before. */
-function rightsDigest(actor: Actor): string {
-  const rights = rightsOf(actor);
+function rightsDigest(principal: Principal): string {
+  const rights = rightsOf(principal);
   let permitted = digests.get(rights);
   if (permitted === undefined) {
     permitted = digestOf([rights.sees, ...[...rights.permissions].sort()]);
     digests.set(rights, permitted);
   }
-  return digestOf([actor.role, permitted, ...(actor.scopes ?? ["*"])]);
+  return digestOf([principal.role, permitted, ...(principal.scopes ?? ["*"])]);
 }
 const digestOf = (words: readonly string[]): string =>
   hash("sha256", words.join(" "), "base64url").slice(0, 16);

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { actorService, type ActorHandlersOf } from "../actors/actor-service.ts";
 import type { ActorClient } from "../actors/client.ts";
 import { accessChanged, type Access, type AccessChanged } from "../access/access.ts";
-import { requirePermission, type Actor } from "../access/actor.ts";
+import { requirePermission, type Principal } from "../access/principal.ts";
 import { filledByGateway, givenParamsOf, pathParamsOf, type ActionSpec, type Contract } from "./contract.ts";
 import { defaultTimeoutMs, type JobOrigin, type JobSpec } from "../jobs/job-spec.ts";
 import { deliver } from "../listeners/delivery.ts";
@@ -222,8 +222,8 @@ const takesQuery = ({ rest }: ActionSpec): boolean => rest?.startsWith("GET ") ?
 const isKeptUpsert = (spec: ActionSpec, kept: unknown): kept is { isNew: boolean; result: unknown } =>
   spec.upserts === true && typeof kept === "object" && kept !== null && "isNew" in kept && "result" in kept;
 
-/** Whether the actor may see what an answer showed them earlier. */
-type MayStillSee = (tx: UnitOfWork, actor: Actor, answer: unknown) => Promise<boolean>;
+/** Whether the principal may see what an answer showed them earlier. */
+type MayStillSee = (tx: UnitOfWork, principal: Principal, answer: unknown) => Promise<boolean>;
 
 function pipeline(
   name: string,
@@ -243,18 +243,18 @@ function pipeline(
     ctx.stream?.on("error", (error: Error) => void (ctx.stream as Readable).destroy(error));
     try {
       const { organizationId = "" } = ctx.meta;
-      const actor = await runtime.access.actorOf(ctx.meta);
-      requirePermission(actor, spec.permission);
+      const principal = await runtime.access.principalOf(ctx.meta);
+      requirePermission(principal, spec.permission);
       const parsed = spec.params.safeParse(ctx.params);
       if (!parsed.success)
         throw takesQuery(spec)
           ? badQuery(queryErrors(parsed.error, givenParamsOf(spec)))
           : invalid(fieldErrors(parsed.error, hidden));
       ctx.params = parsed.data;
-      const idempotency = keptIdempotency(ctx.meta, actor, runtime.sealedBox);
+      const idempotency = keptIdempotency(ctx.meta, principal, runtime.sealedBox);
       // the key is this action's alone: a nested call must not claim it again
       delete ctx.meta.idempotency;
-      ctx.locals.actor = actor;
+      ctx.locals.principal = principal;
       ctx.locals.actors = runtime.actors;
       ctx.locals.idempotencyKey = idempotency?.key;
       // asked for before the transaction holds a connection: once a minute and organization it takes another
@@ -291,7 +291,7 @@ function pipeline(
             return undefined;
           }
           const kept = await recordedAnswer(place, idempotency, (reading, answer) =>
-            mayStillSee(reading, actor, isKeptUpsert(spec, answer) ? answer.result : answer),
+            mayStillSee(reading, principal, isKeptUpsert(spec, answer) ? answer.result : answer),
           );
           ctx.meta.replayed = true;
           if (!isKeptUpsert(spec, kept)) return { result: kept };

@@ -1,11 +1,11 @@
 import { z } from "zod";
-import { can, sightOf, systemRole, type Actor } from "../access/actor.ts";
+import { can, sightOf, systemRole, type Principal } from "../access/principal.ts";
 import type { SequencedEvent } from "./feed.ts";
 
 /** What a decision about an event needs of it. */
 export type FilteredEvent = Pick<SequencedEvent, "type" | "audience"> & { entity: { kind: string } };
 
-/** What an actor needs to see events of each kind of record. */
+/** What a principal needs to see events of each kind of record. */
 export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["lead", "leads:read"],
   ["contact", "contacts:read"],
@@ -36,19 +36,22 @@ export const typesText = z
 export const typesInput = z.union([typesText, checkedTypes]);
 
 /**
- * The test of whether an event is for this actor: its role may read the kind of record, one who does not see all
+ * The test of whether an event is for this principal: its role may read the kind of record, one who does not see all
  * records sees one of somebody in the audience, and the type is one asked for.
  * @param types patterns; undefined takes all
  */
-export function feedFilter(actor: Actor, types?: readonly string[]): (event: FilteredEvent) => boolean {
-  const isForActor = audienceTest(actor);
+export function feedFilter(
+  principal: Principal,
+  types?: readonly string[],
+): (event: FilteredEvent) => boolean {
+  const isForActor = audienceTest(principal);
   const isWanted = typeTest(types);
   return ({ type, entity, audience }) =>
-    mayReadKind(actor, entity.kind) && isForActor(audience) && isWanted(type);
+    mayReadKind(principal, entity.kind) && isForActor(audience) && isWanted(type);
 }
 
-function audienceTest(actor: Actor): (audience: readonly string[] | null) => boolean {
-  const sight = sightOf(actor);
+function audienceTest(principal: Principal): (audience: readonly string[] | null) => boolean {
+  const sight = sightOf(principal);
   if (sight === "all") return () => true;
   const { assignees, unassigned } = sight;
   return (audience) =>
@@ -57,10 +60,10 @@ function audienceTest(actor: Actor): (audience: readonly string[] | null) => boo
     || (unassigned && audience.length === 0);
 }
 
-function mayReadKind(actor: Actor, kind: string): boolean {
+function mayReadKind(principal: Principal, kind: string): boolean {
   const permission = readPermissions.get(kind);
-  if (permission !== undefined) return can(actor, permission);
-  return overseers.includes(actor.role) && actor.scopes === undefined;
+  if (permission !== undefined) return can(principal, permission);
+  return overseers.includes(principal.role) && principal.scopes === undefined;
 }
 
 function typeTest(types: readonly string[] | undefined): (type: string) => boolean {

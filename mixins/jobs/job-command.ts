@@ -1,5 +1,5 @@
 import type { ServiceBroker } from "moleculer";
-import { systemRole } from "../access/actor.ts";
+import { systemRole } from "../access/principal.ts";
 
 const usage = `jobs [dead|retrying|waiting|running]     jobs of all organizations, newest first
 jobs retry <shard> <id>                 gives a dead job all its tries again

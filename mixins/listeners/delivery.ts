@@ -1,6 +1,6 @@
 import type { Context } from "moleculer";
 import { z } from "zod";
-import { requirePermission } from "../access/actor.ts";
+import { requirePermission } from "../access/principal.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import type { SequencedEvent } from "../events/feed.ts";
 import { errorType, invalid } from "../contract/errors.ts";
@@ -43,11 +43,11 @@ export const deliveryPayload = z.strictObject({ entityId: z.uuid().optional() })
  */
 export async function deliver(ctx: ListenerContext, delivery: Delivery): Promise<null> {
   const { organizationId = "", userId = null, role = "" } = ctx.meta;
-  const actor = { organizationId, userId, role };
-  requirePermission(actor, "system");
+  const principal = { organizationId, userId, role };
+  requirePermission(principal, "system");
   const payload = deliveryPayload.safeParse(ctx.params);
   if (!payload.success) throw invalid([]);
-  ctx.locals.actor = actor;
+  ctx.locals.principal = principal;
   const run = new DeliveryRun(ctx, organizationId, delivery);
   await (payload.data.entityId === undefined ? run.follow() : run.retry(payload.data.entityId));
   return null;

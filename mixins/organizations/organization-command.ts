@@ -1,5 +1,5 @@
 import type { ServiceBroker } from "moleculer";
-import { systemRole } from "../access/actor.ts";
+import { systemRole } from "../access/principal.ts";
 import { planNames } from "./plans.ts";
 
 const usage = `organization suspend <id> <reason>     nobody may act for it, and its jobs wait

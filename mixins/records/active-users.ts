@@ -22,7 +22,7 @@ export class ActiveUsers {
    * Never called while the caller's transaction holds a connection: identity takes another of perhaps the same pool.
    */
   async among(ctx: Caller, ids: Iterable<string>): Promise<ReadonlySet<string>> {
-    const { organizationId } = ctx.locals.actor;
+    const { organizationId } = ctx.locals.principal;
     const active = new Set<string>();
     const unsure = new Set<string>();
     for (const id of ids) (this.#known.has(organizationId + id) ? active : unsure).add(id);
@@ -41,7 +41,7 @@ export class ActiveUsers {
 
   /** @throws 422 at `path` when somebody is named who is no active user */
   async require(ctx: Caller, id: string | null | undefined, path = "assignedTo"): Promise<void> {
-    if (id === null || id === undefined || id === ctx.locals.actor.userId) return;
+    if (id === null || id === undefined || id === ctx.locals.principal.userId) return;
     if (!(await this.among(ctx, [id])).has(id)) throw unknownUser(path);
   }
 }

@@ -1,7 +1,7 @@
 import type { Locals } from "../contract/contract.ts";
 import type { Database } from "../database/database.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { ActiveUsers, Caller } from "./active-users.ts";
 import type { Change, Changes } from "./changes.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
@@ -41,7 +41,7 @@ export interface RecordRules<R extends AnyRow, P> {
   /** Completes a new row, with what is computed of it. Pure. */
   complete?(row: R, prepared: P): R;
   /** Pure. @throws 409 when the record may not change so */
-  decide?(before: R, change: Change<R>, prepared: P, actor: Actor): Change<R>;
+  decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
   /** Further writes, events and jobs in the record's transaction. `before` is null for a new one. */
   also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { appError } from "../contract/errors.ts";
-import { canSee, sightOf, type Actor } from "../access/actor.ts";
+import { canSee, sightOf, type Principal } from "../access/principal.ts";
 import { nobody } from "../events/feed-filter.ts";
 
 /** What records are called of which somebody is the owner: `leads`. */
@@ -17,16 +17,16 @@ const mayNotAssign = ({ plural }: Owned) =>
   appError(403, "FORBIDDEN", `You may assign ${plural} only to yourself and those whose ${plural} you see.`);
 
 /** Nobody may give a record away so that they do not see it afterwards. @throws 403 */
-export function requireMayAssign(of: Owned, actor: Actor, owner: string | null): void {
-  if (!canSee(actor, { assignedTo: owner })) throw mayNotAssign(of);
+export function requireMayAssign(of: Owned, principal: Principal, owner: string | null): void {
+  if (!canSee(principal, { assignedTo: owner })) throw mayNotAssign(of);
 }
 
 /**
  * Whom a new record belongs to. Who sees only their own owns what they make: else it would vanish from their eyes.
- * @throws 403 when such an actor names somebody else
+ * @throws 403 when such a principal names somebody else
  */
-export function firstOwner(of: Owned, actor: Actor, given: string | null | undefined): string | null {
-  if (given !== undefined) requireMayAssign(of, actor, given);
-  const sight = sightOf(actor);
-  return sight === "all" || sight.unassigned ? (given ?? null) : actor.userId;
+export function firstOwner(of: Owned, principal: Principal, given: string | null | undefined): string | null {
+  if (given !== undefined) requireMayAssign(of, principal, given);
+  const sight = sightOf(principal);
+  return sight === "all" || sight.unassigned ? (given ?? null) : principal.userId;
 }

@@ -1,21 +1,21 @@
 import { invalid, type FieldError } from "../contract/errors.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { visibleRows } from "../access/visibility.ts";
-import type { Actor } from "../access/actor.ts";
+import type { Principal } from "../access/principal.ts";
 import type { Counter } from "./desk.ts";
 import { columnOf, Values } from "./listing.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 
 /**
- * Looks for the records that inputs refer to: those that are there, are not deleted, and that the actor may see. One statement
+ * Looks for the records that inputs refer to: those that are there, are not deleted, and that the principal may see. One statement
  * a field for all of them; none, and no round trip, where they name none.
  * @returns refuses an input, 422 that names each field, when it refers to another one
  */
 export async function referencesOf(
   tx: UnitOfWork,
   { kind, desk }: Pick<Counter, "kind" | "desk">,
-  actor: Actor,
+  principal: Principal,
   inputs: readonly Input[],
 ): Promise<(input: Input) => void> {
   const checks: ((input: Input) => FieldError[])[] = [];
@@ -27,7 +27,7 @@ export async function referencesOf(
     const conditions = [
       `id = ANY (${values.add([...wanted])}::uuid[])`,
       "deleted_at IS NULL",
-      ...(target.owner === undefined ? [] : visibleRows(actor, values, columnOf(target.owner))),
+      ...(target.owner === undefined ? [] : visibleRows(principal, values, columnOf(target.owner))),
     ];
     // held until the end, in one order: none can be deleted meanwhile, and nobody waits in a circle
     const rows = await tx.query<{ id: string }>({
@@ -51,8 +51,8 @@ export async function referencesOf(
 export async function requireReferences(
   tx: UnitOfWork,
   counter: Pick<Counter, "kind" | "desk">,
-  actor: Actor,
+  principal: Principal,
   input: Input,
 ): Promise<void> {
-  (await referencesOf(tx, counter, actor, [input]))(input);
+  (await referencesOf(tx, counter, principal, [input]))(input);
 }

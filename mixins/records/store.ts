@@ -1,18 +1,18 @@
 import { appError, conflict } from "../contract/errors.ts";
 import { withRows, type Statement } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
-import { canSee, type Actor } from "../access/actor.ts";
+import { canSee, type Principal } from "../access/principal.ts";
 import { columnOf } from "./listing.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
 
 /** How rows of a kind are read and written, inside a transaction of whoever asks. */
 export interface Store<R extends AnyRow = AnyRow> {
-  /** One that is not deleted and that the actor may see. @throws 404 */
-  get(tx: UnitOfWork, actor: Actor, id: string): Promise<R>;
+  /** One that is not deleted and that the principal may see. @throws 404 */
+  get(tx: UnitOfWork, principal: Principal, id: string): Promise<R>;
   /** As `get`, and nobody else changes it until the end of the transaction. */
-  lock(tx: UnitOfWork, actor: Actor, id: string): Promise<R>;
+  lock(tx: UnitOfWork, principal: Principal, id: string): Promise<R>;
   /** As `lock`, deleted or not. */
-  lockAny(tx: UnitOfWork, actor: Actor, id: string): Promise<R>;
+  lockAny(tx: UnitOfWork, principal: Principal, id: string): Promise<R>;
   /** The one with an external id that is not deleted, whoever sees it. */
   findByExternalId(tx: UnitOfWork, externalId: string, lock?: boolean): Promise<R | undefined>;
   /** Inserts a row at commit; a clash of external ids is a 409 then. */
@@ -20,11 +20,11 @@ export interface Store<R extends AnyRow = AnyRow> {
   /** Inserts rows now; answers the ids of those whose external id was free. */
   insertFree(tx: UnitOfWork, rows: readonly R[]): Promise<ReadonlySet<string>>;
   /** As `lock`, by their ids, in the order of those: two who lock many never wait for each other in a circle. */
-  lockAll(tx: UnitOfWork, actor: Actor, ids: readonly string[]): Promise<ReadonlyMap<string, R>>;
+  lockAll(tx: UnitOfWork, principal: Principal, ids: readonly string[]): Promise<ReadonlyMap<string, R>>;
   /** Writes all mutable columns of locked rows, at commit. */
   update(tx: UnitOfWork, rows: readonly R[]): void;
-  /** @throws 404 for a row that is not there, or that the actor may not see */
-  visible(actor: Actor, row: R | undefined): R;
+  /** @throws 404 for a row that is not there, or that the principal may not see */
+  visible(principal: Principal, row: R | undefined): R;
 }
 
 /** Nobody else changes the row until the end of the transaction; others may refer to it meanwhile. */
@@ -52,16 +52,16 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
     .join(", ")}) FROM json_populate_recordset(NULL::${table}, $1) AS changed WHERE ${table}.id = changed.id`;
   const ownerColumn = owner === undefined ? undefined : columnOf(owner);
 
-  const visible = (actor: Actor, row: R | undefined): R => {
+  const visible = (principal: Principal, row: R | undefined): R => {
     const isSeen =
       row !== undefined
-      && (ownerColumn === undefined || canSee(actor, { assignedTo: row[ownerColumn] as string | null }));
+      && (ownerColumn === undefined || canSee(principal, { assignedTo: row[ownerColumn] as string | null }));
     if (!isSeen) throw notFound(kind);
     return row;
   };
   /** As `visible`, of one that is not deleted; of one that was merged says into what. @throws 404, 410 MERGED */
-  const living = async (tx: UnitOfWork, actor: Actor, id: string, row: R | undefined): Promise<R> => {
-    if (row) return visible(actor, row);
+  const living = async (tx: UnitOfWork, principal: Principal, id: string, row: R | undefined): Promise<R> => {
+    if (row) return visible(principal, row);
     const [end] = await tx.query<{ id: string }>({
       text: `WITH RECURSIVE merged AS (
           SELECT merged_into FROM ${table} WHERE id = $1 AND merged_into IS NOT NULL
@@ -70,7 +70,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       values: [id],
     });
     if (!end) throw notFound(kind);
-    await store.get(tx, actor, end.id); // who may not see it is not told of it
+    await store.get(tx, principal, end.id); // who may not see it is not told of it
     throw merged(kind, end.id);
   };
   const one = async (tx: UnitOfWork, statement: Statement): Promise<R | undefined> =>
@@ -84,18 +84,18 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
 
   const store: Store<R> = {
     visible,
-    get: async (tx, actor, id) => living(tx, actor, id, await one(tx, byId("get", id))),
-    lock: async (tx, actor, id) => living(tx, actor, id, await one(tx, byId("lock", id, forChange))),
-    lockAny: async (tx, actor, id) =>
-      visible(actor, await one(tx, { text: `${select} WHERE id = $1${forChange}`, values: [id] })),
-    async lockAll(tx, actor, ids) {
+    get: async (tx, principal, id) => living(tx, principal, id, await one(tx, byId("get", id))),
+    lock: async (tx, principal, id) => living(tx, principal, id, await one(tx, byId("lock", id, forChange))),
+    lockAny: async (tx, principal, id) =>
+      visible(principal, await one(tx, { text: `${select} WHERE id = $1${forChange}`, values: [id] })),
+    async lockAll(tx, principal, ids) {
       const rows = await tx.query<R>({
         text: `${select} WHERE id = ANY ($1) AND deleted_at IS NULL ORDER BY id${forChange}`,
         values: [ids],
       });
-      const found = new Map(rows.map((row) => [row.id, visible(actor, row)]));
+      const found = new Map(rows.map((row) => [row.id, visible(principal, row)]));
       // says of one that is not there why
-      for (const id of ids) if (!found.has(id)) await store.lock(tx, actor, id);
+      for (const id of ids) if (!found.has(id)) await store.lock(tx, principal, id);
       return found;
     },
     findByExternalId: (tx, externalId, lock = false) =>

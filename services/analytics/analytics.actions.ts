@@ -34,12 +34,12 @@ async function figuresOf(
   ctx: Ctx<"analytics.leadsPerDay" | "analytics.conversion">,
   by: "day"[],
 ): Promise<{ rows: LeadFigures[]; period: Period; refreshedAt: string | null }> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { groupBy } = ctx.params;
   const { refreshedAt, today } = await readRefresh(tx);
   const period = periodOf(ctx.params, today);
   const most = mostRows[groupBy];
-  const rows = await findFigures(tx, actor, {
+  const rows = await findFigures(tx, principal, {
     period,
     by: groupBy === "none" ? by : [...by, groupBy],
     limit: most + 1,

@@ -1,4 +1,4 @@
-import type { Actor } from "../../mixins/access/actor.ts";
+import type { Principal } from "../../mixins/access/principal.ts";
 import { localDaySql, type ZoneOffsets } from "../../mixins/contract/time-zone.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { Values } from "../../mixins/records/listing.ts";
@@ -76,17 +76,17 @@ export interface LeadFigures {
 }
 const columns = { day: "day::text", source: "source", assignedTo: "assigned_to" };
 
-/** Figures of the leads in a period that the actor may see, in the order of what they are by; at most `limit`. */
+/** Figures of the leads in a period that the principal may see, in the order of what they are by; at most `limit`. */
 export async function findFigures(
   tx: UnitOfWork,
-  actor: Actor,
+  principal: Principal,
   options: { period: Period; by: (keyof typeof columns)[]; limit: number },
 ): Promise<LeadFigures[]> {
   const { period, by, limit } = options;
   const values = new Values();
   const where = [
     `day BETWEEN ${values.add(period.from)} AND ${values.add(period.to)}`,
-    ...visibleRows(actor, values),
+    ...visibleRows(principal, values),
   ];
   const named = by.map((name) => `${columns[name]} AS "${name}", `).join("");
   const grouping = by.map((name) => columns[name]).join(", ");

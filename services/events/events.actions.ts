@@ -10,11 +10,11 @@ const mostLookedAt = { events: 5_000, bytes: 2 * pageBytes };
 
 /** Answers the part of the feed after `since` that the caller may see and asked for. */
 export async function list(ctx: Ctx<"events.list">): Promise<Result<"events.list">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { since, limit, types } = ctx.params;
   const head = await readFeedHead(tx);
   if (since >= head) return { data: [], head, next: head };
-  const isVisible = feedFilter(actor, types);
+  const isVisible = feedFilter(principal, types);
   const { found, next, oldest } = await look(tx, { since, head, limit, isVisible });
   // seq has no holes, so the event after `since` is missing only where retention has dropped it
   return { data: found.map(publicEvent), head, next, ...(oldest === since + 1 ? {} : { gap: true }) };

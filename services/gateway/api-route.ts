@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
 import type { Access } from "../../mixins/access/access.ts";
-import { requirePermission } from "../../mixins/access/actor.ts";
+import { requirePermission } from "../../mixins/access/principal.ts";
 import type { Claims } from "../../mixins/access/access-token.ts";
 import { apiKeyInvalid, isApiKey } from "../../mixins/access/api-key.ts";
 import { networkOf } from "../../mixins/access/network-of.ts";
@@ -167,7 +167,7 @@ export function apiRoute(parts: {
     Object.assign(ctx.meta, metaOf(claims));
     await parts.admit(claims, response, route);
     // the action asks again; asked here, a refused upload is not read first
-    requirePermission(await parts.access.actorOf(claims), route.spec.permission);
+    requirePermission(await parts.access.principalOf(claims), route.spec.permission);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Role } from "../../mixins/access/actor.ts";
+import type { Role } from "../../mixins/access/principal.ts";
 import { commonPasswords } from "./sign-in/common-passwords.ts";
 
 /** What decides the rights of a user. */

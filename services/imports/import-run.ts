@@ -1,5 +1,5 @@
 import type { Logger } from "moleculer";
-import { systemMeta } from "../../mixins/access/actor.ts";
+import { systemMeta } from "../../mixins/access/principal.ts";
 import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
@@ -53,9 +53,9 @@ const progressEvery = { rows: 5000, ms: 2000 };
 
 /** The job of an import: takes it from whoever had it and works until it is over, or the node stops. */
 export async function runImport(ctx: JobCtx<"imports.run">, parts: RunParts): Promise<void> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { importId } = ctx.params;
-  const { organizationId } = actor;
+  const { organizationId } = principal;
   const claim = await parts.database.transaction({ organizationId }, (own) => claimImport(own, importId));
   if (!claim || (await new ImportRun(claim, parts).run())) return;
   enqueue(tx, "imports.run", { importId }, { key: importId });

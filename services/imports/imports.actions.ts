@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
-import { canSee, sightOf } from "../../mixins/access/actor.ts";
+import { canSee, sightOf } from "../../mixins/access/principal.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { quotaExceeded } from "../../mixins/organizations/plans.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
@@ -40,12 +40,12 @@ export async function create(
   ctx: Ctx<"imports.create">,
   runtime: Pick<Runtime, "database" | "organizations">,
 ): Promise<Result<"imports.create">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { database } = runtime;
-  const { organizationId } = actor;
+  const { organizationId } = principal;
   const { fileName, mapping, onDuplicate, dryRun, matchBy, country, values, delimiter, encoding } =
     ctx.params;
-  if (sightOf(actor) !== "all") {
+  if (sightOf(principal) !== "all") {
     if (onDuplicate === "update") throw mayNotReachAll();
     const [assigning] = Object.entries(mapping).find(([, target]) => target === "assignedTo") ?? [];
     if (assigning !== undefined) throw mappingInvalid([mayNotMapAssignee(assigning)]);
@@ -54,7 +54,7 @@ export async function create(
   await database.transaction({ organizationId }, (before) => requireRoomFor(before, "imports"));
   const id = await storeUpload(database, ctx.stream, {
     organizationId,
-    createdBy: actor.userId,
+    createdBy: principal.userId,
     fileName,
     mapping,
     onDuplicate,
@@ -98,8 +98,11 @@ export async function getUsage(ctx: Ctx<"imports.getUsage">): Promise<Result<"im
 
 /** A page of the imports that the caller may see: as leads assigned to who began them would be. */
 export async function list(ctx: Ctx<"imports.list">): Promise<Result<"imports.list">> {
-  const { actor, tx } = ctx.locals;
-  const where = (values: Values) => ["status <> 'uploading'", ...visibleRows(actor, values, "created_by")];
+  const { principal, tx } = ctx.locals;
+  const where = (values: Values) => [
+    "status <> 'uploading'",
+    ...visibleRows(principal, values, "created_by"),
+  ];
   return readPage(tx, importListing, ctx.params, importView, where);
 }
 
@@ -147,8 +150,8 @@ function rejectedCells(
 
 /** Starts turning an ended import back. */
 export async function rollback(ctx: Ctx<"imports.rollback">): Promise<Result<"imports.rollback">> {
-  const { actor, tx } = ctx.locals;
-  if (sightOf(actor) !== "all") {
+  const { principal, tx } = ctx.locals;
+  if (sightOf(principal) !== "all") {
     await getImport(ctx);
     throw mayNotReachAll();
   }
@@ -167,8 +170,8 @@ function whyNotRolledBack({ status, is_dry_run }: ImportRecord): Error {
 async function getImport(
   ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">,
 ): Promise<ImportRecord> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const found = await findImport(tx, ctx.params.id);
-  if (!found || !canSee(actor, { assignedTo: found.created_by })) throw importNotFound();
+  if (!found || !canSee(principal, { assignedTo: found.created_by })) throw importNotFound();
   return found;
 }

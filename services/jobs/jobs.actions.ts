@@ -25,7 +25,7 @@ interface JobRow extends QueryResultRow {
 
 /** Jobs of the caller's organization in one state, newest first. They are about anybody's records, as are `retry` and `drop`. */
 export async function list(ctx: Ctx<"jobs.list">): Promise<Result<"jobs.list">> {
-  requireSight(ctx.locals.actor, "everybody");
+  requireSight(ctx.locals.principal, "everybody");
   const { state, limit, cursor } = ctx.params;
   const bound = ["jobs", state];
   const before = cursor === undefined ? null : placeOf(cursor, bound);
@@ -47,7 +47,7 @@ function placeOf(cursor: string, bound: unknown): string {
 
 /** A job that is not done yet. @throws 404 */
 export async function get(ctx: Ctx<"jobs.get">): Promise<JobView> {
-  requireSight(ctx.locals.actor, "everybody");
+  requireSight(ctx.locals.principal, "everybody");
   const [row] = await ctx.locals.tx.query<JobRow>({
     name: "get_job",
     text: `SELECT j.id, j.organization_id, j.task, j.payload, j.state, j.attempts, j.max_attempts, j.last_error, j.run_at,
@@ -61,7 +61,7 @@ export async function get(ctx: Ctx<"jobs.get">): Promise<JobView> {
 
 /** Gives a dead job its attempts again. @throws 404 when there is no such dead job */
 export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry">> {
-  requireSight(ctx.locals.actor, "everybody");
+  requireSight(ctx.locals.principal, "everybody");
   const { id } = ctx.params;
   if (!(await retryDead(ctx.locals.tx, id))) throw jobNotFound();
   return { id, status: "waiting" };
@@ -69,7 +69,7 @@ export async function retry(ctx: Ctx<"jobs.retry">): Promise<Result<"jobs.retry"
 
 /** Forgets a dead job. @throws 404 when there is no such dead job */
 export async function drop(ctx: Ctx<"jobs.drop">): Promise<null> {
-  requireSight(ctx.locals.actor, "everybody");
+  requireSight(ctx.locals.principal, "everybody");
   if (!(await dropDead(ctx.locals.tx, ctx.params.id))) throw jobNotFound();
   return null;
 }

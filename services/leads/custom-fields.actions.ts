@@ -48,9 +48,9 @@ export async function createCustomField(
   ctx: Ctx<"leads.createCustomField">,
   desk: Desk,
 ): Promise<CustomFieldView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { kind, key, type, label = key, isSensitive, isUnique } = ctx.params;
-  if (isSensitive) await desk.keys.of(actor.organizationId);
+  if (isSensitive) await desk.keys.of(principal.organizationId);
   await requireRoomFor(tx, "customFields");
   if (isSensitive) await requireRoomFor(tx, "sensitiveFields");
   const now = tx.now.toISOString();
@@ -109,7 +109,7 @@ function announce(
   record(ctx.locals.tx, {
     type,
     entity: { kind: "custom_field", id, version: 1 },
-    actorId: ctx.locals.actor.userId,
+    actorId: ctx.locals.principal.userId,
     audience: null,
     data: { key, isSensitive },
   });

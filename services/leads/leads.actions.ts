@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
-import { canSee } from "../../mixins/access/actor.ts";
+import { canSee } from "../../mixins/access/principal.ts";
 import { invalid } from "../../mixins/contract/errors.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { givenFields, requireVersion } from "../../mixins/records/input.ts";
@@ -7,7 +7,7 @@ import { firstOwner, requireMayAssign } from "../../mixins/records/ownership.ts"
 import { readPage } from "../../mixins/records/page.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import type { Actor } from "../../mixins/access/actor.ts";
+import type { Principal } from "../../mixins/access/principal.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import type { Caller, Desk } from "./desk.ts";
@@ -32,54 +32,54 @@ import { requireKnownFields } from "./known-fields.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf, takeTurns } from "./pools.assignment.ts";
 
-/** Which leads a list shows this actor. */
+/** Which leads a list shows this principal. */
 export const visibleTo =
-  (actor: Actor) =>
-  (values: Values): string[] => ["deleted_at IS NULL", ...visibleRows(actor, values)];
+  (principal: Principal) =>
+  (values: Values): string[] => ["deleted_at IS NULL", ...visibleRows(principal, values)];
 
 /** Lists leads by keyset; the count, if asked for, is taken beside the page. */
 export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"leads.list">> {
-  const { actor, tx } = ctx.locals;
-  const settings = await desk.settings.of(actor.organizationId);
+  const { principal, tx } = ctx.locals;
+  const settings = await desk.settings.of(principal.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const listing = fields.listing(settings, ctx.params);
   const [{ data, page }] = await Promise.all([
-    readPage(tx, listing, ctx.params, leadView, visibleTo(actor)),
+    readPage(tx, listing, ctx.params, leadView, visibleTo(principal)),
     requireKnownFields(tx, settings, ctx.params),
   ]);
   return { data: await fields.show(tx, data), page };
 }
 
 const sensitiveFields = async (ctx: Caller, desk: Desk): Promise<SensitiveFields> =>
-  SensitiveFields.of(ctx, desk, await desk.settings.of(ctx.locals.actor.organizationId));
+  SensitiveFields.of(ctx, desk, await desk.settings.of(ctx.locals.principal.organizationId));
 
 /** One lead. */
 export async function get(ctx: Ctx<"leads.get">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const fields = await sensitiveFields(ctx, desk);
-  return fields.showOne(tx, leadView(await getLead(tx, actor, ctx.params.id)));
+  return fields.showOne(tx, leadView(await getLead(tx, principal, ctx.params.id)));
 }
 
 /** The lead with an external id. */
 export async function getByExternalId(ctx: Ctx<"leads.getByExternalId">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const fields = await sensitiveFields(ctx, desk);
   const found = await findByExternalId(tx, ctx.params.externalId);
-  if (!found || !canSee(actor, { assignedTo: found.assigned_to })) throw leadNotFound();
+  if (!found || !canSee(principal, { assignedTo: found.assigned_to })) throw leadNotFound();
   return fields.showOne(tx, leadView(found));
 }
 
 /** Changes fields of a lead and rescores it. What changes nothing makes no version and no event. */
 export async function update(ctx: Ctx<"leads.update">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { input: given, problems } = normalise(givenFields(ctx.params));
   if (problems.length > 0) throw invalid(problems);
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
-  if (input.assignedTo !== undefined) requireMayAssign(leads, actor, input.assignedTo);
+  if (input.assignedTo !== undefined) requireMayAssign(leads, principal, input.assignedTo);
   await desk.users.require(ctx, input.assignedTo);
-  const before = await lockLead(tx, actor, ctx.params.id);
+  const before = await lockLead(tx, principal, ctx.params.id);
   requireVersion(before, ctx.params.expectedVersion);
   const now = tx.now.toISOString();
   const change = withSensitive(
@@ -88,40 +88,40 @@ export async function update(ctx: Ctx<"leads.update">, desk: Desk): Promise<Lead
     sensitive.size > 0,
     now,
   );
-  if (change) storeChange(tx, actor, before, change);
+  if (change) storeChange(tx, principal, before, change);
   await fields.store(tx, [{ id: before.id, sensitive }]);
   return fields.showOne(tx, leadView(change?.row ?? before));
 }
 
 /** Deletes a lead so that it can be restored. */
 export async function remove(ctx: Ctx<"leads.remove">): Promise<null> {
-  const { actor, tx } = ctx.locals;
-  const before = await lockLead(tx, actor, ctx.params.id);
+  const { principal, tx } = ctx.locals;
+  const before = await lockLead(tx, principal, ctx.params.id);
   requireVersion(before, ctx.params.expectedVersion);
   const now = tx.now.toISOString();
   const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
   updateLeads(tx, [row]);
-  record(tx, leadEvent("lead.deleted", row, actor.userId));
+  record(tx, leadEvent("lead.deleted", row, principal.userId));
   return null;
 }
 
 /** Brings a deleted lead back as it was, but for an external id that another lead has taken since. */
 export async function restore(ctx: Ctx<"leads.restore">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const fields = await sensitiveFields(ctx, desk);
   const quota = await desk.quota.of(tx.organizationId);
-  const before = await lockAnyLead(tx, actor, ctx.params.id);
+  const before = await lockAnyLead(tx, principal, ctx.params.id);
   if (before.deleted_at === null) return fields.showOne(tx, leadView(before));
   quota.take(1);
   const row = { ...before, deleted_at: null, updated_at: tx.now.toISOString(), version: before.version + 1 };
   updateLeads(tx, [row]);
-  record(tx, leadEvent("lead.restored", row, actor.userId));
+  record(tx, leadEvent("lead.restored", row, principal.userId));
   return fields.showOne(tx, leadView(row));
 }
 
 /** Creates the lead with this external id, or changes it; of two at once the second changes what the first made. */
 export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { input: given, problems } = normalise({
     ...givenFields(ctx.params),
     externalId: ctx.params.externalId,
@@ -130,7 +130,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
-  const assignedTo = firstOwner(leads, actor, input.assignedTo);
+  const assignedTo = firstOwner(leads, principal, input.assignedTo);
   await desk.users.require(ctx, assignedTo);
   const now = tx.now.toISOString();
   const fresh = composeLead(
@@ -155,7 +155,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     if (seen && settings.pools.length > 0) throw leadOvertaken();
     quota.take(1);
     if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
-      record(tx, leadEvent("lead.created", fresh, actor.userId));
+      record(tx, leadEvent("lead.created", fresh, principal.userId));
       tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));
       ctx.locals.isNew = true;
       await fields.store(tx, [{ id: fresh.id, sensitive }]);
@@ -163,7 +163,7 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     }
     before = await lockByExternalId(tx, ctx.params.externalId);
   }
-  if (!before || !canSee(actor, { assignedTo: before.assigned_to })) throw leadNotFound();
+  if (!before || !canSee(principal, { assignedTo: before.assigned_to })) throw leadNotFound();
   requireVersion(before, ctx.params.expectedVersion);
   const change = withSensitive(
     before,
@@ -171,38 +171,38 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
     sensitive.size > 0,
     now,
   );
-  if (change) storeChange(tx, actor, before, change);
+  if (change) storeChange(tx, principal, before, change);
   await fields.store(tx, [{ id: before.id, sensitive }]);
   return fields.showOne(tx, leadView(change?.row ?? before));
 }
 
 /** Gives a lead to a user, or takes the next turn of a pool for it. */
 export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { id, userId, poolId } = ctx.params;
-  requireMayAssign(leads, actor, userId ?? null);
+  requireMayAssign(leads, principal, userId ?? null);
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   await desk.users.require(ctx, userId);
   const assignedTo = userId ?? (await nextOfPool(ctx, desk, id, poolId as string));
-  const before = await lockLead(tx, actor, id);
+  const before = await lockLead(tx, principal, id);
   const change = changeLead(before, { assignedTo }, settings.scoring, tx.now.toISOString());
-  if (change) storeChange(tx, actor, before, change);
+  if (change) storeChange(tx, principal, before, change);
   return fields.showOne(tx, leadView(change?.row ?? before));
 }
 
-/** @throws 404 without such a lead, 422 without such an active pool, 403 for one with others than the actor's, 409 POOL_EMPTY */
+/** @throws 404 without such a lead, 422 without such an active pool, 403 for one with others than the principal's, 409 POOL_EMPTY */
 async function nextOfPool(
   ctx: Ctx<"leads.assign">,
   desk: Desk,
   leadId: string,
   poolId: string,
 ): Promise<string> {
-  const { actor } = ctx.locals;
-  const lead = await getLead(desk.database.reader(actor.organizationId), actor, leadId);
-  const { pools } = await desk.settings.of(actor.organizationId);
+  const { principal } = ctx.locals;
+  const lead = await getLead(desk.database.reader(principal.organizationId), principal, leadId);
+  const { pools } = await desk.settings.of(principal.organizationId);
   const pool = pools.find(({ id }) => id === poolId) ?? { id: poolId, members: [] };
-  for (const { userId } of pool.members) requireMayAssign(leads, actor, userId);
+  for (const { userId } of pool.members) requireMayAssign(leads, principal, userId);
   const active = await desk.users.among(ctx, membersOf([pool]));
   const users = await takeTurns(ctx, pool, [lead], active);
   if (!users) throw unknownPool();
@@ -214,14 +214,15 @@ async function nextOfPool(
 /** Writes a change of a locked lead with its events: `lead.assigned` for the assignee, `lead.updated` for the rest. */
 export function storeChange(
   tx: UnitOfWork,
-  actor: Actor,
+  principal: Principal,
   before: LeadRow,
   { row, changes }: LeadChange,
 ): void {
   if (row.external_id !== before.external_id) claimExternalIds(tx, [row]);
   updateLeads(tx, [row]);
   const more = { changes, formerAssignee: before.assigned_to };
-  if (row.assigned_to !== before.assigned_to) record(tx, leadEvent("lead.assigned", row, actor.userId, more));
+  if (row.assigned_to !== before.assigned_to)
+    record(tx, leadEvent("lead.assigned", row, principal.userId, more));
   if (changes.some((field) => field !== "assignedTo"))
-    record(tx, leadEvent("lead.updated", row, actor.userId, more));
+    record(tx, leadEvent("lead.updated", row, principal.userId, more));
 }

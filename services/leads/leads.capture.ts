@@ -22,19 +22,19 @@ import { assignByPools, membersOf } from "./pools.assignment.ts";
  * with COMMIT in one round trip, so a clash of external ids shows there (409 EXTERNAL_ID_TAKEN).
  */
 export async function create(ctx: Ctx<"leads.create">, desk: Desk): Promise<LeadView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { input: given, problems } = normalise(ctx.params);
   if (problems.length > 0) throw invalid(problems);
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const { input, sensitive } = fields.split(given);
-  const assignedTo = firstOwner(leads, actor, input.assignedTo);
+  const assignedTo = firstOwner(leads, principal, input.assignedTo);
   (await desk.quota.of(tx.organizationId)).take(1);
   await desk.users.require(ctx, assignedTo);
   const row = composeLead({ ...input, assignedTo }, newOwn(tx), settings.scoring);
   await assignByPools(ctx, settings.pools, [row], await desk.users.among(ctx, membersOf(settings.pools)));
   insertLead(tx, row);
-  record(tx, leadEvent("lead.created", row, actor.userId));
+  record(tx, leadEvent("lead.created", row, principal.userId));
   tx.afterCommit(() => leadsCreated.inc({ origin: "api" }));
   if (sensitive.size === 0) return leadView(row);
   await fields.store(tx, [{ id: row.id, sensitive }]);
@@ -46,7 +46,7 @@ export async function bulkCreate(
   ctx: Ctx<"leads.bulkCreate">,
   desk: Desk,
 ): Promise<Result<"leads.bulkCreate">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const settings = await desk.settings.of(tx.organizationId);
   const fields = await SensitiveFields.of(ctx, desk, settings);
   const sensitiveOf = new Map<string, SensitiveValues>();
@@ -58,8 +58,8 @@ export async function bulkCreate(
   const outcomes = items.map((item): LeadRow | Refusal => {
     if (isRefusal(item)) return item;
     return judged(() => {
-      const assignedTo = firstOwner(leads, actor, item.assignedTo);
-      if (assignedTo !== null && assignedTo !== actor.userId && !active.has(assignedTo))
+      const assignedTo = firstOwner(leads, principal, item.assignedTo);
+      if (assignedTo !== null && assignedTo !== principal.userId && !active.has(assignedTo))
         throw unknownUser("assignedTo");
       const { input, sensitive } = fields.split(item);
       const row = composeLead({ ...input, assignedTo }, newOwn(tx), settings.scoring);
@@ -81,7 +81,7 @@ export async function bulkCreate(
     tx,
     holders().filter(({ id }) => inserted.has(id)),
   );
-  for (const row of created) record(tx, leadEvent("lead.created", row, actor.userId));
+  for (const row of created) record(tx, leadEvent("lead.created", row, principal.userId));
   tx.afterCommit(() => leadsCreated.inc({ origin: "bulk" }, created.length));
   return {
     results: outcomes.map((outcome, index) => {

@@ -35,8 +35,8 @@ type ConvertContext = Ctx<"leads.convert">;
  * converts it and the other is told so (409 LEAD_ALREADY_CONVERTED).
  */
 export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
-  const { actor, tx } = ctx.locals;
-  const before = await lockLead(tx, actor, ctx.params.id);
+  const { principal, tx } = ctx.locals;
+  const before = await lockLead(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
   const madeCompany =
@@ -57,7 +57,7 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
   record(tx, {
     type: "lead.converted",
     entity: { kind: "lead", id: row.id, version: row.version },
-    actorId: actor.userId,
+    actorId: principal.userId,
     audience: audienceOf(row.assigned_to),
     data: {
       lead: leadView(row),
@@ -93,7 +93,7 @@ async function lockNames(tx: UnitOfWork, lead: LeadRow): Promise<void> {
 }
 
 async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: string): Promise<CompanyRow> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const [found] = await tx.query<CompanyRow & AnyRow>({
     text: `SELECT ${company.columns.join(", ")} FROM companies
       WHERE lower(name) = lower($1) AND deleted_at IS NULL ORDER BY created_at LIMIT 1`,
@@ -102,15 +102,19 @@ async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: strin
   if (found) return found;
   const row: CompanyRow & AnyRow = composeRecord(company, { name, assignedTo: lead.assigned_to }, newOwn(tx));
   await companies.insertFree(tx, [row]); // now: the contact refers to it
-  about(tx, { kind: company, verb: "created", row, actorId: actor.userId });
+  about(tx, { kind: company, verb: "created", row, actorId: principal.userId });
   return row;
 }
 
-/** One that the actor may not see does not exist for it, and must not show in the answer. */
+/** One that the principal may not see does not exist for it, and must not show in the answer. */
 async function lockContact(ctx: ConvertContext, email: string): Promise<(ContactRow & AnyRow) | undefined> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const values = new Values();
-  const conditions = [`email = ${values.add(email)}`, "deleted_at IS NULL", ...visibleRows(actor, values)];
+  const conditions = [
+    `email = ${values.add(email)}`,
+    "deleted_at IS NULL",
+    ...visibleRows(principal, values),
+  ];
   const [found] = await tx.query<ContactRow & AnyRow>({
     text: `SELECT ${contact.columns.join(", ")} FROM contacts WHERE ${conditions.join(" AND ")}
       ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE`,
@@ -125,7 +129,7 @@ async function findOrMakeContact(
   lead: LeadRow,
   companyId: string | null,
 ): Promise<ContactRow> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
   const known = lead.email === null ? undefined : await lockContact(ctx, lead.email);
   if (known) {
@@ -137,7 +141,7 @@ async function findOrMakeContact(
     const change = changeRecord(contact, known, wanted, tx.now.toISOString());
     if (!change) return known;
     contacts.update(tx, [change.row]);
-    about(tx, { kind: contact, verb: "updated", actorId: actor.userId, ...change });
+    about(tx, { kind: contact, verb: "updated", actorId: principal.userId, ...change });
     return change.row;
   }
   // the contact is a record of its own, with all that the lead has
@@ -157,7 +161,7 @@ async function findOrMakeContact(
   };
   const row: ContactRow & AnyRow = composeRecord(contact, input, newOwn(tx));
   await contacts.insertFree(tx, [row]); // now: the deal refers to it
-  about(tx, { kind: contact, verb: "created", row, actorId: actor.userId });
+  about(tx, { kind: contact, verb: "created", row, actorId: principal.userId });
   return row;
 }
 
@@ -167,7 +171,7 @@ async function makeDeal(
   contactId: string,
   companyId: string | null,
 ): Promise<Deal> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { amount, pipelineId } = ctx.params;
   const pipeline =
     pipelineId === undefined
@@ -183,7 +187,7 @@ async function makeDeal(
     currency: amount?.currency ?? null,
     pipelineId: pipeline.id,
     stageId: stage.id,
-    ownerId: lead.assigned_to ?? actor.userId,
+    ownerId: lead.assigned_to ?? principal.userId,
     contactId,
     companyId,
     status: "open",
@@ -192,7 +196,7 @@ async function makeDeal(
   record(tx, {
     type: "deal.created",
     entity: { kind: "deal", id: deal.id, version: 1 },
-    actorId: actor.userId,
+    actorId: principal.userId,
     audience: audienceOf(deal.ownerId),
     data: { dealId: deal.id, name: deal.name, pipelineId: deal.pipelineId, stageId: deal.stageId },
   });

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
-import type { Actor } from "../../mixins/access/actor.ts";
+import type { Principal } from "../../mixins/access/principal.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { xlsxStream, type XlsxCell } from "../../mixins/files/xlsx-writer.ts";
 import { eachField, type Listing, type ListParams } from "../../mixins/records/listing.ts";
@@ -25,19 +25,19 @@ type Cell = string | number | null;
  * cannot be told of is not exported.
  */
 export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise<NodeJS.ReadableStream> {
-  const { actor } = ctx.locals;
+  const { principal } = ctx.locals;
   const { format, ...params } = ctx.params;
   // names of fields only: what was looked for may be personal data
   const asked = new Set<string>(params.q === undefined ? [] : ["q"]);
   eachField(params, (field) => asked.add(field));
   const filteredBy = [...asked];
-  const settings = await desk.settings.of(actor.organizationId);
-  await requireKnownFields(desk.database.reader(actor.organizationId), settings, params);
+  const settings = await desk.settings.of(principal.organizationId);
+  await requireKnownFields(desk.database.reader(principal.organizationId), settings, params);
   const fields = params.fields ?? Object.keys(leadListing.fields);
   const sensitive = await SensitiveFields.of(ctx, desk, settings);
   const batches = readBatches(
     desk.database,
-    actor,
+    principal,
     { ...params, limit: batchSize, count: false, timeZone: ctx.locals.tx.timeZone },
     sensitive.listing(settings, params),
     sensitive,
@@ -62,7 +62,7 @@ async function* startingWith<T>(
 
 async function* readBatches(
   database: Database,
-  actor: Actor,
+  principal: Principal,
   params: ListParams & { timeZone: string },
   listing: Listing,
   sensitive: SensitiveFields,
@@ -70,8 +70,8 @@ async function* readBatches(
 ): AsyncGenerator<LeadView[], void> {
   let cursor: string | undefined;
   do {
-    const statement = pageStatement(listing, { ...params, cursor }, visibleTo(actor));
-    const page = await database.transaction({ organizationId: actor.organizationId }, async (tx) => {
+    const statement = pageStatement(listing, { ...params, cursor }, visibleTo(principal));
+    const page = await database.transaction({ organizationId: principal.organizationId }, async (tx) => {
       const read = toPage(
         await tx.queryWithin<ListedLeadRow>(statement),
         listing,

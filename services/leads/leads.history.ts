@@ -11,9 +11,9 @@ import { SensitiveFields } from "./sensitive-fields.ts";
 
 /** What happened to a lead, newest first. */
 export async function timeline(ctx: Ctx<"leads.timeline">): Promise<Result<"leads.timeline">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const [, page] = await Promise.all([
-    getLead(tx, actor, ctx.params.id),
+    getLead(tx, principal, ctx.params.id),
     pageOfEvents(tx, "lead", ctx.params, "timeline", timelineItem),
   ]);
   return page;
@@ -26,10 +26,10 @@ export async function duplicates(
   ctx: Ctx<"leads.duplicates">,
   desk: Desk,
 ): Promise<Result<"leads.duplicates">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const fields = await SensitiveFields.of(ctx, desk, await desk.settings.of(tx.organizationId));
-  const lead = await getLead(tx, actor, ctx.params.id);
-  const of = { table: "leads", columns: leadColumns, keys, where: visibleTo(actor) };
+  const lead = await getLead(tx, principal, ctx.params.id);
+  const of = { table: "leads", columns: leadColumns, keys, where: visibleTo(principal) };
   const { rows, page } = await pageOfTwins(tx, { ...lead }, of, ctx.params);
   const shown = await fields.show(
     tx,

@@ -42,7 +42,7 @@ type ImportRow = ImportContext["params"]["rows"][number];
  * first; a run that was overtaken (another epoch, another checkpoint) writes nothing.
  */
 export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Result<"leads.importBatch">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { importId, onDuplicate, matchBy, isDryRun, rows } = ctx.params;
   const settings = await desk.settings.of(tx.organizationId);
   const cipher = await desk.keys.of(tx.organizationId);
@@ -148,7 +148,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     for (const lead of created.filter(({ row }) => !inserted.has(row.id)))
       rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: externalIdTaken().message })));
     const written = [...created.filter(({ row }) => inserted.has(row.id)), ...changed];
-    for (const lead of written) record(tx, eventOf(lead, actor.userId));
+    for (const lead of written) record(tx, eventOf(lead, principal.userId));
     recordChanges(tx, importId, written);
     tx.afterCommit(() => leadsCreated.inc({ origin: "import" }, inserted.size));
   }

@@ -1,5 +1,5 @@
-import type { Actor } from "../../mixins/access/actor.ts";
-import { canSee } from "../../mixins/access/actor.ts";
+import type { Principal } from "../../mixins/access/principal.ts";
+import { canSee } from "../../mixins/access/principal.ts";
 import { pageBytes, withRows, type BoundedRows, type Statement } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { externalIdTaken, leadNotFound } from "./leads.errors.ts";
@@ -7,37 +7,37 @@ import { leadColumns, mutableColumns, type LeadRow } from "./lead-row.ts";
 
 const columns = leadColumns.join(", ");
 
-/** A lead that is not deleted and that the actor may see. @throws 404 */
-export async function getLead(tx: UnitOfWork, actor: Actor, id: string): Promise<LeadRow> {
+/** A lead that is not deleted and that the principal may see. @throws 404 */
+export async function getLead(tx: UnitOfWork, principal: Principal, id: string): Promise<LeadRow> {
   const [row] = await tx.query<LeadRow>({
     name: "get_lead",
     text: `SELECT ${columns} FROM leads WHERE id = $1 AND deleted_at IS NULL`,
     values: [id],
   });
-  return requireVisible(actor, row);
+  return requireVisible(principal, row);
 }
 
 /** As getLead, and nobody else changes it until the end of this transaction. */
-export async function lockLead(tx: UnitOfWork, actor: Actor, id: string): Promise<LeadRow> {
+export async function lockLead(tx: UnitOfWork, principal: Principal, id: string): Promise<LeadRow> {
   const [row] = await tx.query<LeadRow>({
     name: "lock_lead",
     text: `SELECT ${columns} FROM leads WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`,
     values: [id],
   });
-  return requireVisible(actor, row);
+  return requireVisible(principal, row);
 }
 
 /** As lockLead, deleted or not. */
-export async function lockAnyLead(tx: UnitOfWork, actor: Actor, id: string): Promise<LeadRow> {
+export async function lockAnyLead(tx: UnitOfWork, principal: Principal, id: string): Promise<LeadRow> {
   const [row] = await tx.query<LeadRow>({
     text: `SELECT ${columns} FROM leads WHERE id = $1 FOR NO KEY UPDATE`,
     values: [id],
   });
-  return requireVisible(actor, row);
+  return requireVisible(principal, row);
 }
 
-function requireVisible(actor: Actor, row: LeadRow | undefined): LeadRow {
-  if (!row || !canSee(actor, { assignedTo: row.assigned_to })) throw leadNotFound();
+function requireVisible(principal: Principal, row: LeadRow | undefined): LeadRow {
+  if (!row || !canSee(principal, { assignedTo: row.assigned_to })) throw leadNotFound();
   return row;
 }
 

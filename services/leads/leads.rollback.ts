@@ -15,7 +15,7 @@ export async function rollbackImport(
   ctx: Ctx<"leads.rollbackImport">,
   desk: Desk,
 ): Promise<Result<"leads.rollbackImport">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { scoring } = await desk.settings.of(tx.organizationId);
   const found = await findChanges(tx, ctx.params);
   if (!found) throw importFenced();
@@ -51,7 +51,7 @@ export async function rollbackImport(
   updateLeads(tx, rows);
   for (const { row, former } of undone) {
     const type = row.deleted_at === null ? "lead.updated" : "lead.deleted";
-    record(tx, leadEvent(type, row, actor.userId, { formerAssignee: former.assigned_to }));
+    record(tx, leadEvent(type, row, principal.userId, { formerAssignee: former.assigned_to }));
   }
   forgetChanges(tx, ctx.params.importId, changes);
   return { undone: undone.length, kept: changes.length - undone.length, remaining: total - changes.length };

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { canSee, type Actor } from "../../mixins/access/actor.ts";
+import { canSee, type Principal } from "../../mixins/access/principal.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
 import { invalidField } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
@@ -59,11 +59,11 @@ const sizeable = ({ members, criteria }: Pick<PoolRow, "members" | "criteria">) 
 
 /** Makes a pool of active users whose records the caller sees. */
 export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Promise<PoolView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { name, strategy, members, criteria, priority, isActive } = ctx.params;
   await requireCriteria(ctx, desk, criteria);
   requireBytes("members and criteria", sizeable(ctx.params), poolBytes);
-  requirePoolSight(actor, members);
+  requirePoolSight(principal, members);
   await requireMembers(ctx, desk, members);
   await requireRoomFor(tx, "assignmentPools");
   const now = tx.now.toISOString();
@@ -91,13 +91,13 @@ export async function createPool(ctx: Ctx<"leads.createPool">, desk: Desk): Prom
 
 /** Changes a pool; whose turn is next stays as it is. */
 export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Promise<PoolView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { id, expectedVersion, isActive, ...given } = ctx.params;
   if (given.members) await requireMembers(ctx, desk, given.members);
   if (given.criteria) await requireCriteria(ctx, desk, given.criteria);
   const before = await findPool(tx, id, { lock: true });
   requireVersion(before, expectedVersion);
-  requirePoolSight(actor, [...before.members, ...(given.members ?? [])]);
+  requirePoolSight(principal, [...before.members, ...(given.members ?? [])]);
   const row: PoolRow = { ...before, ...given, is_active: isActive ?? before.is_active };
   if (isDeepStrictEqual(row, before)) return poolView(before);
   if (given.members || given.criteria)
@@ -117,10 +117,10 @@ export async function updatePool(ctx: Ctx<"leads.updatePool">, desk: Desk): Prom
 
 /** Deletes a pool for good; its leads stay with their assignees. */
 export async function removePool(ctx: Ctx<"leads.removePool">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const before = await findPool(tx, ctx.params.id, { lock: true });
   requireVersion(before, ctx.params.expectedVersion);
-  requirePoolSight(actor, before.members);
+  requirePoolSight(principal, before.members);
   tx.defer({ text: "DELETE FROM assignment_pools WHERE id = $1", values: [before.id] });
   announce(ctx, "pool.deleted", { ...before, version: before.version + 1 });
   return null;
@@ -148,9 +148,9 @@ async function findPool(tx: UnitOfWork, id: string, { lock }: { lock: boolean })
  * A pool decides who gets leads that come in, and so sees them: it takes somebody who sees them before anybody has them, and
  * what its members have.
  */
-function requirePoolSight(actor: Actor, members: readonly PoolMember[]): void {
-  const seesNew = canSee(actor, { assignedTo: null });
-  requireSight(actor, seesNew ? members.map(({ userId }) => userId) : "everybody");
+function requirePoolSight(principal: Principal, members: readonly PoolMember[]): void {
+  const seesNew = canSee(principal, { assignedTo: null });
+  requireSight(principal, seesNew ? members.map(({ userId }) => userId) : "everybody");
 }
 
 /** @throws 422 naming the first member who is no active user */
@@ -166,7 +166,7 @@ async function requireMembers(ctx: Caller, desk: Desk, members: readonly PoolMem
 
 /** @throws 422 for what does not fit the custom fields */
 async function requireCriteria(ctx: Caller, desk: Desk, criteria: readonly Condition[]): Promise<void> {
-  const { defined } = await desk.settings.of(ctx.locals.actor.organizationId);
+  const { defined } = await desk.settings.of(ctx.locals.principal.organizationId);
   requireFitting(
     defined,
     criteria.map((condition, index) => ({ condition, under: ["criteria", `${index}`] })),
@@ -181,7 +181,7 @@ function announce(
   record(ctx.locals.tx, {
     type,
     entity: { kind: "pool", id: row.id, version: row.version },
-    actorId: ctx.locals.actor.userId,
+    actorId: ctx.locals.principal.userId,
     audience: null,
     data: { pool: poolView(row) },
   });

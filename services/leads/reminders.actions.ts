@@ -24,15 +24,15 @@ interface ReminderRow extends QueryResultRow {
 
 /** Keeps a reminder of a lead for the caller. One whose time has passed is given at once. */
 export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<ReminderView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { id: leadId, remindAt, note } = ctx.params;
-  await getLead(tx, actor, leadId);
+  await getLead(tx, principal, leadId);
   await requireRoomFor(tx, "remindersOfLead", { of: leadId });
   await requireRoomFor(tx, "reminders");
   const row: ReminderRow = {
     id: uuidv7(),
     lead_id: leadId,
-    user_id: actor.userId as string,
+    user_id: principal.userId as string,
     remind_at: remindAt,
     note,
     reminded_at: null,
@@ -48,18 +48,18 @@ export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<
 
 /** The reminders of a lead, given ones too. */
 export async function listReminders(ctx: Ctx<"leads.listReminders">): Promise<Result<"leads.listReminders">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { id: leadId, filter } = ctx.params;
-  await getLead(tx, actor, leadId);
+  await getLead(tx, principal, leadId);
   const ofLead = (values: Values) => [`lead_id = ${values.add(leadId)}`];
   return readPage(tx, reminderListing, { ...ctx.params, asked: [leadId, filter] }, reminderView, ofLead);
 }
 
 /** One reminder of a lead. @throws 404 */
 export async function getReminder(ctx: Ctx<"leads.getReminder">): Promise<ReminderView> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { id: leadId, reminderId } = ctx.params;
-  await getLead(tx, actor, leadId);
+  await getLead(tx, principal, leadId);
   const [row] = await tx.query<ReminderRow>({
     name: "get_lead_reminder",
     text: `SELECT ${columns} FROM lead_reminders WHERE id = $1 AND lead_id = $2`,
@@ -71,9 +71,9 @@ export async function getReminder(ctx: Ctx<"leads.getReminder">): Promise<Remind
 
 /** Takes a reminder back. @throws 404 */
 export async function removeReminder(ctx: Ctx<"leads.removeReminder">): Promise<null> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { id: leadId, reminderId } = ctx.params;
-  await getLead(tx, actor, leadId);
+  await getLead(tx, principal, leadId);
   const removed = await tx.execute({
     text: "DELETE FROM lead_reminders WHERE id = $1 AND lead_id = $2",
     values: [reminderId, leadId],

@@ -78,9 +78,9 @@ export async function setScoringRules(
   ctx: Ctx<"leads.setScoringRules">,
   desk: Pick<Desk, "settings">,
 ): Promise<Result<"leads.setScoringRules">> {
-  const { actor, tx } = ctx.locals;
+  const { principal, tx } = ctx.locals;
   const { rules, expectedVersion } = ctx.params;
-  const { defined } = await desk.settings.of(actor.organizationId);
+  const { defined } = await desk.settings.of(principal.organizationId);
   requireFitting(
     defined,
     rules.flatMap(({ conditions }, rule) =>
@@ -114,7 +114,7 @@ export async function setScoringRules(
   record(tx, {
     type: "scoring.rules_changed",
     entity: { kind: "scoring", id: tx.organizationId, version },
-    actorId: actor.userId,
+    actorId: principal.userId,
     audience: null,
     data: { version },
   });

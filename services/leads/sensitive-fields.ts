@@ -1,4 +1,4 @@
-import { can, type Actor } from "../../mixins/access/actor.ts";
+import { can, type Principal } from "../../mixins/access/principal.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../mixins/encryption/organization-cipher.ts";
 import { forbidden, invalid, type FieldError } from "../../mixins/contract/errors.ts";
@@ -29,27 +29,27 @@ export class SensitiveFields {
   readonly #fields: ReadonlyMap<string, SensitiveField>;
   readonly #types: LeadSettings["types"];
   readonly #cipher: OrganizationCipher | undefined;
-  readonly #actor: Actor;
+  readonly #principal: Principal;
 
   private constructor(
     { sensitive, types }: Pick<LeadSettings, "sensitive" | "types">,
     cipher: OrganizationCipher | undefined,
-    actor: Actor,
+    principal: Principal,
   ) {
     this.#fields = new Map(sensitive.map((field) => [field.key, field]));
     this.#types = types;
     this.#cipher = cipher;
-    this.#actor = actor;
+    this.#principal = principal;
   }
 
   /** Ask for it before the call's transaction has begun: the organization's key may have to be loaded. */
   static async of(
-    { locals: { actor } }: Pick<Ctx<"leads.get">, "locals">,
+    { locals: { principal } }: Pick<Ctx<"leads.get">, "locals">,
     desk: Pick<Desk, "keys">,
     settings: Pick<LeadSettings, "sensitive" | "types">,
   ): Promise<SensitiveFields> {
-    const cipher = settings.sensitive.length === 0 ? undefined : await desk.keys.of(actor.organizationId);
-    return new SensitiveFields(settings, cipher, actor);
+    const cipher = settings.sensitive.length === 0 ? undefined : await desk.keys.of(principal.organizationId);
+    return new SensitiveFields(settings, cipher, principal);
   }
 
   /** The first sensitive field an input names. */
@@ -65,7 +65,7 @@ export class SensitiveFields {
   split<T extends LeadInput>(input: T): { input: T; sensitive: SensitiveValues } {
     const sensitive = new Map<string, string | number | boolean | null>();
     if (input.customFields === undefined) return { input, sensitive };
-    if (this.namedBy(input) !== undefined && !can(this.#actor, permission)) throw forbidden(permission);
+    if (this.namedBy(input) !== undefined && !can(this.#principal, permission)) throw forbidden(permission);
     const rest: Record<string, string | number | boolean | null> = {};
     const problems: FieldError[] = [];
     for (const [key, value] of Object.entries(input.customFields)) {
@@ -159,7 +159,7 @@ export class SensitiveFields {
       values: [holders.map(({ id }) => id), [...this.#fields.keys()]],
     });
     const byLead = Map.groupBy(rows, ({ lead_id: id }) => id);
-    const maySee = can(this.#actor, permission);
+    const maySee = can(this.#principal, permission);
     return leads.map((lead) => {
       const sealed = byLead.get(lead.id);
       if (!sealed) return lead;
@@ -192,7 +192,7 @@ export class SensitiveFields {
       if (path.startsWith("customFields.") && this.#fields.has(key)) sealed.set(key, this.#sealedField(key));
     });
     if (sealed.size === 0) return listing;
-    if (!can(this.#actor, permission)) throw forbidden(permission);
+    if (!can(this.#principal, permission)) throw forbidden(permission);
     const { customFields } = listing;
     return { ...listing, customFields: new Map([...(customFields as CustomFields), ...sealed]) };
   }

@@ -98,6 +98,6 @@ export class SettingsCache {
 
 /** After the commit, makes every node, this one too, forget the settings of the caller's organization. */
 export function announceSettings(ctx: Pick<Ctx<"leads.get">, "broker" | "locals">): void {
-  const { organizationId } = ctx.locals.actor;
+  const { organizationId } = ctx.locals.principal;
   ctx.locals.tx.afterCommit(() => void ctx.broker.broadcast(settingsChanged, { organizationId }));
 }

@@ -11,7 +11,7 @@ export default function mirrorService(runtime: Runtime): ServiceSchema {
   if (url === undefined) throw new Error("JETSTREAM_MIRROR needs NATS_URL");
   const mirror = new JetStreamMirror(url);
   const listeners: ListenerHandlersOf<typeof mirrorContract> = {
-    publish: (ctx, event) => mirror.publish(ctx.locals.actor.organizationId, event),
+    publish: (ctx, event) => mirror.publish(ctx.locals.principal.organizationId, event),
   };
   return createService(mirrorContract, {}, runtime, { listeners, stopped: () => mirror.close() });
 }

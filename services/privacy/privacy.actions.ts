@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
-import { can, type Actor } from "../../mixins/access/actor.ts";
+import { can, type Principal } from "../../mixins/access/principal.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
 import { forbidden } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
@@ -26,9 +26,9 @@ type Creating = Ctx<"privacy.createExport"> | Ctx<"privacy.createErasure">;
  * An archive holds what anybody's records say, and sensitive values too. A person's records are not known before the end, so
  * it does not help that those which are known now may be seen.
  */
-function requireMayRead(actor: Actor): void {
-  requireSight(actor, "everybody");
-  if (!can(actor, "leads:sensitive")) throw forbidden("leads:sensitive");
+function requireMayRead(principal: Principal): void {
+  requireSight(principal, "everybody");
+  if (!can(principal, "leads:sensitive")) throw forbidden("leads:sensitive");
 }
 
 /** Takes an export; a job makes its archive. */
@@ -36,7 +36,7 @@ export async function createExport(
   ctx: Ctx<"privacy.createExport">,
   node: PrivacyParts,
 ): Promise<RequestView> {
-  requireMayRead(ctx.locals.actor);
+  requireMayRead(ctx.locals.principal);
   const row = await create(ctx, node, {
     kind: "export",
     scope: ctx.params.scope ?? "person",
@@ -51,7 +51,7 @@ export async function createErasure(
   ctx: Ctx<"privacy.createErasure">,
   node: PrivacyParts,
 ): Promise<RequestView> {
-  requireSight(ctx.locals.actor, "everybody");
+  requireSight(ctx.locals.principal, "everybody");
   const row = await create(ctx, node, { kind: "erasure", scope: "person", reason: ctx.params.reason });
   enqueue(ctx.locals.tx, "privacy.erase", { requestId: row.id }, { key: row.id });
   return requestView(row);
@@ -62,7 +62,7 @@ async function create(
   node: PrivacyParts,
   about: Pick<NewRequest, "kind" | "scope" | "reason">,
 ): Promise<RequestRow> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const person = personOf(ctx.params);
   const isLookedUp = ctx.params.subject !== undefined || about.kind === "erasure";
   const found = isLookedUp ? await lookUp(node, tx.organizationId, person) : nobody;
@@ -75,17 +75,17 @@ async function create(
   await requireRoomFor(tx, "privacyRequests");
   const id = uuidv7();
   const sealedPerson = about.scope === "person" ? sealPerson(cipher, id, person) : null;
-  const row = await insertRequest(tx, { ...about, id, requestedBy: actor.userId, sealedPerson });
+  const row = await insertRequest(tx, { ...about, id, requestedBy: principal.userId, sealedPerson });
   if (!row) throw new Error("A request was written and not answered");
   record(tx, {
     type: "privacy.requested",
     entity: { kind: "privacy", id, version: row.version },
-    actorId: actor.userId,
+    actorId: principal.userId,
     audience: null,
     data: { kind: about.kind, scope: about.scope },
   });
   const type = about.kind === "export" ? "privacy.export_requested" : "privacy.erasure_requested";
-  auditLater(tx, { type, actorId: actor.userId, subjectId: id });
+  auditLater(tx, { type, actorId: principal.userId, subjectId: id });
   return row;
 }
 
@@ -121,9 +121,9 @@ export async function downloadArchive(
   ctx: Ctx<"privacy.downloadArchive">,
   node: PrivacyParts,
 ): Promise<NodeJS.ReadableStream> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { organizationId } = tx;
-  requireMayRead(actor);
+  requireMayRead(principal);
   const row = await findRequest(tx, ctx.params.id);
   if (row?.kind !== "export") throw requestNotFound();
   if (row.status !== "completed") throw archiveNotReady();
@@ -132,7 +132,7 @@ export async function downloadArchive(
   const cipher = await node.keys.of(organizationId);
   await node.database.transaction({ organizationId }, (own) =>
     Promise.resolve(
-      auditLater(own, { type: "privacy.archive_downloaded", actorId: actor.userId, subjectId: id }),
+      auditLater(own, { type: "privacy.archive_downloaded", actorId: principal.userId, subjectId: id }),
     ),
   );
   return Readable.from(readArchive(node.database, organizationId, cipher, { id, bytes: archive.bytes }), {

@@ -69,10 +69,10 @@ export async function setRetention(
   ctx: Ctx<"privacy.setRetention">,
   node: PrivacyParts,
 ): Promise<Result<"privacy.setRetention">> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { days: changes, expectedVersion } = ctx.params;
   // it erases anybody's records
-  requireSight(actor, "everybody");
+  requireSight(principal, "everybody");
   const kept = new Map(keptParts(node).map((part) => [part.name, part.retention]));
   for (const [part, days] of Object.entries(changes)) {
     const bounds = kept.get(part);
@@ -104,11 +104,11 @@ export async function setRetention(
   record(tx, {
     type: "retention.changed",
     entity: { kind: "retention", id: tx.organizationId, version },
-    actorId: actor.userId,
+    actorId: principal.userId,
     audience: null,
     data: { version },
   });
-  auditLater(tx, { type: "privacy.retention_changed", actorId: actor.userId, subjectId: null });
+  auditLater(tx, { type: "privacy.retention_changed", actorId: principal.userId, subjectId: null });
   return { days, version };
 }
 

@@ -1,5 +1,5 @@
 import type { ServiceBroker } from "moleculer";
-import { systemMeta } from "../../mixins/access/actor.ts";
+import { systemMeta } from "../../mixins/access/principal.ts";
 import type { Contract } from "../../mixins/contract/contract.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";

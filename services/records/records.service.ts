@@ -1,5 +1,5 @@
 import type { ServiceSchema } from "moleculer";
-import { requirePermission } from "../../mixins/access/actor.ts";
+import { requirePermission } from "../../mixins/access/principal.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { kindOfMerge, undoMerge } from "../../mixins/records/handlers/merge.ts";
 import type { HandlersOf } from "../contracts.ts";
@@ -11,9 +11,9 @@ export default function recordsService(runtime: Runtime): ServiceSchema {
   const desk = recordDesk(runtime);
   const handlers: HandlersOf<typeof recordsContract> = {
     async undoMerge(ctx) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const kind = await kindOfMerge(tx, ctx.params.id, desk);
-      requirePermission(actor, `${kind.plural}:delete`);
+      requirePermission(principal, `${kind.plural}:delete`);
       return { records: await undoMerge(ctx, ctx.params.id, kind, desk) };
     },
   };

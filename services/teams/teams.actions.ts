@@ -3,7 +3,7 @@ import type { QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { announceAccess } from "../../mixins/access/access.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
-import { sightOf, type Actor } from "../../mixins/access/actor.ts";
+import { sightOf, type Principal } from "../../mixins/access/principal.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
@@ -45,11 +45,11 @@ export async function get(ctx: Ctx<"teams.get">): Promise<TeamView> {
 
 /** Makes a team of active users whose records the caller sees. */
 export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   await requireUsers(ctx, ctx.params);
   const { name, managerIds, memberIds } = ctx.params;
-  requireSight(actor, [...managerIds, ...memberIds]);
-  await requireOtherTeam(tx, actor, null);
+  requireSight(principal, [...managerIds, ...memberIds]);
+  await requireOtherTeam(tx, principal, null);
   const now = tx.now.toISOString();
   const row: TeamRow = {
     id: uuidv7(),
@@ -72,7 +72,7 @@ export async function create(ctx: Ctx<"teams.create">): Promise<TeamView> {
 
 /** Changes a team whose people's records the caller sees. What changes nothing makes no version and no event. */
 export async function update(ctx: Ctx<"teams.update">): Promise<TeamView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { id, expectedVersion, name, managerIds, memberIds } = ctx.params;
   await requireUsers(ctx, ctx.params);
   const before = await findTeam(tx, id, { lock: true });
@@ -83,7 +83,7 @@ export async function update(ctx: Ctx<"teams.update">): Promise<TeamView> {
     manager_ids: managerIds ?? before.manager_ids,
     member_ids: memberIds ?? before.member_ids,
   };
-  requireSight(actor, [before, row].flatMap(peopleOf));
+  requireSight(principal, [before, row].flatMap(peopleOf));
   if (isDeepStrictEqual(row, before)) return teamView(before);
   row.version = before.version + 1;
   row.updated_at = tx.now.toISOString();
@@ -98,11 +98,11 @@ export async function update(ctx: Ctx<"teams.update">): Promise<TeamView> {
 
 /** Deletes a team. Without any team, built-in managers see everything again. */
 export async function remove(ctx: Ctx<"teams.remove">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const before = await findTeam(tx, ctx.params.id, { lock: true });
   requireVersion(before, ctx.params.expectedVersion);
-  requireSight(actor, peopleOf(before));
-  await requireOtherTeam(tx, actor, before.id);
+  requireSight(principal, peopleOf(before));
+  await requireOtherTeam(tx, principal, before.id);
   tx.defer({ text: "DELETE FROM teams WHERE id = $1", values: [before.id] });
   announce(ctx, "team.deleted", { ...before, version: before.version + 1 });
   return null;
@@ -111,14 +111,14 @@ export async function remove(ctx: Ctx<"teams.remove">): Promise<null> {
 const peopleOf = (team: TeamRow): string[] => [...team.manager_ids, ...team.member_ids];
 
 /** The first team takes from built-in managers that they see everything, and the end of the last gives it back. */
-async function requireOtherTeam(tx: UnitOfWork, actor: Actor, id: string | null): Promise<void> {
+async function requireOtherTeam(tx: UnitOfWork, principal: Principal, id: string | null): Promise<void> {
   // who sees everything may do either; held, the other team does not go at the same time
-  if (sightOf(actor) === "all") return;
+  if (sightOf(principal) === "all") return;
   const others = await tx.query({
     text: "SELECT FROM teams WHERE id IS DISTINCT FROM $1 LIMIT 1 FOR KEY SHARE",
     values: [id],
   });
-  if (others.length === 0) requireSight(actor, "everybody");
+  if (others.length === 0) requireSight(principal, "everybody");
 }
 
 async function findTeam(tx: UnitOfWork, id: string, { lock }: { lock: boolean }): Promise<TeamRow> {
@@ -153,11 +153,11 @@ function announce(
   type: "team.created" | "team.updated" | "team.deleted",
   row: TeamRow,
 ): void {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   record(tx, {
     type,
     entity: { kind: "team", id: row.id, version: row.version },
-    actorId: actor.userId,
+    actorId: principal.userId,
     audience: null,
     data: { team: teamView(row) },
   });

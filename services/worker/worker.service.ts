@@ -1,5 +1,5 @@
 import type { Service, ServiceSchema } from "moleculer";
-import { systemRole } from "../../mixins/access/actor.ts";
+import { systemRole } from "../../mixins/access/principal.ts";
 import type { StoredJob } from "../../mixins/jobs/job-spec.ts";
 import { platformTasks } from "../../mixins/jobs/platform-tasks.ts";
 import { WorkerPools } from "../../mixins/jobs/worker-pools.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { can } from "../../mixins/access/actor.ts";
+import { can } from "../../mixins/access/principal.ts";
 import type { ActionSpec } from "../../mixins/contract/contract.ts";
 import { contracts } from "../../services/contracts.ts";
 import { routes, type Route } from "../../services/gateway/routes.ts";
@@ -58,10 +58,10 @@ describe.each(named(withIds))("%s with an id of another organization", (_name, r
   test.each(callers)("does not exist for %s", async (caller) => {
     const path = foreignPath(route);
     const answer = await send(caller, route, path, bodyOf(route, caller));
-    const actor = caller === "key" ? { role: "admin", scopes } : { role: caller };
+    const principal = caller === "key" ? { role: "admin", scopes } : { role: caller };
     const { permission } = route.spec;
     const mayCall =
-      permission === "authenticated" || can({ organizationId: "", userId: "", ...actor }, permission);
+      permission === "authenticated" || can({ organizationId: "", userId: "", ...principal }, permission);
     expect({ route: route.action, ...answer }).toMatchObject({ status: mayCall ? 404 : 403 });
     expectNothingOfTheirs(answer, path);
   });

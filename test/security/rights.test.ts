@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { builtInRoles } from "../../mixins/access/actor.ts";
+import { builtInRoles } from "../../mixins/access/principal.ts";
 import { knownPermissions } from "../../mixins/access/permissions.ts";
 import type { ActionSpec } from "../../mixins/contract/contract.ts";
 import { contracts } from "../../services/contracts.ts";
@@ -37,8 +37,8 @@ describe.each(Object.entries(attempts))("%s", (_action, cases) => {
     "%s: is refused to who may do less, and done for an admin",
     async (_name, attempt) => {
       const weaker = attempt.only ? [staff[attempt.only]] : [staff.narrow, staff.near];
-      for (const actor of weaker) {
-        const answer = await attempt.by(staff, actor);
+      for (const principal of weaker) {
+        const answer = await attempt.by(staff, principal);
         if (!isRefused(answer)) expect(answer).toBe("refused");
       }
       const answer = await attempt.by(staff, staff.admin);

@@ -10,7 +10,7 @@ import { useSaml } from "../support/saml.ts";
 
 /** What somebody tries on a person or a right that is beyond them. It makes what it needs, as the admin, each time anew. */
 interface Attempt {
-  by(staff: Staff, actor: Client): Promise<Answer>;
+  by(staff: Staff, principal: Client): Promise<Answer>;
   /** Whom it is refused to; default both. */
   only: "narrow" | "near" | undefined;
 }
@@ -97,33 +97,35 @@ export class Staff {
 }
 
 const changeUser = (body: object) =>
-  attempt(async (staff, actor) => actor.send("PATCH", `/users/${(await staff.otherAdmin()).userId}`, body));
+  attempt(async (staff, principal) =>
+    principal.send("PATCH", `/users/${(await staff.otherAdmin()).userId}`, body),
+  );
 const changeRole = (body: object) =>
-  attempt(async (staff, actor) => actor.send("PATCH", `/roles/${await staff.strongRole()}`, body));
+  attempt(async (staff, principal) => principal.send("PATCH", `/roles/${await staff.strongRole()}`, body));
 const personOf = () => ({ email: newEmail() });
 
 /** Every action that touches a person or a right, with what it must refuse to who may do less. */
 export const attempts: Record<string, Record<string, Attempt>> = {
   "identity.createUser": {
-    "an admin": attempt((_staff, actor) =>
-      actor.post("/users", { name: "X", email: newEmail(), role: "admin", password }),
+    "an admin": attempt((_staff, principal) =>
+      principal.post("/users", { name: "X", email: newEmail(), role: "admin", password }),
     ),
   },
   "identity.updateUser": {
     "renaming an admin": changeUser({ name: "X" }),
     "deactivating an admin": changeUser({ isActive: false }),
     "demoting an admin": changeUser({ role: "viewer" }),
-    "making oneself admin": attempt((_staff, actor) =>
-      actor.send("PATCH", `/users/${actor.userId}`, { role: "admin" }),
+    "making oneself admin": attempt((_staff, principal) =>
+      principal.send("PATCH", `/users/${principal.userId}`, { role: "admin" }),
     ),
-    "activating an admin": attempt(async (staff, actor) => {
+    "activating an admin": attempt(async (staff, principal) => {
       const { userId } = await staff.otherAdmin();
       await staff.admin.send("PATCH", `/users/${userId}`, { isActive: false });
-      return actor.send("PATCH", `/users/${userId}`, { isActive: true });
+      return principal.send("PATCH", `/users/${userId}`, { isActive: true });
     }),
   },
   "identity.resetUserMfa": {
-    "of an admin": attempt(async (staff, actor) => {
+    "of an admin": attempt(async (staff, principal) => {
       const other = await staff.otherAdmin();
       await inspect(
         staff.node.databases[0] as string,
@@ -131,66 +133,66 @@ export const attempts: Record<string, Record<string, Attempt>> = {
           VALUES ($1, $2, '', now(), now())`,
         [other.organizationId, other.userId],
       );
-      return actor.send("DELETE", `/users/${other.userId}/mfa`);
+      return principal.send("DELETE", `/users/${other.userId}/mfa`);
     }),
   },
   "identity.inviteUser": {
-    "an admin": attempt((_staff, actor) =>
-      actor.post("/users/invite", { name: "X", email: newEmail(), role: "admin" }),
+    "an admin": attempt((_staff, principal) =>
+      principal.post("/users/invite", { name: "X", email: newEmail(), role: "admin" }),
     ),
-    "replacing an invitation of an admin": attempt(async (staff, actor) => {
+    "replacing an invitation of an admin": attempt(async (staff, principal) => {
       const email = newEmail();
       await staff.strongInvite(email);
       const role = await staff.made("/roles", { name: unique("Small"), permissions: [], sees: "own" });
-      return actor.post("/users/invite", { name: "X", email, role });
+      return principal.post("/users/invite", { name: "X", email, role });
     }),
   },
   "identity.revokeInvite": {
-    "of an admin": attempt(async (staff, actor) =>
-      actor.send("DELETE", `/invites/${await staff.strongInvite()}`),
+    "of an admin": attempt(async (staff, principal) =>
+      principal.send("DELETE", `/invites/${await staff.strongInvite()}`),
     ),
   },
   "identity.createRole": {
-    "of more than the caller has": attempt((_staff, actor) =>
-      actor.post("/roles", { name: unique("New"), permissions: ["reports:export"], sees: "all" }),
+    "of more than the caller has": attempt((_staff, principal) =>
+      principal.post("/roles", { name: unique("New"), permissions: ["reports:export"], sees: "all" }),
     ),
   },
   "identity.updateRole": {
     "emptying a stronger one": changeRole({ permissions: [], sees: "own" }),
     "renaming a stronger one": changeRole({ name: "Renamed" }),
-    "widening one's own": attempt(async (staff, actor) => {
+    "widening one's own": attempt(async (staff, principal) => {
       const id = await staff.made("/roles", { name: unique("Own"), permissions: [], sees: "own" });
-      return actor.send("PATCH", `/roles/${id}`, { permissions: ["reports:export"], sees: "all" });
+      return principal.send("PATCH", `/roles/${id}`, { permissions: ["reports:export"], sees: "all" });
     }),
   },
   "identity.deleteRole": {
-    "a stronger one": attempt(async (staff, actor) =>
-      actor.send("DELETE", `/roles/${await staff.strongRole()}`),
+    "a stronger one": attempt(async (staff, principal) =>
+      principal.send("DELETE", `/roles/${await staff.strongRole()}`),
     ),
   },
   "identity.createApiKey": {
     "with a scope the caller has not": attempt(
-      (_staff, actor) => actor.post("/api-keys", { name: "k", scopes: ["reports:export"] }),
+      (_staff, principal) => principal.post("/api-keys", { name: "k", scopes: ["reports:export"] }),
       "narrow",
     ),
   },
   "identity.replaceFederation": {
-    "trusting addresses for everybody": attempt((_staff, actor) =>
-      actor.send("PUT", "/organization/federation", { linksByEmail: true }),
+    "trusting addresses for everybody": attempt((_staff, principal) =>
+      principal.send("PUT", "/organization/federation", { linksByEmail: true }),
     ),
-    "taking away what signs admins in": attempt(async (staff, actor) => {
+    "taking away what signs admins in": attempt(async (staff, principal) => {
       await staff.admin.send("PUT", "/organization/federation", { linksByEmail: true });
-      return actor.send("PUT", "/organization/federation", {});
+      return principal.send("PUT", "/organization/federation", {});
     }),
-    "SAML for everybody": attempt((_staff, actor) => useSaml(actor)),
-    "SAML for admins": attempt((_staff, actor) => useSaml(actor, { roles: ["viewer", "admin"] })),
+    "SAML for everybody": attempt((_staff, principal) => useSaml(principal)),
+    "SAML for admins": attempt((_staff, principal) => useSaml(principal, { roles: ["viewer", "admin"] })),
   },
   "teams.create": {
     "with the caller as manager of anybody": attempt(
-      async (staff, actor) =>
-        actor.post("/teams", {
+      async (staff, principal) =>
+        principal.post("/teams", {
           name: unique("T"),
-          managerIds: [actor.userId],
+          managerIds: [principal.userId],
           memberIds: [await staff.rep()],
         }),
       "near",
@@ -198,103 +200,107 @@ export const attempts: Record<string, Record<string, Attempt>> = {
   },
   "teams.update": {
     "of people the caller does not see": attempt(
-      async (staff, actor) => actor.send("PATCH", `/teams/${await staff.team()}`, { name: unique("T") }),
+      async (staff, principal) =>
+        principal.send("PATCH", `/teams/${await staff.team()}`, { name: unique("T") }),
       "near",
     ),
     "adding the caller as manager": attempt(
-      async (staff, actor) =>
-        actor.send("PATCH", `/teams/${await staff.team()}`, { managerIds: [actor.userId] }),
+      async (staff, principal) =>
+        principal.send("PATCH", `/teams/${await staff.team()}`, { managerIds: [principal.userId] }),
       "near",
     ),
-    "adding people to the caller's own": attempt(async (staff, actor) => {
-      const id = await staff.made("/teams", { name: unique("T"), managerIds: [actor.userId] });
-      return actor.send("PATCH", `/teams/${id}`, { memberIds: [await staff.rep()] });
+    "adding people to the caller's own": attempt(async (staff, principal) => {
+      const id = await staff.made("/teams", { name: unique("T"), managerIds: [principal.userId] });
+      return principal.send("PATCH", `/teams/${id}`, { memberIds: [await staff.rep()] });
     }, "near"),
   },
   "teams.remove": {
     "of people the caller does not see": attempt(
-      async (staff, actor) => actor.send("DELETE", `/teams/${await staff.team()}`),
+      async (staff, principal) => principal.send("DELETE", `/teams/${await staff.team()}`),
       "near",
     ),
   },
   "leads.createPool": {
     "that gives every new lead to the caller": attempt(
-      async (staff, actor) =>
-        actor.post("/assignment-pools", { ...(await staff.newPool()), members: [{ userId: actor.userId }] }),
+      async (staff, principal) =>
+        principal.post("/assignment-pools", {
+          ...(await staff.newPool()),
+          members: [{ userId: principal.userId }],
+        }),
       "near",
     ),
   },
   "leads.updatePool": {
     "of people the caller does not see": attempt(
-      async (staff, actor) =>
-        actor.send("PATCH", `/assignment-pools/${await staff.pool()}`, {
-          members: [{ userId: actor.userId }],
+      async (staff, principal) =>
+        principal.send("PATCH", `/assignment-pools/${await staff.pool()}`, {
+          members: [{ userId: principal.userId }],
         }),
       "near",
     ),
   },
   "leads.removePool": {
     "of people the caller does not see": attempt(
-      async (staff, actor) => actor.send("DELETE", `/assignment-pools/${await staff.pool()}`),
+      async (staff, principal) => principal.send("DELETE", `/assignment-pools/${await staff.pool()}`),
       "near",
     ),
   },
   "privacy.createExport": {
     "of the organization": attempt(
-      (_staff, actor) => actor.post("/privacy/exports", { scope: "organization" }),
+      (_staff, principal) => principal.post("/privacy/exports", { scope: "organization" }),
       "near",
     ),
-    "of a person": attempt((_staff, actor) => actor.post("/privacy/exports", personOf()), "near"),
+    "of a person": attempt((_staff, principal) => principal.post("/privacy/exports", personOf()), "near"),
   },
   "privacy.createErasure": {
     "of a person": attempt(
-      (_staff, actor) => actor.post("/privacy/erasures", { ...personOf(), reason: "asked" }),
+      (_staff, principal) => principal.post("/privacy/erasures", { ...personOf(), reason: "asked" }),
       "near",
     ),
-    "of an admin": attempt(async (staff, actor) => {
+    "of an admin": attempt(async (staff, principal) => {
       const { userId } = await staff.otherAdmin();
-      return actor.post("/privacy/erasures", { subject: { kind: "user", id: userId }, reason: "asked" });
+      return principal.post("/privacy/erasures", { subject: { kind: "user", id: userId }, reason: "asked" });
     }),
   },
   "privacy.downloadArchive": {
     "that an admin asked for": attempt(
-      async (staff, actor) => actor.get(`/privacy/requests/${await staff.archive()}/archive`),
+      async (staff, principal) => principal.get(`/privacy/requests/${await staff.archive()}/archive`),
       "near",
     ),
   },
   "privacy.setRetention": {
     "of anybody's records": attempt(
-      (_staff, actor) => actor.send("PATCH", "/privacy/retention", { days: { "leads.leads": 400 } }),
+      (_staff, principal) => principal.send("PATCH", "/privacy/retention", { days: { "leads.leads": 400 } }),
       "near",
     ),
   },
   "jobs.list": {
-    "of anybody's records": attempt((_staff, actor) => actor.get("/jobs"), "near"),
+    "of anybody's records": attempt((_staff, principal) => principal.get("/jobs"), "near"),
   },
   "jobs.get": {
     "of anybody's records": attempt(
-      async (staff, actor) => actor.get(`/jobs/${await staff.deadJob()}`),
+      async (staff, principal) => principal.get(`/jobs/${await staff.deadJob()}`),
       "near",
     ),
   },
   "jobs.retry": {
     "of anybody's records": attempt(
-      async (staff, actor) => actor.post(`/jobs/${await staff.deadJob()}/retry`),
+      async (staff, principal) => principal.post(`/jobs/${await staff.deadJob()}/retry`),
       "near",
     ),
   },
   "jobs.drop": {
     "of anybody's records": attempt(
-      async (staff, actor) => actor.send("DELETE", `/jobs/${await staff.deadJob()}`),
+      async (staff, principal) => principal.send("DELETE", `/jobs/${await staff.deadJob()}`),
       "near",
     ),
   },
   "identity.deleteOrganization": {
     // an admin's would end the test: organization-life.test.ts has it
-    "for everybody": attempt((staff, actor) =>
-      actor === staff.admin
-        ? actor.get("/organization")
-        : actor.send("DELETE", "/organization", { password }),
+    "for everybody": attempt((staff, principal) =>
+      principal === staff.admin
+        ? principal.get("/organization")
+        : principal.send("DELETE", "/organization", { password }),
     ),
   },
 };

@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { builtInRoles } from "../../mixins/access/actor.ts";
+import { builtInRoles } from "../../mixins/access/principal.ts";
 import { knownPermissions } from "../../mixins/access/permissions.ts";
 import { contracts } from "../../services/contracts.ts";
 import { Client } from "../support/client.ts";

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
-import { can } from "../../mixins/access/actor.ts";
+import { can } from "../../mixins/access/principal.ts";
 import { openApiDocument, operationId } from "../../services/gateway/openapi.ts";
 import { problem } from "../../services/gateway/problem.ts";
 import { routes } from "../../services/gateway/routes.ts";

@@ -166,12 +166,12 @@ test("an upgrade from 0.1.0 proves the addresses that mails or providers of the 
         VALUES ('${idOf(8)}', '${organization}', 'I', 'i@old.example', 'viewer', now(), now()),
           ('${idOf(9)}', '${organization}', 'I', 'j@old.example', 'viewer', now(), now())`,
     );
-    const note = (type: string, subject: string, actor: string | null, details: object) =>
+    const note = (type: string, subject: string, principal: string | null, details: object) =>
       inspect(
         url,
         `INSERT INTO control.audit_log (organization_id, id, type, subject_id, actor_id, details, created_at)
           VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, '2026-01-02T03:04:05Z')`,
-        [organization, type, subject, actor, JSON.stringify(details)],
+        [organization, type, subject, principal, JSON.stringify(details)],
       );
     await note("user.joined", idOf(1), idOf(1), { role: "viewer" }); // by a mailed invitation
     await note("user.password_reset", idOf(2), null, {});

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from "@jest/globals";
 import { decodeJwt } from "jose";
 import type { Service } from "moleculer";
-import type { Role } from "../../mixins/access/actor.ts";
+import type { Role } from "../../mixins/access/principal.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { SessionRevoked } from "../../mixins/access/revocations.ts";
 import type { SignedIn } from "../../services/identity/identity.contract.ts";

@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
 import type { Meta } from "../../mixins/contract/meta.ts";
-import type { Role } from "../../mixins/access/actor.ts";
+import type { Role } from "../../mixins/access/principal.ts";
 import { inspect } from "./database.ts";
 import type { TestNode } from "./node.ts";
 

@@ -8,7 +8,7 @@ const event = (type: string, kind: string, audience: string[] | null = null) => 
   entity: { kind },
   audience,
 });
-const actor = (role: string, userId: string | null = ana) => ({ organizationId: "o", userId, role });
+const principal = (role: string, userId: string | null = ana) => ({ organizationId: "o", userId, role });
 
 describe("what a role sees of the feed", () => {
   test.each([
@@ -27,20 +27,20 @@ describe("what a role sees of the feed", () => {
     ["nobody", "lead", false],
     ["", "user", false],
   ])("%s and an event of a %s: %s", (role, kind, isVisible) => {
-    expect(feedFilter(actor(role))(event(`${kind}.updated`, kind))).toBe(isVisible);
+    expect(feedFilter(principal(role))(event(`${kind}.updated`, kind))).toBe(isVisible);
   });
 
   test("a sales representative sees only events that name it, or nobody", () => {
-    const isVisible = feedFilter(actor("sales_rep"));
+    const isVisible = feedFilter(principal("sales_rep"));
     expect(isVisible(event("lead.updated", "lead", [ana, ben]))).toBe(true);
     expect(isVisible(event("lead.updated", "lead", [ben]))).toBe(false);
     expect(isVisible(event("lead.updated", "lead", []))).toBe(false);
     expect(isVisible(event("lead.updated", "lead", null))).toBe(true);
-    expect(feedFilter(actor("sales_rep", null))(event("lead.updated", "lead", [ana]))).toBe(false);
+    expect(feedFilter(principal("sales_rep", null))(event("lead.updated", "lead", [ana]))).toBe(false);
   });
 
   test("the audience restricts nobody else", () => {
-    expect(feedFilter(actor("viewer"))(event("lead.updated", "lead", [ben]))).toBe(true);
+    expect(feedFilter(principal("viewer"))(event("lead.updated", "lead", [ben]))).toBe(true);
   });
 });
 
@@ -56,7 +56,7 @@ describe("the types asked for", () => {
     [["*"], "deal.lost", true],
     [undefined, "deal.lost", true],
   ])("%j and %s: %s", (types, type, isWanted) => {
-    expect(feedFilter(actor("admin"), types)(event(type, "lead"))).toBe(isWanted);
+    expect(feedFilter(principal("admin"), types)(event(type, "lead"))).toBe(isWanted);
   });
 
   test("a comma list and a list mean the same", () => {

@@ -18,28 +18,32 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { owner } = kind;
   return {
     async bulkCreate(ctx: RecordContext<{ items: unknown[] }>) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const inputs = ctx.params.items.map((item) =>
         judged((): Input => {
           const parsed = kind.newInput.safeParse(item);
           if (!parsed.success) throw invalid(fieldErrors(parsed.error));
           const input: Input = normalised(kind, parsed.data as Input);
           if (owner === undefined) return input;
-          return { ...input, [owner]: firstOwner(kind, actor, input[owner] as string | null | undefined) };
+          return {
+            ...input,
+            [owner]: firstOwner(kind, principal, input[owner] as string | null | undefined),
+          };
         }),
       );
       const taken = inputs.filter((input): input is Input => !isRefusal(input));
       const named = owner === undefined ? [] : taken.map((input) => input[owner]);
       const active = await desk.users.among(ctx, new Set(named.filter((id) => typeof id === "string")));
       const prepared = (await rules.prepare?.(ctx, taken)) as P;
-      const requireKnown = await referencesOf(tx, counter, actor, taken);
+      const requireKnown = await referencesOf(tx, counter, principal, taken);
       const seen = new Set<unknown>();
       const outcomes = inputs.map((input): R | Refusal =>
         isRefusal(input)
           ? input
           : judged(() => {
               const user = owner === undefined ? null : (input[owner] as string | null);
-              if (user !== null && user !== actor.userId && !active.has(user)) throw unknownUser(owner ?? "");
+              if (user !== null && user !== principal.userId && !active.has(user))
+                throw unknownUser(owner ?? "");
               // of the items of one batch with the same external id the first stands
               if (input.externalId != null && seen.has(input.externalId)) throw externalIdTaken(kind);
               requireKnown(input);
@@ -52,7 +56,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const inserted = await store.insertFree(tx, rows);
       for (const row of rows) {
         if (!inserted.has(row.id)) continue;
-        about(tx, { kind, verb: "created", row, actorId: actor.userId });
+        about(tx, { kind, verb: "created", row, actorId: principal.userId });
         await rules.also?.(tx, null, { row, changes: {} }, prepared);
       }
       return {

@@ -1,6 +1,6 @@
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
-import type { Actor } from "../../access/actor.ts";
+import type { Principal } from "../../access/principal.ts";
 import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
@@ -13,12 +13,12 @@ import { requireReferences } from "../references.ts";
 type Input = Readonly<Record<string, unknown>>;
 type Versioned = Input & { id: string; expectedVersion?: number | undefined };
 
-/** Which rows a list shows this actor. */
+/** Which rows a list shows this principal. */
 export const visibleTo =
-  ({ kind }: Pick<Counter, "kind">, actor: Actor) =>
+  ({ kind }: Pick<Counter, "kind">, principal: Principal) =>
   (values: Values): string[] => [
     "deleted_at IS NULL",
-    ...(kind.owner === undefined ? [] : visibleRows(actor, values, columnOf(kind.owner))),
+    ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
   ];
 
 /** An input of a caller as it is stored, once it is known that it may be. @throws 403, 422 */
@@ -28,17 +28,17 @@ export async function accepted(
   input: Input,
   { isNew }: { isNew: boolean },
 ): Promise<Input> {
-  const { actor } = ctx.locals;
+  const { principal } = ctx.locals;
   const normal = normalised(kind, input);
   const { owner } = kind;
   if (owner === undefined) return normal;
   const given = normal[owner] as string | null | undefined;
   if (isNew) {
-    const first = firstOwner(kind, actor, given);
+    const first = firstOwner(kind, principal, given);
     await desk.users.require(ctx, first, owner);
     return { ...normal, [owner]: first };
   }
-  if (given !== undefined) requireMayAssign(kind, actor, given);
+  if (given !== undefined) requireMayAssign(kind, principal, given);
   await desk.users.require(ctx, given, owner);
   return normal;
 }
@@ -46,14 +46,14 @@ export async function accepted(
 /** Writes a change of a locked record, with its event and what its kind adds. */
 export async function storeChange<R extends AnyRow, P>(
   { kind, store, rules }: Counter<R, P>,
-  { tx, actor }: { tx: UnitOfWork; actor: Actor },
+  { tx, principal }: { tx: UnitOfWork; principal: Principal },
   before: R,
   change: Change<R>,
   prepared: P,
 ): Promise<R> {
-  const { row, changes } = rules.decide?.(before, change, prepared, actor) ?? change;
+  const { row, changes } = rules.decide?.(before, change, prepared, principal) ?? change;
   store.update(tx, [row]);
-  about(tx, { kind, verb: "updated", row, actorId: actor.userId, changes });
+  about(tx, { kind, verb: "updated", row, actorId: principal.userId, changes });
   await rules.also?.(tx, before, { row, changes }, prepared);
   return row;
 }
@@ -77,43 +77,45 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     /** In one round trip, where it refers to no other record. */
     async create(ctx: RecordContext<Input>) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const input = await accepted(counter, ctx, ctx.params, { isNew: true });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       const row = newRow(counter, tx, input, prepared);
-      await requireReferences(tx, counter, actor, input);
+      await requireReferences(tx, counter, principal, input);
       store.insert(tx, row);
-      about(tx, { kind, verb: "created", row, actorId: actor.userId });
+      about(tx, { kind, verb: "created", row, actorId: principal.userId });
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
       return kind.show(row);
     },
     async list(ctx: RecordContext<ListParams>) {
-      const { actor, tx } = ctx.locals;
-      return readPage(tx, kind.listing, ctx.params, show, visibleTo(counter, actor));
+      const { principal, tx } = ctx.locals;
+      return readPage(tx, kind.listing, ctx.params, show, visibleTo(counter, principal));
     },
     async get(ctx: RecordContext<{ id: string }>) {
-      const { actor, tx } = ctx.locals;
-      return kind.show(await store.get(tx, actor, ctx.params.id));
+      const { principal, tx } = ctx.locals;
+      return kind.show(await store.get(tx, principal, ctx.params.id));
     },
     /** What changes nothing makes no version and no event. */
     async update(ctx: RecordContext<Versioned>) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const input = await accepted(counter, ctx, givenFields(ctx.params), { isNew: false });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
-      const before = await store.lock(tx, actor, ctx.params.id);
+      const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      await requireReferences(tx, counter, actor, input);
+      await requireReferences(tx, counter, principal, input);
       const change = changeRecord(kind, before, input, tx.now.toISOString());
-      return kind.show(change ? await storeChange(counter, { tx, actor }, before, change, prepared) : before);
+      return kind.show(
+        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
+      );
     },
     async remove(ctx: RecordContext<Versioned>) {
-      const { actor, tx } = ctx.locals;
-      const before = await store.lock(tx, actor, ctx.params.id);
+      const { principal, tx } = ctx.locals;
+      const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       const now = tx.now.toISOString();
       const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
       store.update(tx, [row]);
-      about(tx, { kind, verb: "deleted", row, actorId: actor.userId });
+      about(tx, { kind, verb: "deleted", row, actorId: principal.userId });
       return null;
     },
   };

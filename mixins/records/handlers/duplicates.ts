@@ -10,9 +10,9 @@ export function duplicateHandlers<R extends AnyRow>(counter: Counter<R, never>) 
   const keys = Object.entries(kind.fields).flatMap(([key, { matches }]) => (matches ? [key] : []));
   return {
     async duplicates(ctx: RecordContext<PageOfOne>) {
-      const { actor, tx } = ctx.locals;
-      const record = await store.get(tx, actor, ctx.params.id);
-      const where = visibleTo(counter, actor);
+      const { principal, tx } = ctx.locals;
+      const record = await store.get(tx, principal, ctx.params.id);
+      const where = visibleTo(counter, principal);
       const of = { table: kind.plural, columns: kind.columns, keys, where };
       const { rows, page } = await pageOfTwins(tx, record, of, ctx.params);
       return { data: rows.map(({ row, matchedBy }) => ({ record: kind.show(row), matchedBy })), page };

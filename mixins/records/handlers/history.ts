@@ -18,12 +18,12 @@ const versionGone = () =>
 export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, rules } = counter;
   const pageOf = async <Item>(
-    { params, locals: { tx, actor } }: RecordContext<PageOfOne>,
+    { params, locals: { tx, principal } }: RecordContext<PageOfOne>,
     what: string,
     view: Parameters<typeof pageOfEvents<Item>>[4],
   ) => {
     const [, page] = await Promise.all([
-      store.get(tx, actor, params.id),
+      store.get(tx, principal, params.id),
       pageOfEvents(tx, kind.name, params, what, view),
     ]);
     return page;
@@ -36,22 +36,24 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
      * sets stays.
      */
     async revert(ctx: RecordContext<{ id: string; version: number; expectedVersion?: number | undefined }>) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const { id, version, expectedVersion } = ctx.params;
       // before the transaction: whoever is named then has to be asked for
       const reader = counter.desk.database.reader(tx.organizationId);
       const [record, seen] = await Promise.all([
         recordAt(reader, kind.name, { id, version }),
-        store.get(reader, actor, id),
+        store.get(reader, principal, id),
       ]);
       if (!record) throw versionGone();
       const input = await accepted(counter, ctx, inputOf(counter, record, seen), { isNew: false });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
-      const before = await store.lock(tx, actor, id);
+      const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
-      await requireReferences(tx, counter, actor, input);
+      await requireReferences(tx, counter, principal, input);
       const change = changeRecord(kind, before, input, tx.now.toISOString());
-      return kind.show(change ? await storeChange(counter, { tx, actor }, before, change, prepared) : before);
+      return kind.show(
+        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
+      );
     },
   };
 }

@@ -89,12 +89,12 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
   return {
     /** Of two merges of one record the second waits, and is told that it is part of another now. */
     async merge(ctx: RecordContext<{ id: string; loserIds: string[]; take?: Record<string, string> }>) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const { id, take } = ctx.params;
       const loserIds = [...new Set(ctx.params.loserIds)];
       if (loserIds.includes(id))
         throw invalidField("loserIds", "is_winner", "may not name the record itself");
-      const rows = await store.lockAll(tx, actor, [id, ...loserIds]);
+      const rows = await store.lockAll(tx, principal, [id, ...loserIds]);
       const winner = rows.get(id) as R;
       const losers = loserIds.map((loser) => rows.get(loser) as R);
       const now = tx.now.toISOString();
@@ -116,7 +116,7 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
           values: [loserIds, [id, ...loserIds]],
         }),
         to: id,
-        actorId: actor.userId,
+        actorId: principal.userId,
       });
       // the losers first: what is unique is free then
       store.update(tx, gone);
@@ -128,12 +128,12 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
         values: [
           ...[tx.organizationId, mergeId, kind.name, id, [id, ...loserIds]],
           ...[JSON.stringify([winner, ...losers]), JSON.stringify(written), JSON.stringify(moved)],
-          ...[actor.userId, now],
+          ...[principal.userId, now],
         ],
       });
-      for (const loser of gone) about(tx, { kind, verb: "deleted", row: loser, actorId: actor.userId });
+      for (const loser of gone) about(tx, { kind, verb: "deleted", row: loser, actorId: principal.userId });
       about(tx, {
-        ...{ kind, verb: "merged", row: written, actorId: actor.userId },
+        ...{ kind, verb: "merged", row: written, actorId: principal.userId },
         changes: changesBetween(kind, winner, written),
         more: { mergedIds: loserIds, mergeId },
       });
@@ -175,7 +175,7 @@ export async function kindOfMerge(tx: UnitOfWork, id: string, desk: RecordDesk):
  * winner; the winner without what it was given, but for fields that were changed since.
  */
 export async function undoMerge(
-  { locals: { tx, actor } }: RecordContext,
+  { locals: { tx, principal } }: RecordContext,
   id: string,
   kind: AnyKind,
   desk: RecordDesk,
@@ -191,7 +191,7 @@ export async function undoMerge(
   const [before, ...losers] = merge.before as [AnyRow, ...AnyRow[]];
   const ids = merge.before.map((row) => row.id);
   const locked = new Map<string, AnyRow>();
-  for (const one of ids.toSorted()) locked.set(one, await store.lockAny(tx, actor, one));
+  for (const one of ids.toSorted()) locked.set(one, await store.lockAny(tx, principal, one));
   const winner = locked.get(merge.winner_id) as AnyRow;
   if (winner.deleted_at !== null) throw notFound(kind);
   for (const { id: loser } of losers)
@@ -215,16 +215,16 @@ export async function undoMerge(
           values: [moved.map((one) => one.id), merge.winner_id],
         }),
         to: loser,
-        actorId: actor.userId,
+        actorId: principal.userId,
       });
   const written = { ...unmerged, version: winner.version + 1, updated_at: now };
   // the winner first: it gives back what is unique
   store.update(tx, [written]);
   store.update(tx, restored);
   about(tx, {
-    ...{ kind, verb: "updated", row: written, actorId: actor.userId },
+    ...{ kind, verb: "updated", row: written, actorId: principal.userId },
     changes: changesBetween(kind, winner, written),
   });
-  for (const row of restored) about(tx, { kind, verb: "restored", row, actorId: actor.userId });
+  for (const row of restored) about(tx, { kind, verb: "restored", row, actorId: principal.userId });
   return [written, ...restored].map((row) => kind.show(row));
 }

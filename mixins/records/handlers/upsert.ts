@@ -1,5 +1,5 @@
 import { conflict } from "../../contract/errors.ts";
-import { canSee } from "../../access/actor.ts";
+import { canSee } from "../../access/principal.ts";
 import { changeRecord } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, requireVersion } from "../input.ts";
@@ -19,22 +19,22 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, rules } = counter;
   return {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
-      const { actor, tx } = ctx.locals;
-      return kind.show(store.visible(actor, await store.findByExternalId(tx, ctx.params.externalId)));
+      const { principal, tx } = ctx.locals;
+      return kind.show(store.visible(principal, await store.findByExternalId(tx, ctx.params.externalId)));
     },
     /** Of two at once the second changes what the first made. */
     async upsert(ctx: RecordContext<ByExternalId>) {
-      const { actor, tx } = ctx.locals;
+      const { principal, tx } = ctx.locals;
       const { externalId, expectedVersion } = ctx.params;
       const given = { ...givenFields(ctx.params), externalId };
       const input = await accepted(counter, ctx, given, { isNew: true });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       const fresh = newRow(counter, tx, input, prepared);
       let before = await store.findByExternalId(tx, externalId, true);
-      await requireReferences(tx, counter, actor, input);
+      await requireReferences(tx, counter, principal, input);
       if (!before && expectedVersion === undefined) {
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
-          about(tx, { kind, verb: "created", row: fresh, actorId: actor.userId });
+          about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId });
           await rules.also?.(tx, null, { row: fresh, changes: {} }, prepared);
           ctx.locals.isNew = true;
           return kind.show(fresh);
@@ -42,13 +42,15 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         before = await store.findByExternalId(tx, externalId, true);
       }
       if (!before) throw notFound(kind);
-      store.visible(actor, before);
+      store.visible(principal, before);
       requireVersion(before, expectedVersion);
       // whose it is stays, unless somebody is named
       const { owner = "" } = kind;
       const wanted = owner in given ? input : { ...input, [owner]: undefined };
       const change = changeRecord(kind, before, wanted, tx.now.toISOString());
-      return kind.show(change ? await storeChange(counter, { tx, actor }, before, change, prepared) : before);
+      return kind.show(
+        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
+      );
     },
   };
 }
@@ -61,15 +63,15 @@ export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, ne
   return {
     /** @throws 409 EXTERNAL_ID_TAKEN naming who has it, where another record took its external id meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
-      const { actor, tx } = ctx.locals;
-      const before = await store.lockAny(tx, actor, ctx.params.id);
+      const { principal, tx } = ctx.locals;
+      const before = await store.lockAny(tx, principal, ctx.params.id);
       if (before.deleted_at === null) return kind.show(before);
       if (before.merged_into !== null) throw isMerged(kind);
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
       if (other) {
         const assignedTo = kind.owner === undefined ? null : (other[columnOf(kind.owner)] as string | null);
-        throw externalIdTaken(kind, canSee(actor, { assignedTo }) ? other.id : undefined);
+        throw externalIdTaken(kind, canSee(principal, { assignedTo }) ? other.id : undefined);
       }
       const row = {
         ...before,
@@ -78,7 +80,7 @@ export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, ne
         version: before.version + 1,
       };
       store.update(tx, [row]);
-      about(tx, { kind, verb: "restored", row, actorId: actor.userId });
+      about(tx, { kind, verb: "restored", row, actorId: principal.userId });
       return kind.show(row);
     },
   };

@@ -1,7 +1,7 @@
 import type { DefaultEventsMap, Socket } from "socket.io";
 import type { Access } from "../../../mixins/access/access.ts";
 import type { Claims } from "../../../mixins/access/access-token.ts";
-import { can, requirePermission, type Actor } from "../../../mixins/access/actor.ts";
+import { can, requirePermission, type Principal } from "../../../mixins/access/principal.ts";
 import { conflict, unauthorized } from "../../../mixins/contract/errors.ts";
 import { feedFilter } from "../../../mixins/events/feed-filter.ts";
 import type { Feeds } from "./feeds.ts";
@@ -13,7 +13,7 @@ import { Subscription } from "./subscription.ts";
 /** Who has opened a socket. */
 export interface SocketData {
   claims: Claims;
-  actor: Actor;
+  principal: Principal;
   /** When the claims were asked for, by performance.now(): a revocation since then is not in them. */
   knownAt: number;
 }
@@ -38,7 +38,7 @@ export class Connection {
   readonly #outbox: Outbox;
   #claims: Claims;
   #knownAt: number;
-  #actor: Actor;
+  #principal: Principal;
   #subscription: Subscription | undefined;
   #types: readonly string[] | undefined;
   /** Counts subscribe and unsubscribe: what was begun for an earlier one is dropped. */
@@ -54,7 +54,7 @@ export class Connection {
     this.#onError = onError;
     this.#claims = socket.data.claims;
     this.#knownAt = socket.data.knownAt;
-    this.#actor = socket.data.actor;
+    this.#principal = socket.data.principal;
     this.#outbox = new Outbox(socket.conn, pending);
   }
 
@@ -74,8 +74,8 @@ export class Connection {
     return this.#claims;
   }
 
-  get actor(): Actor {
-    return this.#actor;
+  get principal(): Principal {
+    return this.#principal;
   }
 
   /**
@@ -84,7 +84,7 @@ export class Connection {
    */
   async subscribe({ since, types }: SubscribeRequest, answer: (answer: Answer) => void): Promise<void> {
     const turn = this.#unsubscribe();
-    requirePermission(this.actor, "events:read");
+    requirePermission(this.principal, "events:read");
     const { organizationId } = this.#claims;
     const feed = await this.#feeds.acquire(organizationId);
     let subscription: Subscription;
@@ -93,7 +93,7 @@ export class Connection {
       if (this.#isClosed || turn !== this.#turn)
         throw conflict("SUBSCRIPTION_REPLACED", "Another message has replaced this subscription.");
       this.#types = types;
-      const isVisible = feedFilter(this.actor, types);
+      const isVisible = feedFilter(this.principal, types);
       const onSlow = () => this.#dropSlow();
       subscription = new Subscription({ feed, outbox: this.#outbox, isVisible, after, onSlow });
       this.#subscription = subscription;
@@ -115,7 +115,7 @@ export class Connection {
   }
 
   /** Goes on under another token of the same user, with that token's rights: as `refresh`. @throws 401 for anybody else's */
-  renew({ claims, knownAt }: Omit<SocketData, "actor">, access: Access): Promise<boolean> {
+  renew({ claims, knownAt }: Omit<SocketData, "principal">, access: Access): Promise<boolean> {
     if (claims.userId !== this.#claims.userId || claims.organizationId !== this.#claims.organizationId)
       throw unauthorized("TOKEN_INVALID", "The token is another user's; open a new connection for it.");
     this.#claims = claims;
@@ -126,11 +126,11 @@ export class Connection {
   /** Takes note of what the user may do now. Answers whether it did: not when the socket is gone, or another look began later. */
   async refresh(access: Access): Promise<boolean> {
     const look = ++this.#look;
-    const actor = await access.actorOf(this.#claims);
+    const principal = await access.principalOf(this.#claims);
     if (this.#isClosed || look !== this.#look) return false;
-    this.#actor = actor;
-    if (!can(actor, "events:read")) this.#unsubscribe();
-    else if (this.#subscription) this.#subscription.isVisible = feedFilter(actor, this.#types);
+    this.#principal = principal;
+    if (!can(principal, "events:read")) this.#unsubscribe();
+    else if (this.#subscription) this.#subscription.isVisible = feedFilter(principal, this.#types);
     return true;
   }
 

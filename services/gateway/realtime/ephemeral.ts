@@ -1,4 +1,4 @@
-import { can, sightOf } from "../../../mixins/access/actor.ts";
+import { can, sightOf } from "../../../mixins/access/principal.ts";
 import { appError } from "../../../mixins/contract/errors.ts";
 import type { Connection } from "./connection.ts";
 import { messageLimit } from "./message-limit.ts";
@@ -76,12 +76,12 @@ export class Ephemeral {
   }
 
   /** Puts the socket into the rooms its rights open; again when they have changed. */
-  place({ actor, socket }: Connection): void {
+  place({ principal, socket }: Connection): void {
     const rooms = new Set<string>();
-    const { organizationId } = actor;
-    const sight = sightOf(actor);
+    const { organizationId } = principal;
+    const sight = sightOf(principal);
     for (const [kind, { permission }] of readers) {
-      if (!can(actor, permission)) continue;
+      if (!can(principal, permission)) continue;
       if (sight === "all") rooms.add(kindRoom(organizationId, kind));
       else
         for (const assignee of [...sight.assignees, ...(sight.unassigned ? [null] : [])])
@@ -174,4 +174,4 @@ export class Ephemeral {
   }
 }
 
-const maySeePresence = ({ actor }: Connection): boolean => can(actor, "users:read");
+const maySeePresence = ({ principal }: Connection): boolean => can(principal, "users:read");

@@ -204,14 +204,14 @@ export class Realtime {
       throw unauthorized("UNAUTHENTICATED", "Connect with auth: { token }.");
     const knownAt = performance.now();
     const claims = await this.#authenticate(token, socket.request);
-    const actor = await this.#access.actorOf(claims);
+    const principal = await this.#access.principalOf(claims);
     if (this.#sockets >= mostSockets) throw appError(503, "SERVER_FULL", "This server has no place left.");
     const { organizationId, userId } = claims;
     if ((this.#socketsOf.get(organizationId) ?? 0) >= this.#mostSocketsOfOrganization)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Your organization has too many connections here.");
     if ((this.#socketsOf.get(userId) ?? 0) >= mostSocketsOfUser)
       throw appError(429, "TOO_MANY_CONNECTIONS", "Close another connection first.");
-    socket.data = { claims, actor, knownAt };
+    socket.data = { claims, principal, knownAt };
     // the transport may close before the socket is ever connected, so its place is tied to the transport
     this.#count(claims, 1);
     if (socket.conn.readyState === "open") socket.conn.once("close", () => this.#count(claims, -1));

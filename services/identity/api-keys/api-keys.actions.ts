@@ -1,5 +1,5 @@
 import { v7 as uuidv7 } from "uuid";
-import { can, forOwnKeys, type Actor } from "../../../mixins/access/actor.ts";
+import { can, forOwnKeys, type Principal } from "../../../mixins/access/principal.ts";
 import { newApiKey, type FoundApiKey } from "../../../mixins/access/api-key.ts";
 import type { SessionRevoked } from "../../../mixins/access/revocations.ts";
 import { invalid, invalidField } from "../../../mixins/contract/errors.ts";
@@ -28,11 +28,11 @@ const view = (row: ApiKeyRow): Partial<ApiKeyView> & { id: string } => ({
 export async function createApiKey(
   ctx: Ctx<"identity.createApiKey">,
 ): Promise<Result<"identity.createApiKey">> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { name, expiresAt } = ctx.params;
-  if (actor.userId === null) throw notAUser();
+  if (principal.userId === null) throw notAUser();
   const scopes = [...new Set(ctx.params.scopes)];
-  const refused = scopes.filter((scope) => forOwnKeys.includes(scope) || !isPermissionOf(actor, scope));
+  const refused = scopes.filter((scope) => forOwnKeys.includes(scope) || !isPermissionOf(principal, scope));
   if (refused.length > 0)
     throw invalid(
       refused.map((scope) => ({
@@ -43,11 +43,11 @@ export async function createApiKey(
     );
   if (expiresAt !== undefined && Date.parse(expiresAt) <= tx.now.getTime())
     throw invalidField("expiresAt", "in_the_past", "This time has passed.");
-  await requireRoomFor(tx, "apiKeysOfUser", { of: actor.userId });
+  await requireRoomFor(tx, "apiKeysOfUser", { of: principal.userId });
   await requireRoomFor(tx, "apiKeys");
   const { key, prefix, hash } = newApiKey();
   const made = {
-    ...{ id: uuidv7(), name, prefix, scopes, userId: actor.userId },
+    ...{ id: uuidv7(), name, prefix, scopes, userId: principal.userId },
     ...{ lastUsedAt: null, expiresAt: expiresAt ?? null, createdAt: tx.now.toISOString() },
   };
   await tx.execute({
@@ -55,39 +55,50 @@ export async function createApiKey(
     text: `INSERT INTO control.api_keys
         (organization_id, id, user_id, name, prefix, hash, scopes, expires_at, created_at)
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-    values: [actor.organizationId, made.id, actor.userId, name, prefix, hash, scopes, expiresAt, tx.now],
+    values: [
+      principal.organizationId,
+      made.id,
+      principal.userId,
+      name,
+      prefix,
+      hash,
+      scopes,
+      expiresAt,
+      tx.now,
+    ],
   });
-  const { organizationId, userId: actorId } = actor;
+  const { organizationId, userId: actorId } = principal;
   const details = { name, prefix, scopes };
   audit(tx, { type: "api_key.created", organizationId, actorId, subjectId: made.id, details });
   return { ...made, key };
 }
 
 /** `session` and the like are words for other things than permissions. */
-const isPermissionOf = (actor: Actor, scope: string): boolean => scope.includes(":") && can(actor, scope);
+const isPermissionOf = (principal: Principal, scope: string): boolean =>
+  scope.includes(":") && can(principal, scope);
 
-/** Conditions of the live keys this actor may see: an admin everybody's, others their own. */
+/** Conditions of the live keys this principal may see: an admin everybody's, others their own. */
 const visibleTo =
-  (actor: Actor) =>
+  (principal: Principal) =>
   (values: Values): string[] => [
     "revoked_at IS NULL",
-    ...(actor.role === "admin" ? [] : [`user_id = ${values.add(actor.userId)}`]),
+    ...(principal.role === "admin" ? [] : [`user_id = ${values.add(principal.userId)}`]),
   ];
 
 /** A page of the keys the caller may see. */
 export async function listApiKeys(ctx: Ctx<"identity.listApiKeys">): Promise<Result<"identity.listApiKeys">> {
-  const { tx, actor } = ctx.locals;
-  return readPage(tx, apiKeyListing, ctx.params, view, visibleTo(actor));
+  const { tx, principal } = ctx.locals;
+  return readPage(tx, apiKeyListing, ctx.params, view, visibleTo(principal));
 }
 
 /** One key the caller may see. */
 export async function getApiKey(ctx: Ctx<"identity.getApiKey">): Promise<ApiKeyView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const [row] = await tx.query<ApiKeyRow>({
     name: "get_api_key",
     text: `SELECT ${apiKeyColumns} FROM control.api_keys
       WHERE id = $1 AND revoked_at IS NULL AND ($2 OR user_id = $3)`,
-    values: [ctx.params.id, actor.role === "admin", actor.userId],
+    values: [ctx.params.id, principal.role === "admin", principal.userId],
   });
   if (!row) throw apiKeyNotFound();
   return view(row) as ApiKeyView;
@@ -95,17 +106,17 @@ export async function getApiKey(ctx: Ctx<"identity.getApiKey">): Promise<ApiKeyV
 
 /** Ends a key, and the sockets that were opened with it. */
 export async function revokeApiKey(ctx: Ctx<"identity.revokeApiKey">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const ended = await tx.query<SessionRevoked & { id: string }>({
     name: "revoke_api_key",
     text: `UPDATE control.api_keys SET revoked_at = $4
       WHERE id = $1 AND revoked_at IS NULL AND ($2 OR user_id = $3)
       RETURNING id AS "sessionId", organization_id AS "organizationId", user_id AS "userId"`,
-    values: [ctx.params.id, actor.role === "admin", actor.userId, tx.now],
+    values: [ctx.params.id, principal.role === "admin", principal.userId, tx.now],
   });
   if (ended.length === 0) throw apiKeyNotFound();
   announceEnd(ctx.broker, tx, ended);
-  const { organizationId, userId: actorId } = actor;
+  const { organizationId, userId: actorId } = principal;
   audit(tx, { type: "api_key.revoked", organizationId, actorId, subjectId: ctx.params.id });
   return null;
 }

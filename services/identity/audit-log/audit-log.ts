@@ -82,7 +82,7 @@ const view = (row: AuditRow): Partial<AuditEntryView> & { id: string } => ({
 
 /** Notes an export before it begins. */
 export function noteExport(ctx: Ctx<"identity.noteExport">): Promise<null> {
-  const { organizationId, userId: actorId } = ctx.locals.actor;
+  const { organizationId, userId: actorId } = ctx.locals.principal;
   const details = ctx.params;
   audit(ctx.locals.tx, { type: "leads.exported", organizationId, actorId, subjectId: null, details });
   return Promise.resolve(null);

@@ -32,12 +32,12 @@ export const getFederation = (
 export async function replaceFederation(
   ctx: Ctx<"identity.replaceFederation">,
 ): Promise<Result<"identity.replaceFederation">> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { linksByEmail, saml } = ctx.params;
   const { organizationId } = tx;
   for (const role of rolesConcerned(await findFederation(tx, organizationId)))
-    await requireCovered(tx, actor, role);
-  for (const role of rolesConcerned({ linksByEmail, saml })) await requireGrantable(tx, actor, role);
+    await requireCovered(tx, principal, role);
+  for (const role of rolesConcerned({ linksByEmail, saml })) await requireGrantable(tx, principal, role);
   await tx.execute({
     name: "replace_federation",
     text: `INSERT INTO control.federation_settings (organization_id, links_by_email, saml, updated_at)
@@ -47,7 +47,7 @@ export async function replaceFederation(
     values: [organizationId, linksByEmail, saml && JSON.stringify(saml), tx.now],
   });
   const details = { linksByEmail, samlIdpEntityId: saml?.idpEntityId ?? null };
-  const changed = { organizationId, actorId: actor.userId, subjectId: organizationId, details };
+  const changed = { organizationId, actorId: principal.userId, subjectId: organizationId, details };
   audit(tx, { type: "federation.configured", ...changed });
   return { linksByEmail, saml };
 }

@@ -74,17 +74,17 @@ const identityView = (row: IdentityRow): IdentityView => ({
 export async function listIdentities(
   ctx: Ctx<"identity.listIdentities">,
 ): Promise<Result<"identity.listIdentities">> {
-  const { tx, actor } = ctx.locals;
-  const ofUser = (values: Values) => [`user_id = ${values.add(actor.userId)}`];
+  const { tx, principal } = ctx.locals;
+  const ofUser = (values: Values) => [`user_id = ${values.add(principal.userId)}`];
   return readPage(tx, identityListing, ctx.params, identityView, ofUser);
 }
 
 /** Takes a link of the user away. The way in that is left last stays. */
 export async function unlinkIdentity(ctx: Ctx<"identity.unlinkIdentity">): Promise<null> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
   // locked, so that of two unlinked at once the second sees that it is the last
-  const user = await getUser(tx, actor.userId, { lock: true });
+  const user = await getUser(tx, principal.userId, { lock: true });
   const links = await tx.query<{ id: string; provider: string }>({
     name: "links_of",
     text: "SELECT id, provider FROM control.identities WHERE user_id = $1",

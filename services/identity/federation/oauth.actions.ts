@@ -57,7 +57,7 @@ export async function linkOauth(
   parts: OauthParts,
   ctx: Ctx<"identity.linkOauth">,
 ): Promise<Result<"identity.linkOauth">> {
-  const { organizationId, userId } = ctx.locals.actor;
+  const { organizationId, userId } = ctx.locals.principal;
   if (userId === null) throw notAUser();
   parts.providers.get(ctx.params.provider);
   const front = frontEndOf(parts, ctx.params.redirect, null);

@@ -85,20 +85,20 @@ export async function deleteOrganization(
   runtime: Runtime,
   ctx: Ctx<"identity.deleteOrganization">,
 ): Promise<OrganizationView> {
-  const { tx, actor } = ctx.locals;
-  await requireCovered(tx, actor, everybodysRole);
+  const { tx, principal } = ctx.locals;
+  await requireCovered(tx, principal, everybodysRole);
   await requireProof(runtime, ctx);
-  const organization = await getOrganization(tx, actor.organizationId, { lock: true });
+  const organization = await getOrganization(tx, principal.organizationId, { lock: true });
   const { expectedVersion } = ctx.params;
   if (expectedVersion !== undefined && expectedVersion !== organization.version)
     throw versionMismatch(organization.version);
   if (!organization.deletionDueAt) {
     organization.deletionDueAt = new Date(tx.now.getTime() + restorableMs);
-    organization.deletionRequestedBy = actor.userId;
+    organization.deletionRequestedBy = principal.userId;
     await tx.em.flush();
     announce(ctx.broker, tx, organization, {
       type: "organization.deletion_scheduled",
-      actorId: actor.userId,
+      actorId: principal.userId,
       details: { deletionDueAt: organization.deletionDueAt.toISOString() },
     });
   }
@@ -107,17 +107,17 @@ export async function deleteOrganization(
 
 /** How far the end of the caller's organization is. @throws 404 when there is none to come */
 export async function getDeletion(ctx: Ctx<"identity.getDeletion">): Promise<Result<"identity.getDeletion">> {
-  const { tx, actor } = ctx.locals;
-  const { id, deletionDueAt, erasingAt } = await getOrganization(tx, actor.organizationId);
+  const { tx, principal } = ctx.locals;
+  const { id, deletionDueAt, erasingAt } = await getOrganization(tx, principal.organizationId);
   if (!deletionDueAt) throw noDeletion();
   return { id, status: erasingAt ? "erasing" : "scheduled", deletionDueAt: deletionDueAt.toISOString() };
 }
 
 /** Lets the caller prove to be who the token says: password, and second factor if it is on. */
 async function requireProof(runtime: Runtime, ctx: Ctx<"identity.deleteOrganization">): Promise<void> {
-  const { tx, actor } = ctx.locals;
-  const { userId, organizationId } = actor;
-  if (userId === null || actor.scopes !== undefined) throw notAUser();
+  const { tx, principal } = ctx.locals;
+  const { userId, organizationId } = principal;
+  if (userId === null || principal.scopes !== undefined) throw notAUser();
   const { database } = runtime;
   const keys = await seedKeys(runtime, organizationId);
   const counters = secondFactorCounters(userId);

@@ -14,8 +14,8 @@ import type { OrganizationChange, OrganizationView } from "./organization.contra
 
 /** The organization of the caller. */
 export async function getOwnOrganization(ctx: Ctx<"identity.getOrganization">): Promise<OrganizationView> {
-  const { tx, actor } = ctx.locals;
-  return organizationView(await getOrganization(tx, actor.organizationId));
+  const { tx, principal } = ctx.locals;
+  return organizationView(await getOrganization(tx, principal.organizationId));
 }
 
 /**
@@ -23,9 +23,9 @@ export async function getOwnOrganization(ctx: Ctx<"identity.getOrganization">): 
  * event.
  */
 export async function updateOrganization(ctx: Ctx<"identity.updateOrganization">): Promise<OrganizationView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { expectedVersion, ...settings } = ctx.params;
-  const organization = await getOrganization(tx, actor.organizationId, { lock: true });
+  const organization = await getOrganization(tx, principal.organizationId, { lock: true });
   const { version } = organization;
   if (expectedVersion !== undefined && expectedVersion !== version) throw versionMismatch(version);
   if (settings.domain !== undefined && settings.domain !== organization.domain)
@@ -35,7 +35,7 @@ export async function updateOrganization(ctx: Ctx<"identity.updateOrganization">
   if (organization.version !== version)
     announce(ctx.broker, tx, organization, {
       type: "organization.updated",
-      actorId: actor.userId,
+      actorId: principal.userId,
       details: settings,
     });
   return organizationView(organization);
@@ -51,8 +51,8 @@ export async function verifyDomain(
   txt: TxtRecords,
   ctx: Ctx<"identity.verifyDomain">,
 ): Promise<OrganizationView> {
-  const { tx, actor } = ctx.locals;
-  const { organizationId, userId } = actor;
+  const { tx, principal } = ctx.locals;
+  const { organizationId, userId } = principal;
   if (userId === null) throw notAUser();
   // a transaction of its own: no connection is held while a name server is waited for
   const [before, user] = await database.transaction({ control: organizationId }, async (first) => [

@@ -44,7 +44,7 @@ export async function getUsage(
   { env, contracts }: Runtime,
   ctx: Ctx<"identity.getUsage">,
 ): Promise<Result<"identity.getUsage">> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   // asked before this transaction holds a connection
   const [leads, files] = await Promise.all([
     ctx.call("leads.getUsage", {}),
@@ -52,7 +52,7 @@ export async function getUsage(
   ]);
   const [[organization], users, [calls], deprecated] = await Promise.all([
     tx.query<{ plan: string }>({ text: "SELECT plan FROM control.organizations" }),
-    countUsers(tx, actor.organizationId),
+    countUsers(tx, principal.organizationId),
     tx.query<{ calls: number }>({
       text: `SELECT calls::float8 AS calls FROM control.api_usage WHERE day = (now() AT TIME ZONE 'UTC')::date`,
     }),

@@ -5,10 +5,10 @@ import {
   builtInRoles,
   can,
   covers,
-  type Actor,
+  type Principal,
   type Reach,
   type Rights,
-} from "../../../mixins/access/actor.ts";
+} from "../../../mixins/access/principal.ts";
 import { requireCover } from "../../../mixins/access/reach.ts";
 import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
@@ -70,10 +70,10 @@ export async function createRole(
   ctx: Ctx<"identity.createRole">,
   contracts: readonly Contract[],
 ): Promise<RoleView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { name, sees } = ctx.params;
-  const permissions = requirePermissions(actor, ctx.params.permissions, contracts);
-  requireReach(actor, sees);
+  const permissions = requirePermissions(principal, ctx.params.permissions, contracts);
+  requireReach(principal, sees);
   requireFreeName(name);
   await lockAdmins(tx);
   await requireRoomFor(tx, "roles");
@@ -97,14 +97,15 @@ export async function updateRole(
   ctx: Ctx<"identity.updateRole">,
   contracts: readonly Contract[],
 ): Promise<RoleView> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { role, name, sees, expectedVersion } = ctx.params;
   if (builtInRoles.has(role)) throw roleBuiltIn();
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
-  requireCover(actor, rightsOfRow(before));
-  const permissions = ctx.params.permissions && requirePermissions(actor, ctx.params.permissions, contracts);
-  if (sees !== undefined) requireReach(actor, sees);
+  requireCover(principal, rightsOfRow(before));
+  const permissions =
+    ctx.params.permissions && requirePermissions(principal, ctx.params.permissions, contracts);
+  if (sees !== undefined) requireReach(principal, sees);
   if (name !== undefined) requireFreeName(name);
   const given = { name: name ?? before.name, sees: sees ?? before.sees };
   const row: RoleRow = { ...before, ...given, permissions: permissions ?? before.permissions };
@@ -126,12 +127,12 @@ export async function updateRole(
  * waits, and finds it gone.
  */
 export async function deleteRole(ctx: Ctx<"identity.deleteRole">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { role, expectedVersion } = ctx.params;
   if (builtInRoles.has(role)) throw roleBuiltIn();
   const before = await getOwnRole(tx, role, "FOR UPDATE");
   requireVersion(before, expectedVersion);
-  requireCover(actor, rightsOfRow(before));
+  requireCover(principal, rightsOfRow(before));
   if (await isRoleInUse(tx, before.id)) throw roleInUse();
   tx.defer({ text: "DELETE FROM control.roles WHERE id = $1", values: [before.id] });
   note(ctx, "role.deleted", before);
@@ -149,21 +150,21 @@ const rightsOfRow = ({ permissions, sees }: RoleRow): Rights => ({
  * @throws 422 naming those that do not exist, and those that would be granted by somebody without them
  */
 function requirePermissions(
-  actor: Actor,
+  principal: Principal,
   given: readonly string[],
   contracts: readonly Contract[],
 ): string[] {
   const known = knownPermissions(contracts);
   const refused = given.flatMap((permission, index) => {
     if (!known.has(permission)) return [{ index, isKnown: false }];
-    return can(actor, permission) ? [] : [{ index, isKnown: true }];
+    return can(principal, permission) ? [] : [{ index, isKnown: true }];
   });
   if (refused.length > 0) throw refusedPermissions(refused);
   return [...new Set(given)].sort();
 }
 
-function requireReach(actor: Actor, sees: Reach): void {
-  if (!covers(actor, { permissions: new Set(), sees })) throw mayNotGrantReach();
+function requireReach(principal: Principal, sees: Reach): void {
+  if (!covers(principal, { permissions: new Set(), sees })) throw mayNotGrantReach();
 }
 
 function requireFreeName(name: string): void {
@@ -175,7 +176,7 @@ function requireVersion(row: RoleRow, expected: number | undefined): void {
 }
 
 function note(ctx: Pick<Ctx<"identity.createRole">, "locals">, type: AuditType, row: RoleRow): void {
-  const { organizationId, userId: actorId } = ctx.locals.actor;
+  const { organizationId, userId: actorId } = ctx.locals.principal;
   const details = { name: row.name, permissions: row.permissions, sees: row.sees };
   audit(ctx.locals.tx, { type, organizationId, actorId, subjectId: row.id, details });
 }

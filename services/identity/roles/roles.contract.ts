@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { reaches, roles } from "../../../mixins/access/actor.ts";
+import { reaches, roles } from "../../../mixins/access/principal.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { pageParams } from "../../../mixins/records/listing.ts";
 import { expectedVersion, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";

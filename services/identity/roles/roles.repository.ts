@@ -1,7 +1,7 @@
 import type { QueryResultRow } from "pg";
 import { contracts } from "../../contracts.ts";
 import { knownPermissions } from "../../../mixins/access/permissions.ts";
-import { builtInRoles, type Actor, type Reach, type Rights } from "../../../mixins/access/actor.ts";
+import { builtInRoles, type Principal, type Reach, type Rights } from "../../../mixins/access/principal.ts";
 import { requireCover } from "../../../mixins/access/reach.ts";
 import { isUuid } from "../../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
@@ -45,21 +45,21 @@ export async function isRoleInUse(tx: UnitOfWork, id: string): Promise<boolean> 
 }
 
 /**
- * Lets the actor give this role to somebody. It stays as it is until the end of the transaction.
- * @throws 422 when there is none, 403 when it permits more than the actor may do
+ * Lets the principal give this role to somebody. It stays as it is until the end of the transaction.
+ * @throws 422 when there is none, 403 when it permits more than the principal may do
  */
-export async function requireGrantable(tx: UnitOfWork, actor: Actor, role: string): Promise<void> {
+export async function requireGrantable(tx: UnitOfWork, principal: Principal, role: string): Promise<void> {
   const rights = await holdRights(tx, role);
   if (!rights) throw unknownRole();
-  requireCover(actor, rights);
+  requireCover(principal, rights);
 }
 
 /**
- * Lets the actor change, or take something from, somebody with this role. One that is gone permits nothing.
- * @throws 403 when it permits more than the actor may do
+ * Lets the principal change, or take something from, somebody with this role. One that is gone permits nothing.
+ * @throws 403 when it permits more than the principal may do
  */
-export async function requireCovered(tx: UnitOfWork, actor: Actor, role: string): Promise<void> {
-  requireCover(actor, (await holdRights(tx, role)) ?? { permissions: new Set(), sees: "own" });
+export async function requireCovered(tx: UnitOfWork, principal: Principal, role: string): Promise<void> {
+  requireCover(principal, (await holdRights(tx, role)) ?? { permissions: new Set(), sees: "own" });
 }
 
 /** Held by one with every right there is: whoever covers it covers everybody. */

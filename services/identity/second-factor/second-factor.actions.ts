@@ -1,4 +1,4 @@
-import type { Actor } from "../../../mixins/access/actor.ts";
+import type { Principal } from "../../../mixins/access/principal.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { invalidField } from "../../../mixins/contract/errors.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
@@ -35,10 +35,10 @@ export async function enrollTotp(
   { organizationKeys }: Runtime,
   ctx: Ctx<"identity.enrollTotp">,
 ): Promise<Result<"identity.enrollTotp">> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  const cipher = await organizationKeys.of(actor.organizationId);
-  const user = await getUser(tx, actor.userId);
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
+  const cipher = await organizationKeys.of(principal.organizationId);
+  const user = await getUser(tx, principal.userId);
   const { secret, uri } = newSeed(user.email);
   if (!(await replaceSeed(tx, cipher, user.id, secret))) throw mfaAlreadyOn();
   return { secret, uri };
@@ -49,27 +49,27 @@ export async function verifyTotp(
   runtime: Runtime,
   ctx: Ctx<"identity.verifyTotp">,
 ): Promise<Result<"identity.verifyTotp">> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  const keys = await seedKeys(runtime, actor.organizationId);
-  const factor = await findFactor(tx, actor.userId);
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
+  const keys = await seedKeys(runtime, principal.organizationId);
+  const factor = await findFactor(tx, principal.userId);
   if (!factor) throw mfaNotEnrolled();
   if (factor.isConfirmed) throw mfaAlreadyOn();
-  const step = stepOf(ctx.params.totp, openSeed(keys, actor.userId, factor), tx.now);
+  const step = stepOf(ctx.params.totp, openSeed(keys, principal.userId, factor), tx.now);
   if (step === null)
     throw invalidField("totp", "wrong_code", "This is not the code the app shows now; try the next one.");
-  if (!(await confirmFactor(tx, actor.userId, step))) throw mfaAlreadyOn();
+  if (!(await confirmFactor(tx, principal.userId, step))) throw mfaAlreadyOn();
   const recoveryCodes = newRecoveryCodes();
-  await replaceRecoveryCodes(tx, actor.userId, recoveryCodes);
-  auditOwn(tx, "mfa.enabled", actor);
+  await replaceRecoveryCodes(tx, principal.userId, recoveryCodes);
+  auditOwn(tx, "mfa.enabled", principal);
   return { recoveryCodes };
 }
 
 /** Turns the second factor off, for somebody who has both factors. The user's sessions go on. */
 export async function disableTotp(runtime: Runtime, ctx: Ctx<"identity.disableTotp">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { password, totp: code } = ctx.params;
-  const { userId, organizationId } = actor;
+  const { userId, organizationId } = principal;
   if (userId === null) throw notAUser();
   const { database } = runtime;
   const keys = await seedKeys(runtime, organizationId);
@@ -87,11 +87,11 @@ export async function disableTotp(runtime: Runtime, ctx: Ctx<"identity.disableTo
     throw invalidCredentials();
   }
   await removeFactor(tx, userId);
-  auditOwn(tx, "mfa.disabled", actor);
+  auditOwn(tx, "mfa.disabled", principal);
   return null;
 }
 
-const auditOwn = (tx: UnitOfWork, type: AuditType, { organizationId, userId }: Actor): void =>
+const auditOwn = (tx: UnitOfWork, type: AuditType, { organizationId, userId }: Principal): void =>
   audit(tx, { type, organizationId, actorId: userId, subjectId: userId });
 
 /**

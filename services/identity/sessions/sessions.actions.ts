@@ -5,7 +5,7 @@ import {
   type Revocation,
   type SessionRevoked,
 } from "../../../mixins/access/revocations.ts";
-import { can, rightsOf } from "../../../mixins/access/actor.ts";
+import { can, rightsOf } from "../../../mixins/access/principal.ts";
 import { newId } from "../../../mixins/database/new-id.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { readPage } from "../../../mixins/records/page.ts";
@@ -19,14 +19,14 @@ import { endOwnSession, endSession, liveSessionsOf, sessionView } from "./sessio
 
 /** The signed-in user, their organization and what their role permits. */
 export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  const user = await getUser(tx, actor.userId);
-  const organization = await getOrganization(tx, actor.organizationId);
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
+  const user = await getUser(tx, principal.userId);
+  const organization = await getOrganization(tx, principal.organizationId);
   return {
     user: userView(user),
     organization: organizationView(organization),
-    permissions: [...rightsOf(actor).permissions].filter((permission) => can(actor, permission)),
+    permissions: [...rightsOf(principal).permissions].filter((permission) => can(principal, permission)),
     isMfaOn: (await findFactor(tx, user.id))?.isConfirmed ?? false,
   };
 }
@@ -35,8 +35,8 @@ export async function me(ctx: Ctx<"identity.me">): Promise<Result<"identity.me">
 export async function listSessions(
   ctx: Ctx<"identity.listSessions">,
 ): Promise<Result<"identity.listSessions">> {
-  const { tx, actor } = ctx.locals;
-  const { userId } = actor;
+  const { tx, principal } = ctx.locals;
+  const { userId } = principal;
   if (userId === null) throw notAUser();
   const { sessionId } = ctx.meta;
   return readPage(
@@ -58,9 +58,9 @@ export async function logout(ctx: Ctx<"identity.logout">): Promise<null> {
 
 /** Ends a session of the user. */
 export async function revokeSession(ctx: Ctx<"identity.revokeSession">): Promise<null> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  const ended = await endOwnSession(tx, actor.userId, ctx.params.id, "revoked");
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
+  const ended = await endOwnSession(tx, principal.userId, ctx.params.id, "revoked");
   if (ended.length === 0) throw sessionNotFound();
   announceEnd(ctx.broker, tx, ended);
   return null;

@@ -23,9 +23,9 @@ export async function changePassword(
   { database }: Runtime,
   ctx: Ctx<"identity.changePassword">,
 ): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { currentPassword, newPassword } = ctx.params;
-  const { userId, organizationId } = actor;
+  const { userId, organizationId } = principal;
   if (userId === null || ctx.meta.sessionId === undefined) throw notAUser();
   const counters = secondFactorCounters(userId);
   // a transaction of its own: no connection is held while passwords are hashed
@@ -52,16 +52,16 @@ export async function changePassword(
 
 /** Takes the second factor from a user who lost it: for an admin, after having made sure who asks. */
 export async function resetUserMfa(ctx: Ctx<"identity.resetUserMfa">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { id } = ctx.params;
   // one's own needs password and code: see disableTotp
-  if (id === actor.userId) throw mfaIsOwn();
+  if (id === principal.userId) throw mfaIsOwn();
   const user = await getUser(tx, id, { lock: true });
-  await requireCovered(tx, actor, user.role);
+  await requireCovered(tx, principal, user.role);
   if (!(await findFactor(tx, id))) throw mfaNotEnrolled();
   await removeFactor(tx, id);
   announceEnd(ctx.broker, tx, await endSessionsOf(tx, id, "mfa_reset"));
-  const { organizationId, userId: actorId } = actor;
+  const { organizationId, userId: actorId } = principal;
   audit(tx, { type: "mfa.reset", organizationId, actorId, subjectId: id });
   return null;
 }

@@ -24,9 +24,9 @@ export async function resendVerification(
   runtime: Runtime,
   ctx: Ctx<"identity.resendVerification">,
 ): Promise<null> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
-  const { userId, organizationId } = actor;
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
+  const { userId, organizationId } = principal;
   const { database } = runtime;
   const user = await database.transaction({ control: organizationId }, (before) => getUser(before, userId));
   if (user.emailVerifiedAt) return null;
@@ -93,15 +93,15 @@ async function keepToken(tx: UnitOfWork, user: User, hash: string): Promise<void
  * @throws 400 LINK_INVALID, also for a link of another account; 409 EMAIL_TAKEN when another account has proved it
  */
 export async function verifyEmail(ctx: Ctx<"identity.verifyEmail">): Promise<null> {
-  const { tx, actor } = ctx.locals;
-  if (actor.userId === null) throw notAUser();
+  const { tx, principal } = ctx.locals;
+  if (principal.userId === null) throw notAUser();
   const used = await tx.execute({
     name: "use_email_verification",
     text: "DELETE FROM control.email_verifications WHERE hash = $1 AND user_id = $2 AND expires_at > now()",
-    values: [linkHash(ctx.params.token), actor.userId],
+    values: [linkHash(ctx.params.token), principal.userId],
   });
   if (used === 0) throw linkInvalid();
-  const user = await getUser(tx, actor.userId, { lock: true });
+  const user = await getUser(tx, principal.userId, { lock: true });
   if (!user.isActive) throw linkInvalid();
   if (await markEmailVerified(tx, user.id)) noteVerified(tx, user, "mail");
   return null;

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from "uuid";
 import type { Values } from "../../../mixins/records/listing.ts";
 import { readPage } from "../../../mixins/records/page.ts";
 import { User } from "../../../entities/control.ts";
-import { can, covers, type Actor } from "../../../mixins/access/actor.ts";
+import { can, covers, type Principal } from "../../../mixins/access/principal.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
 import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
@@ -43,7 +43,7 @@ export async function inviteUser(
   { database }: Runtime,
   ctx: Ctx<"identity.inviteUser">,
 ): Promise<Result<"identity.inviteUser">> {
-  const { organizationId } = ctx.locals.actor;
+  const { organizationId } = ctx.locals.principal;
   // before this transaction holds a connection
   const counters = await database.transaction({ control: organizationId }, (before) =>
     inviteCounters(before, organizationId, ctx.params.email),
@@ -59,16 +59,16 @@ export async function inviteUser(
 }
 
 async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"identity.inviteUser">> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const { name, email, role } = ctx.params;
-  const { organizationId, userId: actorId } = actor;
+  const { organizationId, userId: actorId } = principal;
   if (await findUserByEmail(tx, email)) throw emailTaken();
   const [replaced] = await tx.query<{ role: string }>({
     text: "SELECT role FROM control.invites WHERE email = $1 AND expires_at > $2 FOR UPDATE",
     values: [email, tx.now],
   });
-  if (replaced) await requireCovered(tx, actor, replaced.role);
-  await requireGrantable(tx, actor, role);
+  if (replaced) await requireCovered(tx, principal, replaced.role);
+  await requireGrantable(tx, principal, role);
   const [invite] = await tx.query<InviteFields>({
     name: "invite_user",
     text: `INSERT INTO control.invites (organization_id, id, name, email, role, invited_by, expires_at, created_at)
@@ -146,14 +146,14 @@ async function validAmong(tx: UnitOfWork, ids: string[]): Promise<ReadonlySet<st
 
 /** Takes an invitation back: its link ends. */
 export async function revokeInvite(ctx: Ctx<"identity.revokeInvite">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const [revoked] = await tx.query<{ role: string }>({
     name: "revoke_invite",
     text: "DELETE FROM control.invites WHERE id = $1 RETURNING role",
     values: [ctx.params.id],
   });
   if (!revoked) throw inviteNotFound();
-  await requireCovered(tx, actor, revoked.role);
+  await requireCovered(tx, principal, revoked.role);
   return null;
 }
 
@@ -211,8 +211,8 @@ export async function couldStillInvite(
   const theirs = inviter && (await holdRights(tx, inviter.role, lock));
   const given = await holdRights(tx, role, lock);
   if (!inviter || !theirs || !given) return false;
-  const actor: Actor = { organizationId, userId: invitedBy, role: inviter.role, rights: theirs };
-  return can(actor, "users:create") && covers(actor, given);
+  const principal: Principal = { organizationId, userId: invitedBy, role: inviter.role, rights: theirs };
+  return can(principal, "users:create") && covers(principal, given);
 }
 
 interface Invited {

@@ -32,12 +32,12 @@ export async function createUser(runtime: Runtime, ctx: Ctx<"identity.createUser
   const passwordHash = await hashPasswordFor(runtime.database, email, password);
   const { tx } = ctx.locals;
   const { organizationId } = tx;
-  await requireGrantable(tx, ctx.locals.actor, role);
+  await requireGrantable(tx, ctx.locals.principal, role);
   await requireUserRoom(tx, organizationId);
   const user = tx.em.create(User, { organizationId, name, email, role, passwordHash });
   await flushUser(tx);
   askForProof(runtime, tx, user);
-  const { userId: actorId } = ctx.locals.actor;
+  const { userId: actorId } = ctx.locals.principal;
   audit(tx, { type: "user.joined", organizationId, actorId, subjectId: user.id, details: { role } });
   return userView(user);
 }
@@ -58,15 +58,15 @@ export async function updateUser(ctx: Ctx<"identity.updateUser">): Promise<UserV
   const user = await getUser(tx, id, { lock: true });
   if (expectedVersion !== undefined && expectedVersion !== user.version) throw versionMismatch(user.version);
   const before = { role: user.role, isActive: user.isActive };
-  await requireCovered(tx, ctx.locals.actor, user.role);
-  if (role !== undefined && role !== user.role) await requireGrantable(tx, ctx.locals.actor, role);
+  await requireCovered(tx, ctx.locals.principal, user.role);
+  if (role !== undefined && role !== user.role) await requireGrantable(tx, ctx.locals.principal, role);
   const after = { role: role ?? user.role, isActive: isActive ?? user.isActive };
   if (after.isActive && !before.isActive) await requireUserRoom(tx, tx.organizationId);
   if (removesAdmin(before, after) && !(await hasOtherAdmin(tx, id))) throw lastAdmin();
   tx.em.assign(user, { ...after, name: name ?? user.name });
   await tx.em.flush();
   for (const { type, ...details } of standingChanges(before, after)) {
-    const { organizationId, userId: actorId } = ctx.locals.actor;
+    const { organizationId, userId: actorId } = ctx.locals.principal;
     audit(tx, { type, organizationId, actorId, subjectId: id, details });
   }
   const endReason = whySessionsEnd(before, after);
@@ -88,12 +88,12 @@ export const hasAccount = async (
 
 /** For services that are about to change something of these users. @throws 403 when one may do more than the caller */
 export async function requireMayChange(ctx: Ctx<"identity.requireMayChange">): Promise<null> {
-  const { tx, actor } = ctx.locals;
+  const { tx, principal } = ctx.locals;
   const rows = await tx.query<{ role: string }>({
     text: "SELECT DISTINCT role FROM control.users WHERE id = ANY ($1::uuid[])",
     values: [ctx.params.ids],
   });
-  for (const { role } of rows) await requireCovered(tx, actor, role);
+  for (const { role } of rows) await requireCovered(tx, principal, role);
   return null;
 }
 

@@ -2,7 +2,7 @@ import { appError, forbidden, unauthorized } from "../contract/errors.ts";
 import type { Meta } from "../contract/meta.ts";
 
 /**
- * Whose records a role shows: those assigned to the actor; those of the teams the actor manages too, and
+ * Whose records a role shows: those assigned to the principal; those of the teams the principal manages too, and
  * unassigned ones; or everybody's.
  */
 export const reaches = ["own", "team", "all"] as const;
@@ -14,11 +14,11 @@ export interface Rights {
   sees: Reach;
 }
 
-/** Whose records an actor sees now: everybody's, or those of these assignees and perhaps unassigned ones. */
+/** Whose records a principal sees now: everybody's, or those of these assignees and perhaps unassigned ones. */
 export type Sight = "all" | { assignees: ReadonlySet<string>; unassigned: boolean };
 
 /** Who acts: a user of an organization with the permissions of a role, or the system itself. See Access. */
-export interface Actor {
+export interface Principal {
   organizationId: string;
   /** null for the system and for callers who have not signed in. */
   userId: string | null;
@@ -106,45 +106,46 @@ export const builtInRoles: ReadonlyMap<string, Rights> = new Map(Object.entries(
 export const systemRole = "system";
 export const systemMeta = (organizationId: string): Meta => ({ organizationId, role: systemRole });
 
-/** What the actor's role permits; what an API key's scopes leave of it, `can` tells. */
-export const rightsOf = (actor: Actor): Rights => actor.rights ?? builtInRoles.get(actor.role) ?? none;
+/** What the principal's role permits; what an API key's scopes leave of it, `can` tells. */
+export const rightsOf = (principal: Principal): Rights =>
+  principal.rights ?? builtInRoles.get(principal.role) ?? none;
 
-export function can(actor: Actor, permission: string): boolean {
-  if (actor.role === systemRole) return true;
-  if (permission === "session") return actor.scopes === undefined;
-  const isInScope = actor.scopes?.includes(permission) ?? true;
-  return isInScope && rightsOf(actor).permissions.has(permission);
+export function can(principal: Principal, permission: string): boolean {
+  if (principal.role === systemRole) return true;
+  if (permission === "session") return principal.scopes === undefined;
+  const isInScope = principal.scopes?.includes(permission) ?? true;
+  return isInScope && rightsOf(principal).permissions.has(permission);
 }
 
 const noSession = () => appError(403, "SESSION_NEEDED", "An API key may not do this; sign in.");
 
 /** @throws 401 without a user, 403 without the permission */
-export function requirePermission(actor: Actor, permission: string): void {
+export function requirePermission(principal: Principal, permission: string): void {
   if (permission === "public") return;
-  if (permission === "system" && actor.role === systemRole) return;
-  if (actor.role === "" || actor.organizationId === "")
+  if (permission === "system" && principal.role === systemRole) return;
+  if (principal.role === "" || principal.organizationId === "")
     throw unauthorized("UNAUTHENTICATED", "Sign in first: send Authorization: Bearer <access token>.");
-  if (permission === "authenticated" || can(actor, permission)) return;
+  if (permission === "authenticated" || can(principal, permission)) return;
   throw permission === "session" ? noSession() : forbidden(permission);
 }
 
-/** Whether the actor may hand these rights to somebody: nobody grants what they do not have themselves. */
-export function covers(actor: Actor, rights: Rights): boolean {
-  if (actor.role === systemRole) return true;
-  const isWithinReach = reaches.indexOf(rights.sees) <= reaches.indexOf(rightsOf(actor).sees);
-  return isWithinReach && [...rights.permissions].every((permission) => can(actor, permission));
+/** Whether the principal may hand these rights to somebody: nobody grants what they do not have themselves. */
+export function covers(principal: Principal, rights: Rights): boolean {
+  if (principal.role === systemRole) return true;
+  const isWithinReach = reaches.indexOf(rights.sees) <= reaches.indexOf(rightsOf(principal).sees);
+  return isWithinReach && [...rights.permissions].every((permission) => can(principal, permission));
 }
 
-/** Whose records the actor sees. Where nobody has found out (see Access), no more than its own. */
-export function sightOf(actor: Actor): Sight {
-  if (actor.sight !== undefined) return actor.sight;
-  if (actor.role === systemRole || rightsOf(actor).sees === "all") return "all";
-  return { assignees: new Set(actor.userId === null ? [] : [actor.userId]), unassigned: false };
+/** Whose records the principal sees. Where nobody has found out (see Access), no more than its own. */
+export function sightOf(principal: Principal): Sight {
+  if (principal.sight !== undefined) return principal.sight;
+  if (principal.role === systemRole || rightsOf(principal).sees === "all") return "all";
+  return { assignees: new Set(principal.userId === null ? [] : [principal.userId]), unassigned: false };
 }
 
-/** Whether the actor may see a record with this assignee. A record it may not see does not exist for it. */
-export function canSee(actor: Actor, { assignedTo }: { assignedTo?: string | null }): boolean {
-  const sight = sightOf(actor);
+/** Whether the principal may see a record with this assignee. A record it may not see does not exist for it. */
+export function canSee(principal: Principal, { assignedTo }: { assignedTo?: string | null }): boolean {
+  const sight = sightOf(principal);
   if (sight === "all") return true;
   return assignedTo == null ? sight.unassigned : sight.assignees.has(assignedTo);
 }
