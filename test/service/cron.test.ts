@@ -1,4 +1,4 @@
-/** @jest-environment node */
+/** @jest-environment ./test/support/environment.mjs */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";

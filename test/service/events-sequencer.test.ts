@@ -1,4 +1,4 @@
-/** @jest-environment node */
+/** @jest-environment ./test/support/environment.mjs */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";

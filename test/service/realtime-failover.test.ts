@@ -1,4 +1,4 @@
-/** @jest-environment node */
+/** @jest-environment ./test/support/environment.mjs */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { append, appendMany } from "../support/feed.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";

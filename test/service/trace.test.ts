@@ -1,4 +1,4 @@
-/** @jest-environment node */
+/** @jest-environment ./test/support/environment.mjs */
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Context } from "moleculer";
 import { createDatabase, dropDatabase } from "../support/database.ts";

@@ -8,11 +8,11 @@ import type * as Nodes from "./nodes.ts";
 
 export type { ExtraService, Node } from "../../services/node.ts";
 
-/** Put here by test/support/environment.mjs. */
+/** Put here by test/support/nodes-environment.mjs. */
 declare global {
   var nodes: typeof Nodes | undefined;
 }
-/** Where modules are to be the node's own, `@jest-environment node` at the head of the file starts it among them. */
+/** Where modules are to be the node's own, `@jest-environment ./test/support/environment.mjs` at the head of the file starts it among them. */
 const nodes = globalThis.nodes ?? (await import("./nodes.ts"));
 export const { startNode, testEnv } = nodes;
 
