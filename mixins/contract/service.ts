@@ -14,6 +14,7 @@ import type { Database } from "../database/database.ts";
 import { idempotencyInUse, idempotencyUsed } from "../database/sql-errors.ts";
 import type { Scope } from "../database/scope.ts";
 import type { Shard } from "../database/shard.ts";
+import { inUnit } from "../database/one-connection.ts";
 import { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
@@ -271,7 +272,7 @@ function pipeline(
         ctx.locals.tx = tx;
         ctx.locals.isNew = false;
         try {
-          const result = (await handler(ctx as never)) ?? null;
+          const result = (await inUnit(tx, () => handler(ctx as never))) ?? null;
           checkResult(name, spec, result, runtime.checkResults);
           if (isControl && tx.hasEvents)
             throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);

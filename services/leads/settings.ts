@@ -50,7 +50,7 @@ export class SettingsCache {
     this.#database = database;
   }
 
-  /** Never called while the caller's transaction holds a connection: loading takes another. */
+  /** As they are; loaded where this process has no copy. */
   of(organizationId: string): Promise<LeadSettings> {
     const known = this.#loaded.get(organizationId);
     if (known) return known;
