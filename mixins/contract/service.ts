@@ -106,7 +106,7 @@ export function createService<C extends Contract>(
     add(name, {
       rest: spec.rest,
       // a read may run twice: when its node is lost, the call goes to another
-      ...(isQuery(spec) ? { retryPolicy: { enabled: true, retries: 2 } } : {}),
+      ...(spec.reads ? { retryPolicy: { enabled: true, retries: 2 } } : {}),
       handler: pipeline(
         `${contract.name}.${name}`,
         spec,
@@ -185,7 +185,7 @@ const readTimeoutMs = 5_000;
 type OpenUnit = (meta: Meta) => { tx: UnitOfWork; shard: Shard; isControl: boolean };
 
 function unitOfAction(spec: ActionSpec, runtime: Runtime, home: Home): OpenUnit {
-  const readOnly = isQuery(spec);
+  const readOnly = spec.reads === true;
   const { control } = runtime.database;
   if (spec.permission === "public")
     return () => ({
@@ -216,8 +216,6 @@ function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
     };
   };
 }
-
-const isQuery = (spec: ActionSpec): boolean => takesQuery(spec) && spec.transfer !== "browser";
 
 const takesQuery = ({ rest }: ActionSpec): boolean => rest?.startsWith("GET ") ?? false;
 const isKeptUpsert = (spec: ActionSpec, kept: unknown): kept is { isNew: boolean; result: unknown } =>

@@ -12,6 +12,7 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const companiesContract = defineContract("companies", {
+  tables: { owns: ["companies"] },
   actions: {
     ...crud(company),
     ...bulk(company),

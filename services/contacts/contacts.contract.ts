@@ -14,6 +14,7 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const contactsContract = defineContract("contacts", {
+  tables: { owns: ["contacts"], reads: ["companies"], writes: ["merges"] },
   actions: {
     ...crud(contact),
     ...bulk(contact),

@@ -4,6 +4,7 @@ import { byId } from "../../mixins/contract/schemas.ts";
 
 /** What is done with records of whatever kind. */
 export const recordsContract = defineContract("records", {
+  tables: { owns: ["merges"] },
   actions: {
     undoMerge: action({
       summary: "Makes several records again of what was merged; what was changed since stays",
