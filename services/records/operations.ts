@@ -41,7 +41,7 @@ export async function getOperation(ctx: Ctx<"records.getOperation">): Promise<Op
 interface Parts {
   database: Database;
   kinds: ReadonlyMap<string, Pick<AnyKind, "plural">>;
-  call<T>(action: string, params: object, meta: Meta): Promise<T>;
+  call: <T>(action: string, params: object, meta: Meta) => Promise<T>;
   onEvents(organizationId: string): void;
   /** Whether the node wants to stop: the run ends after the step in hand. */
   isStopping(): boolean;
