@@ -25,6 +25,32 @@ export const nameText = (most: number) =>
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);
 
+/** A whole number, also as a query string writes it: in digits alone. */
+export const wholeNumber = (least: number, most: number) =>
+  z
+    .unknown()
+    .transform((given, issues) => {
+      const number = typeof given === "string" && /^-?\d{1,16}$/.test(given) ? Number(given) : given;
+      if (Number.isSafeInteger(number) && (number as number) >= least && (number as number) <= most)
+        return number as number;
+      const [small, big] = [Number(number) < least, Number(number) > most];
+      issues.addIssue({
+        code: "custom",
+        message: `must be a whole number from ${least} to ${most}, in digits`,
+        params: {
+          code:
+            typeof number !== "number"
+              ? "invalid_type"
+              : small
+                ? "too_small"
+                : big
+                  ? "too_big"
+                  : "invalid_type",
+        },
+      });
+      return z.NEVER;
+    })
+    .meta({ type: "integer", minimum: least, maximum: most });
 /** A UUID; in lower case, as PostgreSQL answers it. */
 export const id = z.uuid().toLowerCase();
 export const timestamp = z.iso.datetime({ precision: 3 });

@@ -226,6 +226,7 @@ export class UnitOfWork {
   }
 
   #commitShared(writes: RowsStatement[], response: unknown): Promise<void> {
+    requireNoneHeld(this);
     const rows = [...this.#claim(response), ...writes];
     return this.#atHome((shard) => shard.commits.commit(this.organizationId, rows)).catch(
       (error: unknown) => {

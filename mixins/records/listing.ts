@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { badQuery, type FieldError } from "../contract/errors.ts";
 import { short } from "../contract/field-errors.ts";
-import { id } from "../contract/schemas.ts";
+import { id, wholeNumber } from "../contract/schemas.ts";
 import { eachTest, type Operator, type Test } from "./conditions/condition.ts";
 import { undeclared, type FieldType, type Queryable, type QueryField } from "./conditions/fields.ts";
 import { fitCondition, fitTest, type FittedCondition } from "./conditions/fit.ts";
@@ -73,7 +73,7 @@ export type ListParams = z.output<ReturnType<typeof listParams>>;
 /** Where a page begins: `nextCursor` of the page before. */
 const cursorParam = z.string().max(maxCursorLength).optional();
 /** `limit` and `cursor`, of a list that knows neither sort nor filter. */
-export const pageParams = { limit: z.coerce.number().int().min(1).max(200).default(50), cursor: cursorParam };
+export const pageParams = { limit: wholeNumber(1, 200).default(50), cursor: cursorParam };
 /** One record by its id, or some fields of it. */
 export const byIdOf = (listing: Pick<Listing, "fields">) =>
   z.strictObject({ id, fields: fieldsParam(listing) });

@@ -91,6 +91,11 @@ export function paramsOf(
           repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
         );
   const filled: Record<string, unknown> = { ...given, ...params };
+  if (route.method !== "GET" && request.headers["if-none-match"] !== undefined)
+    throw badRequest(
+      "IF_NONE_MATCH_NOT_SUPPORTED",
+      "If-None-Match is for reads. To change what you have seen, send If-Match.",
+    );
   if (route.isVersioned) {
     const version = versionOf(request.headers["if-match"]);
     if (version !== undefined) filled.expectedVersion = version;
