@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { withoutSensitive } from "../../mixins/records/capabilities.ts";
 import { byId } from "../../mixins/contract/schemas.ts";
 
 /** What is done with records of whatever kind. */
@@ -12,6 +13,7 @@ export const recordsContract = defineContract("records", {
         /** The winner, and those that were merged into it. */
         records: z.array(z.unknown()),
       }),
+      kept: ({ records }) => ({ records: records.map(withoutSensitive) }),
       // and the right to delete records of their kind, as merging them takes
       permission: "authenticated",
       rest: "POST /merges/:id/undo",

@@ -141,7 +141,7 @@ describe("custom fields have a number:", () => {
       [own.id, limits.customFields.most],
     );
     await expect(
-      node.call("leads.createCustomField", { key: "s", isSensitive: true }, admin),
+      node.call("custom-fields.create", { key: "s", isSensitive: true }, admin),
     ).rejects.toMatchObject({
       code: 409,
       type: "LIMIT_REACHED",
