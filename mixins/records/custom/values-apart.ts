@@ -18,7 +18,7 @@ export const placeOf = ({ name }: Pick<CustomKind, "name">): string =>
 
 /** What equal values have in common: 7 and "7", as a filter writes it, are one. */
 const formOf = (value: unknown): string =>
-  (typeof value === "object" ? JSON.stringify(value) : String(value)).normalize("NFC").trim();
+  (typeof value === "string" ? value : JSON.stringify(value)).normalize("NFC").trim();
 /** Of a value that its record holds too. */
 export const markOf = (value: unknown): Buffer => createHash("sha256").update(formOf(value)).digest();
 /** Of a sealed one. */
@@ -212,11 +212,12 @@ export class ValuesApart {
 
   /** A sealed field is found by equal values alone. */
   sealedField(key: string): QueryField {
-    const { normalise, example } = this.#fields.query.get(key) ?? {};
+    const form = this.#fields.query.get(key);
     return {
       ...{ type: "text", operators: ["eq", "in"] },
       // an email or a phone is looked for in the form in which it was sealed
-      ...(normalise && { normalise, ...(example !== undefined && { example }) }),
+      ...(form?.normalise && { normalise: (text: string) => form.normalise?.(text) ?? null }),
+      ...(form?.example !== undefined && { example: form.example }),
       sqlOfTest: ({ operands }, values) =>
         `id IN (SELECT record_id FROM ${table} WHERE kind = ${values.add(this.#kind.name)} AND key = ${values.add(key)}
           AND sealed IS NOT NULL AND blind = ANY (${values.add(operands.map((one) => this.#blind(key, one)))}::bytea[]))`,
