@@ -1,5 +1,4 @@
-import type { AnyKind, AnyRow } from "../mixins/records/kind.ts";
-import type { CustomKind } from "../mixins/records/custom/definitions.ts";
+import type { AnyKind, AnyRow, CustomKind } from "../mixins/records/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 

@@ -1,6 +1,5 @@
 import { defineEntity, p, type InferEntity } from "@mikro-orm/postgresql";
 import { tenantColumns } from "./columns.ts";
-import type { CustomType } from "../mixins/values/custom-value.ts";
 
 export interface ScoreReason {
   factor: string;
@@ -100,7 +99,7 @@ export const CustomField = defineEntity({
     ...tenantColumns,
     entity: p.string(),
     key: p.string(),
-    type: p.string().$type<CustomType>(),
+    type: p.string(),
     label: p.string(),
     /** Kept sealed, in custom_field_values. */
     isSensitive: p.boolean().default(false),

@@ -132,7 +132,7 @@ export const customFields = () =>
           z.null(),
           // of multiSelect, and of money
           z.array(schemas.text(200)).max(customLimits.chosen),
-          schemas.price,
+          z.strictObject({ amount: z.string().max(40), currency: z.string().max(3) }),
         ]),
       )
       .refine(isUpTo(recordLimits.customFields), `at most ${recordLimits.customFields} custom fields`),

@@ -219,3 +219,12 @@ function composer(entries: [string, Field][]): unknown {
   const make = new Function("units", text);
   return (make as (units: typeof toMinorUnits) => unknown)(toMinorUnits);
 }
+
+/** Records that may have custom fields. */
+export interface CustomKind {
+  name: string;
+  /** Its table, and how permissions name it. */
+  plural: string;
+  /** The field that says whose a record is. */
+  owner?: string | undefined;
+}

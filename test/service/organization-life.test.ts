@@ -9,7 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { type Node, originOf, startNode, startTestNode, testEnv, type TestNode } from "../support/node.ts";
 import { probe } from "../support/probe.ts";
 
-const services = "identity,leads,imports,events,jobs,service:gateway,service:worker";
+const services = "identity,leads,custom-fields,imports,events,jobs,service:gateway,service:worker";
 const system = { role: "system" };
 let node: TestNode;
 /** Another gateway over the same databases that hears no broadcast of the first. */

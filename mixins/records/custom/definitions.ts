@@ -4,15 +4,6 @@ import type { CustomType, CustomValue } from "../../values/custom-value.ts";
 import { customQueryField, emailText, phoneText } from "../conditions/fields.ts";
 import type { CustomFields, Listing } from "../listing.ts";
 
-/** Records that may have custom fields. */
-export interface CustomKind {
-  name: string;
-  /** Its table, and how permissions name it. */
-  plural: string;
-  /** The field that says whose a record is. */
-  owner?: string | undefined;
-}
-
 /** A custom field as an organization has defined it. */
 export interface Definition {
   id: string;

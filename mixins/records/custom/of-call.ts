@@ -7,7 +7,8 @@ import { customLimits, readCustomValue, type CustomValue } from "../../values/cu
 import type { ActiveUsers, Caller } from "../active-users.ts";
 import { eachField, type Asked, type CustomFields, type Listing } from "../listing.ts";
 import { requireKnownFields } from "./known-fields.ts";
-import type { CustomKind, Definition, Definitions, KindFields } from "./definitions.ts";
+import type { Definition, Definitions, KindFields } from "./definitions.ts";
+import type { CustomKind } from "../kind.ts";
 import { custom, ValuesApart, type Apart, type TakenOver } from "./values-apart.ts";
 
 type Input = Readonly<Record<string, unknown>>;

@@ -3,7 +3,8 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../encryption/organization-cipher.ts";
 import type { CustomValue } from "../../values/custom-value.ts";
 import type { QueryField } from "../conditions/fields.ts";
-import type { CustomKind, KindFields } from "./definitions.ts";
+import type { KindFields } from "./definitions.ts";
+import type { CustomKind } from "../kind.ts";
 import { valueTaken } from "./custom.errors.ts";
 
 /** Before the key of a custom field in a path. */
