@@ -95,12 +95,14 @@ const changed = z.strictObject({ kind: z.string(), key: z.string(), isSensitive:
 
 /** Definitions of what organizations add to their records. */
 export const customFieldsContract = defineContract("custom-fields", {
+  tables: { owns: ["custom_fields", "custom_field_values"] },
   actions: {
     list: action({
       summary: "Lists the custom fields that are defined",
       params: listParams(customFieldListing),
       returns: pageOf(customField.partial().extend({ id }).meta({ id: "CustomFieldPart" })),
       permission: "custom-fields:read",
+      reads: true,
       rest: "GET /custom-fields",
     }),
     create: action({
@@ -141,6 +143,7 @@ export const customFieldsContract = defineContract("custom-fields", {
       params: byIdOf(customFieldListing),
       returns: customField,
       permission: "custom-fields:read",
+      reads: true,
       rest: "GET /custom-fields/:id",
     }),
     update: action({

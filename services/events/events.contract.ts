@@ -20,6 +20,11 @@ export const feedEvent = z
 export type FeedEvent = z.output<typeof feedEvent>;
 
 export const eventsContract = defineContract("events", {
+  tables: {
+    owns: ["events", "idempotency_keys"],
+    reads: ["listener_cursors", "listener_holds"],
+    writes: ["control.cron_runs"],
+  },
   actions: {
     list: action({
       summary: "The feed after `since`; what the caller may not see is left out, so seq may jump",
@@ -38,6 +43,7 @@ export const eventsContract = defineContract("events", {
         /** Set when events after `since` are no longer kept. */
         gap: z.boolean().optional(),
       }),
+      reads: true,
       permission: "events:read",
       rest: "GET /events",
     }),

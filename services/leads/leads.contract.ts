@@ -45,6 +45,19 @@ const convertResult = z
 export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
+  tables: {
+    owns: [
+      "assignment_pools",
+      "deals",
+      "import_changes",
+      "lead_reminders",
+      "leads",
+      "pipelines",
+      "scoring_rules",
+    ],
+    reads: ["companies"],
+    writes: ["contacts", "import_errors", "imports"],
+  },
   actors: poolActors,
   actions: {
     create: action({
@@ -60,12 +73,14 @@ export const leadsContract = defineContract("leads", {
       summary: "How many leads the organization has",
       params: z.strictObject({}),
       returns: z.strictObject({ leads: z.number().int() }),
+      reads: true,
       permission: "authenticated",
     }),
     list: action({
       summary: "Lists leads, newest first",
       params: listParams(leadListing),
       returns: pageOf(lead.partial().extend({ id }).meta({ id: "LeadPart" })),
+      reads: true,
       permission: "leads:read",
       rest: "GET /leads",
     }),
@@ -73,6 +88,7 @@ export const leadsContract = defineContract("leads", {
       summary: "One lead",
       params: byIdOf(leadListing),
       returns: lead,
+      reads: true,
       permission: "leads:read",
       rest: "GET /leads/:id",
     }),
@@ -80,6 +96,7 @@ export const leadsContract = defineContract("leads", {
       summary: "The lead with this external id",
       params: z.strictObject({ externalId: text(200), fields: fieldsParam(leadListing) }),
       returns: lead,
+      reads: true,
       permission: "leads:read",
       rest: "GET /leads/by-external-id/:externalId",
     }),
@@ -177,6 +194,7 @@ export const leadsContract = defineContract("leads", {
       summary: "What happened to a lead, newest first",
       params: z.strictObject({ id, ...pageParams }),
       returns: timelinePage,
+      reads: true,
       permission: "leads:read",
       rest: "GET /leads/:id/timeline",
     }),
@@ -184,6 +202,7 @@ export const leadsContract = defineContract("leads", {
       summary: "Other leads with the same email or phone, oldest first",
       params: z.strictObject({ id, ...pageParams }),
       returns: pageOf(z.strictObject({ lead, matchedBy: z.array(z.enum(["email", "phone"])) })),
+      reads: true,
       permission: "leads:read",
       rest: "GET /leads/:id/duplicates",
     }),
@@ -193,6 +212,7 @@ export const leadsContract = defineContract("leads", {
         .omit({ limit: true, cursor: true, count: true })
         .extend({ format: z.enum(["csv", "xlsx"]).default("csv") }),
       returns: z.unknown(),
+      reads: true,
       permission: "reports:export",
       rest: "GET /leads/export",
       transfer: "download",

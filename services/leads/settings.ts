@@ -37,7 +37,7 @@ export class SettingsCache {
     this.#definitions = definitions;
   }
 
-  /** Never called while the caller's transaction holds a connection: loading takes another. */
+  /** As they are; loaded where this process has no copy. */
   async of(organizationId: string): Promise<LeadSettings> {
     let loading = this.#loaded.get(organizationId);
     if (loading === undefined) {

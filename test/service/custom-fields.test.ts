@@ -88,7 +88,7 @@ describe.each([...customKinds.values()].map((kind) => [kind.plural, kind] as con
       const bulk = await admin.post(`${path}/bulk`, {
         items: [wrong, given].map((value) => ({ [title]: unique(), customFields: { [key]: value } })),
       });
-      const { results } = bulk.body as unknown as { results: { status: number }[] };
+      const { results } = bulk.body as { results: { status: number }[] };
       expect(results.map(({ status }) => status)).toEqual([422, 201]);
       expect(bodyOf(await patch(made.id, { [key]: null })).customFields).toEqual({});
       await forget({ id });

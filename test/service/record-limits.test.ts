@@ -13,7 +13,7 @@ import { startTestNode, type TestNode } from "../support/node.ts";
 let node: TestNode;
 let org: TestOrganization;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads,imports,events,worker,teams" });
+  node = await startTestNode({ SERVICES: "identity,leads,custom-fields,imports,events,worker,teams" });
   org = await makeOrganization(node);
 });
 afterAll(() => node.stop());

@@ -200,6 +200,13 @@ export class CallFields {
     return [...apart.keys()].filter((key) => this.#fields.all.get(key)?.isSensitive);
   }
 
+  /** Keys of unique values that a change gives. */
+  uniqueIn(apart: Apart): string[] {
+    return [...apart].flatMap(([key, value]) =>
+      value !== null && this.#fields.all.get(key)?.isUnique ? [key] : [],
+    );
+  }
+
   /** Writes at commit what is kept apart, whether or not the record itself is written yet. A clash is a 409 VALUE_TAKEN. */
   store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[]): void {
     this.#apart.store(tx, records);

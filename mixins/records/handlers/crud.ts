@@ -1,6 +1,7 @@
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
+import { loopsOf } from "../ancestors.ts";
 import { changeRecord, composeRecord, normalised, type Change, type Changes } from "../changes.ts";
 import { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
@@ -91,7 +92,7 @@ export async function storeChange<R extends AnyRow, P>(
 }
 
 /** A change by which sealed values, which the row does not hold, change too: it is told which, and no more. */
-function withSealed<R extends AnyRow>(
+export function withSealed<R extends AnyRow>(
   before: R,
   change: Change<R> | null,
   sealed: readonly string[],
@@ -161,6 +162,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       await requireReferences(tx, counter, principal, given.input, fields);
+      (await loopsOf(tx, kind, given.input))(before.id);
       return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },
     async remove(ctx: RecordContext<Versioned>) {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { conflict } from "../../contract/errors.ts";
+import { loopsOf } from "../ancestors.ts";
 import type { Counter, RecordContext } from "../desk.ts";
 import { requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
@@ -51,6 +52,7 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
       await requireReferences(tx, counter, principal, given.input, fields);
+      (await loopsOf(tx, kind, given.input))(id);
       return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },
   };

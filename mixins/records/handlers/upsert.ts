@@ -1,5 +1,6 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
+import { loopsOf } from "../ancestors.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
@@ -20,8 +21,10 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
-      const row = store.visible(principal, await store.findByExternalId(tx, ctx.params.externalId));
-      return fields.showOne(tx, kind.show(row));
+      const { externalId } = ctx.params;
+      const found = await store.findByExternalId(tx, externalId);
+      if (!found) await store.requireNotMerged(tx, principal, externalId);
+      return fields.showOne(tx, kind.show(store.visible(principal, found)));
     },
     /** Of two at once the second changes what the first made. */
     async upsert(ctx: RecordContext<ByExternalId>) {
@@ -36,6 +39,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       let before = await store.findByExternalId(tx, externalId, true);
       await requireReferences(tx, counter, principal, input, fields);
+      if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && expectedVersion === undefined) {
         const { input: whole, apart } = fields.accept(given, { isNew: true });
         const fresh = newRow(
@@ -59,6 +63,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       // whose it is stays, unless somebody is named
       const { owner = "" } = kind;
       const wanted = owner in given ? input : { ...input, [owner]: undefined };
+      (await loopsOf(tx, kind, input))(before.id);
       const change = { input: wanted, apart: known.apart };
       return storeChange(counter, { tx, principal, fields }, before, change, prepared);
     },
