@@ -1,10 +1,18 @@
-import type { AnyKind, AnyRow } from "../mixins/records/kind.ts";
+import type { AnyKind, AnyRow, CustomKind } from "../mixins/records/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
   [contact, company].map((kind) => [kind.name, kind]),
+);
+
+/** Whose records have custom fields, and may be named by them: every kind, and leads. */
+export const customKinds: ReadonlyMap<string, CustomKind> = new Map(
+  [{ name: "lead", plural: "leads", owner: "assignedTo" }, ...kinds.values()].map((kind) => [
+    kind.name,
+    kind,
+  ]),
 );
 
 const referenceOfDeals = (refersTo: string, field: string, column: string) => ({

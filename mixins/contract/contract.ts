@@ -76,6 +76,9 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   file?(params: z.output<P>): { name: string; type: string };
 }
 
+/** What of a DELETE stands in its address: `?force=true` does what a 409 IN_USE refuses. */
+export const queryOfDelete: readonly string[] = ["force"];
+
 /** Names of the parameters in the path of an action's route. */
 export const pathParamsOf = ({ rest = "" }: { rest?: string | undefined }): string[] =>
   [...rest.matchAll(/:(\w+)/g)].map((match) => match[1] as string);

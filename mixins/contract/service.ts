@@ -17,6 +17,11 @@ import type { Shard } from "../database/shard.ts";
 import { inUnit } from "../database/one-connection.ts";
 import { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
+import {
+  definitionsChanged,
+  type Definitions,
+  type DefinitionsChanged,
+} from "../records/custom/definitions.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
 import type { Health } from "../process/health.ts";
@@ -49,6 +54,8 @@ export interface Runtime {
   sealedBox: SealedBox;
   /** Seals what organizations keep, each with a key of its own. */
   organizationKeys: OrganizationKeys;
+  /** Custom fields as organizations have defined them. */
+  definitions: Definitions;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
   /** How the parts stand that this process works with. */
@@ -160,6 +167,8 @@ export function createService<C extends Contract>(
   const mixins = actors ? [actorService(contract, actors, runtime)] : [];
   const events = {
     [accessChanged]: (ctx: Context<AccessChanged>) => runtime.access.forget(ctx.params.organizationId),
+    [definitionsChanged]: (ctx: Context<DefinitionsChanged>) =>
+      runtime.definitions.forget(ctx.params.organizationId),
     ...schema.events,
   };
   return { ...schema, events, mixins, name: contract.name, actions } as unknown as ServiceSchema;

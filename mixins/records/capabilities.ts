@@ -21,12 +21,21 @@ import type { AnyKind, Fields, Kind } from "./kind.ts";
  * from recordHandlers.
  */
 
+/** What of a record is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
+export function withoutSensitive<T>(shown: T): T {
+  const { sensitive, customFields } = shown as { sensitive?: string[]; customFields?: object };
+  if (sensitive === undefined) return shown;
+  const emptied = Object.fromEntries(sensitive.map((key) => [key, null]));
+  return { ...shown, customFields: { ...customFields, ...emptied } };
+}
+
 /** Create, list, read, change, delete. */
 export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   create: action({
     summary: `Makes a ${kind.name}`,
     params: kind.newInput,
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:create`,
     rest: `POST /${kind.plural}`,
     status: 201,
@@ -58,6 +67,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     summary: `Changes fields of a ${kind.name}; null empties a field`,
     params: kind.input.extend({ id, expectedVersion }),
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:update`,
     rest: `PATCH /${kind.plural}/:id`,
     fails: [410],
@@ -171,6 +181,7 @@ export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Makes the ${kind.name} with this external id, or changes it`,
     params: kind.input.extend({ externalId: text(200), expectedVersion }),
     returns: kind.view,
+    kept: withoutSensitive,
     upserts: true,
     location: (made) => `/${kind.plural}/${(made as { id: string }).id}`,
     permission: `${kind.plural}:update`,
@@ -186,6 +197,7 @@ export const restorable = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Brings a deleted ${kind.name} back`,
     params: byId,
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:delete`,
     rest: `POST /${kind.plural}/:id/restore`,
   }),
@@ -237,6 +249,7 @@ export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Brings back the fields of a ${kind.name} as they were at a version, as a new version`,
     params: z.strictObject({ id, version: z.number().int().min(1).max(greatestVersion), expectedVersion }),
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:update`,
     rest: `POST /${kind.plural}/:id/revert`,
     fails: [409],
@@ -268,6 +281,7 @@ export const mergeable = <N extends string, F extends Fields>(kind: Kind<N, F>) 
       take: z.partialRecord(z.enum(callersFields(kind)), id).optional(),
     }),
     returns: z.strictObject({ mergeId: id, record: kind.view }),
+    kept: ({ mergeId, record }) => ({ mergeId, record: withoutSensitive(record) }),
     permission: `${kind.plural}:delete`,
     rest: `POST /${kind.plural}/:id/merge`,
     fails: [409, 410],

@@ -2,17 +2,17 @@ import type { Locals } from "../contract/contract.ts";
 import type { Database } from "../database/database.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Principal } from "../access/principal.ts";
-import type { ActiveUsers, Caller } from "./active-users.ts";
+import type { Caller } from "./active-users.ts";
 import type { Change, Changes } from "./changes.ts";
+import type { CallFields, CustomDesk } from "./custom/of-call.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
 import { audienceOf } from "./ownership.ts";
 import type { Store } from "./store.ts";
 
 /** What the handlers of records share within a process. */
-export interface RecordDesk {
+export interface RecordDesk extends CustomDesk {
   database: Database;
-  users: ActiveUsers;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
   /** References to records from what is no kind, which merges move too. */
@@ -68,6 +68,7 @@ export function about(
     actorId,
     changes,
     more,
+    fields,
   }: {
     kind: AnyKind;
     verb: Verb;
@@ -76,6 +77,8 @@ export function about(
     changes?: Changes;
     /** Of a merge. */
     more?: { mergedIds: string[]; mergeId: string };
+    /** Leaves out what belongs to custom fields that are deleted. */
+    fields?: CallFields;
   },
 ): void {
   const formerOwner = kind.owner === undefined ? undefined : changes?.[kind.owner]?.[0];
@@ -87,7 +90,11 @@ export function about(
       kind.owner === undefined
         ? null
         : audienceOf(ownerOf(kind, row), formerOwner as string | null | undefined),
-    data: { record: kind.show(row), ...(changes && { changes }), ...more },
+    data: {
+      record: fields ? fields.hide(kind.show(row)) : kind.show(row),
+      ...(changes && { changes }),
+      ...more,
+    },
   });
 }
 

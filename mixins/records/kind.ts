@@ -81,7 +81,13 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   const inputs = Object.fromEntries(
     entries.filter(([, { setBy }]) => setBy === "caller").map(([key, { input }]) => [key, input]),
   ) as InputShape<F>;
-  const view = z.strictObject({ id, ...outputs, ...own }).meta({ id: typeName });
+  const view = z
+    .strictObject({
+      ...{ id, ...outputs, ...own },
+      /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
+      sensitive: z.array(z.string()).optional(),
+    })
+    .meta({ id: typeName });
   const input = z.strictObject(inputs).partial();
   const isThere = (given: Record<string, unknown>) =>
     identifiedBy.some((key) => given[key] !== undefined && given[key] !== null);
@@ -212,4 +218,13 @@ function composer(entries: [string, Field][]): unknown {
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names and fallbacks that a kind declares
   const make = new Function("units", text);
   return (make as (units: typeof toMinorUnits) => unknown)(toMinorUnits);
+}
+
+/** Records that may have custom fields. */
+export interface CustomKind {
+  name: string;
+  /** Its table, and how permissions name it. */
+  plural: string;
+  /** The field that says whose a record is. */
+  owner?: string | undefined;
 }

@@ -23,6 +23,6 @@ export default function contactsService(runtime: Runtime): ServiceSchema {
   };
   return createService(contactsContract, handlers, runtime, {
     mayStillSee: mayStillSee(contact),
-    personalData: contactsPersonalData,
+    personalData: contactsPersonalData(runtime),
   });
 }

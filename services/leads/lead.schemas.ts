@@ -42,18 +42,6 @@ export const lead = z
   .meta({ id: "Lead" });
 export type LeadView = z.output<typeof lead>;
 
-/** What of an answer is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
-export const withoutSensitive = (shown: LeadView): LeadView =>
-  shown.sensitive === undefined
-    ? shown
-    : {
-        ...shown,
-        customFields: {
-          ...shown.customFields,
-          ...Object.fromEntries(shown.sensitive.map((key) => [key, null])),
-        },
-      };
-
 /** What a caller may say of a lead. Phones may be written as people do; they become E.164. */
 const leadFields = {
   externalId: text(200).nullable(),

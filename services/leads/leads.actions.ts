@@ -4,15 +4,17 @@ import { invalid } from "../../mixins/contract/errors.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { givenFields, requireVersion } from "../../mixins/records/input.ts";
 import { firstOwner, requireMayAssign } from "../../mixins/records/ownership.ts";
+import { mergeKeys } from "../../mixins/records/changes.ts";
 import { readPage } from "../../mixins/records/page.ts";
+import { requireReferences } from "../../mixins/records/references.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Principal } from "../../mixins/access/principal.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
-import type { Caller, Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import type { LeadRow } from "./lead-row.ts";
-import type { LeadView } from "./lead.schemas.ts";
+import { leadListing, type LeadView } from "./lead.schemas.ts";
 import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
 import { leadEvent } from "./leads.events.ts";
 import {
@@ -28,8 +30,7 @@ import {
 } from "./leads.repository.ts";
 import { changeLead, composeLead, leads, normalise, withSensitive, type LeadChange } from "./leads.rules.ts";
 import { leadView } from "./leads.view.ts";
-import { requireKnownFields } from "./known-fields.ts";
-import { SensitiveFields } from "./sensitive-fields.ts";
+import { leadReferences } from "./lead-references.ts";
 import { assignByPools, membersOf, takeTurns } from "./pools.assignment.ts";
 
 /** Which leads a list shows this principal. */
@@ -40,30 +41,26 @@ export const visibleTo =
 /** Lists leads by keyset; the count, if asked for, is taken beside the page. */
 export async function list(ctx: Ctx<"leads.list">, desk: Desk): Promise<Result<"leads.list">> {
   const { principal, tx } = ctx.locals;
-  const settings = await desk.settings.of(principal.organizationId);
-  const fields = await SensitiveFields.of(ctx, desk, settings);
-  const listing = fields.listing(settings, ctx.params);
+  const fields = await leadFields(ctx, desk);
+  const listing = fields.listing(leadListing, ctx.params);
   const [{ data, page }] = await Promise.all([
     readPage(tx, listing, ctx.params, leadView, visibleTo(principal)),
-    requireKnownFields(tx, settings, ctx.params),
+    fields.requireKnown(tx, ctx.params),
   ]);
   return { data: await fields.show(tx, data), page };
 }
 
-const sensitiveFields = async (ctx: Caller, desk: Desk): Promise<SensitiveFields> =>
-  SensitiveFields.of(ctx, desk, await desk.settings.of(ctx.locals.principal.organizationId));
-
 /** One lead. */
 export async function get(ctx: Ctx<"leads.get">, desk: Desk): Promise<LeadView> {
   const { principal, tx } = ctx.locals;
-  const fields = await sensitiveFields(ctx, desk);
+  const fields = await leadFields(ctx, desk);
   return fields.showOne(tx, leadView(await getLead(tx, principal, ctx.params.id)));
 }
 
 /** The lead with an external id. */
 export async function getByExternalId(ctx: Ctx<"leads.getByExternalId">, desk: Desk): Promise<LeadView> {
   const { principal, tx } = ctx.locals;
-  const fields = await sensitiveFields(ctx, desk);
+  const fields = await leadFields(ctx, desk);
   const found = await findByExternalId(tx, ctx.params.externalId);
   if (!found || !canSee(principal, { assignedTo: found.assigned_to })) throw leadNotFound();
   return fields.showOne(tx, leadView(found));
@@ -75,32 +72,36 @@ export async function update(ctx: Ctx<"leads.update">, desk: Desk): Promise<Lead
   const { input: given, problems } = normalise(givenFields(ctx.params));
   if (problems.length > 0) throw invalid(problems);
   const settings = await desk.settings.of(tx.organizationId);
-  const fields = await SensitiveFields.of(ctx, desk, settings);
-  const { input, sensitive } = fields.split(given);
+  const fields = await leadFields(ctx, desk);
+  await fields.prepare(ctx, [given]);
+  const { input, apart } = fields.accept(given, { isNew: false });
   if (input.assignedTo !== undefined) requireMayAssign(leads, principal, input.assignedTo);
   await desk.users.require(ctx, input.assignedTo);
   const before = await lockLead(tx, principal, ctx.params.id);
   requireVersion(before, ctx.params.expectedVersion);
+  await requireReferences(tx, leadReferences(), principal, input, fields);
   const now = tx.now.toISOString();
   const change = withSensitive(
     before,
     changeLead(before, input, settings.scoring, now),
-    sensitive.size > 0,
+    fields.sealedIn(apart).length > 0,
     now,
   );
   if (change) storeChange(tx, principal, before, change);
-  await fields.store(tx, [{ id: before.id, sensitive }]);
-  return fields.showOne(tx, leadView(change?.row ?? before));
+  fields.store(tx, [{ id: before.id, apart }]);
+  return fields.showOne(tx, leadView(change?.row ?? before), apart);
 }
 
 /** Deletes a lead so that it can be restored. */
-export async function remove(ctx: Ctx<"leads.remove">): Promise<null> {
+export async function remove(ctx: Ctx<"leads.remove">, desk: Desk): Promise<null> {
   const { principal, tx } = ctx.locals;
+  const fields = await leadFields(ctx, desk);
   const before = await lockLead(tx, principal, ctx.params.id);
   requireVersion(before, ctx.params.expectedVersion);
   const now = tx.now.toISOString();
   const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
   updateLeads(tx, [row]);
+  fields.release(tx, [row.id]);
   record(tx, leadEvent("lead.deleted", row, principal.userId));
   return null;
 }
@@ -108,12 +109,13 @@ export async function remove(ctx: Ctx<"leads.remove">): Promise<null> {
 /** Brings a deleted lead back as it was, but for an external id that another lead has taken since. */
 export async function restore(ctx: Ctx<"leads.restore">, desk: Desk): Promise<LeadView> {
   const { principal, tx } = ctx.locals;
-  const fields = await sensitiveFields(ctx, desk);
+  const fields = await leadFields(ctx, desk);
   const quota = await desk.quota.of(tx.organizationId);
   const before = await lockAnyLead(tx, principal, ctx.params.id);
   if (before.deleted_at === null) return fields.showOne(tx, leadView(before));
   quota.take(1);
   const row = { ...before, deleted_at: null, updated_at: tx.now.toISOString(), version: before.version + 1 };
+  await fields.claim(tx, [row.id]);
   updateLeads(tx, [row]);
   record(tx, leadEvent("lead.restored", row, principal.userId));
   return fields.showOne(tx, leadView(row));
@@ -128,8 +130,10 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   });
   if (problems.length > 0) throw invalid(problems);
   const settings = await desk.settings.of(tx.organizationId);
-  const fields = await SensitiveFields.of(ctx, desk, settings);
-  const { input, sensitive } = fields.split(given);
+  const fields = await leadFields(ctx, desk);
+  await fields.prepare(ctx, [given]);
+  // of a lead that is there nothing is required that is not given, and it gets no defaults
+  const { input, apart } = fields.accept(given, { isNew: false });
   const assignedTo = firstOwner(leads, principal, input.assignedTo);
   await desk.users.require(ctx, assignedTo);
   const now = tx.now.toISOString();
@@ -151,15 +155,18 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   }
 
   let before = await lockByExternalId(tx, ctx.params.externalId);
+  await requireReferences(tx, leadReferences(), principal, input, fields);
   if (!before && !isExpected) {
     if (seen && settings.pools.length > 0) throw leadOvertaken();
+    const whole = fields.accept(given, { isNew: true });
+    fresh.custom_fields = mergeKeys({}, whole.input.customFields ?? {});
     quota.take(1);
     if ((await insertFreeLeads(tx, [fresh])).has(fresh.id)) {
       record(tx, leadEvent("lead.created", fresh, principal.userId));
       tx.afterCommit(() => leadsCreated.inc({ origin: "upsert" }));
       ctx.locals.isNew = true;
-      await fields.store(tx, [{ id: fresh.id, sensitive }]);
-      return fields.showOne(tx, leadView(fresh));
+      fields.store(tx, [{ id: fresh.id, apart: whole.apart }]);
+      return fields.showNew(leadView(fresh), whole.apart);
     }
     before = await lockByExternalId(tx, ctx.params.externalId);
   }
@@ -168,12 +175,12 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   const change = withSensitive(
     before,
     changeLead(before, input, settings.scoring, now),
-    sensitive.size > 0,
+    fields.sealedIn(apart).length > 0,
     now,
   );
   if (change) storeChange(tx, principal, before, change);
-  await fields.store(tx, [{ id: before.id, sensitive }]);
-  return fields.showOne(tx, leadView(change?.row ?? before));
+  fields.store(tx, [{ id: before.id, apart }]);
+  return fields.showOne(tx, leadView(change?.row ?? before), apart);
 }
 
 /** Gives a lead to a user, or takes the next turn of a pool for it. */
@@ -182,7 +189,7 @@ export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<Lead
   const { id, userId, poolId } = ctx.params;
   requireMayAssign(leads, principal, userId ?? null);
   const settings = await desk.settings.of(tx.organizationId);
-  const fields = await SensitiveFields.of(ctx, desk, settings);
+  const fields = await leadFields(ctx, desk);
   await desk.users.require(ctx, userId);
   const assignedTo = userId ?? (await nextOfPool(ctx, desk, id, poolId as string));
   const before = await lockLead(tx, principal, id);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { company } from "../../entities/company.ts";
 import { contact } from "../../entities/contact.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { bulkItems, bulkResults, timelinePage } from "../../mixins/records/capabilities.ts";
+import { bulkItems, bulkResults, timelinePage, withoutSensitive } from "../../mixins/records/capabilities.ts";
 import { byIdOf, fieldsParam, listParams, pageParams } from "../../mixins/records/listing.ts";
 import {
   byId,
@@ -14,8 +14,7 @@ import {
   price,
   text,
 } from "../../mixins/contract/schemas.ts";
-import { lead, leadInput, leadListing, newLead, withoutSensitive } from "./lead.schemas.ts";
-import { customFieldActions, customFieldEvents } from "./custom-fields.contract.ts";
+import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
@@ -49,11 +48,9 @@ export const leadsContract = defineContract("leads", {
   tables: {
     owns: [
       "assignment_pools",
-      "custom_fields",
       "deals",
       "import_changes",
       "lead_reminders",
-      "lead_sensitive_fields",
       "leads",
       "pipelines",
       "scoring_rules",
@@ -226,13 +223,11 @@ export const leadsContract = defineContract("leads", {
     }),
     ...scoringActions,
     ...poolActions,
-    ...customFieldActions,
     ...leadImportActions,
     ...reminderActions,
   },
   events: {
     ...poolEvents,
-    ...customFieldEvents,
     ...reminderEvents,
     "lead.created": leadEvent,
     "lead.updated": leadEvent,

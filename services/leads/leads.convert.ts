@@ -5,6 +5,7 @@ import { Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { changeRecord, composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
+import { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { newOwn } from "../../mixins/records/input.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
 import { storeOf } from "../../mixins/records/store.ts";
@@ -22,6 +23,7 @@ import type { LeadRow } from "./lead-row.ts";
 import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
 import { audienceOf } from "../../mixins/records/ownership.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import { lockLead, updateLeads } from "./leads.repository.ts";
 import { leadView } from "./leads.view.ts";
 
@@ -34,15 +36,20 @@ type ConvertContext = Ctx<"leads.convert">;
  * Makes a contact, a company and, if asked, a deal of a lead. The lead is locked first, so of two at once one
  * converts it and the other is told so (409 LEAD_ALREADY_CONVERTED).
  */
-export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
+export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertResult> {
   const { principal, tx } = ctx.locals;
+  const fields = {
+    lead: await leadFields(ctx, desk),
+    contact: await CallFields.of(ctx, desk, contact),
+    company: await CallFields.of(ctx, desk, company),
+  };
   const before = await lockLead(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
   const madeCompany =
     before.company_name === null ? undefined : await findOrMakeCompany(ctx, before, before.company_name);
   const companyId = madeCompany?.id ?? null;
-  const madeContact = await findOrMakeContact(ctx, before, companyId);
+  const madeContact = await findOrMakeContact(ctx, before, companyId, fields);
   const deal = ctx.params.createDeal ? await makeDeal(ctx, before, madeContact.id, companyId) : undefined;
 
   const now = tx.now.toISOString();
@@ -67,8 +74,8 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
     },
   });
   return {
-    contact: contact.show(madeContact),
-    ...(madeCompany && { company: company.show(madeCompany) }),
+    contact: await fields.contact.showOne(tx, contact.show(madeContact)),
+    ...(madeCompany && { company: await fields.company.showOne(tx, company.show(madeCompany)) }),
     ...(deal && { deal: dealView(deal) }),
   };
 }
@@ -128,6 +135,7 @@ async function findOrMakeContact(
   ctx: ConvertContext,
   lead: LeadRow,
   companyId: string | null,
+  fields: { lead: CallFields; contact: CallFields },
 ): Promise<ContactRow> {
   const { principal, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
@@ -144,8 +152,8 @@ async function findOrMakeContact(
     about(tx, { kind: contact, verb: "updated", actorId: principal.userId, ...change });
     return change.row;
   }
-  // the contact is a record of its own, with all that the lead has
-  const input = {
+  // the contact is a record of its own, with all that the lead has and that fits what is defined of contacts
+  const { input, apart } = fields.contact.acceptFitting({
     firstName: lead.first_name,
     lastName: lead.last_name,
     email: lead.email,
@@ -156,12 +164,13 @@ async function findOrMakeContact(
     leadId: lead.id,
     assignedTo: lead.assigned_to,
     tags: lead.tags,
-    customFields: lead.custom_fields,
+    customFields: fields.lead.hide({ customFields: lead.custom_fields }).customFields,
     consent: lead.consent,
-  };
+  });
   const row: ContactRow & AnyRow = composeRecord(contact, input, newOwn(tx));
   await contacts.insertFree(tx, [row]); // now: the deal refers to it
-  about(tx, { kind: contact, verb: "created", row, actorId: principal.userId });
+  fields.contact.store(tx, [{ id: row.id, apart }]);
+  about(tx, { kind: contact, verb: "created", row, actorId: principal.userId, fields: fields.contact });
   return row;
 }
 

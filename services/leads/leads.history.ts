@@ -1,13 +1,12 @@
 import { pageOfEvents, timelineItem } from "../../mixins/records/record-events.ts";
 import { pageOfTwins } from "../../mixins/records/twins.ts";
 import type { Ctx, Result } from "../contracts.ts";
-import type { Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import type { LeadView } from "./lead.schemas.ts";
 import { leadColumns } from "./lead-row.ts";
 import { visibleTo } from "./leads.actions.ts";
 import { getLead } from "./leads.repository.ts";
 import { leadView } from "./leads.view.ts";
-import { SensitiveFields } from "./sensitive-fields.ts";
 
 /** What happened to a lead, newest first. */
 export async function timeline(ctx: Ctx<"leads.timeline">): Promise<Result<"leads.timeline">> {
@@ -27,7 +26,7 @@ export async function duplicates(
   desk: Desk,
 ): Promise<Result<"leads.duplicates">> {
   const { principal, tx } = ctx.locals;
-  const fields = await SensitiveFields.of(ctx, desk, await desk.settings.of(tx.organizationId));
+  const fields = await leadFields(ctx, desk);
   const lead = await getLead(tx, principal, ctx.params.id);
   const of = { table: "leads", columns: leadColumns, keys, where: visibleTo(principal) };
   const { rows, page } = await pageOfTwins(tx, { ...lead }, of, ctx.params);

@@ -1,5 +1,5 @@
 import { record, type Ctx, type Result } from "../contracts.ts";
-import type { Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import { findChanges, forgetChanges, type ImportChange } from "./import.repository.ts";
 import type { LeadRow } from "./lead-row.ts";
 import { importFenced, importOvertaken } from "./leads.errors.ts";
@@ -16,6 +16,7 @@ export async function rollbackImport(
   desk: Desk,
 ): Promise<Result<"leads.rollbackImport">> {
   const { principal, tx } = ctx.locals;
+  const fields = await leadFields(ctx, desk);
   const { scoring } = await desk.settings.of(tx.organizationId);
   const found = await findChanges(tx, ctx.params);
   if (!found) throw importFenced();
@@ -49,6 +50,17 @@ export async function rollbackImport(
     importOvertaken,
   );
   updateLeads(tx, rows);
+  fields.release(
+    tx,
+    rows.filter((row) => row.deleted_at !== null).map((row) => row.id),
+  );
+  // what an import changed of unique values is as it was
+  fields.store(
+    tx,
+    rows
+      .filter((row) => row.deleted_at === null)
+      .map((row) => ({ id: row.id, apart: fields.marksOf({ ...row }) })),
+  );
   for (const { row, former } of undone) {
     const type = row.deleted_at === null ? "lead.updated" : "lead.deleted";
     record(tx, leadEvent(type, row, principal.userId, { formerAssignee: former.assigned_to }));

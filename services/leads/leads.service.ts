@@ -1,7 +1,7 @@
 import type { Context, ServiceSchema } from "moleculer";
+import { customKinds } from "../../entities/kinds.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
-import * as customFields from "./custom-fields.actions.ts";
 import { ActiveUsers } from "../../mixins/records/active-users.ts";
 import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { Desk } from "./desk.ts";
@@ -27,9 +27,11 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   const { database } = runtime;
   const desk: Desk = {
     database,
-    settings: new SettingsCache(database),
+    settings: new SettingsCache(database, runtime.definitions),
     users: new ActiveUsers(),
     keys: runtime.organizationKeys,
+    definitions: runtime.definitions,
+    customKinds,
     quota: new LeadQuota(database, runtime.organizations),
   };
   const handlers: HandlersOf<typeof leadsContract> = {
@@ -41,10 +43,10 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     getByExternalId: (ctx) => leads.getByExternalId(ctx, desk),
     update: (ctx) => leads.update(ctx, desk),
     upsert: (ctx) => leads.upsert(ctx, desk),
-    remove: leads.remove,
+    remove: (ctx) => leads.remove(ctx, desk),
     restore: (ctx) => leads.restore(ctx, desk),
     assign: (ctx) => leads.assign(ctx, desk),
-    convert,
+    convert: (ctx) => convert(ctx, desk),
     timeline: history.timeline,
     duplicates: (ctx) => history.duplicates(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
@@ -52,10 +54,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     getScoringModel: scoring.getScoringModel,
     getScoringRules: scoring.getScoringRules,
     setScoringRules: (ctx) => scoring.setScoringRules(ctx, desk),
-    listCustomFields: customFields.listCustomFields,
-    getCustomField: customFields.getCustomField,
-    createCustomField: (ctx) => customFields.createCustomField(ctx, desk),
-    removeCustomField: customFields.removeCustomField,
     listPools: pools.listPools,
     getPool: pools.getPool,
     createPool: (ctx) => pools.createPool(ctx, desk),

@@ -7,7 +7,7 @@ export const leadsPersonalData = {
   leads: personalData({
     summary:
       "Leads, their reminders, and what an import would restore; the lead stays as a deleted one with source, status and score, all else is deleted",
-    tables: ["leads", "lead_reminders", "lead_sensitive_fields", "import_changes"],
+    tables: ["leads", "lead_reminders", "custom_field_values", "import_changes"],
     fields: [
       ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "tags"],
       ...["customFields", "consent", "scoreReasons", "note"],

@@ -4,6 +4,7 @@ import { byId, id, pageOf } from "../../mixins/contract/schemas.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { byIdOf, listParams } from "../../mixins/records/listing.ts";
 import { operation, operationListing } from "../../mixins/records/operations.ts";
+import { withoutSensitive } from "../../mixins/records/capabilities.ts";
 
 /** What is done with records of whatever kind. */
 export const recordsContract = defineContract("records", {
@@ -16,6 +17,7 @@ export const recordsContract = defineContract("records", {
         /** The winner, and those that were merged into it. */
         records: z.array(z.unknown()),
       }),
+      kept: ({ records }) => ({ records: records.map(withoutSensitive) }),
       // and the right to delete records of their kind, as merging them takes
       permission: "authenticated",
       rest: "POST /merges/:id/undo",

@@ -15,7 +15,8 @@ export default function recordsService(runtime: Runtime): ServiceSchema {
   const handlers: HandlersOf<typeof recordsContract> = {
     async undoMerge(ctx) {
       const { principal, tx } = ctx.locals;
-      const kind = await kindOfMerge(tx, ctx.params.id, desk);
+      // before the transaction: what it needs of the kind has to be loaded
+      const kind = await kindOfMerge(desk.database.reader(tx.organizationId), ctx.params.id, desk);
       requirePermission(principal, `${kind.plural}:delete`);
       return { records: await undoMerge(ctx, ctx.params.id, kind, desk) };
     },

@@ -368,9 +368,14 @@ export const reachNobody: Record<string, string> = {
   "leads.getUsage": reads,
   "imports.getUsage": reads,
   ...Object.fromEntries(
-    [
-      ...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"],
-      ...["listCustomFields", "getCustomField", "createCustomField", "removeCustomField"],
-    ].map((name) => [`leads.${name}`, settings]),
+    [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(
+      (name) => [`leads.${name}`, settings],
+    ),
+  ),
+  ...Object.fromEntries(
+    ["list", "get", "create", "update", "remove", "restore"].map((name) => [
+      `custom-fields.${name}`,
+      settings,
+    ]),
   ),
 };

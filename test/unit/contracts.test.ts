@@ -15,9 +15,11 @@ const tablesOf = new Map<string, Tables>([
 
 const known = new Set(
   globSync("entities/migrations/**/*.sql").flatMap((file) =>
-    [...readFileSync(file, "utf8").matchAll(/create table (?:if not exists )?([a-z_.]+)/gi)].map(
-      ([, table]) => table as string,
-    ),
+    [
+      ...readFileSync(file, "utf8").matchAll(
+        /(?:create table (?:if not exists )?|alter table [a-z_]+ rename to )([a-z_.]+)/gi,
+      ),
+    ].map(([, table]) => table as string),
   ),
 );
 

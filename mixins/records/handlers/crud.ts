@@ -1,8 +1,10 @@
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
-import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
 import { loopsOf } from "../ancestors.ts";
+import { changeRecord, composeRecord, normalised, type Change, type Changes } from "../changes.ts";
+import { CallFields } from "../custom/of-call.ts";
+import type { Apart } from "../custom/values-apart.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
@@ -22,8 +24,31 @@ export const visibleTo =
     ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
   ];
 
+/** The custom fields of a kind as a call sees them. Before its transaction. */
+export const fieldsOf = ({ kind, desk }: Pick<Counter, "kind" | "desk">, ctx: RecordContext) =>
+  CallFields.of(ctx, desk, kind);
+
+/** An input as it is stored, and what of it is kept apart. */
+export interface Accepted {
+  input: Input;
+  apart: Apart;
+}
+
 /** An input of a caller as it is stored, once it is known that it may be. @throws 403, 422 */
 export async function accepted(
+  counter: Counter,
+  ctx: RecordContext,
+  fields: CallFields,
+  input: Input,
+  { isNew }: { isNew: boolean },
+): Promise<Accepted> {
+  await fields.prepare(ctx, [input]);
+  const { input: given, apart } = fields.accept(input, { isNew });
+  return { input: await ownAccepted(counter, ctx, given, { isNew }), apart };
+}
+
+/** As `accepted`, of the fields that every organization has. */
+export async function ownAccepted(
   { kind, desk }: Counter,
   ctx: RecordContext,
   input: Input,
@@ -44,19 +69,42 @@ export async function accepted(
   return normal;
 }
 
-/** Writes a change of a locked record, with its event and what its kind adds. */
+/**
+ * Writes what an input makes of a locked record, with its event and what its kind adds, and answers the record as it is then.
+ * What changes nothing makes no version and no event.
+ */
 export async function storeChange<R extends AnyRow, P>(
   { kind, store, rules }: Counter<R, P>,
-  { tx, principal }: { tx: UnitOfWork; principal: Principal },
+  { tx, principal, fields }: { tx: UnitOfWork; principal: Principal; fields: CallFields },
   before: R,
-  change: Change<R>,
+  { input, apart }: Accepted,
   prepared: P,
-): Promise<R> {
+): Promise<{ id: string }> {
+  const now = tx.now.toISOString();
+  const change = withSealed(before, changeRecord(kind, before, input, now), fields.sealedIn(apart), now);
+  if (!change) return fields.showOne(tx, kind.show(before) as { id: string });
   const { row, changes } = rules.decide?.(before, change, prepared, principal) ?? change;
   store.update(tx, [row]);
-  about(tx, { kind, verb: "updated", row, actorId: principal.userId, changes });
+  fields.store(tx, [{ id: row.id, apart }]);
+  about(tx, { kind, verb: "updated", row, actorId: principal.userId, changes, fields });
   await rules.also?.(tx, before, { row, changes }, prepared);
-  return row;
+  return fields.showOne(tx, kind.show(row) as { id: string }, apart);
+}
+
+/** A change by which sealed values, which the row does not hold, change too: it is told which, and no more. */
+export function withSealed<R extends AnyRow>(
+  before: R,
+  change: Change<R> | null,
+  sealed: readonly string[],
+  now: string,
+): Change<R> | null {
+  if (sealed.length === 0) return change;
+  const { row, changes } = change ?? {
+    row: { ...before, version: before.version + 1, updated_at: now },
+    changes: {},
+  };
+  const told = sealed.map((key) => [`customFields.${key}`, [null, null]] as const);
+  return { row, changes: { ...changes, ...(Object.fromEntries(told) as Changes) } };
 }
 
 /** A new record's row, completed. */
@@ -79,45 +127,54 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     /** In one round trip, where it refers to no other record. */
     async create(ctx: RecordContext<Input>) {
       const { principal, tx } = ctx.locals;
-      const input = await accepted(counter, ctx, ctx.params, { isNew: true });
+      const fields = await fieldsOf(counter, ctx);
+      const { input, apart } = await accepted(counter, ctx, fields, ctx.params, { isNew: true });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
       const row = newRow(counter, tx, input, prepared);
-      await requireReferences(tx, counter, principal, input);
+      await requireReferences(tx, counter, principal, input, fields);
       store.insert(tx, row);
-      about(tx, { kind, verb: "created", row, actorId: principal.userId });
+      fields.store(tx, [{ id: row.id, apart }]);
+      about(tx, { kind, verb: "created", row, actorId: principal.userId, fields });
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
-      return kind.show(row);
+      return fields.showNew(kind.show(row), apart);
     },
     async list(ctx: RecordContext<ListParams>) {
       const { principal, tx } = ctx.locals;
-      return readPage(tx, kind.listing, ctx.params, show, visibleTo(counter, principal));
+      const fields = await fieldsOf(counter, ctx);
+      const listing = fields.listing(kind.listing, ctx.params);
+      const [{ data, page }] = await Promise.all([
+        readPage(tx, listing, ctx.params, show, visibleTo(counter, principal)),
+        fields.requireKnown(tx, ctx.params),
+      ]);
+      return { data: await fields.show(tx, data), page };
     },
     async get(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
-      return kind.show(await store.get(tx, principal, ctx.params.id));
+      const fields = await fieldsOf(counter, ctx);
+      return fields.showOne(tx, kind.show(await store.get(tx, principal, ctx.params.id)));
     },
     /** What changes nothing makes no version and no event. */
     async update(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;
-      const input = await accepted(counter, ctx, givenFields(ctx.params), { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
+      const fields = await fieldsOf(counter, ctx);
+      const given = await accepted(counter, ctx, fields, givenFields(ctx.params), { isNew: false });
+      const prepared = (await rules.prepare?.(ctx, [given.input])) as P;
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      await requireReferences(tx, counter, principal, input);
-      (await loopsOf(tx, kind, input))(before.id);
-      const change = changeRecord(kind, before, input, tx.now.toISOString());
-      return kind.show(
-        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
-      );
+      await requireReferences(tx, counter, principal, given.input, fields);
+      (await loopsOf(tx, kind, given.input))(before.id);
+      return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },
     async remove(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;
+      const fields = await fieldsOf(counter, ctx);
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       const now = tx.now.toISOString();
       const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
       store.update(tx, [row]);
-      about(tx, { kind, verb: "deleted", row, actorId: principal.userId });
+      fields.release(tx, [row.id]);
+      about(tx, { kind, verb: "deleted", row, actorId: principal.userId, fields });
       return null;
     },
   };

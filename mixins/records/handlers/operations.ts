@@ -6,6 +6,7 @@ import { loopsOf } from "../ancestors.ts";
 import { isRefusal, judged } from "../bulk-items.ts";
 import { changeRecord, type Change } from "../changes.ts";
 import type { Condition } from "../conditions/condition.ts";
+import type { CallFields } from "../custom/of-call.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
 import { matchConditions, Values } from "../listing.ts";
@@ -20,7 +21,7 @@ import {
   type Selection,
 } from "../operations.ts";
 import { requireReferences } from "../references.ts";
-import { accepted, visibleTo } from "./crud.ts";
+import { accepted, fieldsOf, visibleTo, withSealed } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 /** Records a step looks at, in one transaction. */
@@ -49,7 +50,9 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     if (principal.userId === null) throw invalidField("where", "user_needed", "can only be asked by a user");
     const selection: Selection = { where, ids, timeZone: tx.timeZone };
     const values = new Values();
-    const conditions = conditionsOf(counter, ctx, selection, values);
+    const fields = await fieldsOf(counter, ctx);
+    if (where) await fields.requireKnown(counter.desk.database.reader(tx.organizationId), { where });
+    const conditions = conditionsOf(counter, ctx, fields, selection, values);
     const [counted] = await tx.query<{ matched: number }>({
       text: `SELECT count(*)::int AS matched FROM ${kind.plural} WHERE ${conditions.join(" AND ")}`,
       values: values.list,
@@ -69,8 +72,16 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       if (Object.keys(changes).length === 0)
         throw invalidField("changes", "too_small", "must change something");
       // what is wrong with it is said now, not of each record
-      await accepted(counter, ctx, input, { isNew: false });
-      await requireReferences(ctx.locals.tx, counter, ctx.locals.principal, input);
+      const fields = await fieldsOf(counter, ctx);
+      const given = await accepted(counter, ctx, fields, input, { isNew: false });
+      const [unique] = fields.uniqueIn(given.apart);
+      if (unique !== undefined)
+        throw invalidField(
+          `changes.customFields.${unique}`,
+          "unique",
+          "is unique: only one record can have a value",
+        );
+      await requireReferences(ctx.locals.tx, counter, ctx.locals.principal, given.input, fields);
       return begin(ctx, { verb: "update", changes });
     },
     bulkRemove: (ctx: RecordContext<Begin>) => begin(ctx, { verb: "delete", changes: {} }),
@@ -87,13 +98,16 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       if (isOver(seen)) return { isOver: true };
       requirePermission(principal, `${kind.plural}:${seen.verb}`);
       const { input, tags } = split(seen.changes);
-      const taken = await accepted(counter, ctx, input, { isNew: false });
+      const fields = await fieldsOf(counter, ctx);
+      const { input: taken, apart } = await accepted(counter, ctx, fields, input, { isNew: false });
+      const sealed = fields.sealedIn(apart);
       const prepared = (await rules.prepare?.(ctx, [taken])) as P;
       const operation = await findOperation(tx, operationId, true);
       if (!operation || isOver(operation)) return { isOver: true };
-      await requireReferences(tx, counter, principal, taken);
+      await requireReferences(tx, counter, principal, taken, fields);
       const requireNoLoop = await loopsOf(tx, kind, taken);
-      const rows = await nextRows<R>(counter, ctx, operation);
+      const rows = await nextRows<R>(counter, ctx, fields, operation);
+      const now = tx.now.toISOString();
       const errors = [...operation.errors];
       let failed = 0;
       for (const before of rows) {
@@ -102,7 +116,12 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
           const change =
             operation.verb === "delete"
               ? deletion(before, tx)
-              : changeRecord(kind, before, withTags(taken, tags, before), tx.now.toISOString());
+              : withSealed(
+                  before,
+                  changeRecord(kind, before, withTags(taken, tags, before), now),
+                  sealed,
+                  now,
+                );
           return change && operation.verb === "update"
             ? (rules.decide?.(before, change, prepared, principal) ?? change)
             : change;
@@ -117,7 +136,9 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         const { row, changes } = outcome;
         store.update(tx, [row]);
         const verb = operation.verb === "delete" ? ("deleted" as const) : ("updated" as const);
-        const event = { kind, verb, row, actorId: principal.userId };
+        if (verb === "deleted") fields.release(tx, [row.id]);
+        else fields.store(tx, [{ id: row.id, apart }]);
+        const event = { kind, verb, row, actorId: principal.userId, fields };
         about(tx, verb === "deleted" ? event : { ...event, changes });
         if (verb === "updated") await rules.also?.(tx, before, outcome, prepared);
       }
@@ -158,13 +179,16 @@ function withTags(input: Input, tags: TagChange | undefined, before: AnyRow): In
 function conditionsOf(
   counter: Pick<Counter, "kind">,
   { locals: { principal } }: Pick<RecordContext, "locals">,
+  fields: CallFields,
   { where, ids, timeZone }: Selection,
   values: Values,
 ): string[] {
   return [
     ...visibleTo(counter, principal)(values),
     ...(ids ? [`id = ANY (${values.add(ids)}::uuid[])`] : []),
-    ...(where ? matchConditions(counter.kind.listing, { where }, values, timeZone) : []),
+    ...(where
+      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone)
+      : []),
   ];
 }
 
@@ -172,10 +196,11 @@ function conditionsOf(
 async function nextRows<R extends AnyRow>(
   counter: Pick<Counter, "kind">,
   ctx: Pick<RecordContext, "locals">,
+  fields: CallFields,
   { selection, after_id: after }: OperationRow,
 ): Promise<R[]> {
   const values = new Values();
-  const conditions = conditionsOf(counter, ctx, selection, values);
+  const conditions = conditionsOf(counter, ctx, fields, selection, values);
   if (after !== null) conditions.push(`id > ${values.add(after)}`);
   const { plural, columns } = counter.kind;
   return ctx.locals.tx.query<R>({

@@ -1,14 +1,13 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
 import { loopsOf } from "../ancestors.ts";
-import { changeRecord } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
-import { accepted, newRow, storeChange } from "./crud.ts";
+import { fieldsOf, newRow, ownAccepted, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {
   externalId: string;
@@ -21,28 +20,40 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
       const { principal, tx } = ctx.locals;
+      const fields = await fieldsOf(counter, ctx);
       const { externalId } = ctx.params;
       const found = await store.findByExternalId(tx, externalId);
       if (!found) await store.requireNotMerged(tx, principal, externalId);
-      return kind.show(store.visible(principal, found));
+      return fields.showOne(tx, kind.show(store.visible(principal, found)));
     },
     /** Of two at once the second changes what the first made. */
     async upsert(ctx: RecordContext<ByExternalId>) {
       const { principal, tx } = ctx.locals;
       const { externalId, expectedVersion } = ctx.params;
       const given = { ...givenFields(ctx.params), externalId };
-      const input = await accepted(counter, ctx, given, { isNew: true });
+      const fields = await fieldsOf(counter, ctx);
+      await fields.prepare(ctx, [given]);
+      // of a record that is there nothing is required that is not given, and it gets no defaults
+      const known = fields.accept(given, { isNew: false });
+      const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
       const prepared = (await rules.prepare?.(ctx, [input])) as P;
-      const fresh = newRow(counter, tx, input, prepared);
       let before = await store.findByExternalId(tx, externalId, true);
-      await requireReferences(tx, counter, principal, input);
+      await requireReferences(tx, counter, principal, input, fields);
       if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && expectedVersion === undefined) {
+        const { input: whole, apart } = fields.accept(given, { isNew: true });
+        const fresh = newRow(
+          counter,
+          tx,
+          { ...input, customFields: (whole as { customFields?: unknown }).customFields },
+          prepared,
+        );
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
-          about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId });
+          fields.store(tx, [{ id: fresh.id, apart }]);
+          about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId, fields });
           await rules.also?.(tx, null, { row: fresh, changes: {} }, prepared);
           ctx.locals.isNew = true;
-          return kind.show(fresh);
+          return fields.showNew(kind.show(fresh), apart);
         }
         before = await store.findByExternalId(tx, externalId, true);
       }
@@ -53,10 +64,8 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { owner = "" } = kind;
       const wanted = owner in given ? input : { ...input, [owner]: undefined };
       (await loopsOf(tx, kind, input))(before.id);
-      const change = changeRecord(kind, before, wanted, tx.now.toISOString());
-      return kind.show(
-        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
-      );
+      const change = { input: wanted, apart: known.apart };
+      return storeChange(counter, { tx, principal, fields }, before, change, prepared);
     },
   };
 }
@@ -65,13 +74,15 @@ const isMerged = ({ name }: AnyKind) =>
   conflict("IS_MERGED", `The ${name} is part of another now; undo the merge instead.`);
 
 /** Bring deleted records back. */
-export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, never>) {
+export function restoreHandlers<R extends AnyRow>(counter: Counter<R, never>) {
+  const { kind, store } = counter;
   return {
-    /** @throws 409 EXTERNAL_ID_TAKEN naming who has it, where another record took its external id meanwhile */
+    /** @throws 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
+      const fields = await fieldsOf(counter, ctx);
       const before = await store.lockAny(tx, principal, ctx.params.id);
-      if (before.deleted_at === null) return kind.show(before);
+      if (before.deleted_at === null) return fields.showOne(tx, kind.show(before));
       if (before.merged_into !== null) throw isMerged(kind);
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
@@ -86,8 +97,9 @@ export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, ne
         version: before.version + 1,
       };
       store.update(tx, [row]);
-      about(tx, { kind, verb: "restored", row, actorId: principal.userId });
-      return kind.show(row);
+      await fields.claim(tx, [row.id]);
+      about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });
+      return fields.showOne(tx, kind.show(row));
     },
   };
 }
