@@ -50,6 +50,8 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
    * the result's id.
    */
   location?(result: z.input<R>): string;
+  /** Of a 202: whether all of it is done by now, as of a dry run; such an answer is a 200. */
+  isDone?(result: z.input<R>): boolean;
   /** Statuses of failures besides those that every route of its kind may have. */
   fails?: readonly (404 | 409 | 410)[];
   /** Whether the organization's users may ask for it while it is suspended, or about to be deleted. */

@@ -2,6 +2,7 @@ import { company } from "../../entities/company.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
 import {
   bulk,
+  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -16,6 +17,7 @@ export const companiesContract = defineContract("companies", {
   actions: {
     ...crud(company),
     ...bulk(company),
+    ...bulkChangeable(company),
     ...upsertable(company),
     ...restorable(company),
     ...historical(company),

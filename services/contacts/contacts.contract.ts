@@ -3,6 +3,7 @@ import { defineContract } from "../../mixins/contract/contract.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import {
   bulk,
+  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -18,6 +19,7 @@ export const contactsContract = defineContract("contacts", {
   actions: {
     ...crud(contact),
     ...bulk(contact),
+    ...bulkChangeable(contact),
     ...upsertable(contact),
     ...restorable(contact),
     ...historical(contact),

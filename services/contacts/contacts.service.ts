@@ -14,6 +14,7 @@ export default function contactsService(runtime: Runtime): ServiceSchema {
   const handlers: HandlersOf<typeof contactsContract> = {
     ...records.crud,
     ...records.bulk,
+    ...records.bulkChangeable,
     ...records.upsertable,
     ...records.restorable,
     ...records.historical,

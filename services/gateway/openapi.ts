@@ -197,6 +197,7 @@ function successes(route: Route, components: Components): Json {
   };
   return {
     ...answer(status, spec.summary, content, hasVersion),
+    ...(spec.isDone ? answer(200, "All of it is done", content) : {}),
     ...(spec.upserts ? answer(201, "It was not there, and has been made", content, hasVersion) : {}),
   };
 }

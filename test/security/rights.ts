@@ -356,6 +356,14 @@ export const reachNobody: Record<string, string> = {
   "privacy.listRequests": "what was asked for, not what is held",
   "privacy.getRequest": "as the list",
   "privacy.getRetention": reads,
+  "records.listOperations": "one's own, or everybody's for who sees all records",
+  "records.getOperation": "as the list",
+  ...Object.fromEntries(
+    ["contacts", "companies"].map((plural) => [
+      `${plural}.applyOperation`,
+      "asks for the right that the operation needs, and for each record",
+    ]),
+  ),
   "records.undoMerge": "asks for the right to delete records of the merge's kind, and for each record",
   "leads.getUsage": reads,
   "imports.getUsage": reads,

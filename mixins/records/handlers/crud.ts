@@ -2,6 +2,7 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
 import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
+import { loopsOf } from "../ancestors.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
@@ -103,6 +104,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       await requireReferences(tx, counter, principal, input);
+      (await loopsOf(tx, kind, input))(before.id);
       const change = changeRecord(kind, before, input, tx.now.toISOString());
       return kind.show(
         change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { conflict } from "../../contract/errors.ts";
+import { loopsOf } from "../ancestors.ts";
 import { changeRecord } from "../changes.ts";
 import type { Counter, RecordContext } from "../desk.ts";
 import { requireVersion } from "../input.ts";
@@ -50,6 +51,7 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
       await requireReferences(tx, counter, principal, input);
+      (await loopsOf(tx, kind, input))(id);
       const change = changeRecord(kind, before, input, tx.now.toISOString());
       return kind.show(
         change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,

@@ -1,6 +1,7 @@
 import { conflict, invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import { ancestorsOf, parentFields } from "../ancestors.ts";
 import { changesBetween } from "../changes.ts";
 import { about, type Counter, type RecordContext, type RecordDesk, type Reference } from "../desk.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
@@ -99,7 +100,7 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
       const losers = loserIds.map((loser) => rows.get(loser) as R);
       const now = tx.now.toISOString();
       const written = {
-        ...withoutOwn(kind, mergedRow(kind, winner, losers, take), [id, ...loserIds]),
+        ...(await withoutOwn(tx, kind, mergedRow(kind, winner, losers, take), [id, ...loserIds])),
         version: winner.version + 1,
         updated_at: now,
       };
@@ -142,12 +143,21 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
   };
 }
 
-/** A record does not refer to itself, nor to what is part of it now. */
-function withoutOwn<R extends AnyRow>(kind: AnyKind, row: R, ids: readonly string[]): R {
-  const own = Object.entries(kind.fields).filter(
-    ([key, { refersTo }]) => refersTo === kind.name && ids.includes(row[columnOf(key)] as string),
-  );
-  return { ...row, ...Object.fromEntries(own.map(([key]) => [columnOf(key), null])) };
+/** The row with nothing above it that is below it, or part of it now. */
+async function withoutOwn<R extends AnyRow>(
+  tx: UnitOfWork,
+  kind: AnyKind,
+  row: R,
+  ids: readonly string[],
+): Promise<R> {
+  const alone: Record<string, unknown> = { ...row };
+  for (const key of parentFields(kind)) {
+    const parent = row[columnOf(key)];
+    if (typeof parent !== "string") continue;
+    const above = await ancestorsOf(tx, kind, key, parent);
+    if (ids.some((id) => above.has(id))) alone[columnOf(key)] = null;
+  }
+  return alone as R;
 }
 
 interface MergeRow extends Record<string, unknown> {

@@ -1,5 +1,6 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
+import { loopsOf } from "../ancestors.ts";
 import { changeRecord } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, requireVersion } from "../input.ts";
@@ -20,7 +21,10 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
       const { principal, tx } = ctx.locals;
-      return kind.show(store.visible(principal, await store.findByExternalId(tx, ctx.params.externalId)));
+      const { externalId } = ctx.params;
+      const found = await store.findByExternalId(tx, externalId);
+      if (!found) await store.requireNotMerged(tx, principal, externalId);
+      return kind.show(store.visible(principal, found));
     },
     /** Of two at once the second changes what the first made. */
     async upsert(ctx: RecordContext<ByExternalId>) {
@@ -32,6 +36,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fresh = newRow(counter, tx, input, prepared);
       let before = await store.findByExternalId(tx, externalId, true);
       await requireReferences(tx, counter, principal, input);
+      if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && expectedVersion === undefined) {
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
           about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId });
@@ -47,6 +52,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       // whose it is stays, unless somebody is named
       const { owner = "" } = kind;
       const wanted = owner in given ? input : { ...input, [owner]: undefined };
+      (await loopsOf(tx, kind, input))(before.id);
       const change = changeRecord(kind, before, wanted, tx.now.toISOString());
       return kind.show(
         change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
