@@ -35,12 +35,13 @@ export function findCall(
   const terms = all.flatMap((test) => termsOf(test, finding));
   const patterns = all.map((test) => patternsOf(test, finding)).find((some) => some.length > 0);
   if (q === undefined && terms.length === 0 && patterns === undefined) return undefined;
-  const given = [
+  // where it is not called, nothing may be among the values: PostgreSQL refuses one whose type nothing tells
+  const given = () => [
     q ?? "NULL",
     terms.length === 0 ? "NULL" : `${values.add(JSON.stringify(terms))}::jsonb`,
     patterns === undefined ? "NULL" : `${values.add(patterns)}::text[]`,
   ];
-  return (most) => `find_${table}(${given.join(", ")}, ${most})`;
+  return (most) => `find_${table}(${given().join(", ")}, ${most})`;
 }
 
 /** The tests that must all hold. */

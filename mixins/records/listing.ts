@@ -225,7 +225,7 @@ export interface Matching {
   conditions: string[];
   /** Of `q`: asks `foundWords` of the row. */
   search: string | undefined;
-  /** Calls what answers the ids of the only rows that can match, up to `most` and one more; see finding.ts. */
+  /** Calls what answers the ids of the only rows that can match, up to `most` and one more; see finding.ts. Once a statement. */
   find: ((most: number) => string) | undefined;
 }
 /** The column of a row's words, where `q` is given. */

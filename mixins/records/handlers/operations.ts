@@ -164,7 +164,7 @@ function conditionsOf(
   return [
     ...visibleTo(counter, principal)(values),
     ...(ids ? [`id = ANY (${values.add(ids)}::uuid[])`] : []),
-    ...(where ? matchConditions(counter.kind.listing, { where }, values, timeZone) : []),
+    ...(where ? matchConditions(counter.kind.listing, { where }, values, timeZone).conditions : []),
   ];
 }
 
