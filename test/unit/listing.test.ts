@@ -158,6 +158,14 @@ describe("a cursor", () => {
     expect(next.text).toContain("(score, id) < ($1, $2)");
     expect(next.values).toEqual([7, uuid]);
   });
+  test.each([
+    ["true", 10_000, 10_000],
+    ["true", 10_001, { atLeast: 10_000 }],
+    ["exact", 10_001, 10_001],
+  ])("with count=%s, %i rows are a total of %j", (count, counted, total) => {
+    const { page } = toPage({ rows: [], isCut: false }, listing, parse({ count }), (row) => row, counted);
+    expect(page.total).toEqual(total);
+  });
   test("continues after the last row that fitted, where rows were too large for the page", () => {
     const params = parse({ limit: 50, sort: "-score" });
     const { data, page } = toPage(
