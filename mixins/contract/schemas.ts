@@ -135,8 +135,8 @@ const pageInfo = z
     /** Where the next page begins; null: this was the last. */
     nextCursor: z.string().nullable(),
     hasMore: z.boolean(),
-    /** With `count=true`: of all pages together. */
-    total: z.number().int().optional(),
+    /** With `count=true`: of all pages together, exact up to 10,000; with `count=exact`, always. */
+    total: z.union([z.number().int(), z.strictObject({ atLeast: z.number().int() })]).optional(),
   })
   .meta({ id: "Page" });
 /** The envelope of every list. */

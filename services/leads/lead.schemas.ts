@@ -117,6 +117,21 @@ export const leadListing: Listing = {
   sortable: ["createdAt", "updatedAt", "score", "lastActivityAt", "lastName", "companyName"],
   nullable: ["lastActivityAt", "lastName", "companyName"],
   defaultSort: "-createdAt",
-  searchColumn: "search",
+  finding: {
+    terms: ["externalId", "firstName", "lastName", "companyName", "title", "source", "status"],
+    likes: [
+      ...[
+        "externalId",
+        "firstName",
+        "lastName",
+        "email",
+        "phone",
+        "companyName",
+        "title",
+        "source",
+        "status",
+      ],
+    ],
+  },
   customFields: true,
 };

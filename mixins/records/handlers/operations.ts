@@ -187,7 +187,7 @@ function conditionsOf(
     ...visibleTo(counter, principal)(values),
     ...(ids ? [`id = ANY (${values.add(ids)}::uuid[])`] : []),
     ...(where
-      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone)
+      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone).conditions
       : []),
   ];
 }
