@@ -134,7 +134,7 @@ class RowReading {
       if (target === "consent") this.#consent.set(key, value);
       else {
         const type = this.#plan.types.get(key);
-        const problem = type && checkCustomValue({ type }, value as string);
+        const problem = type && checkCustomValue({ type }, value);
         if (problem) this.#leaveOut(`customFields.${key}`, JSON.stringify(value), problem.message);
         else this.#customFields.set(key, value);
       }

@@ -116,6 +116,12 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   }
   const loser = await created(theirs.post("/contacts", { lastName: mark }));
   const winner = await created(theirs.post("/contacts", { lastName: mark }));
+  const operation = await created(
+    theirs.send("PATCH", "/contacts/bulk", { ids: [winner.id], changes: { tags: [mark] } }),
+  );
+  await eventually(
+    async () => (await created(theirs.get(`/operations/${operation.id}`))).status === "completed",
+  );
   const merge = await created(theirs.post(`/contacts/${winner.id}/merge`, { loserIds: [loser.id] }));
   const customField = await created(theirs.post("/custom-fields", { key: mark, isSensitive: true }));
   const form = new FormData();
@@ -146,6 +152,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/leads/by-external-id/:externalId": mark,
     "/leads/:id/reminders/:reminderId": reminder.id as string,
     "/merges/:id": merge.mergeId as string,
+    "/operations/:id": operation.id as string,
     "/custom-fields/:id": customField.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,

@@ -187,7 +187,8 @@ function conditionsOf(
     ...visibleTo(counter, principal)(values),
     ...(ids ? [`id = ANY (${values.add(ids)}::uuid[])`] : []),
     ...(where
-      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone).conditions
+      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone)
+          .conditions
       : []),
   ];
 }
