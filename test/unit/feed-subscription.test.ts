@@ -167,13 +167,13 @@ describe("a reader who comes back", () => {
     expect(await (await openFeed(source)).locate(0)).toEqual({ after: 0 });
   });
 
-  test("with more than the feed holds goes on from its end", async () => {
+  test("with more than the feed holds is told so, and goes on from its end", async () => {
     const source = new MemorySource();
     source.append(5);
     const feed = await openFeed(source);
     source.append(5);
     expect(await feed.locate(8)).toEqual({ after: 8 });
-    expect(await feed.locate(1_000)).toEqual({ after: 10 });
+    expect(await feed.locate(1_000)).toEqual({ after: 10, oldest: 11 });
   });
 });
 
