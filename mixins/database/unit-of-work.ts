@@ -189,6 +189,7 @@ export class UnitOfWork {
         );
       if (!this.#client && writes.length === 0 && !this.#idempotency && !this.#guard) return;
       if (this.scope.readOnly) {
+        if (writes.length > 0) throw new Error("What only reads has written: say so in its contract");
         // nothing hangs on the end of a read: the answer need not wait for it
         this.rollback().catch(() => undefined);
         return;

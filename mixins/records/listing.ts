@@ -62,7 +62,14 @@ export function listParams(listing: Listing) {
       .meta(filterSchema(listing))
       .optional(),
     where: whereParam(queryableOf(listing)).optional(),
-    q: z.string().trim().min(1).max(200).optional(),
+    // no text holds a NUL: it parts words as a blank does
+    q: z
+      .string()
+      .trim()
+      .min(1)
+      .max(200)
+      .transform((q) => q.replaceAll("\0", " "))
+      .optional(),
     fields: fieldsParam(listing),
     count: z
       .union([

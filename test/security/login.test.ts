@@ -56,7 +56,9 @@ test("after RESET ROLE, no table of ours shows or takes anything", async () => {
         () => "done",
         (error: pg.DatabaseError) => error.code,
       );
-      if (refusal !== "42501") allowed.push(`${sql}: ${refusal}`);
+      // a view cannot be emptied so, whoever asks
+      const isNoTable = sql.startsWith("TRUNCATE") && refusal === "42809";
+      if (refusal !== "42501" && !isNoTable) allowed.push(`${sql}: ${refusal}`);
     }
   expect(allowed).toEqual([]);
 }, 120_000);

@@ -91,7 +91,6 @@ export const apiKeyActions = {
         expiresAt: timestamp.nullable(),
       })
       .nullable(),
-    reads: true,
     permission: "public",
   }),
 };
