@@ -1,10 +1,11 @@
 import type { AnyKind, AnyRow } from "../mixins/records/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
+import { lead } from "./lead.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [contact, company].map((kind) => [kind.name, kind]),
+  [lead, contact, company].map((kind) => [kind.name, kind]),
 );
 
 const referenceOfDeals = (refersTo: string, field: string, column: string) => ({
@@ -19,4 +20,5 @@ const referenceOfDeals = (refersTo: string, field: string, column: string) => ({
 export const references = [
   referenceOfDeals("contact", "contactId", "contact_id"),
   referenceOfDeals("company", "companyId", "company_id"),
+  { refersTo: "lead", table: "lead_reminders", column: "lead_id" },
 ];

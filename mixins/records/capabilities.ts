@@ -18,12 +18,21 @@ import type { AnyKind, Fields, Kind } from "./kind.ts";
  * from recordHandlers.
  */
 
+/** What of an answer is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
+export function withoutSensitive<V extends object>(shown: V): V {
+  const { sensitive, customFields } = shown as { sensitive?: readonly string[]; customFields?: object };
+  if (sensitive === undefined) return shown;
+  const nothing = Object.fromEntries(sensitive.map((key) => [key, null]));
+  return { ...shown, customFields: { ...customFields, ...nothing } };
+}
+
 /** Create, list, read, change, delete. */
 export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   create: action({
     summary: `Makes a ${kind.name}`,
     params: kind.newInput,
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:create`,
     rest: `POST /${kind.plural}`,
     status: 201,
@@ -53,6 +62,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     summary: `Changes fields of a ${kind.name}; null empties a field`,
     params: kind.input.extend({ id, expectedVersion }),
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:update`,
     rest: `PATCH /${kind.plural}/:id`,
     fails: [410],
@@ -113,6 +123,7 @@ export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Makes the ${kind.name} with this external id, or changes it`,
     params: kind.input.extend({ externalId: text(200), expectedVersion }),
     returns: kind.view,
+    kept: withoutSensitive,
     upserts: true,
     location: (made) => `/${kind.plural}/${(made as { id: string }).id}`,
     permission: `${kind.plural}:update`,
@@ -128,6 +139,7 @@ export const restorable = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Brings a deleted ${kind.name} back`,
     params: byId,
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:delete`,
     rest: `POST /${kind.plural}/:id/restore`,
   }),
@@ -175,6 +187,7 @@ export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Brings back the fields of a ${kind.name} as they were at a version, as a new version`,
     params: z.strictObject({ id, version: z.number().int().positive(), expectedVersion }),
     returns: kind.view,
+    kept: withoutSensitive,
     permission: `${kind.plural}:update`,
     rest: `POST /${kind.plural}/:id/revert`,
     fails: [409],
@@ -205,6 +218,7 @@ export const mergeable = <N extends string, F extends Fields>(kind: Kind<N, F>) 
       take: z.partialRecord(z.enum(callersFields(kind)), id).optional(),
     }),
     returns: z.strictObject({ mergeId: id, record: kind.view }),
+    kept: ({ mergeId, record }) => ({ mergeId, record: withoutSensitive(record) }),
     permission: `${kind.plural}:delete`,
     rest: `POST /${kind.plural}/:id/merge`,
     fails: [409, 410],
@@ -217,11 +231,15 @@ const callersFields = ({ fields }: { fields: Fields }) =>
   ];
 
 type Verb = "created" | "updated" | "deleted" | "restored" | "merged";
-/** `contact.created` and the like: the record as it is then and, by field, what differs. */
-export const eventsOf = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
-  const data = z.strictObject({
+/** What an event says of a record: as it is then and, by field, what differs. */
+export const recordData = <N extends string, F extends Fields>(kind: Kind<N, F>) =>
+  z.strictObject({
     record: kind.view,
     changes: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])).optional(),
+  });
+/** `contact.created` and the like. */
+export const eventsOf = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
+  const data = recordData(kind).extend({
     /** Of a merge: what became part of it, and what undoes it. */
     mergedIds: z.array(id).optional(),
     mergeId: id.optional(),

@@ -1,6 +1,6 @@
 import { lifecycleStages } from "../../entities/contact.ts";
 import type { Stage } from "../../entities/sales.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { LeadRow } from "../../entities/lead.ts";
 
 type Lifecycle = (typeof lifecycleStages)[number];
 /** The later of two lifecycle stages: conversion moves a contact only forward. */

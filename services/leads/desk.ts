@@ -1,15 +1,12 @@
-import type { Database } from "../../mixins/database/database.ts";
 import type { OrganizationKeys } from "../../mixins/encryption/organization-keys.ts";
-import type { ActiveUsers } from "../../mixins/records/active-users.ts";
+import type { RecordDesk } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
 import type { LeadQuota } from "./quota.ts";
 import type { SettingsCache } from "./settings.ts";
 
 /** What the actions of leads share within a process. */
-export interface Desk {
-  database: Database;
+export interface Desk extends RecordDesk {
   settings: SettingsCache;
-  users: ActiveUsers;
   keys: OrganizationKeys;
   quota: LeadQuota;
 }

@@ -3,7 +3,7 @@ import { company, type CompanyRow } from "../../entities/company.ts";
 import { contact, type ContactRow } from "../../entities/contact.ts";
 import { Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { changeRecord, composeRecord } from "../../mixins/records/changes.ts";
+import { changeRecord, changesBetween, composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
 import { newOwn } from "../../mixins/records/input.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
@@ -18,12 +18,11 @@ import {
   furthestStage,
   stageAfterConversion,
 } from "./convert.rules.ts";
-import type { LeadRow } from "./lead-row.ts";
+import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
 import { audienceOf } from "../../mixins/records/ownership.ts";
-import { lockLead, updateLeads } from "./leads.repository.ts";
-import { leadView } from "./leads.view.ts";
+import { leadStore } from "./leads.store.ts";
 
 const companies = storeOf<CompanyRow & AnyRow>(company);
 const contacts = storeOf<ContactRow & AnyRow>(contact);
@@ -36,7 +35,7 @@ type ConvertContext = Ctx<"leads.convert">;
  */
 export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
   const { principal, tx } = ctx.locals;
-  const before = await lockLead(tx, principal, ctx.params.id);
+  const before = await leadStore.lock(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
   const madeCompany =
@@ -53,18 +52,11 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
     updated_at: now,
     version: before.version + 1,
   };
-  updateLeads(tx, [row]);
-  record(tx, {
-    type: "lead.converted",
-    entity: { kind: "lead", id: row.id, version: row.version },
-    actorId: principal.userId,
-    audience: audienceOf(row.assigned_to),
-    data: {
-      lead: leadView(row),
-      contactId: madeContact.id,
-      companyId,
-      dealId: deal?.id ?? null,
-    },
+  leadStore.update(tx, [row]);
+  about(tx, {
+    ...{ kind: leadKind, verb: "converted", row, actorId: principal.userId },
+    changes: changesBetween(leadKind, before, row),
+    more: { contactId: madeContact.id, companyId, dealId: deal?.id ?? null },
   });
   return {
     contact: contact.show(madeContact),

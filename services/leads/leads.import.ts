@@ -6,7 +6,8 @@ import { timeInput } from "../../mixins/contract/schemas.ts";
 import { phoneForms } from "../../mixins/values/phone.ts";
 import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
-import { record, type Ctx, type Result } from "../contracts.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { type Ctx, type Result } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import {
   fenceImport,
@@ -18,8 +19,7 @@ import {
   type Rejection,
 } from "./import.repository.ts";
 import { ImportPlan, keysOf, type ImportedLead, type ImportInput } from "./import.rules.ts";
-import type { LeadRow } from "./lead-row.ts";
-import { newLead } from "./lead.schemas.ts";
+import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import {
   externalIdTaken,
   importFenced,
@@ -27,9 +27,9 @@ import {
   importTooLarge,
   sensitiveNotImported,
 } from "./leads.errors.ts";
-import { leadEvent } from "./leads.events.ts";
-import { claimExternalIds, insertFreeLeads, updateLeads } from "./leads.repository.ts";
-import { normalise } from "./leads.rules.ts";
+import { changesBetween, normalForm } from "../../mixins/records/changes.ts";
+import { about } from "../../mixins/records/desk.ts";
+import { leadStore } from "./leads.store.ts";
 import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 
@@ -130,25 +130,21 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
       if (settings.pools.length > 0 && !routed.has(row.id)) throw importOvertaken();
       row.assigned_to ??= routed.get(row.id) ?? null;
     }
-    const inserted = await insertFreeLeads(
+    const inserted = await leadStore.insertFree(
       tx,
       created.map(({ row }) => row),
     );
     const changed = plan.changed();
-    claimExternalIds(
-      tx,
-      changed.filter(({ row, before }) => row.external_id !== before?.external_id).map(({ row }) => row),
-      importOvertaken,
-    );
-    updateLeads(
+    leadStore.update(
       tx,
       changed.map(({ row }) => row),
+      importOvertaken,
     );
     // somebody took the external id between our look and our insert
     for (const lead of created.filter(({ row }) => !inserted.has(row.id)))
       rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: externalIdTaken().message })));
     const written = [...created.filter(({ row }) => inserted.has(row.id)), ...changed];
-    for (const lead of written) record(tx, eventOf(lead, principal.userId));
+    for (const lead of written) tell(tx, lead, principal.userId);
     recordChanges(tx, importId, written);
     tx.afterCommit(() => leadsCreated.inc({ origin: "import" }, inserted.size));
   }
@@ -175,9 +171,9 @@ function judgeRow({ rowNumber, record, input, error, notes = [] }: ImportRow) {
   const rejected = (reason: string) => ({ ...known, input: undefined, reason });
   if (error !== undefined) return rejected(error);
   const { fields, convertedAt } = withoutConversion(input);
-  const parsed = newLead.safeParse(fields);
+  const parsed = leadKind.newInput.safeParse(fields);
   const { input: valid, problems } = parsed.success
-    ? normalise(parsed.data)
+    ? normalForm(leadKind, parsed.data)
     : { input: undefined, problems: fieldErrors(parsed.error) };
   if (valid === undefined || problems.length > 0) return rejected(sentenceOf(problems));
   return { ...known, input: { ...valid, ...(convertedAt && { convertedAt }) }, reason: "" };
@@ -216,7 +212,13 @@ function takeRow(
 const sentenceOf = (problems: readonly FieldError[]): string =>
   problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
 
-const eventOf = ({ row, before, changes }: ImportedLead, actorId: string | null) =>
-  before === null
-    ? leadEvent("lead.created", row, actorId)
-    : leadEvent("lead.updated", row, actorId, { changes: [...changes], formerAssignee: before.assigned_to });
+function tell(tx: UnitOfWork, { row, before }: ImportedLead, actorId: string | null): void {
+  if (before === null) return about(tx, { kind: leadKind, verb: "created", row, actorId });
+  about(tx, {
+    kind: leadKind,
+    verb: "updated",
+    row,
+    actorId,
+    changes: changesBetween(leadKind, before, row),
+  });
+}

@@ -1,3 +1,5 @@
+import { lead } from "../../entities/lead.ts";
+import { personalFields } from "../../mixins/records/capabilities.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 
 const sevenYears = 2555;
@@ -8,10 +10,7 @@ export const leadsPersonalData = {
     summary:
       "Leads, their reminders, and what an import would restore; the lead stays as a deleted one with source, status and score, all else is deleted",
     tables: ["leads", "lead_reminders", "lead_sensitive_fields", "import_changes"],
-    fields: [
-      ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "tags"],
-      ...["customFields", "consent", "scoreReasons", "note"],
-    ],
+    fields: [...personalFields(lead), "note"],
     retention: { default: sevenYears, least: 30, most: 36_500 },
   }),
   deals: personalData({

@@ -7,7 +7,9 @@ import { eachField, type Asked, type CustomFields, type Listing } from "../../mi
 import { checkCustomValue } from "../../mixins/values/custom-value.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
-import type { LeadInput, LeadView } from "./lead.schemas.ts";
+import type { LeadView } from "../../entities/lead.ts";
+import type { ApartValues, CustomValues, Holder } from "../../mixins/records/values.ts";
+import { requireKnownFields } from "./known-fields.ts";
 import { sensitiveValueTaken } from "./leads.errors.ts";
 import type { LeadSettings, SensitiveField } from "./settings.ts";
 
@@ -16,28 +18,30 @@ const table = "lead_sensitive_fields";
 /** Characters. They are no part of what a record may take: there are few fields, and this bounds each. */
 const longestValue = 1_000;
 
-/** Values of sensitive fields by key; null takes a value away. */
-export type SensitiveValues = ReadonlyMap<string, string | number | boolean | null>;
-type Shown = Partial<LeadView> & { id: string };
+type Input = Readonly<Record<string, unknown>>;
+type Value = string | number | boolean | null;
 
 /**
  * The sensitive custom fields of leads as one call sees them. They are sealed with the organization's data key in a
  * table of their own, so events, jobs and other copies of a lead never hold them; who lacks `leads:sensitive` can
  * neither read nor write nor filter by them.
  */
-export class SensitiveFields {
+export class SensitiveFields implements CustomValues {
   readonly #fields: ReadonlyMap<string, SensitiveField>;
-  readonly #types: LeadSettings["types"];
+  readonly #settings: LeadSettings;
+  readonly #reader: UnitOfWork;
   readonly #cipher: OrganizationCipher | undefined;
   readonly #principal: Principal;
 
   private constructor(
-    { sensitive, types }: Pick<LeadSettings, "sensitive" | "types">,
+    settings: LeadSettings,
     cipher: OrganizationCipher | undefined,
     principal: Principal,
+    reader: UnitOfWork,
   ) {
-    this.#fields = new Map(sensitive.map((field) => [field.key, field]));
-    this.#types = types;
+    this.#fields = new Map(settings.sensitive.map((field) => [field.key, field]));
+    this.#settings = settings;
+    this.#reader = reader;
     this.#cipher = cipher;
     this.#principal = principal;
   }
@@ -45,15 +49,15 @@ export class SensitiveFields {
   /** Ask for it before the call's transaction has begun: the organization's key may have to be loaded. */
   static async of(
     { locals: { principal } }: Pick<Ctx<"leads.get">, "locals">,
-    desk: Pick<Desk, "keys">,
-    settings: Pick<LeadSettings, "sensitive" | "types">,
+    desk: Pick<Desk, "keys" | "database">,
+    settings: LeadSettings,
   ): Promise<SensitiveFields> {
     const cipher = settings.sensitive.length === 0 ? undefined : await desk.keys.of(principal.organizationId);
-    return new SensitiveFields(settings, cipher, principal);
+    return new SensitiveFields(settings, cipher, principal, desk.database.reader(principal.organizationId));
   }
 
   /** The first sensitive field an input names. */
-  namedBy(input: LeadInput): string | undefined {
+  namedBy(input: Input): string | undefined {
     if (this.#fields.size === 0) return undefined;
     return Object.keys(input.customFields ?? {}).find((key) => this.#fields.has(key));
   }
@@ -62,14 +66,14 @@ export class SensitiveFields {
    * An input without its sensitive fields, and those.
    * @throws 403 without the permission; 422 for a value of another type than its field's, or too long
    */
-  split<T extends LeadInput>(input: T): { input: T; sensitive: SensitiveValues } {
-    const sensitive = new Map<string, string | number | boolean | null>();
-    if (input.customFields === undefined) return { input, sensitive };
+  split<T extends Input>(input: T): { input: T; apart: ApartValues } {
+    const apart = new Map<string, Value>();
+    if (input.customFields === undefined) return { input, apart };
     if (this.namedBy(input) !== undefined && !can(this.#principal, permission)) throw forbidden(permission);
-    const rest: Record<string, string | number | boolean | null> = {};
+    const rest: Record<string, Value> = {};
     const problems: FieldError[] = [];
-    for (const [key, value] of Object.entries(input.customFields)) {
-      const type = this.#types.get(key);
+    for (const [key, value] of Object.entries(input.customFields as Record<string, Value>)) {
+      const type = this.#settings.types.get(key);
       const problem = type && checkCustomValue({ type }, value);
       if (problem) problems.push({ path: `customFields.${key}`, ...problem });
       else if (!this.#fields.has(key)) rest[key] = value;
@@ -79,17 +83,15 @@ export class SensitiveFields {
           code: "too_big",
           message: `a sensitive value may have ${longestValue} characters, this has ${value.length}`,
         });
-      else sensitive.set(key, value);
+      else apart.set(key, value);
     }
     if (problems.length > 0) throw invalid(problems);
-    return { input: { ...input, customFields: rest }, sensitive };
+    return { input: { ...input, customFields: rest }, apart };
   }
 
   /** Writes values of leads, whether or not the lead itself is written yet. A clash is a 409 VALUE_TAKEN. */
-  async store(tx: UnitOfWork, leads: readonly { id: string; sensitive: SensitiveValues }[]): Promise<void> {
-    const values = leads.flatMap(({ id, sensitive }) =>
-      [...sensitive].map(([key, value]) => ({ id, key, value })),
-    );
+  async store(tx: UnitOfWork, leads: readonly Holder[]): Promise<void> {
+    const values = leads.flatMap(({ id, apart }) => [...apart].map(([key, value]) => ({ id, key, value })));
     if (values.length === 0) return;
     tx.onViolation("lead_sensitive_fields_unique", sensitiveValueTaken);
     const [gone, kept] = [
@@ -123,35 +125,33 @@ export class SensitiveFields {
   }
 
   /** Which of these leads would clash with another lead's unique value, as things stand; `store` decides. */
-  async clashing(
-    tx: UnitOfWork,
-    leads: readonly { id: string; sensitive: SensitiveValues }[],
-  ): Promise<ReadonlySet<string>> {
+  async clashing(leads: readonly Holder[]): Promise<{ ids: ReadonlySet<string>; error: () => Error }> {
     const clashing = new Set<string>();
+    const answer = { ids: clashing, error: sensitiveValueTaken };
     const firstBy = new Map<string, string>();
     const blinds: Buffer[] = [];
-    for (const { id, sensitive } of leads)
-      for (const [key, value] of sensitive) {
+    for (const { id, apart } of leads)
+      for (const [key, value] of apart) {
         if (value === null || !this.#fields.get(key)?.isUnique) continue;
         const blind = this.#blind(key, value);
         if (firstBy.has(blind.toString("hex"))) clashing.add(id);
         else firstBy.set(blind.toString("hex"), id);
         blinds.push(blind);
       }
-    if (blinds.length === 0) return clashing;
-    const taken = await tx.query<{ blind: Buffer }>({
+    if (blinds.length === 0) return answer;
+    const taken = await this.#reader.query<{ blind: Buffer }>({
       text: `SELECT blind FROM ${table} WHERE is_unique AND key = ANY ($1) AND blind = ANY ($2::bytea[])`,
       values: [[...this.#fields.keys()], blinds],
     });
     for (const { blind } of taken) clashing.add(firstBy.get(blind.toString("hex")) ?? "");
-    return clashing;
+    return answer;
   }
 
   /** Adds to leads, as this caller is shown them, their sensitive fields: opened or null, and named in `sensitive`. */
-  async show<T extends Shown>(tx: UnitOfWork, leads: readonly T[]): Promise<T[]> {
+  async show<T extends { id: string }>(tx: UnitOfWork, leads: readonly T[]): Promise<T[]> {
     const cipher = this.#cipher;
     if (!cipher) return [...leads];
-    const holders = leads.filter(({ customFields }) => customFields !== undefined);
+    const holders = leads.filter((lead) => (lead as Partial<LeadView>).customFields !== undefined);
     if (holders.length === 0) return [...leads];
     const rows = await tx.query<{ lead_id: string; key: string; sealed: Buffer }>({
       name: "sensitive_fields",
@@ -169,22 +169,23 @@ export class SensitiveFields {
       ]);
       return {
         ...lead,
-        customFields: { ...lead.customFields, ...Object.fromEntries(values) },
+        customFields: { ...(lead as Partial<LeadView>).customFields, ...Object.fromEntries(values) },
         sensitive: values.map(([key]) => key),
       };
     });
   }
 
-  async showOne(tx: UnitOfWork, lead: LeadView): Promise<LeadView> {
-    const [shown] = await this.show(tx, [lead]);
-    return shown ?? lead;
-  }
-
   /**
    * What leads may be listed by, where sensitive fields are looked for by their blind index.
-   * @throws 403 when they are asked for without the permission
+   * @throws 403 when they are asked for without the permission; 400, by `known`, for custom fields that no lead has
    */
-  listing({ listing }: Pick<LeadSettings, "listing">, asked: Pick<Asked, "filter" | "where">): Listing {
+  listing(tx: Pick<UnitOfWork, "query">, asked: Pick<Asked, "filter" | "where">) {
+    const listing = this.#listing(asked);
+    return { listing, known: requireKnownFields(tx, this.#settings, asked) };
+  }
+
+  #listing(asked: Pick<Asked, "filter" | "where">): Listing {
+    const { listing } = this.#settings;
     if (this.#fields.size === 0) return listing;
     const sealed = new Map<string, QueryField>();
     eachField(asked, (path) => {

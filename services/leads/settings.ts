@@ -5,7 +5,8 @@ import { customQueryField } from "../../mixins/records/conditions/fields.ts";
 import type { CustomFields, Listing } from "../../mixins/records/listing.ts";
 import type { CustomType } from "../../mixins/values/custom-value.ts";
 import type { Ctx } from "../contracts.ts";
-import { leadListing, storedForms } from "./lead.schemas.ts";
+import { lead } from "../../entities/lead.ts";
+import { storedForms } from "./condition.schemas.ts";
 import type { Scoring } from "./leads.rules.ts";
 import type { CapturePool } from "./pools.rules.ts";
 import { defaultRules } from "./scoring.defaults.ts";
@@ -90,7 +91,7 @@ export class SettingsCache {
         sensitive,
         defined,
         types: new Map(fields.map(({ key, type }) => [key, type])),
-        listing: { ...leadListing, customFields: defined },
+        listing: { ...lead.listing, customFields: defined },
       };
     });
   }

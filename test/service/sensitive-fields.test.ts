@@ -1,7 +1,7 @@
 import { text } from "node:stream/consumers";
 import type { Readable } from "node:stream";
 import { beforeAll, beforeEach, expect, test } from "@jest/globals";
-import type { LeadView } from "../../services/leads/lead.schemas.ts";
+import type { LeadView } from "../../entities/lead.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
 import { shareNode, type TestNode } from "../support/node.ts";

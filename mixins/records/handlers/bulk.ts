@@ -2,15 +2,25 @@ import { invalid } from "../../contract/errors.ts";
 import { fieldErrors } from "../../contract/field-errors.ts";
 import { unknownUser } from "../active-users.ts";
 import { isRefusal, judged, refusal, type Refusal } from "../bulk-items.ts";
-import { normalised } from "../changes.ts";
+import { composeRecord, normalised } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
+import { newOwn } from "../input.ts";
 import { firstOwner } from "../ownership.ts";
 import { referencesOf } from "../references.ts";
 import { externalIdTaken } from "../store.ts";
-import { newRow } from "./crud.ts";
+import { valuesOf, type ApartValues } from "../values.ts";
 
 type Input = Readonly<Record<string, unknown>>;
+/** An item that may be made, and what of it stands apart from its row. */
+interface Item {
+  input: Input;
+  apart: ApartValues;
+}
+interface Fresh<R> extends Item {
+  id: string;
+  row: R;
+}
 
 /** Make many records in one transaction; each item is judged by itself, in order. */
 export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
@@ -19,43 +29,70 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     async bulkCreate(ctx: RecordContext<{ items: unknown[] }>) {
       const { principal, tx } = ctx.locals;
-      const inputs = ctx.params.items.map((item) =>
-        judged((): Input => {
+      const values = await valuesOf(counter, ctx);
+      const judgedItems = ctx.params.items.map((item) =>
+        judged((): Item => {
           const parsed = kind.newInput.safeParse(item);
           if (!parsed.success) throw invalid(fieldErrors(parsed.error));
           const input: Input = normalised(kind, parsed.data as Input);
-          if (owner === undefined) return input;
-          return {
+          if (owner === undefined) return values.split(input);
+          return values.split({
             ...input,
             [owner]: firstOwner(kind, principal, input[owner] as string | null | undefined),
-          };
+          });
         }),
       );
-      const taken = inputs.filter((input): input is Input => !isRefusal(input));
-      const named = owner === undefined ? [] : taken.map((input) => input[owner]);
+      const taken = judgedItems.filter((item): item is Item => !isRefusal(item));
+      const named = owner === undefined ? [] : taken.map(({ input }) => input[owner]);
       const active = await desk.users.among(ctx, new Set(named.filter((id) => typeof id === "string")));
-      const prepared = (await rules.prepare?.(ctx, taken)) as P;
-      const requireKnown = await referencesOf(tx, counter, principal, taken);
       const seen = new Set<unknown>();
-      const outcomes = inputs.map((input): R | Refusal =>
-        isRefusal(input)
-          ? input
+      const outcomes = judgedItems.map((item): Fresh<R> | Refusal =>
+        isRefusal(item)
+          ? item
           : judged(() => {
+              const { input } = item;
               const user = owner === undefined ? null : (input[owner] as string | null);
               if (user !== null && user !== principal.userId && !active.has(user))
                 throw unknownUser(owner ?? "");
               // of the items of one batch with the same external id the first stands
               if (input.externalId != null && seen.has(input.externalId)) throw externalIdTaken(kind);
-              requireKnown(input);
-              const row = newRow(counter, tx, input, prepared);
+              const row = composeRecord<R>(kind, input, newOwn(tx));
               seen.add(input.externalId);
-              return row;
+              return { ...item, row, id: row.id };
             }),
       );
-      const rows = outcomes.filter((outcome): outcome is R => !isRefusal(outcome));
-      const inserted = await store.insertFree(tx, rows);
-      for (const row of rows) {
-        if (!inserted.has(row.id)) continue;
+      const refuse = (why: (item: Fresh<R>) => void) => {
+        for (const [index, outcome] of outcomes.entries())
+          if (!isRefusal(outcome))
+            outcomes[index] = judged(() => {
+              why(outcome);
+              return outcome;
+            });
+      };
+      const isFresh = (outcome: Fresh<R> | Refusal): outcome is Fresh<R> => !isRefusal(outcome);
+      const clashing = await values.clashing(outcomes.filter(isFresh));
+      refuse(({ id }) => {
+        if (clashing.ids.has(id)) throw clashing.error();
+      });
+      const prepared = (await rules.prepare?.(
+        ctx,
+        outcomes.filter(isFresh).map(({ row }) => row),
+      )) as P;
+      const requireKnown = await referencesOf(
+        ...([tx, counter, principal] as const),
+        outcomes.filter(isFresh).map(({ input }) => input),
+      );
+      refuse(({ input }) => requireKnown(input));
+      const fresh = outcomes
+        .filter(isFresh)
+        .map((one) => ({ ...one, row: rules.complete?.(one.row, prepared) ?? one.row }));
+      const inserted = await store.insertFree(
+        tx,
+        fresh.map(({ row }) => row),
+      );
+      const made = fresh.filter(({ id }) => inserted.has(id));
+      await values.store(tx, made);
+      for (const { row } of made) {
         about(tx, { kind, verb: "created", row, actorId: principal.userId });
         await rules.also?.(tx, null, { row, changes: {} }, prepared);
       }

@@ -2,9 +2,10 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
 import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
+import { changesApart, showOne, valuesOf, type ApartValues } from "../values.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
-import type { AnyRow } from "../kind.ts";
+import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf, type ListParams, type Values } from "../listing.ts";
 import { firstOwner, requireMayAssign } from "../ownership.ts";
 import { readPage } from "../page.ts";
@@ -51,22 +52,28 @@ export async function storeChange<R extends AnyRow, P>(
   change: Change<R>,
   prepared: P,
 ): Promise<R> {
-  const { row, changes } = rules.decide?.(before, change, prepared, principal) ?? change;
+  const decided = rules.decide?.(before, change, prepared, principal) ?? change;
+  const { row, changes } = decided;
   store.update(tx, [row]);
-  about(tx, { kind, verb: "updated", row, actorId: principal.userId, changes });
-  await rules.also?.(tx, before, { row, changes }, prepared);
+  for (const verb of rules.verbs?.(decided) ?? ["updated"])
+    about(tx, { kind, verb, row, actorId: principal.userId, changes });
+  await rules.also?.(tx, before, decided, prepared);
   return row;
 }
 
-/** A new record's row, completed. */
-export function newRow<R extends AnyRow, P>(
-  counter: Counter<R, P>,
-  tx: UnitOfWork,
-  input: Input,
-  prepared: P,
-): R {
-  const row = composeRecord<R>(counter.kind, input, newOwn(tx));
-  return counter.rules.complete?.(row, prepared) ?? row;
+/**
+ * What an input makes of a record, values that stand apart too; null when nothing differs.
+ * @throws 422 when it would make the record larger than one may be
+ */
+export function changeOf<R extends AnyRow>(
+  kind: AnyKind,
+  before: R,
+  { input, apart, now }: { input: Input; apart: ApartValues; now: string },
+): Change<R> | null {
+  const change = changeRecord(kind, before, input, now);
+  if (apart.size === 0) return change;
+  const row = change?.row ?? { ...before, version: before.version + 1, updated_at: now };
+  return { row, changes: { ...change?.changes, ...changesApart(apart) } };
 }
 
 /** Create, list, get, change and delete records of a kind. */
@@ -78,35 +85,49 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     /** In one round trip, where it refers to no other record. */
     async create(ctx: RecordContext<Input>) {
       const { principal, tx } = ctx.locals;
-      const input = await accepted(counter, ctx, ctx.params, { isNew: true });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
-      const row = newRow(counter, tx, input, prepared);
+      const values = await valuesOf(counter, ctx);
+      const { input, apart } = values.split(await accepted(counter, ctx, ctx.params, { isNew: true }));
+      const fresh = composeRecord<R>(kind, input, newOwn(tx));
+      const prepared = (await rules.prepare?.(ctx, [fresh])) as P;
+      const row = rules.complete?.(fresh, prepared) ?? fresh;
       await requireReferences(tx, counter, principal, input);
       store.insert(tx, row);
       about(tx, { kind, verb: "created", row, actorId: principal.userId });
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
-      return kind.show(row);
+      // in the round trip of the commit, where nothing stands apart
+      if (apart.size === 0) return kind.show(row);
+      await values.store(tx, [{ id: row.id, apart }]);
+      return showOne(counter, values, tx, row);
     },
     async list(ctx: RecordContext<ListParams>) {
       const { principal, tx } = ctx.locals;
-      return readPage(tx, kind.listing, ctx.params, show, visibleTo(counter, principal));
+      const values = await valuesOf(counter, ctx);
+      const { listing, known } = values.listing(tx, ctx.params);
+      const [{ data, page }] = await Promise.all([
+        readPage(tx, listing, ctx.params, show, visibleTo(counter, principal)),
+        known,
+      ]);
+      return { data: await values.show(tx, data), page };
     },
     async get(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
-      return kind.show(await store.get(tx, principal, ctx.params.id));
+      const values = await valuesOf(counter, ctx);
+      return showOne(counter, values, tx, await store.get(tx, principal, ctx.params.id));
     },
     /** What changes nothing makes no version and no event. */
     async update(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;
-      const input = await accepted(counter, ctx, givenFields(ctx.params), { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
+      const values = await valuesOf(counter, ctx);
+      const given = await accepted(counter, ctx, givenFields(ctx.params), { isNew: false });
+      const { input, apart } = values.split(given);
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       await requireReferences(tx, counter, principal, input);
-      const change = changeRecord(kind, before, input, tx.now.toISOString());
-      return kind.show(
-        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
-      );
+      const change = changeOf(kind, before, { input, apart, now: tx.now.toISOString() });
+      const row = change ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
+      await values.store(tx, [{ id: row.id, apart }]);
+      return showOne(counter, values, tx, row);
     },
     async remove(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;

@@ -6,6 +6,7 @@ import { requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
 import { historyItem, pageOfEvents, recordAt, timelineItem, type PageOfOne } from "../record-events.ts";
 import { requireReferences } from "../references.ts";
+import { showOne, valuesOf } from "../values.ts";
 import { accepted, storeChange } from "./crud.ts";
 
 const versionGone = () =>
@@ -45,15 +46,15 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         store.get(reader, principal, id),
       ]);
       if (!record) throw versionGone();
+      const values = await valuesOf(counter, ctx);
       const input = await accepted(counter, ctx, inputOf(counter, record, seen), { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
       await requireReferences(tx, counter, principal, input);
       const change = changeRecord(kind, before, input, tx.now.toISOString());
-      return kind.show(
-        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
-      );
+      const row = change ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
+      return showOne(counter, values, tx, row);
     },
   };
 }
@@ -66,8 +67,9 @@ function inputOf(
 ): Record<string, unknown> {
   const view = kind.show(now) as Record<string, unknown>;
   return Object.fromEntries(
-    Object.entries(kind.fields).flatMap(([key, { setBy, merge }]) => {
-      if (setBy === "service" || !(key in record) || isDeepStrictEqual(record[key], view[key])) return [];
+    Object.entries(kind.fields).flatMap(([key, { setBy, merge, notGiven }]) => {
+      if (setBy !== "caller" || !(key in record) || isDeepStrictEqual(record[key], view[key])) return [];
+      if (notGiven?.includes(String(record[key]))) return [];
       if (merge !== "keys") return [[key, record[key]]];
       const gone = Object.keys(view[key] as object).map((one): [string, unknown] => [one, null]);
       return [[key, { ...Object.fromEntries(gone), ...(record[key] as object) }]];

@@ -1,13 +1,14 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
-import { changeRecord } from "../changes.ts";
+import { composeRecord } from "../changes.ts";
+import { showOne, valuesOf } from "../values.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
-import { givenFields, requireVersion } from "../input.ts";
+import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
-import { accepted, newRow, storeChange } from "./crud.ts";
+import { accepted, changeOf, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {
   externalId: string;
@@ -20,16 +21,20 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
       const { principal, tx } = ctx.locals;
-      return kind.show(store.visible(principal, await store.findByExternalId(tx, ctx.params.externalId)));
+      const values = await valuesOf(counter, ctx);
+      const found = await store.findByExternalId(tx, ctx.params.externalId);
+      return showOne(counter, values, tx, store.visible(principal, found));
     },
     /** Of two at once the second changes what the first made. */
     async upsert(ctx: RecordContext<ByExternalId>) {
       const { principal, tx } = ctx.locals;
       const { externalId, expectedVersion } = ctx.params;
       const given = { ...givenFields(ctx.params), externalId };
-      const input = await accepted(counter, ctx, given, { isNew: true });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
-      const fresh = newRow(counter, tx, input, prepared);
+      const values = await valuesOf(counter, ctx);
+      const { input, apart } = values.split(await accepted(counter, ctx, given, { isNew: true }));
+      const composed = composeRecord<R>(kind, input, newOwn(tx));
+      const prepared = (await rules.prepare?.(ctx, [composed])) as P;
+      const fresh = rules.complete?.(composed, prepared) ?? composed;
       let before = await store.findByExternalId(tx, externalId, true);
       await requireReferences(tx, counter, principal, input);
       if (!before && expectedVersion === undefined) {
@@ -37,7 +42,8 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
           about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId });
           await rules.also?.(tx, null, { row: fresh, changes: {} }, prepared);
           ctx.locals.isNew = true;
-          return kind.show(fresh);
+          await values.store(tx, [{ id: fresh.id, apart }]);
+          return showOne(counter, values, tx, fresh);
         }
         before = await store.findByExternalId(tx, externalId, true);
       }
@@ -47,10 +53,10 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       // whose it is stays, unless somebody is named
       const { owner = "" } = kind;
       const wanted = owner in given ? input : { ...input, [owner]: undefined };
-      const change = changeRecord(kind, before, wanted, tx.now.toISOString());
-      return kind.show(
-        change ? await storeChange(counter, { tx, principal }, before, change, prepared) : before,
-      );
+      const change = changeOf(kind, before, { input: wanted, apart, now: tx.now.toISOString() });
+      const row = change ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
+      await values.store(tx, [{ id: row.id, apart }]);
+      return showOne(counter, values, tx, row);
     },
   };
 }
@@ -59,13 +65,16 @@ const isMerged = ({ name }: AnyKind) =>
   conflict("IS_MERGED", `The ${name} is part of another now; undo the merge instead.`);
 
 /** Bring deleted records back. */
-export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, never>) {
+export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
+  const { kind, store, rules } = counter;
   return {
     /** @throws 409 EXTERNAL_ID_TAKEN naming who has it, where another record took its external id meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
+      const values = await valuesOf(counter, ctx);
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lockAny(tx, principal, ctx.params.id);
-      if (before.deleted_at === null) return kind.show(before);
+      if (before.deleted_at === null) return showOne(counter, values, tx, before);
       if (before.merged_into !== null) throw isMerged(kind);
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
@@ -81,7 +90,8 @@ export function restoreHandlers<R extends AnyRow>({ kind, store }: Counter<R, ne
       };
       store.update(tx, [row]);
       about(tx, { kind, verb: "restored", row, actorId: principal.userId });
-      return kind.show(row);
+      await rules.also?.(tx, before, { row, changes: {} }, prepared);
+      return showOne(counter, values, tx, row);
     },
   };
 }
