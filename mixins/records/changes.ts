@@ -115,7 +115,8 @@ function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
     consent: {} as Record<string, unknown>,
   };
   for (const [key, field] of Object.entries(kind.fields)) {
-    if (field.setBy !== "caller") continue;
+    // one of a few values is not how large its callers make it
+    if (field.setBy !== "caller" || field.values) continue;
     const [column = ""] = columnsOf(key, field);
     const value = row[column];
     if (field.stored === "text") content.texts.push(value as string | null);

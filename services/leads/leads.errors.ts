@@ -50,3 +50,8 @@ export const poolNameTaken = () => conflict("POOL_NAME_TAKEN", "Another assignme
 export const unknownPipeline = () => invalidField("pipelineId", "not_found", "is not a pipeline");
 export const pipelineWithoutStage = () =>
   invalidField("pipelineId", "no_open_stage", "has no open stage for a new deal");
+export const bothConverted = () =>
+  conflict(
+    "BOTH_CONVERTED",
+    "More than one of these leads has a contact of its own; merge the contacts first.",
+  );

@@ -11,6 +11,7 @@ import * as leads from "./leads.actions.ts";
 import { leadsContract } from "./leads.contract.ts";
 import { convert } from "./leads.convert.ts";
 import { exportLeads } from "./leads.export.ts";
+import { bothConverted } from "./leads.errors.ts";
 import { leadRules } from "./leads.records.ts";
 import { importBatch } from "./leads.import.ts";
 import { rollbackImport } from "./leads.rollback.ts";
@@ -41,6 +42,10 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    merge(ctx) {
+      ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
+      return records.mergeable.merge(ctx);
+    },
     upsert: (ctx) => leads.upsert(ctx, desk),
     getUsage,
     assign: (ctx) => leads.assign(ctx, desk),

@@ -89,7 +89,10 @@ describe("capturing a lead", () => {
     });
     await node.call("leads.remove", { id: first.id }, org.as("admin"));
     const second = await create({ externalId: "crm-1" });
-    expect((await node.call("leads.restore", { id: first.id }, org.as("admin"))).externalId).toBeNull();
+    await expect(node.call("leads.restore", { id: first.id }, org.as("admin"))).rejects.toMatchObject({
+      code: 409,
+      type: "EXTERNAL_ID_TAKEN",
+    });
     expect((await node.call("leads.get", { id: second.id }, org.as("admin"))).externalId).toBe("crm-1");
   });
 

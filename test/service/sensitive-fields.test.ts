@@ -72,7 +72,10 @@ test("nothing that is stored holds the value: no row, no event, no kept answer",
   expect(JSON.stringify(data)).not.toContain(passport);
   const { data: history } = await node.call("leads.timeline", { id: lead.id }, as("admin"));
   expect(history.map(({ type }) => type)).toEqual(["lead.updated", "lead.created"]);
-  expect(history[0]).toMatchObject({ entityVersion: 2, data: { changes: ["customFields"] } });
+  expect(history[0]).toMatchObject({
+    entityVersion: 2,
+    data: { changes: { "customFields.passport": [null, null] } },
+  });
 });
 
 test("it is changed and taken away like other fields, and those who may not see it may not write it", async () => {
