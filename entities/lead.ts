@@ -15,7 +15,6 @@ export const lead = defineKind("lead", {
   plural: "leads",
   title: ["firstName", "lastName", "companyName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "companyName", "externalId"],
-  searchColumn: "search",
   fields: {
     externalId: f.text(200, { personal: true }),
     firstName: f.text(200, { search: "A", personal: "name" }),

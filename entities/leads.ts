@@ -62,12 +62,17 @@ export const CustomField = defineEntity({
     ...tenantColumns,
     entity: p.string(),
     key: p.string(),
-    type: p.string().$type<"text" | "number" | "boolean" | "date">(),
+    type: p.string(),
     label: p.string(),
-    /** Kept sealed, in lead_sensitive_fields. */
+    /** Kept sealed, in custom_field_values. */
     isSensitive: p.boolean().default(false),
-    /** Of sensitive ones. */
     isUnique: p.boolean().default(false),
+    options: p.json<{ value: string; label: string }[]>(),
+    refersTo: p.string().nullable(),
+    isRequired: p.boolean().default(false),
+    isIndexed: p.boolean().default(false),
+    defaultValue: p.json<unknown>().nullable(),
+    deletedAt: p.datetime(3).nullable(),
   },
 });
 export type CustomField = InferEntity<typeof CustomField>;

@@ -19,6 +19,7 @@ import type { z } from "zod";
 import { analyticsContract } from "./analytics/analytics.contract.ts";
 import { companiesContract } from "./companies/companies.contract.ts";
 import { contactsContract } from "./contacts/contacts.contract.ts";
+import { customFieldsContract } from "./custom-fields/custom-fields.contract.ts";
 import { eventsContract } from "./events/events.contract.ts";
 import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
@@ -35,6 +36,7 @@ export const contracts = [
   contactsContract,
   companiesContract,
   recordsContract,
+  customFieldsContract,
   importsContract,
   analyticsContract,
   eventsContract,

@@ -8,6 +8,7 @@ import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract/contract.ts";
 import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../mixins/database/embedded-postgres.ts";
+import { Definitions } from "../mixins/records/custom/definitions.ts";
 import { OrganizationKeys } from "../mixins/encryption/organization-keys.ts";
 import type { Env } from "../mixins/process/env.ts";
 import { FeedHints } from "../mixins/events/feed-hints.ts";
@@ -173,6 +174,7 @@ export async function startNode(
       outbound,
       sealedBox,
       organizationKeys: new OrganizationKeys(database, sealedBox),
+      definitions: new Definitions(database),
       organizations,
       health,
       mailer: createMailer(env, database),

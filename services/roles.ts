@@ -1,5 +1,5 @@
 const background = [
-  ...["identity", "teams", "leads", "contacts", "companies", "records"],
+  ...["identity", "teams", "leads", "contacts", "companies", "records", "custom-fields"],
   ...["imports", "analytics", "events"],
   ...["jobs", "privacy", "worker", "mirror"],
 ];
@@ -11,7 +11,7 @@ const core = [...background, "cron"];
  * and `cron` leaves it to them.
  */
 export const servicesByRole: Record<string, readonly string[]> = {
-  gateway: ["gateway", "identity", "leads", "contacts", "companies", "records", "events"],
+  gateway: ["gateway", "identity", "leads", "contacts", "companies", "records", "custom-fields", "events"],
   core,
   worker: background,
   cron: ["cron"],

@@ -16,3 +16,62 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO sangam_platform', target);
   END IF;
 END $$;
+
+-- Makes rows of a table findable, see migration finding: a policy by which its owner reads it, for the functions alone, and
+--   find_<table>(q, terms, patterns, most): ids of the transaction's organization, not deleted: of rows whose words begin with
+--   those of q, that have one of each list of terms, and whose text is like one of patterns. Null: not asked. One id more
+--   than `most` where there are more. Runs as owner, reads nothing without an organization.
+--   <table>_words(row): what q asks of one row.
+-- texts: columns that q searches. phones: those that are numbers. terms: name of a field and its column in turn, found by their
+-- whole value. likes: columns that like searches. The indexes are <table>_find and <table>_like; makes_indexes: of an empty table.
+CREATE FUNCTION pg_temp.findable(target regclass, texts name[], phones name[], terms text[], likes name[], makes_indexes boolean DEFAULT true)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  words text;
+  found text;
+  looked text;
+BEGIN
+  words := format('public.find_words(ARRAY[%s]::text[], ARRAY[%s]::text[])',
+    (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(texts) AS one), (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(phones) AS one));
+  found := format('(%s || public.find_terms(ARRAY[%s]::text[], r.tags, r.custom_fields))', words,
+    (SELECT string_agg(CASE place % 2 WHEN 1 THEN quote_literal(one) ELSE format('r.%I', one) END, ', ' ORDER BY place)
+     FROM unnest(terms) WITH ORDINALITY AS each(one, place)));
+  looked := format('public.find_text(ARRAY[%s]::text[], r.tags)', (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(likes) AS one));
+  EXECUTE format('DROP POLICY IF EXISTS finding ON %s', target);
+  EXECUTE format('CREATE POLICY finding ON %s FOR SELECT TO CURRENT_USER USING (true)', target);
+  EXECUTE format('CREATE OR REPLACE FUNCTION public.%1$s_words(r %1$s) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN %2$s', target, words);
+  EXECUTE format($function$
+CREATE OR REPLACE FUNCTION public.find_%1$s(q text, terms jsonb, patterns text[], most integer) RETURNS uuid[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_indexscan = off SET enable_indexonlyscan = off SET plan_cache_mode = force_generic_plan AS $body$
+DECLARE
+  own uuid := NULLIF(current_setting('app.organization_id', true), '')::uuid;
+  asked tsquery;
+  ids uuid[];
+BEGIN
+  IF own IS NULL OR q IS NULL AND terms IS NULL AND patterns IS NULL THEN RETURN '{}'; END IF;
+  IF q IS NOT NULL THEN
+    asked := public.find_query(q);
+    IF asked IS NULL THEN RETURN '{}'; END IF;
+  END IF;
+  IF terms IS NOT NULL THEN asked := coalesce(asked && public.find_terms_query(terms), public.find_terms_query(terms)); END IF;
+  IF patterns IS NULL THEN
+    SELECT array_agg(id) INTO ids FROM (SELECT r.id FROM public.%1$s r
+      WHERE r.organization_id = own AND r.deleted_at IS NULL AND %2$s @@ asked LIMIT most + 1) AS hits;
+  ELSIF asked IS NULL THEN
+    SELECT array_agg(DISTINCT id) INTO ids FROM (SELECT r.id FROM unnest(patterns) AS pattern, public.%1$s r
+      WHERE r.organization_id = own AND r.deleted_at IS NULL AND %3$s ILIKE pattern LIMIT most + 1) AS hits;
+  ELSE
+    SELECT array_agg(DISTINCT id) INTO ids FROM (SELECT r.id FROM unnest(patterns) AS pattern, public.%1$s r
+      WHERE r.organization_id = own AND r.deleted_at IS NULL AND %3$s ILIKE pattern AND %2$s @@ asked LIMIT most + 1) AS hits;
+  END IF;
+  RETURN coalesce(ids, '{}');
+END $body$
+$function$, target, found, looked);
+  EXECUTE format('REVOKE ALL ON FUNCTION public.find_%1$s(text, jsonb, text[], integer) FROM PUBLIC', target);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION public.find_%1$s(text, jsonb, text[], integer) TO sangam_app', target);
+  IF makes_indexes THEN
+    EXECUTE format('CREATE INDEX %1$s_find ON %1$s USING gin (organization_id, %2$s) WHERE deleted_at IS NULL', target, regexp_replace(found, '\mr[.]', '', 'g'));
+    EXECUTE format('CREATE INDEX %1$s_like ON %1$s USING gin (organization_id, %2$s public.gin_trgm_ops) WHERE deleted_at IS NULL', target, regexp_replace(looked, '\mr[.]', '', 'g'));
+  END IF;
+END $$;

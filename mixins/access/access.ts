@@ -32,10 +32,7 @@ export class Access {
     this.#database = database;
   }
 
-  /**
-   * Never called while the caller's transaction holds a connection: a look takes another.
-   * @throws 503 while roles or teams cannot be read
-   */
+  /** @throws 503 while roles or teams cannot be read */
   principalOf({ organizationId = "", userId, role = "", scopes }: Caller): Principal | Promise<Principal> {
     const principal: Principal = { organizationId, userId: userId ?? null, role, scopes };
     return isLookedUp(role) && organizationId !== "" ? this.#complete(principal) : principal;

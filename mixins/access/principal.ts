@@ -43,6 +43,8 @@ const resources = [
   "imports",
   "custom-fields",
 ];
+/** Values of sensitive custom fields. */
+const sensitive = ["leads", "contacts", "companies"].map((plural) => `${plural}:sensitive`);
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -61,7 +63,7 @@ const builtIn: Record<Role, Rights> = {
       ...["teams:read", "teams:create", "teams:update", "teams:delete"],
       ...["organization:read", "organization:update", "organization:delete"],
       ...["events:read", "reports:view", "reports:export"],
-      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", "leads:sensitive"],
+      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", ...sensitive],
       ...["privacy:create", "privacy:read"],
       ...forOwnKeys,
     ]),
@@ -71,7 +73,7 @@ const builtIn: Record<Role, Rights> = {
     permissions: new Set([
       ...every("create", "read", "update", "delete"),
       ...["users:read", "teams:read", "organization:read", "events:read", "reports:view", "reports:export"],
-      "leads:sensitive",
+      ...sensitive,
       ...forOwnKeys,
     ]),
     sees: "team",

@@ -1,5 +1,6 @@
 import type { Database } from "../database/database.ts";
 import type { Shard } from "../database/shard.ts";
+import { apart, inUnit } from "../database/one-connection.ts";
 import { UnitOfWork } from "../database/unit-of-work.ts";
 import { errorType, sqlState } from "../contract/errors.ts";
 import { secondsSince } from "../process/metrics.ts";
@@ -181,7 +182,7 @@ export class Activation {
     const turn = new TurnInHand(this.address, tx, JSON.parse(loaded.json), message.sender);
     let isCommitting = false;
     try {
-      const result = await this.#handle(turn, message);
+      const result = await apart(() => inUnit(tx, () => this.#handle(turn, message)));
       json = JSON.stringify(turn.state);
       isCommitting = true;
       await tx.commit(result);

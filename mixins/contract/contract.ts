@@ -34,6 +34,11 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   /** What a caller gets; `z.null()` for 204. */
   returns: R;
   permission: Permission;
+  /**
+   * Whether it only reads: it runs in a read-only transaction of 5 s at most, and again on another node when its node is lost.
+   * Every GET reads, but one whose transfer is `browser`.
+   */
+  reads?: true;
   /** Method and path under /api/v1, parameters as `:id`. Without it the action is internal. */
   rest?: `${HttpMethod} /${string}`;
   /** Status of success; default 200, 201 for a POST that creates is said here. */
@@ -45,6 +50,8 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
    * the result's id.
    */
   location?(result: z.input<R>): string;
+  /** Of a 202: whether all of it is done by now, as of a dry run; such an answer is a 200. */
+  isDone?(result: z.input<R>): boolean;
   /** Statuses of failures besides those that every route of its kind may have. */
   fails?: readonly (404 | 409 | 410)[];
   /** Whether the organization's users may ask for it while it is suspended, or about to be deleted. */
@@ -68,6 +75,9 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   /** What a download is called and is. */
   file?(params: z.output<P>): { name: string; type: string };
 }
+
+/** What of a DELETE stands in its address: `?force=true` does what a 409 IN_USE refuses. */
+export const queryOfDelete: readonly string[] = ["force"];
 
 /** Names of the parameters in the path of an action's route. */
 export const pathParamsOf = ({ rest = "" }: { rest?: string | undefined }): string[] =>
@@ -101,6 +111,17 @@ export interface Contract<
   actors: K;
   /** What the service holds of persons. */
   personalData: D;
+  tables: Tables;
+}
+
+/** Tables that a service's statements name; those of the control database with their schema. A test holds it against them. */
+export interface Tables {
+  /** Which it alone writes. */
+  owns?: readonly string[];
+  /** Of other services, which it reads. */
+  reads?: readonly string[];
+  /** Of other services, which it writes in a transaction of its own, because both must happen or neither. */
+  writes?: readonly string[];
 }
 
 /** Gives `spec` its precise type; there is nothing to learn from it at run time. */
@@ -117,7 +138,7 @@ export const defineContract = <
   D extends Record<string, PersonalDataSpec> = Record<never, never>,
 >(
   name: N,
-  spec: { actions: A; events: E; jobs?: J; listeners?: L; actors?: K; personalData?: D },
+  spec: { actions: A; events: E; jobs?: J; listeners?: L; actors?: K; personalData?: D; tables?: Tables },
 ): Contract<N, A, E, J, L, K, D> => ({
   name,
   actions: spec.actions,
@@ -126,6 +147,7 @@ export const defineContract = <
   listeners: spec.listeners ?? ({} as L),
   actors: spec.actors ?? ({} as K),
   personalData: spec.personalData ?? ({} as D),
+  tables: spec.tables ?? {},
 });
 
 type UnionToIntersection<U> = (U extends unknown ? (x: U) => void : never) extends (x: infer I) => void

@@ -25,6 +25,32 @@ export const nameText = (most: number) =>
 const controlCharacters = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 const hasControlCharacters = (value: string): boolean => controlCharacters.test(value);
 
+/** A whole number, also as a query string writes it: in digits alone. */
+export const wholeNumber = (least: number, most: number) =>
+  z
+    .unknown()
+    .transform((given, issues) => {
+      const number = typeof given === "string" && /^-?\d{1,16}$/.test(given) ? Number(given) : given;
+      if (Number.isSafeInteger(number) && (number as number) >= least && (number as number) <= most)
+        return number as number;
+      const [small, big] = [Number(number) < least, Number(number) > most];
+      issues.addIssue({
+        code: "custom",
+        message: `must be a whole number from ${least} to ${most}, in digits`,
+        params: {
+          code:
+            typeof number !== "number"
+              ? "invalid_type"
+              : small
+                ? "too_small"
+                : big
+                  ? "too_big"
+                  : "invalid_type",
+        },
+      });
+      return z.NEVER;
+    })
+    .meta({ type: "integer", minimum: least, maximum: most });
 /** A UUID; in lower case, as PostgreSQL answers it. */
 export const id = z.uuid().toLowerCase();
 export const timestamp = z.iso.datetime({ precision: 3 });
@@ -109,8 +135,8 @@ const pageInfo = z
     /** Where the next page begins; null: this was the last. */
     nextCursor: z.string().nullable(),
     hasMore: z.boolean(),
-    /** With `count=true`: of all pages together. */
-    total: z.number().int().optional(),
+    /** With `count=true`: of all pages together, exact up to 10,000; with `count=exact`, always. */
+    total: z.union([z.number().int(), z.strictObject({ atLeast: z.number().int() })]).optional(),
   })
   .meta({ id: "Page" });
 /** The envelope of every list. */

@@ -14,8 +14,14 @@ import type { Database } from "../database/database.ts";
 import { idempotencyInUse, idempotencyUsed } from "../database/sql-errors.ts";
 import type { Scope } from "../database/scope.ts";
 import type { Shard } from "../database/shard.ts";
+import { inUnit } from "../database/one-connection.ts";
 import { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
+import {
+  definitionsChanged,
+  type Definitions,
+  type DefinitionsChanged,
+} from "../records/custom/definitions.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
 import type { Health } from "../process/health.ts";
@@ -48,6 +54,8 @@ export interface Runtime {
   sealedBox: SealedBox;
   /** Seals what organizations keep, each with a key of its own. */
   organizationKeys: OrganizationKeys;
+  /** Custom fields as organizations have defined them. */
+  definitions: Definitions;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
   /** How the parts stand that this process works with. */
@@ -105,7 +113,7 @@ export function createService<C extends Contract>(
     add(name, {
       rest: spec.rest,
       // a read may run twice: when its node is lost, the call goes to another
-      ...(isQuery(spec) ? { retryPolicy: { enabled: true, retries: 2 } } : {}),
+      ...(spec.reads ? { retryPolicy: { enabled: true, retries: 2 } } : {}),
       handler: pipeline(
         `${contract.name}.${name}`,
         spec,
@@ -159,6 +167,8 @@ export function createService<C extends Contract>(
   const mixins = actors ? [actorService(contract, actors, runtime)] : [];
   const events = {
     [accessChanged]: (ctx: Context<AccessChanged>) => runtime.access.forget(ctx.params.organizationId),
+    [definitionsChanged]: (ctx: Context<DefinitionsChanged>) =>
+      runtime.definitions.forget(ctx.params.organizationId),
     ...schema.events,
   };
   return { ...schema, events, mixins, name: contract.name, actions } as unknown as ServiceSchema;
@@ -184,7 +194,7 @@ const readTimeoutMs = 5_000;
 type OpenUnit = (meta: Meta) => { tx: UnitOfWork; shard: Shard; isControl: boolean };
 
 function unitOfAction(spec: ActionSpec, runtime: Runtime, home: Home): OpenUnit {
-  const readOnly = isQuery(spec);
+  const readOnly = spec.reads === true;
   const { control } = runtime.database;
   if (spec.permission === "public")
     return () => ({
@@ -215,8 +225,6 @@ function unitOfJob(spec: JobSpec, { database }: Runtime): OpenUnit {
     };
   };
 }
-
-const isQuery = (spec: ActionSpec): boolean => takesQuery(spec) && spec.transfer !== "browser";
 
 const takesQuery = ({ rest }: ActionSpec): boolean => rest?.startsWith("GET ") ?? false;
 const isKeptUpsert = (spec: ActionSpec, kept: unknown): kept is { isNew: boolean; result: unknown } =>
@@ -271,7 +279,7 @@ function pipeline(
         ctx.locals.tx = tx;
         ctx.locals.isNew = false;
         try {
-          const result = (await handler(ctx as never)) ?? null;
+          const result = (await inUnit(tx, () => handler(ctx as never))) ?? null;
           checkResult(name, spec, result, runtime.checkResults);
           if (isControl && tx.hasEvents)
             throw new Error(`${name} recorded an event in the control database; feeds live in the shards`);

@@ -1,6 +1,7 @@
 import { MikroORM } from "@mikro-orm/postgresql";
 import pg from "pg";
 import { allEntities } from "../../entities/all.ts";
+import { sqlState } from "../contract/errors.ts";
 import { FairShare } from "../jobs/fair-share.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { Homes } from "./homes.ts";
@@ -68,7 +69,15 @@ export class Database {
     const logins = appUrls ?? urls.map(loginUrlOf);
     const partsOf = (index: number) => ({ control: index === 0, acceptsNewer });
     if (options.migrate === "manual") {
-      const pending = await Promise.all(logins.map((url, index) => checkSchema(url, partsOf(index))));
+      const check = (url: string, index: number) =>
+        checkSchema(url, partsOf(index)).catch((error: unknown) => {
+          // the role and its password are made by migrations
+          if (appUrls !== undefined || sqlState(error) !== "28P01") throw error;
+          throw new Error("The database was never migrated, or by another owner; run npm run migrate.", {
+            cause: error,
+          });
+        });
+      const pending = await Promise.all(logins.map(check));
       if (pending.flat().length > 0)
         throw new Error(
           `The schema is not up to date; run npm run migrate.\n  ${pending.flat().join("\n  ")}`,

@@ -1,3 +1,4 @@
+import { apart } from "./one-connection.ts";
 import { sqlState } from "../contract/errors.ts";
 import { busy } from "./pool.ts";
 import { isMomentary, isRefusedAtGate } from "./sql-errors.ts";
@@ -47,7 +48,8 @@ export class GroupCommit {
     if (!lane) {
       const opened = (lane = { organizationId, waiting: [] });
       this.#lanes.set(key, opened);
-      setImmediate(() => void this.#work(key, opened));
+      // whoever came first waits for it no more than the others
+      setImmediate(() => void apart(() => this.#work(key, opened)));
     }
     if (lane.waiting.length >= mostWaiting) return Promise.reject(busy());
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -3,6 +3,7 @@ import type { CustomTypesConfig, Pool, PoolClient, QueryResult } from "pg";
 import type { FairShare } from "../jobs/fair-share.ts";
 import { observeQuery } from "../process/metrics.ts";
 import { isUndone, type GroupCommit } from "./group-commit.ts";
+import { requireNoneHeld } from "./one-connection.ts";
 import { takeConnection } from "./pool.ts";
 import { roundTrip } from "./round-trip.ts";
 import { enter, holderOf, type Scope } from "./scope.ts";
@@ -29,6 +30,7 @@ export interface Shard {
 
 /** Runs statements as a transaction of their own, in one round trip that holds a connection no longer. */
 export async function runAlone(shard: Shard, scope: Scope, statements: Statement[]): Promise<QueryResult[]> {
+  requireNoneHeld();
   const client = await takeConnection(shard.pool, holderOf(scope));
   try {
     const results = await exchange(shard, client, [enter(scope), ...statements]);

@@ -1,3 +1,4 @@
+import { inUnit } from "./one-connection.ts";
 import type { Scope } from "./scope.ts";
 import type { Shard } from "./shard.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
@@ -10,7 +11,7 @@ export async function inTransaction<T>(
 ): Promise<T> {
   const tx = new UnitOfWork(shard, scope);
   try {
-    const result = await work(tx);
+    const result = await inUnit(tx, () => work(tx));
     await tx.commit();
     return result;
   } catch (error) {

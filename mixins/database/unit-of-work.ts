@@ -4,6 +4,7 @@ import { errorType, sqlState, violatedConstraint } from "../contract/errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { newId } from "./new-id.ts";
+import { apart, requireNoneHeld } from "./one-connection.ts";
 import { isConnectionLoss, outcomeUnknown, takeConnection, tooSlow, unavailable } from "./pool.ts";
 import { claimKeys, lockKey, recordKey, type Idempotency } from "./idempotency.ts";
 import { kyselyOver } from "./kysely.ts";
@@ -143,7 +144,7 @@ export class UnitOfWork {
     return this.#events.length > 0;
   }
 
-  /** Whether it holds a connection: while it does, nothing may be waited for that needs another. */
+  /** Whether it holds a connection: while it does, nothing may be waited for that needs another, see `requireNoneHeld`. */
   get isOpen(): boolean {
     return this.#client !== undefined && !this.#isOver;
   }
@@ -225,6 +226,7 @@ export class UnitOfWork {
   }
 
   #commitShared(writes: RowsStatement[], response: unknown): Promise<void> {
+    requireNoneHeld(this);
     const rows = [...this.#claim(response), ...writes];
     return this.#atHome((shard) => shard.commits.commit(this.organizationId, rows)).catch(
       (error: unknown) => {
@@ -313,7 +315,7 @@ export class UnitOfWork {
   async #beginAtHome(client: PoolClient): Promise<PoolClient> {
     for (const since = performance.now(); ;) {
       await undo(client);
-      this.#shard = await this.#shard.findHome(this.organizationId, since);
+      this.#shard = await apart(() => this.#shard.findHome(this.organizationId, since));
       client = await takeConnection(this.#shard.pool, holderOf(this.scope));
       try {
         await exchange(this.#shard, client, this.#entering());
@@ -364,6 +366,7 @@ export class UnitOfWork {
   }
 
   #connection(): Promise<PoolClient> {
+    if (!this.#client) requireNoneHeld(this);
     return (this.#client ??= takeConnection(this.#shard.pool, holderOf(this.scope)));
   }
 

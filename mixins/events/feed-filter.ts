@@ -15,6 +15,7 @@ export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["pool", "pools:read"],
   ["scoring", "scoring:read"],
   ["team", "teams:read"],
+  ["operation", "events:read"],
 ]);
 /** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
 export const nobody = "00000000-0000-0000-0000-000000000000";

@@ -67,7 +67,6 @@ export class Organizations {
     return this.#poller.stop();
   }
 
-  /** Never called while the caller's transaction holds a connection: it may take another. */
   async of(organizationId: string): Promise<Standing> {
     return (await this.#standings.fetch(organizationId)) ?? stranger;
   }

@@ -17,10 +17,7 @@ export const unknownUser = (path: string) =>
 export class ActiveUsers {
   readonly #known = new LRUCache<string, true>({ max: 100_000, ttl: 30_000 });
 
-  /**
-   * Those of `ids` that are active users of the caller's organization.
-   * Never called while the caller's transaction holds a connection: identity takes another of perhaps the same pool.
-   */
+  /** Those of `ids` that are active users of the caller's organization. Asked before the first statement. */
   async among(ctx: Caller, ids: Iterable<string>): Promise<ReadonlySet<string>> {
     const { organizationId } = ctx.locals.principal;
     const active = new Set<string>();

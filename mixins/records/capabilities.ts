@@ -10,7 +10,10 @@ import {
   text,
   timestamp,
 } from "../contract/schemas.ts";
-import { byIdOf, fieldsParam, listParams, pageParams } from "./listing.ts";
+import { conditionInput } from "./conditions/schema.ts";
+import * as fields from "./fields.ts";
+import { byIdOf, fieldsParam, listParams, pageParams, queryableOf } from "./listing.ts";
+import { operationBegun } from "./operations.ts";
 import type { AnyKind, Fields, Kind } from "./kind.ts";
 
 /**
@@ -18,12 +21,12 @@ import type { AnyKind, Fields, Kind } from "./kind.ts";
  * from recordHandlers.
  */
 
-/** What of an answer is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
-export function withoutSensitive<V extends object>(shown: V): V {
-  const { sensitive, customFields } = shown as { sensitive?: readonly string[]; customFields?: object };
+/** What of a record is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
+export function withoutSensitive<T>(shown: T): T {
+  const { sensitive, customFields } = shown as { sensitive?: string[]; customFields?: object };
   if (sensitive === undefined) return shown;
-  const nothing = Object.fromEntries(sensitive.map((key) => [key, null]));
-  return { ...shown, customFields: { ...customFields, ...nothing } };
+  const emptied = Object.fromEntries(sensitive.map((key) => [key, null]));
+  return { ...shown, customFields: { ...customFields, ...emptied } };
 }
 
 /** Create, list, read, change, delete. */
@@ -47,6 +50,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
         .extend({ id })
         .meta({ id: `${kind.typeName}Part` }),
     ),
+    reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}`,
   }),
@@ -54,6 +58,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     summary: `One ${kind.name}`,
     params: byIdOf(kind.listing),
     returns: kind.view,
+    reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id`,
     fails: [410],
@@ -95,6 +100,10 @@ const bulkResult = z.strictObject({
 /** What many are given as, and how each fared. */
 export const bulkItems = z.strictObject({ items: z.array(z.unknown()).min(1).max(1000) });
 export const bulkResults = z.strictObject({ results: z.array(bulkResult) });
+const begins = {
+  location: (begun: z.output<typeof operationBegun>) => `/operations/${"id" in begun ? begun.id : ""}`,
+  isDone: (begun: z.output<typeof operationBegun>) => "matched" in begun,
+};
 /** Many at once. */
 export const bulk = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   bulkCreate: action({
@@ -110,12 +119,61 @@ export const bulk = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
 });
 
+/** Of which records: of a condition, as `where` of a list, or some by their ids. */
+const selection = (kind: AnyKind) => ({
+  where: conditionInput(queryableOf(kind.listing)).optional(),
+  ids: z.array(id).min(1).max(10_000).optional(),
+  dryRun: z.boolean().default(false),
+});
+const isOneSelection = ({ where, ids }: { where?: unknown; ids?: unknown }) =>
+  (where === undefined) !== (ids === undefined);
+const created2026 = { field: "createdAt", op: "lt", value: "2026-01-01" };
+const label = fields.tags().input;
+/** Change or delete many, as work that goes on. */
+export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  bulkUpdate: action({
+    summary: `Changes many ${kind.plural}, those of a condition or by their ids; with dryRun says how many`,
+    params: z
+      .strictObject({
+        ...selection(kind as unknown as AnyKind),
+        changes: kind.input.omit({ externalId: true } as never).extend({
+          tags: z.union([label, z.strictObject({ add: label, remove: label }).partial()]).optional(),
+        }),
+      })
+      .refine(isOneSelection, "give where or ids"),
+    returns: operationBegun,
+    permission: `${kind.plural}:update`,
+    rest: `PATCH /${kind.plural}/bulk`,
+    status: 202,
+    ...begins,
+    example: { params: { where: created2026, changes: { tags: { add: ["fair-2026"] } } } },
+  }),
+  bulkRemove: action({
+    summary: `Deletes many ${kind.plural}, those of a condition or by their ids; with dryRun says how many`,
+    params: z.strictObject(selection(kind as unknown as AnyKind)).refine(isOneSelection, "give where or ids"),
+    returns: operationBegun,
+    permission: `${kind.plural}:delete`,
+    rest: `POST /${kind.plural}/bulk-delete`,
+    status: 202,
+    ...begins,
+    example: { params: { where: created2026, dryRun: true } },
+  }),
+  /** The next step of such an operation, for its job. */
+  applyOperation: action({
+    summary: `Changes or deletes the next ${kind.plural} of an operation, in one transaction`,
+    params: z.strictObject({ operationId: id }),
+    returns: z.strictObject({ isOver: z.boolean() }),
+    permission: "authenticated",
+  }),
+});
+
 /** By the id that a record has elsewhere; the kind has a field `externalId`. */
 export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   getByExternalId: action({
     summary: `The ${kind.name} with this external id`,
     params: z.strictObject({ externalId: text(200), fields: fieldsParam(kind.listing) }),
     returns: kind.view,
+    reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/by-external-id/:externalId`,
   }),
@@ -162,11 +220,14 @@ export const timelinePage = pageOf(
   }),
 );
 /** What happened to a record, and the way back. */
+/** What the column of versions holds. */
+const greatestVersion = 2_147_483_647;
 export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   timeline: action({
     summary: `What happened to a ${kind.name}, newest first`,
     params: z.strictObject({ id, ...pageParams }),
     returns: timelinePage,
+    reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id/timeline`,
   }),
@@ -180,12 +241,13 @@ export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>)
         changes: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])),
       }),
     ),
+    reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id/history`,
   }),
   revert: action({
     summary: `Brings back the fields of a ${kind.name} as they were at a version, as a new version`,
-    params: z.strictObject({ id, version: z.number().int().positive(), expectedVersion }),
+    params: z.strictObject({ id, version: z.number().int().min(1).max(greatestVersion), expectedVersion }),
     returns: kind.view,
     kept: withoutSensitive,
     permission: `${kind.plural}:update`,
@@ -201,6 +263,7 @@ export const comparable = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `Other ${kind.plural} that may be the same, with what they have in common, oldest first`,
     params: z.strictObject({ id, ...pageParams }),
     returns: pageOf(z.strictObject({ record: kind.view, matchedBy: z.array(z.string()) })),
+    reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id/duplicates`,
   }),

@@ -107,7 +107,7 @@ export function mergeKeys(stored: Values, changes: Values): Record<string, unkno
 }
 
 /** What of a record its callers decide how large it is. */
-function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
+export function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
   const content = {
     texts: [] as (string | null)[],
     tags: [] as string[],

@@ -2,18 +2,17 @@ import type { Locals } from "../contract/contract.ts";
 import type { Database } from "../database/database.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Principal } from "../access/principal.ts";
-import type { ActiveUsers, Caller } from "./active-users.ts";
+import type { Caller } from "./active-users.ts";
 import type { Change, Changes } from "./changes.ts";
+import type { CallFields, CustomDesk } from "./custom/of-call.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
 import { audienceOf } from "./ownership.ts";
 import type { Store } from "./store.ts";
-import type { CustomValues } from "./values.ts";
 
 /** What the handlers of records share within a process. */
-export interface RecordDesk {
+export interface RecordDesk extends CustomDesk {
   database: Database;
-  users: ActiveUsers;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
   /** References to records from what is no kind, which merges move too. */
@@ -48,8 +47,6 @@ export interface RecordRules<R extends AnyRow, P> {
   decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
   /** What a change is told as, an event each. Default: it was `updated`. */
   verbs?(change: Change<R>): readonly string[];
-  /** Custom values that stand apart from the rows, if some do. Default: none. */
-  values?(ctx: RecordContext): Promise<CustomValues>;
   /** Further writes, events and jobs in the record's transaction. `before` is null for a new one, and deleted for one that is restored. */
   also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
 }
@@ -75,6 +72,7 @@ export function about(
     actorId,
     changes,
     more,
+    fields,
   }: {
     kind: AnyKind;
     /** `created`, `updated`, `deleted`, `restored`, `merged`, or one of the kind's own. */
@@ -84,6 +82,8 @@ export function about(
     changes?: Changes;
     /** What the event says besides, such as what a merge made one. */
     more?: Record<string, unknown>;
+    /** Leaves out what belongs to custom fields that are deleted. */
+    fields?: CallFields;
   },
 ): void {
   const formerOwner = kind.owner === undefined ? undefined : changes?.[kind.owner]?.[0];
@@ -95,7 +95,11 @@ export function about(
       kind.owner === undefined
         ? null
         : audienceOf(ownerOf(kind, row), formerOwner as string | null | undefined),
-    data: { record: kind.show(row), ...(changes && { changes }), ...more },
+    data: {
+      record: fields ? fields.hide(kind.show(row)) : kind.show(row),
+      ...(changes && { changes }),
+      ...more,
+    },
   });
 }
 

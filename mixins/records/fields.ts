@@ -1,6 +1,7 @@
 import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
+import { customLimits } from "../values/custom-value.ts";
 import { readPhone } from "../values/phone.ts";
 import { emailText, phoneText } from "./conditions/fields.ts";
 import { recordLimits } from "./record-limits.ts";
@@ -152,7 +153,15 @@ export const customFields = () =>
     z
       .record(
         z.string().regex(/^[\w -]{1,64}$/, "keys are up to 64 letters, digits, spaces, _ and -"),
-        z.union([schemas.text(5000), z.number(), z.boolean(), z.null()]),
+        z.union([
+          schemas.text(customLimits.longText),
+          z.number(),
+          z.boolean(),
+          z.null(),
+          // of multiSelect, and of money
+          z.array(schemas.text(200)).max(customLimits.chosen),
+          z.strictObject({ amount: z.string().max(40), currency: z.string().max(3) }),
+        ]),
       )
       .refine(isUpTo(recordLimits.customFields), `at most ${recordLimits.customFields} custom fields`),
     z.record(z.string(), z.unknown()),

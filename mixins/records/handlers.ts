@@ -1,6 +1,7 @@
 import type { ParamsOut, ResultOf } from "../contract/contract.ts";
 import type {
   bulk,
+  bulkChangeable,
   comparable,
   crud,
   historical,
@@ -14,6 +15,7 @@ import { crudHandlers } from "./handlers/crud.ts";
 import { duplicateHandlers } from "./handlers/duplicates.ts";
 import { historyHandlers } from "./handlers/history.ts";
 import { mergeHandlers } from "./handlers/merge.ts";
+import { operationHandlers } from "./handlers/operations.ts";
 import { restoreHandlers, upsertHandlers } from "./handlers/upsert.ts";
 import type { AnyRow, Fields, Kind, RowOf } from "./kind.ts";
 import { storeOf } from "./store.ts";
@@ -26,6 +28,7 @@ type HandlersFor<A> = {
 export interface RecordHandlers<N extends string, F extends Fields> {
   crud: HandlersFor<ReturnType<typeof crud<N, F>>>;
   bulk: HandlersFor<ReturnType<typeof bulk<N, F>>>;
+  bulkChangeable: HandlersFor<ReturnType<typeof bulkChangeable<N, F>>>;
   upsertable: HandlersFor<ReturnType<typeof upsertable<N, F>>>;
   restorable: HandlersFor<ReturnType<typeof restorable<N, F>>>;
   historical: HandlersFor<ReturnType<typeof historical<N, F>>>;
@@ -44,6 +47,7 @@ export function recordHandlers<const N extends string, F extends Fields, P = und
   return {
     crud: crudHandlers(counter),
     bulk: bulkHandlers(counter),
+    bulkChangeable: operationHandlers(counter),
     upsertable: upsertHandlers(counter),
     restorable: restoreHandlers(counter),
     historical: historyHandlers(counter),

@@ -62,8 +62,6 @@ interface Says<F extends Fields> {
   title: readonly (keyof F & string)[];
   /** Default `-createdAt`. */
   defaultSort?: string;
-  /** A tsvector that PostgreSQL computes, which `q` searches. */
-  searchColumn?: string;
   /** An input, for the docs. */
   example: Record<string, unknown>;
 }
@@ -91,7 +89,11 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   const inputs = Object.fromEntries(
     entries.filter(([, { setBy }]) => setBy === "caller").map(([key, { input }]) => [key, input]),
   ) as InputShape<F>;
-  const view = z.strictObject({ id, ...outputs, ...own }).meta({ id: typeName });
+  const view = z
+    .strictObject({
+      ...{ id, ...outputs, ...own },
+    })
+    .meta({ id: typeName });
   const input = z.strictObject(inputs).partial();
   const isThere = (given: Record<string, unknown>) =>
     identifiedBy.some((key) => given[key] !== undefined && given[key] !== null);
@@ -116,8 +118,12 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     sortable: ["createdAt", "updatedAt", ...all(({ isSortable }) => isSortable)],
     nullable: all(({ isSortable, fallback }) => isSortable && fallback === undefined),
     defaultSort,
+    finding: {
+      // those that match have an index of their own
+      terms: all(({ stored: as, isFilterable, matches }) => as === "text" && isFilterable && !matches),
+      likes: all(({ stored: as, isFilterable }) => as === "text" && isFilterable),
+    },
     customFields: "customFields" in fields,
-    ...(spec.searchColumn !== undefined && { searchColumn: spec.searchColumn }),
   };
   const owner = entries.find(([, { isOwner }]) => isOwner)?.[0] as (keyof F & string) | undefined;
   return {
@@ -232,4 +238,13 @@ function composer(entries: [string, Field][]): unknown {
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names and fallbacks that a kind declares
   const make = new Function("units", text);
   return (make as (units: typeof toMinorUnits) => unknown)(toMinorUnits);
+}
+
+/** Records that may have custom fields. */
+export interface CustomKind {
+  name: string;
+  /** Its table, and how permissions name it. */
+  plural: string;
+  /** The field that says whose a record is. */
+  owner?: string | undefined;
 }

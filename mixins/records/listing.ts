@@ -1,13 +1,14 @@
 import { z } from "zod";
 import { badQuery, type FieldError } from "../contract/errors.ts";
 import { short } from "../contract/field-errors.ts";
-import { id } from "../contract/schemas.ts";
+import { id, wholeNumber } from "../contract/schemas.ts";
 import { eachTest, type Operator, type Test } from "./conditions/condition.ts";
 import { undeclared, type FieldType, type Queryable, type QueryField } from "./conditions/fields.ts";
 import { fitCondition, fitTest, type FittedCondition } from "./conditions/fit.ts";
 import { problemErrors, whereParam } from "./conditions/schema.ts";
 import { sqlOfCondition } from "./conditions/sql.ts";
 import { Values } from "./conditions/values.ts";
+import { findCall, type Finding } from "./finding.ts";
 
 export { Values };
 export type { Operator };
@@ -32,8 +33,8 @@ export interface Listing {
   stored?: Record<string, Pick<QueryField, "normalise" | "example">>;
   /** Sortable fields that may be null; of the others the order is one that an index has. */
   nullable?: readonly string[];
-  /** The tsvector column that `q` searches. */
-  searchColumn?: string;
+  /** How `q`, `like`, tags, custom fields and texts without an index of their own are found. Without it, `q` finds all. */
+  finding?: Finding;
   /**
    * Whether a jsonb column custom_fields has keys that may be asked for as `customFields.<key>`; where the organization's
    * definitions are known, those. Keys that are not defined are `undeclared`.
@@ -64,7 +65,11 @@ export function listParams(listing: Listing) {
     q: z.string().trim().min(1).max(200).optional(),
     fields: fieldsParam(listing),
     count: z
-      .union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")])
+      .union([
+        z.boolean(),
+        z.literal("exact"),
+        z.enum(["true", "false"]).transform((flag) => flag === "true"),
+      ])
       .default(false),
   });
 }
@@ -73,7 +78,7 @@ export type ListParams = z.output<ReturnType<typeof listParams>>;
 /** Where a page begins: `nextCursor` of the page before. */
 const cursorParam = z.string().max(maxCursorLength).optional();
 /** `limit` and `cursor`, of a list that knows neither sort nor filter. */
-export const pageParams = { limit: z.coerce.number().int().min(1).max(200).default(50), cursor: cursorParam };
+export const pageParams = { limit: wholeNumber(1, 200).default(50), cursor: cursorParam };
 /** One record by its id, or some fields of it. */
 export const byIdOf = (listing: Pick<Listing, "fields">) =>
   z.strictObject({ id, fields: fieldsParam(listing) });
@@ -214,6 +219,18 @@ export function eachField(
   if (where) eachTest(where, ({ field }) => visit(field));
 }
 
+/** What the parameters of a list ask of its rows, as SQL. */
+export interface Matching {
+  /** All must hold. */
+  conditions: string[];
+  /** Of `q`: asks `foundWords` of the row. */
+  search: string | undefined;
+  /** Calls what answers the ids of the only rows that can match, up to `most` and one more; see finding.ts. Once a statement. */
+  find: ((most: number) => string) | undefined;
+}
+/** The column of a row's words, where `q` is given. */
+export const foundWords = "found_words";
+
 /**
  * What the parameters of a list ask of its rows, as SQL over `values`.
  * @param timeZone of times without a zone
@@ -224,7 +241,7 @@ export function matchConditions(
   { filter = {}, where, q }: Asked,
   values: Values,
   timeZone = "UTC",
-): string[] {
+): Matching {
   const queryable = queryableOf(listing);
   const { tests, problems } = fitFilter(queryable, filter, timeZone);
   const errors = problems.map((problem) => ({ ...problem, path: ["filter", ...problem.path].join(".") }));
@@ -235,16 +252,13 @@ export function matchConditions(
   }
   if (errors.length > 0) throw badQuery(errors);
   const conditions = tests.map((test) => sqlOfCondition(test, queryable, values));
-  if (q !== undefined && listing.searchColumn)
-    conditions.push(`${listing.searchColumn} @@ ${prefixQuery(q, values)}`);
-  return conditions;
-}
-
-/** Every word of `q` must begin a word of the record. */
-function prefixQuery(q: string, values: Values): string {
-  const words = q.match(/[\p{L}\p{N}]+/gu) ?? [];
-  if (words.length === 0) return "''::tsquery";
-  return `to_tsquery('simple', ${values.add(words.map((word) => `${word}:*`).join(" & "))})`;
+  const asked = listing.finding === undefined || q === undefined ? undefined : values.add(q);
+  return {
+    conditions,
+    // once, not for each row
+    search: asked && `${foundWords} @@ (SELECT find_query(${asked}))`,
+    find: findCall(listing, tests, asked, values),
+  };
 }
 
 /** The values of a list: split at commas, where `\,` is one. */

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { invalid } from "../contract/errors.ts";
-import { mergeKeys } from "./changes.ts";
+import { contentOf, mergeKeys } from "./changes.ts";
+import { requireFits } from "./record-limits.ts";
 import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
 
 type Take = Readonly<Partial<Record<string, string>>>;
@@ -15,7 +16,7 @@ const isEmpty = (value: unknown): boolean =>
  * The winner's row with what the losers have and it lacks: fields that are empty, elements of lists, keys of objects. Pure.
  * @param losers in the order in which they are asked
  * @param take by field, whose value stays whatever the others have
- * @throws 422 where `take` names none of them
+ * @throws 422 where `take` names none of them, or where the record would be larger than one may be
  */
 export function mergedRow<R extends AnyRow>(
   kind: AnyKind,
@@ -38,6 +39,7 @@ export function mergedRow<R extends AnyRow>(
     if (values.length === 0) continue;
     Object.assign(row, stored(key, field, combined(values, field.merge)));
   }
+  requireFits(contentOf(kind, row as R), contentOf(kind, winner));
   return row as R;
 }
 

@@ -2,9 +2,15 @@ import { invalid, type FieldError } from "../contract/errors.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { visibleRows } from "../access/visibility.ts";
 import type { Principal } from "../access/principal.ts";
+import type { CallFields } from "./custom/of-call.ts";
 import type { Counter } from "./desk.ts";
 import { columnOf, Values } from "./listing.ts";
 
+/** What of a kind says what it refers to. */
+interface Referring {
+  kind: Pick<Counter["kind"], "fields">;
+  desk: Pick<Counter["desk"], "kinds">;
+}
 type Input = Readonly<Record<string, unknown>>;
 
 /**
@@ -14,18 +20,27 @@ type Input = Readonly<Record<string, unknown>>;
  */
 export async function referencesOf(
   tx: UnitOfWork,
-  { kind, desk }: Pick<Counter, "kind" | "desk">,
+  { kind, desk }: Referring,
   principal: Principal,
   inputs: readonly Input[],
+  fields?: CallFields,
 ): Promise<(input: Input) => void> {
   const checks: ((input: Input) => FieldError[])[] = [];
-  for (const [key, { refersTo }] of Object.entries(kind.fields)) {
+  const own = Object.entries(kind.fields).flatMap(([key, { refersTo }]) => {
     const target = refersTo === undefined ? undefined : desk.kinds.get(refersTo);
-    const wanted = new Set(inputs.map((input) => input[key]).filter((id) => typeof id === "string"));
-    if (!target || wanted.size === 0) continue;
+    const ids = inputs.map((input) => input[key]).filter((id) => typeof id === "string");
+    return target && ids.length > 0
+      ? [{ path: key, target, ids, valueIn: (input: Input) => input[key] }]
+      : [];
+  });
+  const custom = (fields?.referencesOf(inputs) ?? []).map(({ key, target, ids }) => ({
+    ...{ path: `customFields.${key}`, target, ids },
+    valueIn: ({ customFields }: Input) => (customFields as Input | undefined)?.[key],
+  }));
+  for (const { path, target, ids, valueIn } of [...own, ...custom]) {
     const values = new Values();
     const conditions = [
-      `id = ANY (${values.add([...wanted])}::uuid[])`,
+      `id = ANY (${values.add([...new Set(ids)])}::uuid[])`,
       "deleted_at IS NULL",
       ...(target.owner === undefined ? [] : visibleRows(principal, values, columnOf(target.owner))),
     ];
@@ -36,9 +51,9 @@ export async function referencesOf(
     });
     const found = new Set<unknown>(rows.map(({ id }) => id));
     checks.push((input) =>
-      typeof input[key] !== "string" || found.has(input[key])
+      typeof valueIn(input) !== "string" || found.has(valueIn(input))
         ? []
-        : [{ path: key, code: "not_found", message: `is not a ${target.name}` }],
+        : [{ path, code: "not_found", message: `is not a ${target.name}` }],
     );
   }
   return (input) => {
@@ -50,9 +65,10 @@ export async function referencesOf(
 /** As `referencesOf`, of one input. @throws 422 that names each field */
 export async function requireReferences(
   tx: UnitOfWork,
-  counter: Pick<Counter, "kind" | "desk">,
+  counter: Referring,
   principal: Principal,
   input: Input,
+  fields?: CallFields,
 ): Promise<void> {
-  (await referencesOf(tx, counter, principal, [input]))(input);
+  (await referencesOf(tx, counter, principal, [input], fields))(input);
 }

@@ -15,6 +15,8 @@ export interface Store<R extends AnyRow = AnyRow> {
   lockAny(tx: UnitOfWork, principal: Principal, id: string): Promise<R>;
   /** The one with an external id that is not deleted, whoever sees it. */
   findByExternalId(tx: UnitOfWork, externalId: string, lock?: boolean): Promise<R | undefined>;
+  /** Refuses an external id whose record is part of another now, unless a record has it. @throws 410 MERGED */
+  requireNotMerged(tx: UnitOfWork, principal: Principal, externalId: string): Promise<void>;
   /** Inserts a row at commit; a clash of external ids is a 409 then. */
   insert(tx: UnitOfWork, row: R): void;
   /** Inserts rows now; answers the ids of those whose external id was free. */
@@ -104,6 +106,14 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
         text: `${select} WHERE external_id = $1 AND deleted_at IS NULL${lock ? forChange : ""}`,
         values: [externalId],
       }),
+    async requireNotMerged(tx, principal, externalId) {
+      const [loser] = await tx.query<{ id: string }>({
+        name: `merged_${name}_by_external_id`,
+        text: `SELECT id FROM ${table} WHERE external_id = $1 AND merged_into IS NOT NULL ORDER BY updated_at DESC LIMIT 1`,
+        values: [externalId],
+      });
+      if (loser) await living(tx, principal, loser.id, undefined);
+    },
     insert(tx, row) {
       const insert = { name: `insert_${table}`, text: insertText, rows: [JSON.stringify(row)] };
       if (row.external_id == null) return tx.deferRows(insert);

@@ -1,48 +1,166 @@
+import { email, id, price, timeInput } from "../contract/schemas.ts";
 import { compareDecimals, decimalOf } from "./decimal.ts";
+import { readPhone } from "./phone.ts";
 
 /** Types of custom fields. */
-export const customTypes = ["text", "number", "boolean", "date"] as const;
+export const customTypes = [
+  ...([
+    "text",
+    "longText",
+    "number",
+    "boolean",
+    "date",
+    "datetime",
+    "money",
+    "select",
+    "multiSelect",
+  ] as const),
+  ...(["url", "email", "phone", "user", "reference"] as const),
+] as const;
 export type CustomType = (typeof customTypes)[number];
-export type CustomValue = string | number | boolean;
+export type CustomValue =
+  string | number | boolean | readonly string[] | { readonly amount: string; readonly currency: string };
 
 /** What is wrong with a value, as words that follow the field's name. */
-export type CustomProblem = { code: "wrong_type"; message: string };
+export interface CustomProblem {
+  code: "wrong_type" | "too_big" | "not_allowed" | "invalid_phone";
+  message: string;
+  /** Values that it may have. */
+  allowed?: readonly string[];
+}
+/** What of a definition decides how a value is read. */
+export interface CustomShape {
+  type: CustomType;
+  /** Of select and multiSelect; where they are not known, any. */
+  options?: readonly { value: string }[];
+}
+
+/** Characters of a text, of a long one, of an address, and how many options a multiSelect may have chosen. */
+export const customLimits = { text: 5_000, longText: 20_000, url: 2_000, chosen: 100 } as const;
 
 /**
- * What is wrong with a value of a custom field of this type, as the API is given it; undefined: nothing. null, which takes the
- * value away, fits every field. A date is a day of ISO 8601, or a time of one.
+ * A value in the form that is stored, as the API is given it, or what is wrong with it. Whether a user or a record is there, whoever
+ * asks sees to.
  */
-export function checkCustomValue(
-  { type }: { type: CustomType },
-  value: CustomValue | null,
-): CustomProblem | undefined {
+export function readCustomValue(
+  { type, options }: CustomShape,
+  value: unknown,
+): { value: CustomValue } | CustomProblem {
+  const wrong = (message = expectations[type]): CustomProblem => ({ code: "wrong_type", message });
+  if (type === "number") return typeof value === "number" && Number.isFinite(value) ? { value } : wrong();
+  if (type === "boolean") return typeof value === "boolean" ? { value } : wrong();
+  if (type === "money") {
+    const read = price.safeParse(value);
+    return read.success ? { value: read.data } : wrong();
+  }
+  if (type === "multiSelect") {
+    if (!Array.isArray(value) || !value.every((one) => typeof one === "string")) return wrong();
+    const chosen = [...new Set(value)];
+    if (chosen.length > customLimits.chosen)
+      return {
+        code: "too_big",
+        message: `may have ${customLimits.chosen} values, this has ${chosen.length}`,
+      };
+    for (const one of chosen) {
+      const problem = notAmong(options, one);
+      if (problem) return problem;
+    }
+    return { value: chosen };
+  }
+  if (typeof value !== "string") return wrong();
+  return readText({ type, ...(options && { options }) }, value) ?? wrong();
+}
+
+/** Undefined: it is no such text. */
+function readText(
+  { type, options }: CustomShape,
+  text: string,
+): { value: string } | CustomProblem | undefined {
+  const most =
+    type === "longText" ? customLimits.longText : type === "url" ? customLimits.url : customLimits.text;
+  if (text.length > most)
+    return { code: "too_big", message: `may have ${most} characters, this has ${text.length}` };
+  switch (type) {
+    case "date":
+      return isIsoDate(text) ? { value: text } : undefined;
+    case "datetime": {
+      const read = timeInput.safeParse(text);
+      return read.success ? { value: read.data } : undefined;
+    }
+    case "select":
+      return notAmong(options, text) ?? { value: text };
+    case "url":
+      return isWebAddress(text) ? { value: text } : undefined;
+    case "email": {
+      const read = email.safeParse(text);
+      return read.success ? { value: read.data.trim().toLowerCase() } : undefined;
+    }
+    case "phone": {
+      const reading = readPhone(text);
+      return "phone" in reading
+        ? { value: reading.phone }
+        : { code: "invalid_phone", message: reading.doubt };
+    }
+    case "user":
+    case "reference": {
+      const read = id.safeParse(text);
+      return read.success ? { value: read.data } : undefined;
+    }
+    default:
+      return { value: text };
+  }
+}
+
+function notAmong(options: CustomShape["options"], value: string): CustomProblem | undefined {
+  if (options === undefined || options.some((option) => option.value === value)) return undefined;
+  const allowed = options.map((option) => option.value);
+  const named = allowed.slice(0, mostNamed);
+  const more = allowed.length > named.length ? ` and ${allowed.length - named.length} more` : "";
+  return { code: "not_allowed", message: `must be one of ${named.join(", ")}${more}`, allowed: named };
+}
+/** Options that an error names. */
+const mostNamed = 50;
+
+function isWebAddress(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) && !/\s/.test(text);
+}
+
+/** What is wrong with a value of a custom field of this type; undefined: nothing. null, which takes the value away, fits every field. */
+export function checkCustomValue(shape: CustomShape, value: unknown): CustomProblem | undefined {
   if (value === null) return undefined;
-  const isFit =
-    type === "date"
-      ? typeof value === "string" && isIsoDate(value)
-      : type === "number"
-        ? typeof value === "number" && Number.isFinite(value)
-        : typeof value === (type === "text" ? "string" : "boolean");
-  return isFit ? undefined : { code: "wrong_type", message: expectations[type] };
+  const read = readCustomValue(shape, value);
+  return "value" in read ? undefined : read;
 }
 
 const expectations: Record<CustomType, string> = {
   text: "must be a text",
+  longText: "must be a text",
   number: "must be a number",
   boolean: "must be true or false",
   date: "must be a day that there is, as 2026-02-28, or a time of one, as 2026-02-28T10:30:00Z",
+  datetime: "must be a time with its offset, as 2026-02-28T10:30:00Z",
+  money: 'must be an amount with its currency, as { "amount": "1234.50", "currency": "INR" }',
+  select: "must be one of its options, as text",
+  multiSelect: "must be a list of its options",
+  url: "must be an address that begins with https:// or http://",
+  email: "must be an email address, as asha@example.com",
+  phone: "must be a phone number, as +919876543210",
+  user: "must be the id of a user",
+  reference: "must be the id of a record",
 };
 
 /**
  * A cell of a file as a value of a field of this type, or what is wrong with it. Numbers keep every digit or are refused.
  */
-export function readCustomCell(
-  { type }: { type: CustomType },
-  cell: string,
-): { value: CustomValue } | CustomProblem {
-  if (type === "text") return { value: cell };
-  if (type === "date")
-    return isIsoDate(cell) ? { value: cell } : { code: "wrong_type", message: expectations.date };
+export function readCustomCell(shape: CustomShape, cell: string): { value: CustomValue } | CustomProblem {
+  const { type } = shape;
+  if (type === "multiSelect") return readCustomValue(shape, listOf(cell));
+  if (type === "money") {
+    const [, before, amount, after] = /^(?:([A-Z]{3}) )?(\S+?)(?: ([A-Z]{3}))?$/.exec(cell) ?? [];
+    return readCustomValue(shape, jsonOf(cell) ?? { amount, currency: before ?? after });
+  }
+  if (type !== "boolean" && type !== "number") return readCustomValue(shape, cell);
   if (type === "boolean") {
     if (/^(yes|y|true|1)$/i.test(cell)) return { value: true };
     if (/^(no|n|false|0)$/i.test(cell)) return { value: false };
@@ -56,6 +174,22 @@ export function readCustomCell(
     return { code: "wrong_type", message: "has more digits than a number field keeps" };
   return { value };
 }
+
+/** What an export writes of a value that is no text. */
+function jsonOf(cell: string): unknown {
+  if (!/^[[{]/.test(cell)) return undefined;
+  try {
+    return JSON.parse(cell) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+const listOf = (cell: string): unknown =>
+  jsonOf(cell)
+  ?? cell
+    .split(/[,;]/)
+    .map((one) => one.trim())
+    .filter((one) => one !== "");
 
 const isoDate =
   /^(\d{4}-\d{2}-\d{2})(?:[T ]([01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;

@@ -25,6 +25,7 @@ const answerOf = <T extends z.ZodType>(row: T) =>
   });
 
 export const analyticsContract = defineContract("analytics", {
+  tables: { owns: ["analytics_refreshes", "lead_days"], reads: ["event_heads", "events", "leads"] },
   actions: {
     leadsPerDay: action({
       summary:
@@ -39,6 +40,7 @@ export const analyticsContract = defineContract("analytics", {
           conversions: z.number().int(),
         }),
       ),
+      reads: true,
       permission: "reports:view",
       rest: "GET /analytics/leads-per-day",
     }),
@@ -55,6 +57,7 @@ export const analyticsContract = defineContract("analytics", {
           rate: z.number().min(0).max(1).nullable(),
         }),
       ),
+      reads: true,
       permission: "reports:view",
       rest: "GET /analytics/conversion",
     }),

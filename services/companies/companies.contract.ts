@@ -2,6 +2,7 @@ import { company } from "../../entities/company.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
 import {
   bulk,
+  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -12,9 +13,11 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const companiesContract = defineContract("companies", {
+  tables: { owns: ["companies"] },
   actions: {
     ...crud(company),
     ...bulk(company),
+    ...bulkChangeable(company),
     ...upsertable(company),
     ...restorable(company),
     ...historical(company),

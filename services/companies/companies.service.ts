@@ -13,6 +13,7 @@ export default function companiesService(runtime: Runtime): ServiceSchema {
   const handlers: HandlersOf<typeof companiesContract> = {
     ...records.crud,
     ...records.bulk,
+    ...records.bulkChangeable,
     ...records.upsertable,
     ...records.restorable,
     ...records.historical,

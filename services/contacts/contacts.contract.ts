@@ -3,6 +3,7 @@ import { defineContract } from "../../mixins/contract/contract.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import {
   bulk,
+  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -14,9 +15,11 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const contactsContract = defineContract("contacts", {
+  tables: { owns: ["contacts"], reads: ["companies"], writes: ["merges"] },
   actions: {
     ...crud(contact),
     ...bulk(contact),
+    ...bulkChangeable(contact),
     ...upsertable(contact),
     ...restorable(contact),
     ...historical(contact),

@@ -14,6 +14,7 @@ export default function contactsService(runtime: Runtime): ServiceSchema {
   const handlers: HandlersOf<typeof contactsContract> = {
     ...records.crud,
     ...records.bulk,
+    ...records.bulkChangeable,
     ...records.upsertable,
     ...records.restorable,
     ...records.historical,
@@ -22,6 +23,6 @@ export default function contactsService(runtime: Runtime): ServiceSchema {
   };
   return createService(contactsContract, handlers, runtime, {
     mayStillSee: mayStillSee(contact),
-    personalData: contactsPersonalData,
+    personalData: contactsPersonalData(runtime),
   });
 }

@@ -1,6 +1,8 @@
 import { contact, type ContactRow } from "../../entities/contact.ts";
 import { keysOfMarks, personOf, type PersonRow } from "../../mixins/privacy/person.ts";
 import { exportBytes, exportPage, subjectIds } from "../../mixins/privacy/personal-data.ts";
+import type { Runtime } from "../../mixins/contract/service.ts";
+import { forgetValues, openSensitive } from "../../mixins/records/custom/values-apart.ts";
 import { about } from "../../mixins/records/desk.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
 import { storeOf } from "../../mixins/records/store.ts";
@@ -14,7 +16,9 @@ const isSomebody = `(num_nonnulls(external_id, first_name, last_name, email, pho
   OR tags <> '{}' OR custom_fields <> '{}' OR consent <> '{}')`;
 
 /** Finds, exports and erases contacts of a person. */
-export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContract> = {
+export const contactsPersonalData = ({
+  organizationKeys,
+}: Pick<Runtime, "organizationKeys">): PersonalDataHandlersOf<typeof contactsContract> => ({
   contacts: {
     async find({ locals: { tx }, params: { person } }) {
       const { emails, phones } = keysOfMarks(person);
@@ -30,6 +34,7 @@ export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContrac
       return personOf("contact", rows);
     },
     async export({ locals: { tx }, params: { person, after } }) {
+      const cipher = await organizationKeys.of(tx.organizationId); // before a connection is held
       const { rows, isCut } = await tx.queryWithin<{ id: string }>({
         text: `SELECT ${contact.columns.join(", ")},
             (SELECT name FROM companies c WHERE c.id = contacts.company_id) AS company_name
@@ -38,7 +43,10 @@ export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContrac
         values: [person && subjectIds(person, "contact"), after],
         mostBytes: exportBytes,
       });
-      return exportPage(rows, atOnce, ({ id }) => id, isCut);
+      const ids = rows.map(({ id }) => id);
+      const sensitive = await openSensitive(tx, cipher, contact, ids);
+      const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
+      return exportPage(whole, atOnce, ({ id }) => id, isCut);
     },
     async erase({ locals: { tx }, params: { person } }) {
       const rows = await tx.query<ContactRow & AnyRow>({
@@ -54,6 +62,7 @@ export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContrac
         ...{ deleted_at: row.deleted_at ?? now, updated_at: now, version: row.version + 1 },
       }));
       store.update(tx, erased);
+      forgetValues(tx, subjectIds(person, "contact"));
       tx.defer({
         text: "DELETE FROM merges WHERE record_ids && $1::uuid[]",
         values: [subjectIds(person, "contact")],
@@ -62,4 +71,4 @@ export const contactsPersonalData: PersonalDataHandlersOf<typeof contactsContrac
       return { count: erased.length, kept: 0, next: erased.length === atOnce ? "more" : null };
     },
   },
-};
+});

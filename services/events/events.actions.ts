@@ -13,7 +13,7 @@ export async function list(ctx: Ctx<"events.list">): Promise<Result<"events.list
   const { principal, tx } = ctx.locals;
   const { since, limit, types } = ctx.params;
   const head = await readFeedHead(tx);
-  if (since >= head) return { data: [], head, next: head };
+  if (since >= head) return { data: [], head, next: head, ...(since > head ? { gap: true } : {}) };
   const isVisible = feedFilter(principal, types);
   const { found, next, oldest } = await look(tx, { since, head, limit, isVisible });
   // seq has no holes, so the event after `since` is missing only where retention has dropped it

@@ -3,7 +3,7 @@ import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { typesText } from "../../mixins/events/feed-filter.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
-import { id, timestamp } from "../../mixins/contract/schemas.ts";
+import { id, timestamp, wholeNumber } from "../../mixins/contract/schemas.ts";
 
 export const feedEvent = z
   .strictObject({
@@ -20,12 +20,17 @@ export const feedEvent = z
 export type FeedEvent = z.output<typeof feedEvent>;
 
 export const eventsContract = defineContract("events", {
+  tables: {
+    owns: ["events", "idempotency_keys"],
+    reads: ["listener_cursors", "listener_holds"],
+    writes: ["control.cron_runs"],
+  },
   actions: {
     list: action({
       summary: "The feed after `since`; what the caller may not see is left out, so seq may jump",
       params: z.strictObject({
-        since: z.coerce.number().int().min(0).default(0),
-        limit: z.coerce.number().int().min(1).max(1000).default(200),
+        since: wholeNumber(0, Number.MAX_SAFE_INTEGER).default(0),
+        limit: wholeNumber(1, 1000).default(200),
         /** Comma separated; `lead.*` takes every event of leads. */
         types: typesText.optional(),
       }),
@@ -35,9 +40,10 @@ export const eventsContract = defineContract("events", {
         head: z.number().int(),
         /** seq up to which this answer has looked; ask again from here. */
         next: z.number().int(),
-        /** Set when events after `since` are no longer kept. */
+        /** Set when events after `since` are no longer kept, or the feed never came so far: read anew what you keep. */
         gap: z.boolean().optional(),
       }),
+      reads: true,
       permission: "events:read",
       rest: "GET /events",
     }),

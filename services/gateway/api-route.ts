@@ -221,7 +221,7 @@ function writeHead(
   response: ServerResponse,
   result: unknown,
 ): void {
-  const status = spec.upserts && ctx.meta.isNew ? 201 : spec.status;
+  const status = spec.upserts && ctx.meta.isNew ? 201 : spec.isDone?.(result) ? 200 : spec.status;
   if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   if (typeof version === "number") response.setHeader("ETag", `"${version}"`);

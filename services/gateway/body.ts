@@ -2,7 +2,14 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate } from "node:zlib";
-import { appError, badRequest, invalidField } from "../../mixins/contract/errors.ts";
+import {
+  appError,
+  badRequest,
+  invalid,
+  invalidField,
+  type FieldError,
+} from "../../mixins/contract/errors.ts";
+import { compareDecimals, decimalOf } from "../../mixins/values/decimal.ts";
 import type { Route } from "./routes.ts";
 
 /** Largest body that is no upload, as it travels and unpacked. */
@@ -126,7 +133,8 @@ function collect(request: IncomingMessage, onBytes: (count: number) => void): Pr
 
 /**
  * What a body says.
- * @throws 400 MALFORMED_JSON, 413 for a form of too many fields, 422 for what is nested too deep or names `__proto__`
+ * @throws 400 MALFORMED_JSON, 413 for a form of too many fields, 422 for what is nested too deep, names `__proto__` or has a number
+ *   that would be stored as another one
  */
 export function parseBody({ headers }: IncomingMessage, body: Buffer): Record<string, unknown> {
   if (formType.test(headers["content-type"] ?? "")) return parseForm(body);
@@ -144,6 +152,7 @@ export function parseBody({ headers }: IncomingMessage, body: Buffer): Record<st
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw malformed("The body must be a JSON object.");
+  if (manyDigits.test(text)) refuseRounded(text);
   // a name may be written with escapes
   if (text.includes("__proto__") || text.includes("\\u")) refuseReserved(value, []);
   return value as Record<string, unknown>;
@@ -175,6 +184,47 @@ function refuseReserved(value: object, path: string[]): void {
       throw invalidField([...path, name].join("."), "unknown_field", "There is no such field.");
     if (typeof inner === "object" && inner !== null) refuseReserved(inner, [...path, name]);
   }
+}
+
+/** What a number of JavaScript may not keep: 2^53 has 16 digits. */
+const manyDigits = /\d{16}|\d[eE]\+?\d{3}/;
+class Rounded {
+  readonly source: string;
+  constructor(source: string) {
+    this.source = source;
+  }
+}
+
+/** Ids of other systems are such numbers, and must not become other ids. */
+function refuseRounded(text: string): void {
+  const parse = JSON.parse as (
+    text: string,
+    revive: (key: string, value: unknown, context: { source?: string }) => unknown,
+  ) => unknown;
+  const value = parse(text, (_key, one, { source = "" }) =>
+    typeof one === "number" && !isKept(one, source) ? new Rounded(source) : one,
+  );
+  const problems: FieldError[] = [];
+  const look = (one: unknown, path: string[]) => {
+    if (one instanceof Rounded)
+      problems.push({
+        path: path.join("."),
+        code: "not_exact",
+        message: "is a number with more digits than are kept; send it as a text, in quotes",
+      });
+    else if (typeof one === "object" && one !== null)
+      for (const [name, inner] of Object.entries(one)) look(inner, [...path, name]);
+  };
+  look(value, []);
+  if (problems.length > 0) throw invalid(problems.slice(0, 100));
+}
+
+function isKept(value: number, source: string): boolean {
+  if (!Number.isFinite(value)) return false;
+  // digits behind the point are written by clients that have the same number
+  if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return true;
+  const [given, kept] = [decimalOf(source), decimalOf(value)];
+  return !given || !kept || compareDecimals(given, kept) === 0;
 }
 
 function parseForm(body: Buffer): Record<string, unknown> {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { givenParamsOf } from "../../mixins/contract/contract.ts";
+import { givenParamsOf, queryOfDelete } from "../../mixins/contract/contract.ts";
 import { exampleOf } from "./openapi.examples.ts";
 import { headers, problemResponses, problemsOf, successHeaders } from "./openapi.responses.ts";
 import { Components, type Json } from "./openapi.schemas.ts";
@@ -19,7 +19,7 @@ const tags: Record<string, string> = {
 };
 
 /** `leads.create` is `leads_create`: a name in every language. */
-export const operationId = (action: string): string => action.replace(".", "_");
+export const operationId = (action: string): string => action.replaceAll(/[.-]/g, "_");
 
 /** The OpenAPI 3.1 document of routes, from their contracts. */
 export function openApiDocument(version: string, shown: readonly Route[] = routes): Json {
@@ -67,6 +67,11 @@ function operation(route: Route, components: Components): Json {
   const isRead = method === "GET";
   const parameters: Json[] = [
     ...route.pathParams.map((name) => ({ name, in: "path", required: true, schema: properties[name] ?? {} })),
+    ...(method === "DELETE"
+      ? given
+          .filter(isOfAddress)
+          .map((name) => queryParameter(name, properties[name] ?? {}, required.has(name)))
+      : []),
     ...(isRead ? given.map((name) => queryParameter(name, properties[name] ?? {}, required.has(name))) : []),
   ];
   if (route.isVersioned)
@@ -84,7 +89,7 @@ function operation(route: Route, components: Components): Json {
       description:
         "A repetition with the same key and body is answered as the first request was, for 24 hours",
     });
-  const body = isRead ? [] : given;
+  const body = isRead ? [] : given.filter((name) => method !== "DELETE" || !isOfAddress(name));
   return {
     operationId: operationId(route.action),
     summary: spec.summary,
@@ -108,7 +113,10 @@ function operation(route: Route, components: Components): Json {
   };
 }
 
+const isOfAddress = (name: string) => queryOfDelete.includes(name);
+
 const descriptions: Record<string, string> = {
+  force: "Deletes it also where it is in use",
   limit: "How many records a page has",
   cursor: "`nextCursor` of the page before; holds for the same filter and order",
   sort: "A field; with `-` the greatest first",
@@ -153,7 +161,7 @@ function requestBody(route: Route, given: string[], components: Components): Jso
     required: [...required, ...(isMultipart ? ["file"] : [])],
     additionalProperties: false,
   };
-  const name = route.action.replaceAll(/(?:^|\.)(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const name = route.action.replaceAll(/(?:^|[.-])(\w)/g, (_, letter: string) => letter.toUpperCase());
   const isNamed = "$ref" in whole && given.length === Object.keys(properties).length;
   const type = spec.isForm ? "application/x-www-form-urlencoded" : "application/json";
   // a change of nothing shows nothing
@@ -197,6 +205,7 @@ function successes(route: Route, components: Components): Json {
   };
   return {
     ...answer(status, spec.summary, content, hasVersion),
+    ...(spec.isDone ? answer(200, "All of it is done", content) : {}),
     ...(spec.upserts ? answer(201, "It was not there, and has been made", content, hasVersion) : {}),
   };
 }

@@ -5,11 +5,12 @@ import {
   filledByGateway,
   givenParamsOf,
   pathParamsOf,
+  queryOfDelete,
   type ActionSpec,
   type Contract,
 } from "../../mixins/contract/contract.ts";
 import { short } from "../../mixins/contract/field-errors.ts";
-import { appError, badQuery, badRequest, invalid } from "../../mixins/contract/errors.ts";
+import { appError, badQuery, badQueryField, badRequest, invalid } from "../../mixins/contract/errors.ts";
 import { contracts } from "../contracts.ts";
 import type { BrowserCookie } from "./browser-answer.ts";
 
@@ -76,6 +77,7 @@ export function paramsOf(
   cookie: BrowserCookie,
 ): Record<string, unknown> {
   requireNameable(route, params);
+  const forced = route.method === "DELETE" ? takeForce(route, query) : {};
   const isBare = route.method === "DELETE" && body === undefined;
   const isQuery = route.method === "GET" || isBare;
   if (!isQuery) requireNoQuery(query);
@@ -90,7 +92,12 @@ export function paramsOf(
       : invalid(
           repeated.map((path) => ({ path, code: "unknown_field", message: "There is no such field." })),
         );
-  const filled: Record<string, unknown> = { ...given, ...params };
+  if (route.method !== "GET" && request.headers["if-none-match"] !== undefined)
+    throw badRequest(
+      "IF_NONE_MATCH_NOT_SUPPORTED",
+      "If-None-Match is for reads. To change what you have seen, send If-Match.",
+    );
+  const filled: Record<string, unknown> = { ...given, ...params, ...forced };
   if (route.isVersioned) {
     const version = versionOf(request.headers["if-match"]);
     if (version !== undefined) filled.expectedVersion = version;
@@ -101,6 +108,21 @@ export function paramsOf(
   }
   if (route.wantsBrowser) filled.browserKey = cookie.read(request);
   return filled;
+}
+
+/** Takes out of the query string of a DELETE what may stand there. @throws 400 */
+function takeForce(route: Route, query: Record<string, unknown>): Record<string, unknown> {
+  const given = givenParamsOf(route.spec);
+  const taken: Record<string, unknown> = {};
+  for (const name of queryOfDelete) {
+    if (!(name in query) || !given.includes(name)) continue;
+    const value = query[name];
+    if (value !== "true" && value !== "false")
+      throw badQueryField(name, "invalid_value", "Must be true or false.");
+    taken[name] = value === "true";
+    delete query[name];
+  }
+  return taken;
 }
 
 /** A path that cannot name anything is a 404; where a PUT would make what it names, the action says what is wrong. */

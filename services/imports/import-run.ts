@@ -18,7 +18,8 @@ import { ColumnSurvey } from "./columns.rules.ts";
 import { decoded } from "./file/encoding.ts";
 import { detectFormat } from "./file/format.ts";
 import { readRecords, type FileRecord } from "./file/records.ts";
-import { isFenced, isPassing, isTooLarge } from "./failure.rules.ts";
+import { isPassing } from "../../mixins/contract/passing.ts";
+import { isFenced, isTooLarge } from "./failure.rules.ts";
 import {
   addOptions,
   claimImport,

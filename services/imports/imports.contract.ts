@@ -114,11 +114,13 @@ const delimiterNames: Record<string, string> = {
 };
 
 export const importsContract = defineContract("imports", {
+  tables: { owns: ["import_chunks", "import_errors", "imports"], writes: ["custom_fields"] },
   actions: {
     getUsage: action({
       summary: "Bytes of the organization's files that are kept",
       params: z.strictObject({}),
       returns: z.strictObject({ storageBytes: z.number().int() }),
+      reads: true,
       permission: "authenticated",
     }),
     create: action({
@@ -178,6 +180,7 @@ export const importsContract = defineContract("imports", {
       summary: "Lists imports, newest first",
       params: listParams(importListing).omit({ q: true }),
       returns: pageOf(leadImport.partial().extend({ id }).meta({ id: "ImportPart" })),
+      reads: true,
       permission: "imports:read",
       rest: "GET /imports",
     }),
@@ -185,6 +188,7 @@ export const importsContract = defineContract("imports", {
       summary: "How far an import is",
       params: byIdOf(importListing),
       returns: leadImport,
+      reads: true,
       permission: "imports:read",
       rest: "GET /imports/:id",
     }),
@@ -193,6 +197,7 @@ export const importsContract = defineContract("imports", {
         "The rejected and skipped rows, and those that came in without something, as CSV: row (the first after the heading is 1), reason and the columns of the file; mended, it can be imported as it is",
       params: byId,
       returns: z.unknown(),
+      reads: true,
       permission: "imports:read",
       rest: "GET /imports/:id/errors",
       transfer: "download",

@@ -205,7 +205,7 @@ export async function countBytes(tx: UnitOfWork): Promise<number> {
 /** Types of the custom fields of leads. */
 export async function findFieldTypes(tx: UnitOfWork): Promise<FieldTypes> {
   const rows = await tx.query<{ key: string; type: CustomType }>({
-    text: "SELECT key, type FROM custom_fields WHERE entity = 'lead'",
+    text: "SELECT key, type FROM custom_fields WHERE entity = 'lead' AND deleted_at IS NULL",
   });
   return new Map(rows.map(({ key, type }) => [key, type]));
 }

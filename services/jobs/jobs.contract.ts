@@ -43,6 +43,7 @@ export const jobsContract = defineContract("jobs", {
       summary: "Jobs in one state, newest first",
       params: z.strictObject({ state: job.shape.state.default("dead"), ...pageParams }),
       returns: pageOf(job),
+      reads: true,
       permission: "jobs:read",
       rest: "GET /jobs",
     }),
@@ -50,6 +51,7 @@ export const jobsContract = defineContract("jobs", {
       summary: "A job that is not done yet: one that has succeeded is no more",
       params: byJobId,
       returns: job,
+      reads: true,
       permission: "jobs:read",
       rest: "GET /jobs/:id",
     }),
@@ -81,6 +83,7 @@ export const jobsContract = defineContract("jobs", {
         /** Shards that did not answer, and why: their jobs are missing. */
         silent: z.array(z.strictObject({ shard: z.string(), error: z.string() })),
       }),
+      reads: true,
       permission: "system",
     }),
     retryAny: action({

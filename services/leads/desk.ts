@@ -1,4 +1,5 @@
-import type { OrganizationKeys } from "../../mixins/encryption/organization-keys.ts";
+import { lead } from "../../entities/lead.ts";
+import { CallFields, type CustomDesk } from "../../mixins/records/custom/of-call.ts";
 import type { RecordDesk } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
 import type { LeadQuota } from "./quota.ts";
@@ -7,9 +8,12 @@ import type { SettingsCache } from "./settings.ts";
 /** What the actions of leads share within a process. */
 export interface Desk extends RecordDesk {
   settings: SettingsCache;
-  keys: OrganizationKeys;
   quota: LeadQuota;
 }
 
 /** The part of a context by which an action asks other services. */
 export type Caller = Pick<Ctx<"leads.get">, "call" | "locals">;
+
+/** The custom fields of leads as a call sees them; before its transaction. */
+export const leadFields = (ctx: Pick<Caller, "locals">, desk: CustomDesk): Promise<CallFields> =>
+  CallFields.of(ctx, desk, lead);

@@ -1,16 +1,14 @@
 import { lead, type LeadRow, type LeadView } from "../../entities/lead.ts";
-import { leadsCreated } from "../../mixins/process/metrics.ts";
 import { composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
-import { accepted, changeOf, storeChange } from "../../mixins/records/handlers/crud.ts";
+import { ownAccepted, storeChange } from "../../mixins/records/handlers/crud.ts";
 import { givenFields, newOwn, requireVersion } from "../../mixins/records/input.ts";
 import { requireMayAssign } from "../../mixins/records/ownership.ts";
-import { showOne } from "../../mixins/records/values.ts";
+import { requireReferences } from "../../mixins/records/references.ts";
 import type { Ctx } from "../contracts.ts";
-import type { Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import { leadNotFound, leadOvertaken, poolEmpty, unknownPool } from "./leads.errors.ts";
-import { leadRules, route, sensitiveFields } from "./leads.records.ts";
-import { rescored } from "./leads.rules.ts";
+import { assigneesOf, leadRules, type Prepared } from "./leads.records.ts";
 import { hasExternalId, leadStore } from "./leads.store.ts";
 import { membersOf, takeTurns } from "./pools.assignment.ts";
 
@@ -25,33 +23,38 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   const { externalId, expectedVersion } = ctx.params;
   const counter = counterOf(desk);
   const given = { ...givenFields(ctx.params), externalId };
-  const fields = await sensitiveFields(ctx, desk);
-  const { input, apart } = fields.split(await accepted(counter, ctx, given, { isNew: true }));
+  const fields = await leadFields(ctx, desk);
+  await fields.prepare(ctx, [given]);
+  // of a lead that is there nothing is required that is not given, and it gets no defaults
+  const known = fields.accept(given, { isNew: false });
+  const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
   const settings = await desk.settings.of(tx.organizationId);
   const room = await desk.quota.of(tx.organizationId);
-  const fresh = rescored(composeRecord<LeadRow>(lead, input, newOwn(tx)), settings.scoring);
+  const own = newOwn(tx);
   const isExpected = expectedVersion !== undefined;
   const seen =
     isExpected
     || settings.pools.length === 0
     || (await hasExternalId(desk.database.reader(tx.organizationId), externalId));
-  if (!seen) await route(ctx, desk, settings, [fresh]);
-  const answer = async (row: LeadRow): Promise<LeadView> => {
-    await fields.store(tx, [{ id: row.id, apart }]);
-    return (await showOne(counter, fields, tx, row)) as LeadView;
-  };
+  const toBe = seen ? [] : [composeRecord<LeadRow>(lead, input, own)];
+  const assignees = await assigneesOf(ctx, desk, settings, toBe);
+  const prepared: Prepared = { settings, room, assignees, origin: "upsert" };
 
   let before = await leadStore.findByExternalId(tx, externalId, true);
+  await requireReferences(tx, counter, principal, input, fields);
+  if (!before) await leadStore.requireNotMerged(tx, principal, externalId);
   if (!before && !isExpected) {
     if (seen && settings.pools.length > 0) throw leadOvertaken();
     room.take(1);
+    const { input: whole, apart } = fields.accept(given, { isNew: true });
+    const composed = composeRecord<LeadRow>(lead, { ...input, customFields: whole.customFields }, own);
+    const fresh = counter.rules.complete?.(composed, prepared) ?? composed;
     if ((await leadStore.insertFree(tx, [fresh])).has(fresh.id)) {
-      about(tx, { kind: lead, verb: "created", row: fresh, actorId: principal.userId });
-      tx.afterCommit(() => {
-        leadsCreated.inc({ origin: "upsert" });
-      });
+      fields.store(tx, [{ id: fresh.id, apart }]);
+      about(tx, { kind: lead, verb: "created", row: fresh, actorId: principal.userId, fields });
+      await counter.rules.also?.(tx, null, { row: fresh, changes: {} }, prepared);
       ctx.locals.isNew = true;
-      return answer(fresh);
+      return fields.showNew(lead.show(fresh), apart);
     }
     before = await leadStore.findByExternalId(tx, externalId, true);
   }
@@ -60,9 +63,8 @@ export async function upsert(ctx: Ctx<"leads.upsert">, desk: Desk): Promise<Lead
   requireVersion(before, expectedVersion);
   // whose it is stays, unless somebody is named
   const wanted = "assignedTo" in given ? input : { ...input, assignedTo: undefined };
-  const change = changeOf(lead, before, { input: wanted, apart, now: tx.now.toISOString() });
-  const prepared = { settings, room, routed: new Map<string, LeadRow>(), origin: "upsert" };
-  return answer(change ? await storeChange(counter, ctx.locals, before, change, prepared) : before);
+  const change = { input: wanted, apart: known.apart };
+  return (await storeChange(counter, { tx, principal, fields }, before, change, prepared)) as LeadView;
 }
 
 /** Gives a lead to a user, or takes the next turn of a pool for it. */
@@ -71,15 +73,13 @@ export async function assign(ctx: Ctx<"leads.assign">, desk: Desk): Promise<Lead
   const { id, userId, poolId } = ctx.params;
   const counter = counterOf(desk);
   requireMayAssign(lead, principal, userId ?? null);
-  const fields = await sensitiveFields(ctx, desk);
-  const prepared = await counter.rules.prepare?.(ctx, []);
+  const fields = await leadFields(ctx, desk);
+  const prepared = (await counter.rules.prepare?.(ctx, [])) as Prepared;
   await desk.users.require(ctx, userId);
   const assignedTo = userId ?? (await nextOfPool(ctx, desk, id, poolId as string));
   const before = await leadStore.lock(tx, principal, id);
-  const input = { input: { assignedTo }, apart: new Map<string, unknown>(), now: tx.now.toISOString() };
-  const change = changeOf(lead, before, input);
-  const row = change && prepared ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
-  return (await showOne(counter, fields, tx, row)) as LeadView;
+  const change = { input: { assignedTo }, apart: new Map() };
+  return (await storeChange(counter, { tx, principal, fields }, before, change, prepared)) as LeadView;
 }
 
 /** @throws 404 without such a lead, 422 without such an active pool, 403 for one with others than the principal's, 409 POOL_EMPTY */

@@ -5,6 +5,7 @@ import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import {
   bulk,
+  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -17,7 +18,6 @@ import {
 } from "../../mixins/records/capabilities.ts";
 import { listParams } from "../../mixins/records/listing.ts";
 import { id, money, price } from "../../mixins/contract/schemas.ts";
-import { customFieldActions, customFieldEvents } from "./custom-fields.contract.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
@@ -47,10 +47,24 @@ const convertResult = z
 export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
+  tables: {
+    owns: [
+      "assignment_pools",
+      "deals",
+      "import_changes",
+      "lead_reminders",
+      "leads",
+      "pipelines",
+      "scoring_rules",
+    ],
+    reads: ["companies"],
+    writes: ["contacts", "import_errors", "imports", "merges"],
+  },
   actors: poolActors,
   actions: {
     ...crud(lead),
     ...bulk(lead),
+    ...bulkChangeable(lead),
     ...upsertable(lead),
     ...restorable(lead),
     ...historical(lead),
@@ -60,6 +74,7 @@ export const leadsContract = defineContract("leads", {
       summary: "How many leads the organization has",
       params: z.strictObject({}),
       returns: z.strictObject({ leads: z.number().int() }),
+      reads: true,
       permission: "authenticated",
     }),
     assign: action({
@@ -92,6 +107,7 @@ export const leadsContract = defineContract("leads", {
         .omit({ limit: true, cursor: true, count: true })
         .extend({ format: z.enum(["csv", "xlsx"]).default("csv") }),
       returns: z.unknown(),
+      reads: true,
       permission: "reports:export",
       rest: "GET /leads/export",
       transfer: "download",
@@ -102,13 +118,11 @@ export const leadsContract = defineContract("leads", {
     }),
     ...scoringActions,
     ...poolActions,
-    ...customFieldActions,
     ...leadImportActions,
     ...reminderActions,
   },
   events: {
     ...poolEvents,
-    ...customFieldEvents,
     ...reminderEvents,
     ...eventsOf(lead),
     "lead.assigned": recordData(lead),

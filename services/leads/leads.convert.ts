@@ -3,15 +3,20 @@ import { company, type CompanyRow } from "../../entities/company.ts";
 import { contact, type ContactRow } from "../../entities/contact.ts";
 import { Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { changeRecord, changesBetween, composeRecord } from "../../mixins/records/changes.ts";
+import { changesBetween, composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
+import { CallFields } from "../../mixins/records/custom/of-call.ts";
+import type { Apart } from "../../mixins/records/custom/values-apart.ts";
+import { withSealed } from "../../mixins/records/handlers/crud.ts";
 import { newOwn } from "../../mixins/records/input.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
+import { mergedRow } from "../../mixins/records/merging.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
 import {
+  consentOfBoth,
   dealName,
   defaultStages,
   firstOpenStage,
@@ -22,6 +27,7 @@ import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
 import { audienceOf } from "../../mixins/records/ownership.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import { leadStore } from "./leads.store.ts";
 
 const companies = storeOf<CompanyRow & AnyRow>(company);
@@ -33,15 +39,20 @@ type ConvertContext = Ctx<"leads.convert">;
  * Makes a contact, a company and, if asked, a deal of a lead. The lead is locked first, so of two at once one
  * converts it and the other is told so (409 LEAD_ALREADY_CONVERTED).
  */
-export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
+export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertResult> {
   const { principal, tx } = ctx.locals;
+  const fields = {
+    lead: await leadFields(ctx, desk),
+    contact: await CallFields.of(ctx, desk, contact),
+    company: await CallFields.of(ctx, desk, company),
+  };
   const before = await leadStore.lock(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
   const madeCompany =
     before.company_name === null ? undefined : await findOrMakeCompany(ctx, before, before.company_name);
   const companyId = madeCompany?.id ?? null;
-  const madeContact = await findOrMakeContact(ctx, before, companyId);
+  const madeContact = await findOrMakeContact(ctx, before, companyId, fields);
   const deal = ctx.params.createDeal ? await makeDeal(ctx, before, madeContact.id, companyId) : undefined;
 
   const now = tx.now.toISOString();
@@ -54,13 +65,13 @@ export async function convert(ctx: ConvertContext): Promise<ConvertResult> {
   };
   leadStore.update(tx, [row]);
   about(tx, {
-    ...{ kind: leadKind, verb: "converted", row, actorId: principal.userId },
+    ...{ kind: leadKind, verb: "converted", row, actorId: principal.userId, fields: fields.lead },
     changes: changesBetween(leadKind, before, row),
     more: { contactId: madeContact.id, companyId, dealId: deal?.id ?? null },
   });
   return {
-    contact: contact.show(madeContact),
-    ...(madeCompany && { company: company.show(madeCompany) }),
+    contact: await fields.contact.showOne(tx, contact.show(madeContact)),
+    ...(madeCompany && { company: await fields.company.showOne(tx, company.show(madeCompany)) }),
     ...(deal && { deal: dealView(deal) }),
   };
 }
@@ -115,29 +126,18 @@ async function lockContact(ctx: ConvertContext, email: string): Promise<(Contact
   return found;
 }
 
-/** The contact with the lead's email, moved forward; without one, a new contact. */
+/** The contact with the lead's email, moved forward, with what the lead has and it lacks; without one, a new contact. */
 async function findOrMakeContact(
   ctx: ConvertContext,
   lead: LeadRow,
   companyId: string | null,
+  fields: { lead: CallFields; contact: CallFields },
 ): Promise<ContactRow> {
   const { principal, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
   const known = lead.email === null ? undefined : await lockContact(ctx, lead.email);
-  if (known) {
-    const wanted = {
-      lifecycleStage: furthestStage(known.lifecycle_stage, stage),
-      companyId: known.company_id ?? companyId,
-      leadId: known.lead_id ?? lead.id,
-    };
-    const change = changeRecord(contact, known, wanted, tx.now.toISOString());
-    if (!change) return known;
-    contacts.update(tx, [change.row]);
-    about(tx, { kind: contact, verb: "updated", actorId: principal.userId, ...change });
-    return change.row;
-  }
-  // the contact is a record of its own, with all that the lead has
-  const input = {
+  // the contact is a record of its own, with all that the lead has and that fits what is defined of contacts
+  const { input, apart } = fields.contact.acceptFitting({
     firstName: lead.first_name,
     lastName: lead.last_name,
     email: lead.email,
@@ -148,13 +148,47 @@ async function findOrMakeContact(
     leadId: lead.id,
     assignedTo: lead.assigned_to,
     tags: lead.tags,
-    customFields: lead.custom_fields,
+    customFields: fields.lead.hide({ customFields: lead.custom_fields }).customFields,
     consent: lead.consent,
-  };
+  });
   const row: ContactRow & AnyRow = composeRecord(contact, input, newOwn(tx));
+  if (known) return complete(ctx, known, { row, apart }, fields.contact);
   await contacts.insertFree(tx, [row]); // now: the deal refers to it
-  about(tx, { kind: contact, verb: "created", row, actorId: principal.userId });
+  fields.contact.store(tx, [{ id: row.id, apart }]);
+  about(tx, { kind: contact, verb: "created", row, actorId: principal.userId, fields: fields.contact });
   return row;
+}
+
+/**
+ * A contact with what it lacks of the one that a lead would have become, as if that were merged into it.
+ * @throws 422 when it would be larger than a record may be
+ */
+async function complete(
+  { locals: { principal, tx } }: ConvertContext,
+  known: ContactRow & AnyRow,
+  ofLead: { row: ContactRow & AnyRow; apart: Apart },
+  fields: CallFields,
+): Promise<ContactRow> {
+  const now = tx.now.toISOString();
+  const row: ContactRow & AnyRow = {
+    ...mergedRow(contact, known, [ofLead.row]),
+    lifecycle_stage: furthestStage(known.lifecycle_stage, ofLead.row.lifecycle_stage),
+    consent: consentOfBoth(known.consent, ofLead.row.consent),
+    version: known.version + 1,
+    updated_at: now,
+  };
+  const given = fields.sealedIn(ofLead.apart);
+  const { sensitive = [] } = given.length === 0 ? {} : await fields.showOne(tx, contact.show(known));
+  const sealed = given.filter((key) => !sensitive.includes(key));
+  const changes = changesBetween(contact, known, row);
+  const differs = Object.keys(changes).length > 0;
+  const change = withSealed(known, differs ? { row, changes } : null, sealed, now);
+  if (!change) return known;
+  const added = sealed.map((key) => [key, ofLead.apart.get(key) ?? null] as const);
+  contacts.update(tx, [change.row]);
+  fields.store(tx, [{ id: known.id, apart: new Map([...fields.marksOf(change.row), ...added]) }]);
+  about(tx, { kind: contact, verb: "updated", actorId: principal.userId, ...change, fields });
+  return change.row;
 }
 
 async function makeDeal(

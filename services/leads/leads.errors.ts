@@ -6,22 +6,11 @@ export const leadNotFound = () => notFound(lead);
 export const externalIdTaken = () => taken(lead);
 export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
-export const sensitiveValueTaken = () =>
-  conflict("VALUE_TAKEN", "Another lead, perhaps a deleted one, has this value of a unique custom field.");
 export const sensitiveNotImported = (key: string) =>
   invalidField(
     `customFields.${key}`,
     "sensitive",
     `${key} is sensitive: a file of it is not kept, so imports do not fill it. Map its column to null.`,
-  );
-export const customFieldNotFound = () =>
-  appError(404, "CUSTOM_FIELD_NOT_FOUND", "There is no such custom field.");
-export const customFieldTaken = () =>
-  conflict("CUSTOM_FIELD_TAKEN", "A custom field with this key is defined already.");
-export const customFieldInUse = () =>
-  conflict(
-    "CUSTOM_FIELD_IN_USE",
-    "Leads have unsealed values under this key, and so has their history; take another key for a sensitive field.",
   );
 export const importFenced = () =>
   conflict("IMPORT_FENCED", "The import has moved on: another run owns it, or these rows were written.");

@@ -3,14 +3,14 @@ import { stringify } from "csv-stringify/sync";
 import type { Principal } from "../../mixins/access/principal.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { xlsxStream, type XlsxCell } from "../../mixins/files/xlsx-writer.ts";
+import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { eachField, type Listing, type ListParams } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import { inertCell } from "../../mixins/values/cells.ts";
 import type { Ctx } from "../contracts.ts";
 import { visibleTo } from "../../mixins/records/handlers/crud.ts";
-import type { Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import { lead as leadKind, type LeadRow, type LeadView } from "../../entities/lead.ts";
-import { SensitiveFields } from "./sensitive-fields.ts";
 
 const batchSize = 500;
 
@@ -28,16 +28,14 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const asked = new Set<string>(params.q === undefined ? [] : ["q"]);
   eachField(params, (field) => asked.add(field));
   const filteredBy = [...asked];
-  const settings = await desk.settings.of(principal.organizationId);
+  const sensitive = await leadFields(ctx, desk);
+  await sensitive.requireKnown(desk.database.reader(principal.organizationId), params);
   const fields = params.fields ?? Object.keys(leadKind.listing.fields);
-  const sensitive = await SensitiveFields.of(ctx, desk, settings);
-  const { listing, known } = sensitive.listing(desk.database.reader(principal.organizationId), params);
-  await known;
   const batches = readBatches(
     desk.database,
     principal,
     { ...params, limit: batchSize, count: false, timeZone: ctx.locals.tx.timeZone },
-    listing,
+    sensitive.listing(leadKind.listing, params),
     sensitive,
     fields.includes("customFields"),
   );
@@ -63,7 +61,7 @@ async function* readBatches(
   principal: Principal,
   params: ListParams & { timeZone: string },
   listing: Listing,
-  sensitive: SensitiveFields,
+  sensitive: CallFields,
   isSensitiveShown: boolean,
 ): AsyncGenerator<LeadView[], void> {
   let cursor: string | undefined;

@@ -4,11 +4,13 @@ import { errorType, type FieldError } from "../../mixins/contract/errors.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import { timeInput } from "../../mixins/contract/schemas.ts";
 import { phoneForms } from "../../mixins/values/phone.ts";
+import { valueTaken } from "../../mixins/records/custom/custom.errors.ts";
+import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { type Ctx, type Result } from "../contracts.ts";
-import type { Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import {
   fenceImport,
   findMatches,
@@ -30,7 +32,6 @@ import {
 import { changesBetween, normalForm } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
 import { leadStore } from "./leads.store.ts";
-import { SensitiveFields } from "./sensitive-fields.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 
 type ImportContext = Ctx<"leads.importBatch">;
@@ -52,11 +53,13 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   const hashes = judged.flatMap((row) => row.hashes);
   const quota = await desk.quota.of(tx.organizationId);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
-  const fields = await SensitiveFields.of(ctx, desk, settings);
+  const fields = await leadFields(ctx, desk);
   for (const input of inputs) {
-    const key = fields.namedBy(input);
+    const key = fields.sensitiveNamedBy(input);
     if (key !== undefined) throw sensitiveNotImported(key);
   }
+  await fields.prepare(ctx, inputs);
+  for (const row of judged) fitCustomFields(row, fields);
   const assignees = inputs.flatMap(({ assignedTo }) => assignedTo ?? []);
   const active = await desk.users.among(ctx, new Set([...assignees, ...membersOf(settings.pools)]));
 
@@ -130,9 +133,12 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
       if (settings.pools.length > 0 && !routed.has(row.id)) throw importOvertaken();
       row.assigned_to ??= routed.get(row.id) ?? null;
     }
+    const marks = created.map(({ row }) => ({ id: row.id, apart: fields.marksOf({ ...row }) }));
+    const clashing = await fields.clashing(tx, marks);
+    const free = created.filter(({ row }) => !clashing.has(row.id));
     const inserted = await leadStore.insertFree(
       tx,
-      created.map(({ row }) => row),
+      free.map(({ row }) => row),
     );
     const changed = plan.changed();
     leadStore.update(
@@ -141,10 +147,16 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
       importOvertaken,
     );
     // somebody took the external id between our look and our insert
-    for (const lead of created.filter(({ row }) => !inserted.has(row.id)))
-      rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: externalIdTaken().message })));
+    for (const lead of created.filter(({ row }) => !inserted.has(row.id))) {
+      const { message } = clashing.has(lead.row.id) ? valueTaken({ name: "lead" }) : externalIdTaken();
+      rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: message })));
+    }
     const written = [...created.filter(({ row }) => inserted.has(row.id)), ...changed];
-    for (const lead of written) tell(tx, lead, principal.userId);
+    fields.store(
+      tx,
+      written.map(({ row }) => ({ id: row.id, apart: fields.marksOf({ ...row }) })),
+    );
+    for (const lead of written) tell(tx, lead, principal.userId, fields);
     recordChanges(tx, importId, written);
     tx.afterCommit(() => leadsCreated.inc({ origin: "import" }, inserted.size));
   }
@@ -156,6 +168,14 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
   ]);
   moveCheckpoint(tx, importId, rows.length, counts);
   return counts;
+}
+
+/** What does not fit the definitions of custom fields is left out of a row, and told of. */
+function fitCustomFields(row: ReturnType<typeof judgeRow>, fields: CallFields): void {
+  if (row.input === undefined) return;
+  const { input, problems } = fields.acceptFitting(row.input);
+  row.input = input;
+  row.notes = [...row.notes, ...problems.map(({ path, message }) => `${path}: ${message}`)];
 }
 
 const erasedPerson = "erased_person: this person was erased on request and is not imported again";
@@ -212,13 +232,13 @@ function takeRow(
 const sentenceOf = (problems: readonly FieldError[]): string =>
   problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
 
-function tell(tx: UnitOfWork, { row, before }: ImportedLead, actorId: string | null): void {
-  if (before === null) return about(tx, { kind: leadKind, verb: "created", row, actorId });
-  about(tx, {
-    kind: leadKind,
-    verb: "updated",
-    row,
-    actorId,
-    changes: changesBetween(leadKind, before, row),
-  });
+function tell(
+  tx: UnitOfWork,
+  { row, before }: ImportedLead,
+  actorId: string | null,
+  fields: CallFields,
+): void {
+  const event = { kind: leadKind, row, actorId, fields };
+  if (before === null) return about(tx, { ...event, verb: "created" });
+  about(tx, { ...event, verb: "updated", changes: changesBetween(leadKind, before, row) });
 }

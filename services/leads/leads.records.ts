@@ -7,15 +7,14 @@ import type { Desk } from "./desk.ts";
 import { decideLead, rescored, verbsOf } from "./leads.rules.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 import type { LeadRoom } from "./quota.ts";
-import { SensitiveFields } from "./sensitive-fields.ts";
 import type { LeadSettings } from "./settings.ts";
 
 /** What a call knows of leads before its transaction. */
-interface Prepared {
+export interface Prepared {
   settings: LeadSettings;
   room: LeadRoom;
-  /** Rows to be that are scored, and have an assignee where a pool wants them, by id. */
-  routed: ReadonlyMap<string, LeadRow>;
+  /** To whom new leads that nobody has yet go, by id, where a pool wants them. */
+  assignees: ReadonlyMap<string, string | null>;
   /** What new leads are counted under. */
   origin: string;
 }
@@ -28,12 +27,11 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
     const settings = await desk.settings.of(organizationId);
     const room = await desk.quota.of(organizationId);
     room.take(fresh.length);
-    const routed = fresh.map((row) => rescored(row, settings.scoring));
-    if (fresh.length > 0) await route(ctx, desk, settings, routed);
     const origin = "items" in (ctx.params as object) ? "bulk" : "api";
-    return { settings, room, routed: new Map(routed.map((row) => [row.id, row])), origin };
+    return { settings, room, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };
   },
-  complete: (row, { routed }) => routed.get(row.id) ?? row,
+  complete: (row, { settings, assignees }) =>
+    rescored({ ...row, assigned_to: assignees.get(row.id) ?? row.assigned_to }, settings.scoring),
   decide: (before, change, { settings }) => decideLead(before, change, settings.scoring),
   verbs: verbsOf,
   also(tx, before, _change, { room, origin }) {
@@ -41,27 +39,22 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
     if (before?.deleted_at != null) room.take(1);
     else if (before === null) countCreated(tx, origin);
   },
-  values: async (ctx) => sensitiveFields(ctx, desk),
 });
 
-/** Gives leads without an assignee to the pools that want them. */
-export async function route(
+/** Asks the pools for assignees of leads to be that have none. */
+export async function assigneesOf(
   ctx: RecordContext,
   desk: Desk,
-  { pools }: Pick<LeadSettings, "pools">,
-  rows: readonly LeadRow[],
-): Promise<void> {
-  if (pools.length === 0) return;
+  { pools, scoring }: Pick<LeadSettings, "pools" | "scoring">,
+  fresh: readonly LeadRow[],
+): Promise<ReadonlyMap<string, string | null>> {
+  if (pools.length === 0 || fresh.length === 0) return new Map();
+  // pools may ask for the score
+  const rows = fresh.map((row) => rescored(row, scoring));
   const active = await desk.users.among(ctx, membersOf(pools));
   await assignByPools(ctx as Ctx<"leads.create">, pools, rows, active);
+  return new Map(rows.map((row) => [row.id, row.assigned_to]));
 }
-
-/** The sensitive custom fields of leads as a call sees them. */
-export const sensitiveFields = async (
-  ctx: Pick<RecordContext, "locals">,
-  desk: Pick<Desk, "settings" | "keys" | "database">,
-): Promise<SensitiveFields> =>
-  SensitiveFields.of(ctx, desk, await desk.settings.of(ctx.locals.principal.organizationId));
 
 const countCreated = (tx: UnitOfWork, origin: string) =>
   tx.afterCommit(() => {

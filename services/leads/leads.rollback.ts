@@ -1,5 +1,5 @@
 import { type Ctx, type Result } from "../contracts.ts";
-import type { Desk } from "./desk.ts";
+import { leadFields, type Desk } from "./desk.ts";
 import { findChanges, forgetChanges, type ImportChange } from "./import.repository.ts";
 import { about } from "../../mixins/records/desk.ts";
 import { changesBetween } from "../../mixins/records/changes.ts";
@@ -17,6 +17,7 @@ export async function rollbackImport(
   desk: Desk,
 ): Promise<Result<"leads.rollbackImport">> {
   const { principal, tx } = ctx.locals;
+  const fields = await leadFields(ctx, desk);
   const { scoring } = await desk.settings.of(tx.organizationId);
   const found = await findChanges(tx, ctx.params);
   if (!found) throw importFenced();
@@ -45,10 +46,21 @@ export async function rollbackImport(
   });
   const rows = undone.map(({ row }) => row);
   leadStore.update(tx, rows, importOvertaken);
+  fields.release(
+    tx,
+    rows.filter((row) => row.deleted_at !== null).map((row) => row.id),
+  );
+  // what an import changed of unique values is as it was
+  fields.store(
+    tx,
+    rows
+      .filter((row) => row.deleted_at === null)
+      .map((row) => ({ id: row.id, apart: fields.marksOf({ ...row }) })),
+  );
   for (const { row, former } of undone) {
     const verb = row.deleted_at === null ? "updated" : "deleted";
     const changes = changesBetween(lead, former, row);
-    about(tx, { kind: lead, verb, row, actorId: principal.userId, changes });
+    about(tx, { kind: lead, verb, row, actorId: principal.userId, changes, fields });
   }
   forgetChanges(tx, ctx.params.importId, changes);
   return { undone: undone.length, kept: changes.length - undone.length, remaining: total - changes.length };

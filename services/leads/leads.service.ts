@@ -1,8 +1,7 @@
 import type { Context, ServiceSchema } from "moleculer";
+import { lead } from "../../entities/lead.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
-import * as customFields from "./custom-fields.actions.ts";
-import { lead } from "../../entities/lead.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import { recordDesk } from "../record-desk.ts";
@@ -29,14 +28,14 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   const { database } = runtime;
   const desk: Desk = {
     ...recordDesk(runtime),
-    settings: new SettingsCache(database),
-    keys: runtime.organizationKeys,
+    settings: new SettingsCache(database, runtime.definitions),
     quota: new LeadQuota(database, runtime.organizations),
   };
   const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
     ...records.crud,
     ...records.bulk,
+    ...records.bulkChangeable,
     ...records.upsertable,
     ...records.restorable,
     ...records.historical,
@@ -49,16 +48,12 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     upsert: (ctx) => leads.upsert(ctx, desk),
     getUsage,
     assign: (ctx) => leads.assign(ctx, desk),
-    convert,
+    convert: (ctx) => convert(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
     getScoringModel: scoring.getScoringModel,
     getScoringRules: scoring.getScoringRules,
     setScoringRules: (ctx) => scoring.setScoringRules(ctx, desk),
-    listCustomFields: customFields.listCustomFields,
-    getCustomField: customFields.getCustomField,
-    createCustomField: (ctx) => customFields.createCustomField(ctx, desk),
-    removeCustomField: customFields.removeCustomField,
     listPools: pools.listPools,
     getPool: pools.getPool,
     createPool: (ctx) => pools.createPool(ctx, desk),

@@ -18,7 +18,7 @@ import { leadStore, lockLeads } from "./leads.store.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { keysOfMarks, marksOf, personOf } from "../../mixins/privacy/person.ts";
 import { dealData } from "./personal-data.sales.ts";
-import { openSensitive } from "./sensitive-fields.ts";
+import { forgetValues, openSensitive } from "../../mixins/records/custom/values-apart.ts";
 
 const atOnce = 200;
 const eventsAtOnce = 1_000;
@@ -62,7 +62,7 @@ export const leadsPersonalDataHandlers = ({
         mostBytes: exportBytes,
       });
       const ids = rows.map(({ id }) => id);
-      const sensitive = await openSensitive(tx, cipher, ids);
+      const sensitive = await openSensitive(tx, cipher, { name: "lead" }, ids);
       const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
       return exportPage(whole, atOnce, ({ id }) => id, isCut);
     },
@@ -89,7 +89,7 @@ async function eraseLeads({
   const rows = locked.filter((row) => row.deleted_at === null || marksOf(row).length > 0 || hasName(row));
   anonymise(tx, rows);
   tx.defer({ text: "DELETE FROM lead_reminders WHERE lead_id = ANY ($1)", values: [ids] });
-  tx.defer({ text: "DELETE FROM lead_sensitive_fields WHERE lead_id = ANY ($1)", values: [ids] });
+  forgetValues(tx, ids);
   // an import that is turned back leaves these leads as they are
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   return { count: rows.length, kept: 0, next: isCut || ids.length === atOnce ? (ids.at(-1) ?? null) : null };
@@ -144,6 +144,7 @@ async function expireLeads({
   while ((await entomb(tx, ids, eventFields, eventsAtOnce)).hasMore);
   tx.defer({ text: "UPDATE contacts SET lead_id = NULL WHERE lead_id = ANY ($1)", values: [ids] });
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
+  forgetValues(tx, ids);
   tx.defer({ text: "DELETE FROM leads WHERE id = ANY ($1)", values: [ids] });
   return { count: rows.length, next: isCut || rows.length === atOnce ? (ids.at(-1) ?? null) : null };
 }

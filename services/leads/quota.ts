@@ -39,7 +39,7 @@ export class LeadQuota {
     this.#organizations = organizations;
   }
 
-  /** What is left to an organization. Never called while the caller's transaction holds a connection: it may take another. */
+  /** What is left to an organization. */
   async of(organizationId: string): Promise<LeadRoom> {
     const { plan, limits } = await this.#organizations.of(organizationId);
     const limit = limits.leads;

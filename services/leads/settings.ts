@@ -1,12 +1,9 @@
 import { LRUCache } from "lru-cache";
 import type { PoolMember, Condition, ScoringRule } from "../../entities/leads.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import { customQueryField } from "../../mixins/records/conditions/fields.ts";
-import type { CustomFields, Listing } from "../../mixins/records/listing.ts";
-import type { CustomType } from "../../mixins/values/custom-value.ts";
+import type { Definitions } from "../../mixins/records/custom/definitions.ts";
+import type { CustomFields } from "../../mixins/records/listing.ts";
 import type { Ctx } from "../contracts.ts";
-import { lead } from "../../entities/lead.ts";
-import { storedForms } from "./condition.schemas.ts";
 import type { Scoring } from "./leads.rules.ts";
 import type { CapturePool } from "./pools.rules.ts";
 import { defaultRules } from "./scoring.defaults.ts";
@@ -16,21 +13,8 @@ export interface LeadSettings {
   scoring: Scoring;
   /** Active pools, in the order they are tried. */
   pools: readonly CapturePool[];
-  sensitive: readonly SensitiveField[];
   /** What conditions know of all custom fields that are defined, by key. */
   defined: CustomFields;
-  /** What leads may be listed by: the built-in fields, and custom ones by their definitions. */
-  listing: Listing;
-  /** Type of each custom field that is defined, by its key. */
-  types: ReadonlyMap<string, CustomType>;
-}
-
-/** A custom field that is kept sealed. */
-export interface SensitiveField {
-  key: string;
-  type: CustomType;
-  /** Whether no two leads may have the same value. */
-  isUnique: boolean;
 }
 
 /** Broadcast {organizationId} after a change of settings: every node forgets its copy. */
@@ -45,56 +29,60 @@ const most = 10_000;
  */
 export class SettingsCache {
   readonly #database: Database;
-  readonly #loaded = new LRUCache<string, Promise<LeadSettings>>({ max: most, ttl: ttlMs });
+  readonly #definitions: Definitions;
+  readonly #loaded = new LRUCache<string, Promise<Stored>>({ max: most, ttl: ttlMs });
 
-  constructor(database: Database) {
+  constructor(database: Database, definitions: Definitions) {
     this.#database = database;
+    this.#definitions = definitions;
   }
 
-  /** Never called while the caller's transaction holds a connection: loading takes another. */
-  of(organizationId: string): Promise<LeadSettings> {
-    const known = this.#loaded.get(organizationId);
-    if (known) return known;
-    const loading = this.#load(organizationId);
-    this.#loaded.set(organizationId, loading);
-    loading.catch(() => this.#loaded.delete(organizationId));
-    return loading;
+  /** As they are; loaded where this process has no copy. */
+  async of(organizationId: string): Promise<LeadSettings> {
+    let loading = this.#loaded.get(organizationId);
+    if (loading === undefined) {
+      loading = this.#load(organizationId);
+      this.#loaded.set(organizationId, loading);
+      loading.catch(() => this.#loaded.delete(organizationId));
+    }
+    const [stored, { query: defined }] = await Promise.all([
+      loading,
+      this.#definitions.of(organizationId, "lead"),
+    ]);
+    // made once for the definitions as they are: what is compiled of them is found again
+    if (stored.settings?.defined !== defined)
+      stored.settings = {
+        scoring: { ...stored.scoring, definitions: defined },
+        pools: stored.pools.map((pool) => ({ ...pool, definitions: defined })),
+        defined,
+      };
+    return stored.settings;
   }
 
   forget(organizationId: string): void {
     this.#loaded.delete(organizationId);
   }
 
-  #load(organizationId: string): Promise<LeadSettings> {
+  #load(organizationId: string): Promise<Stored> {
     return this.#database.transaction({ organizationId }, async (tx) => {
-      const [[own], pools, fields] = await Promise.all([
+      const [[own], pools] = await Promise.all([
         tx.query<{ rules: ScoringRule[]; version: number }>({
           text: "SELECT rules, version FROM scoring_rules",
         }),
         tx.query<{ id: string; members: PoolMember[]; criteria: Condition[] }>({
           text: "SELECT id, members, criteria FROM assignment_pools WHERE is_active ORDER BY priority, id",
         }),
-        tx.query<SensitiveField & { isSensitive: boolean }>({
-          text: `SELECT key, type, is_unique AS "isUnique", is_sensitive AS "isSensitive" FROM custom_fields
-            WHERE entity = 'lead' ORDER BY key`,
-        }),
       ]);
-      const sensitive = fields.flatMap(({ isSensitive, ...field }) => (isSensitive ? [field] : []));
-      const defined: CustomFields = new Map(
-        fields.map(({ key, type }) => [key, customQueryField({ type }, storedForms)]),
-      );
-      const scoring = { ...(own ?? { rules: defaultRules, version: 0 }), definitions: defined };
-      const typedPools = pools.map((pool) => ({ ...pool, definitions: defined }));
-      return {
-        scoring,
-        pools: typedPools,
-        sensitive,
-        defined,
-        types: new Map(fields.map(({ key, type }) => [key, type])),
-        listing: { ...lead.listing, customFields: defined },
-      };
+      return { scoring: own ?? { rules: defaultRules, version: 0 }, pools };
     });
   }
+}
+
+/** What is stored, and what was made of it with the definitions of custom fields. */
+interface Stored {
+  scoring: Pick<Scoring, "rules" | "version">;
+  pools: readonly { id: string; members: PoolMember[]; criteria: Condition[] }[];
+  settings?: LeadSettings;
 }
 
 /** After the commit, makes every node, this one too, forget the settings of the caller's organization. */

@@ -1,3 +1,4 @@
+import { customKinds } from "../../entities/kinds.ts";
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
 import { can, type Principal } from "../../mixins/access/principal.ts";
@@ -28,7 +29,8 @@ type Creating = Ctx<"privacy.createExport"> | Ctx<"privacy.createErasure">;
  */
 function requireMayRead(principal: Principal): void {
   requireSight(principal, "everybody");
-  if (!can(principal, "leads:sensitive")) throw forbidden("leads:sensitive");
+  for (const { plural } of customKinds.values())
+    if (!can(principal, `${plural}:sensitive`)) throw forbidden(`${plural}:sensitive`);
 }
 
 /** Takes an export; a job makes its archive. */

@@ -77,6 +77,10 @@ const days = z.number().int().positive();
 
 /** What is held of persons: its export, its erasure, and how long it is kept. */
 export const privacyContract = defineContract("privacy", {
+  tables: {
+    owns: ["privacy_chunks", "privacy_requests", "retention_settings"],
+    reads: ["control.organizations"],
+  },
   actions: {
     createExport: action({
       summary: "Exports what is held of a person, or the whole organization, as a ZIP made in the background",
@@ -112,6 +116,7 @@ export const privacyContract = defineContract("privacy", {
       summary: "Exports, erasures and what retention has erased, newest first",
       params: listParams(requestListing).omit({ fields: true }),
       returns: pageOf(request),
+      reads: true,
       permission: "privacy:read",
       rest: "GET /privacy/requests",
     }),
@@ -119,6 +124,7 @@ export const privacyContract = defineContract("privacy", {
       summary: "How far an export or erasure is, and its receipt",
       params: byId,
       returns: request,
+      reads: true,
       permission: "privacy:read",
       rest: "GET /privacy/requests/:id",
     }),
@@ -126,6 +132,7 @@ export const privacyContract = defineContract("privacy", {
       summary: "The archive of an export, for 7 days",
       params: byId,
       returns: z.unknown(),
+      reads: true,
       permission: "privacy:read",
       rest: "GET /privacy/requests/:id/archive",
       fails: [409, 410],
@@ -141,6 +148,7 @@ export const privacyContract = defineContract("privacy", {
         ),
         version: z.number().int(),
       }),
+      reads: true,
       permission: "privacy:read",
       rest: "GET /privacy/retention",
     }),

@@ -1,9 +1,14 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { byId } from "../../mixins/contract/schemas.ts";
+import { byId, id, pageOf } from "../../mixins/contract/schemas.ts";
+import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
+import { byIdOf, listParams } from "../../mixins/records/listing.ts";
+import { operation, operationListing } from "../../mixins/records/operations.ts";
+import { withoutSensitive } from "../../mixins/records/capabilities.ts";
 
 /** What is done with records of whatever kind. */
 export const recordsContract = defineContract("records", {
+  tables: { owns: ["merges", "operations"] },
   actions: {
     undoMerge: action({
       summary: "Makes several records again of what was merged; what was changed since stays",
@@ -12,11 +17,43 @@ export const recordsContract = defineContract("records", {
         /** The winner, and those that were merged into it. */
         records: z.array(z.unknown()),
       }),
+      kept: ({ records }) => ({ records: records.map(withoutSensitive) }),
       // and the right to delete records of their kind, as merging them takes
       permission: "authenticated",
       rest: "POST /merges/:id/undo",
       fails: [404, 409],
     }),
+    listOperations: action({
+      summary:
+        "Work on many records at once, newest first: one's own, or everybody's for who sees all records",
+      params: listParams(operationListing),
+      returns: pageOf(operation.partial().extend({ id }).meta({ id: "OperationPart" })),
+      reads: true,
+      permission: "authenticated",
+      rest: "GET /operations",
+    }),
+    getOperation: action({
+      summary: "How far work on many records has come",
+      params: byIdOf(operationListing),
+      returns: operation,
+      reads: true,
+      permission: "authenticated",
+      rest: "GET /operations/:id",
+    }),
   },
-  events: {},
+  events: { "operation.updated": z.strictObject({ operation }) },
+  jobs: {
+    runOperation: job({
+      summary: "Changes or deletes the records of an operation, step by step",
+      payload: z.strictObject({ operationId: id }),
+      queue: "imports",
+      timeoutMs: 24 * 3_600_000,
+    }),
+    forgetOperations: job({
+      summary: "Forgets operations that ended 30 days ago",
+      payload: cronPayload,
+      scope: "platform",
+      cron: { schedule: "23 3 * * *", missed: "skip" },
+    }),
+  },
 });

@@ -50,11 +50,13 @@ export const teamListing: Listing = {
 const teamEvent = z.strictObject({ team });
 
 export const teamsContract = defineContract("teams", {
+  tables: { owns: ["teams"] },
   actions: {
     list: action({
       summary: "Lists teams",
       params: listParams(teamListing),
       returns: pageOf(team.partial().extend({ id }).meta({ id: "TeamPart" })),
+      reads: true,
       permission: "teams:read",
       rest: "GET /teams",
     }),
@@ -74,6 +76,7 @@ export const teamsContract = defineContract("teams", {
       summary: "One team",
       params: byIdOf(teamListing),
       returns: team,
+      reads: true,
       permission: "teams:read",
       rest: "GET /teams/:id",
     }),

@@ -5,7 +5,7 @@ import { routes, type Route } from "../../services/gateway/routes.ts";
 import { apiKeyListing } from "../../services/identity/api-keys/api-keys.contract.ts";
 import { auditListing } from "../../services/identity/audit-log/audit-log.contract.ts";
 import { userListing } from "../../services/identity/identity.contract.ts";
-import { customFieldListing } from "../../services/leads/custom-fields.contract.ts";
+import { customFieldListing } from "../../services/custom-fields/custom-fields.contract.ts";
 import { lead } from "../../entities/lead.ts";
 import { poolListing } from "../../services/leads/pools.contract.ts";
 import { requestListing } from "../../services/privacy/privacy.contract.ts";

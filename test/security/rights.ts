@@ -356,13 +356,26 @@ export const reachNobody: Record<string, string> = {
   "privacy.listRequests": "what was asked for, not what is held",
   "privacy.getRequest": "as the list",
   "privacy.getRetention": reads,
+  "records.listOperations": "one's own, or everybody's for who sees all records",
+  "records.getOperation": "as the list",
+  ...Object.fromEntries(
+    ["contacts", "companies"].map((plural) => [
+      `${plural}.applyOperation`,
+      "asks for the right that the operation needs, and for each record",
+    ]),
+  ),
   "records.undoMerge": "asks for the right to delete records of the merge's kind, and for each record",
   "leads.getUsage": reads,
   "imports.getUsage": reads,
   ...Object.fromEntries(
-    [
-      ...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"],
-      ...["listCustomFields", "getCustomField", "createCustomField", "removeCustomField"],
-    ].map((name) => [`leads.${name}`, settings]),
+    [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(
+      (name) => [`leads.${name}`, settings],
+    ),
+  ),
+  ...Object.fromEntries(
+    ["list", "get", "create", "update", "remove", "restore"].map((name) => [
+      `custom-fields.${name}`,
+      settings,
+    ]),
   ),
 };

@@ -176,6 +176,30 @@ describe("slow bodies", () => {
 });
 
 describe("a body", () => {
+  test("with a number that would be stored as another one is refused, and says where it stands", async () => {
+    const send = (customFields: string) =>
+      fetch(`${admin.origin}/api/v1/leads`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${admin.token}`, "content-type": "application/json" },
+        body: `{ "lastName": "Digits", "customFields": ${customFields} }`,
+      });
+    for (const [number, isKept] of [
+      ["9007199254740993", false],
+      ["123456789012345678901234567890", false],
+      ["1e400", false],
+      ["9007199254740992", true],
+      ["0.30000000000000004", true],
+      ["0.1000000000000000055511151231257827", true],
+    ] as const) {
+      const answer = await send(`{ "ids": 1, "big": ${number}, "text": "9007199254740993" }`);
+      expect([number, answer.status]).toEqual([number, isKept ? 201 : 422]);
+      if (!isKept)
+        expect(await answer.json()).toMatchObject({
+          errors: [{ path: "customFields.big", code: "not_exact" }],
+        });
+    }
+  });
+
   const send = (
     body: string | Buffer,
     headers: Record<string, string> = {},

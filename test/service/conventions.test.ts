@@ -324,6 +324,46 @@ test("a kind is named in the singular", async () => {
   });
   expect(await admin.post("/custom-fields", { kind: "leads", key: "plural" })).toMatchObject({
     status: 422,
-    body: { errors: [{ path: "kind", allowed: ["lead"] }] },
+    body: { errors: [{ path: "kind", allowed: ["lead", "contact", "company"] }] },
   });
+});
+
+test("a write with If-None-Match is refused before it is done: who means only to make does not overwrite", async () => {
+  const send = (method: string, path: string, body: object) =>
+    fetch(`${admin.origin}/api/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${admin.token}`,
+        "content-type": "application/json",
+        "if-none-match": "*",
+      },
+      body: JSON.stringify(body),
+    });
+  for (const [method, path] of [
+    ["PUT", "/leads/by-external-id/none-match"],
+    ["POST", "/contacts"],
+  ] as const) {
+    const answer = await send(method, path, { firstName: "Only new" });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ code: "IF_NONE_MATCH_NOT_SUPPORTED" });
+  }
+  expect(await admin.get("/leads/by-external-id/none-match")).toMatchObject({ status: 404 });
+});
+
+test.each(["0x10", "1e2", "1.0", "%201", "", "-1", "201"])(
+  "limit=%s is no number of records",
+  async (limit) => {
+    expect(await admin.get(`/contacts?limit=${limit}`)).toMatchObject({
+      status: 400,
+      body: { errors: [{ path: "limit", message: expect.stringContaining("from 1 to 200") as unknown }] },
+    });
+  },
+);
+
+test("a place that the feed never reached is told as a gap", async () => {
+  expect(await admin.get("/events?since=999999")).toMatchObject({
+    status: 200,
+    body: { data: [], gap: true },
+  });
+  expect(await admin.get("/events?since=")).toMatchObject({ status: 400 });
 });

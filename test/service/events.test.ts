@@ -58,6 +58,7 @@ describe("the feed", () => {
       data: [],
       head: 1,
       next: 1,
+      gap: true,
     });
   });
 

@@ -213,6 +213,13 @@ describe("where", () => {
     );
     const { body } = await admin.get(`/leads?count=true&limit=1&where=${condition}`);
     expect(body).toMatchObject({ page: { total: 2 } });
+    for (const count of ["true", "exact"])
+      expect(
+        await admin.get(`/leads?count=${count}&limit=1&q=asha&filter[tags][contains]=hot`),
+      ).toMatchObject({
+        status: 200,
+        body: { page: { total: 1 } },
+      });
     const csv = await admin.get(`/leads/export?fields=firstName&where=${condition}`);
     expect(String(csv.body).trim().split("\n")).toHaveLength(3);
   });

@@ -147,7 +147,7 @@ describe("custom fields of a file", () => {
       ["seats", "number"],
       ["due", "date"],
     ] as const)
-      await node.call("leads.createCustomField", { key, type }, meta);
+      await node.call("custom-fields.create", { key, type }, meta);
     const file =
       "Email,Seats,Due\na@example.com,abc,tomorrow\nb@example.com,5,2026-02-28\nc@example.com,1.10,2026-02-30\n";
     const { id, view } = await on.importFile(file, {}, meta);
@@ -173,7 +173,7 @@ test("a value of another type than its custom field's is refused, whoever writes
     ["seats", "number"],
     ["due", "date"],
   ] as const)
-    await node.call("leads.createCustomField", { key, type }, meta);
+    await node.call("custom-fields.create", { key, type }, meta);
   const lead = await node.call(
     "leads.create",
     { lastName: "Rao", customFields: { seats: 5, other: "x" } },

@@ -118,7 +118,14 @@ describe("the violation of a constraint", () => {
   test("means what the unit of work was told, also when MikroORM wrapped it", async () => {
     const clash = node.runtime.database.transaction({ organizationId: org.id }, async (tx) => {
       tx.onViolation("custom_fields_organization_id_entity_key_key", () => conflict("NAMED", "by the test"));
-      const field = { entity: "lead", key: "orm", type: "text", label: "ORM" } as const;
+      const field = {
+        entity: "lead",
+        key: "orm",
+        type: "text",
+        label: "ORM",
+        options: [],
+        defaultValue: null,
+      };
       for (let twice = 0; twice < 2; twice++)
         tx.em.create(CustomField, {
           ...field,

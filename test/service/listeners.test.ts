@@ -146,6 +146,7 @@ test("an event that always fails becomes a dead job; dropped, its entity goes on
   failing.set(entityId, 0);
   await node.call("jobs.drop", { id }, meta);
   await eventually(async () => (await holds(organizationId)).length === 0);
+  await eventually(() => by("first", organizationId).length === 2);
   expect(by("first", organizationId).map(({ entity }) => entity.version)).toEqual([2, 3]);
 });
 

@@ -52,6 +52,11 @@ describe("Location", () => {
           `PUT /${plural}/by-external-id/:externalId`,
           () => admin.send("PUT", `/${plural}/by-external-id/located`, example),
         ],
+        [
+          `PATCH /${plural}/bulk`,
+          () => admin.send("PATCH", `/${plural}/bulk`, { ids: [leadId], changes: { tags: ["located"] } }),
+        ],
+        [`POST /${plural}/bulk-delete`, () => admin.post(`/${plural}/bulk-delete`, { ids: [leadId] })],
       ]),
     ),
     "POST /assignment-pools": () =>

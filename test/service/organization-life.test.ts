@@ -9,7 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { type Node, originOf, startNode, startTestNode, testEnv, type TestNode } from "../support/node.ts";
 import { probe } from "../support/probe.ts";
 
-const services = "identity,leads,imports,events,jobs,service:gateway,service:worker";
+const services = "identity,leads,custom-fields,imports,events,jobs,service:gateway,service:worker";
 const system = { role: "system" };
 let node: TestNode;
 /** Another gateway over the same databases that hears no broadcast of the first. */
@@ -271,7 +271,7 @@ describe("deletion", () => {
     const [admin, bystander] = [await register(), await register()];
     for (const one of [admin, bystander]) {
       const meta = metaOf(one);
-      await node.call("leads.createCustomField", { key: "secret", isSensitive: true }, meta);
+      await node.call("custom-fields.create", { key: "secret", isSensitive: true }, meta);
       const items = Array.from({ length: 50 }, (_, n) => ({
         firstName: `L${n}`,
         customFields: { secret: `${n}` },
@@ -321,7 +321,7 @@ describe("deletion", () => {
     }, 15_000);
     expect(receipt).toMatchObject({
       requested_by: admin.user.id,
-      counts: { "public.leads": 51, "public.lead_sensitive_fields": 50, "control.users": 1 },
+      counts: { "public.leads": 51, "public.custom_field_values": 50, "control.users": 1 },
     });
     await eventually(async () => {
       const left = await holders(idOf(admin));

@@ -17,6 +17,7 @@ const withoutPersons: Record<string, string> = {
   lead_days: "counts: ids of users",
   listener_cursors: "counts",
   listener_holds: "ids",
+  operations: "what is asked and written, until it is over; counts and ids afterwards",
   pipelines: "settings",
   received_ids: "ids of messages",
   retention_settings: "settings",

@@ -68,7 +68,7 @@ describe("the export of a person", () => {
     meta = organization.as("admin");
     url = shardUrl(node, organization.id);
     const asha = { email: "asha@example.org", firstName: "Asha", lastName: "Rao", phone: "+919812345671" };
-    await node.call("leads.createCustomField", { key: "passport", isSensitive: true }, { ...meta });
+    await node.call("custom-fields.create", { key: "passport", isSensitive: true }, { ...meta });
     const { id } = await node.call(
       "leads.create",
       { ...asha, customFields: { passport: "K1234567" } },

@@ -250,12 +250,12 @@ describe("a subscriber with since", () => {
     expect(client.seqs).toEqual(range(201, 600));
   });
 
-  test("beyond the head goes on from the head", async () => {
+  test("beyond the head is told so, and goes on from the head", async () => {
     const claims = buildClaims();
     await append(node.runtime, claims.organizationId, {});
     await headReaches(claims.organizationId, 1);
     const client = await connect(claims);
-    expect(await client.send("subscribe", { since: 1_000 })).toEqual({ ok: true, head: 1 });
+    expect(await client.send("subscribe", { since: 1_000 })).toEqual({ ok: true, head: 1, gap: true });
     await append(node.runtime, claims.organizationId, {});
     await client.reaches(2);
     expect(client.seqs).toEqual([2]);

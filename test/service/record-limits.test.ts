@@ -13,7 +13,7 @@ import { startTestNode, type TestNode } from "../support/node.ts";
 let node: TestNode;
 let org: TestOrganization;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads,imports,events,worker,teams" });
+  node = await startTestNode({ SERVICES: "identity,leads,custom-fields,imports,events,worker,teams" });
   org = await makeOrganization(node);
 });
 afterAll(() => node.stop());
@@ -141,7 +141,7 @@ describe("custom fields have a number:", () => {
       [own.id, limits.customFields.most],
     );
     await expect(
-      node.call("leads.createCustomField", { key: "s", isSensitive: true }, admin),
+      node.call("custom-fields.create", { key: "s", isSensitive: true }, admin),
     ).rejects.toMatchObject({
       code: 409,
       type: "LIMIT_REACHED",

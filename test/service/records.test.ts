@@ -274,6 +274,30 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     });
   });
 
+  test("cannot be merged into what is larger than a record may be", async () => {
+    const full = { tags: Array.from({ length: 40 }, (_, at) => `${unique()}-${at}`) };
+    const [one, two] = [await make(full), await make({ tags: full.tags.map((tag) => `${tag}+`) })];
+    expect(await admin.post(`${path}/${one.id}/merge`, { loserIds: [two.id] })).toMatchObject({
+      status: 422,
+      body: { errors: [{ path: "tags", code: "too_many" }] },
+    });
+    expect(await admin.get(`${path}/${two.id}`)).toMatchObject({ status: 200, body: { version: 1 } });
+  });
+
+  test("that are part of another are found by their external id as that", async () => {
+    const [winner, loser] = [await make({ externalId: unique() }), await make({ externalId: unique() })];
+    expect(await admin.post(`${path}/${winner.id}/merge`, { loserIds: [loser.id] })).toMatchObject({
+      status: 200,
+    });
+    const address = `${path}/by-external-id/${String(loser.externalId)}`;
+    const isMerged = { status: 410, body: { code: "MERGED", mergedInto: winner.id } };
+    expect(await admin.get(address)).toMatchObject(isMerged);
+    expect(await admin.send("PUT", address, input())).toMatchObject(isMerged);
+    // who says that it is another record makes one
+    expect(await admin.post(path, input({ externalId: loser.externalId }))).toMatchObject({ status: 201 });
+    expect(await admin.send("PUT", address, input())).toMatchObject({ status: 200 });
+  });
+
   test("of two merges of one record one is done; a chain of them leads to its end", async () => {
     const [one, two, three] = (await Promise.all([make(), make(), make()])) as [Body, Body, Body];
     const answers = await Promise.all(
@@ -333,6 +357,32 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
       });
     },
   );
+});
+
+test("no company stands above itself, whatever puts it there, also when two are put above each other at once", async () => {
+  const make = async (name: string, parentId?: string) =>
+    bodyOf(await admin.post("/companies", { name, ...(parentId ? { parentId } : {}), externalId: unique() }));
+  const top = await make("Top");
+  const middle = await make("Middle", top.id);
+  const low = await make("Low", middle.id);
+  const loop = { status: 422, body: { errors: [{ path: "parentId", code: "loop" }] } };
+  for (const parentId of [top.id, middle.id, low.id])
+    expect(await admin.send("PATCH", `/companies/${top.id}`, { parentId })).toMatchObject(loop);
+  expect(
+    await admin.send("PUT", `/companies/by-external-id/${String(top.externalId)}`, { parentId: low.id }),
+  ).toMatchObject(loop);
+  const [one, two] = [await make("One"), await make("Two")];
+  const answers = await Promise.all(
+    [
+      [one, two],
+      [two, one],
+    ].map(([of, parent]) => admin.send("PATCH", `/companies/${of?.id}`, { parentId: parent?.id })),
+  );
+  expect(answers.map(({ status }) => status).sort()).toEqual([200, 422]);
+  // what is above becomes part of what is below
+  const merged = await admin.post(`/companies/${low.id}/merge`, { loserIds: [top.id] });
+  expect(merged).toMatchObject({ status: 200, body: { record: { parentId: null } } });
+  expect((await admin.get(`/companies/${middle.id}`)).body).toMatchObject({ parentId: low.id });
 });
 
 test("what refers to a merged company refers to the one that is left, and back again", async () => {

@@ -23,7 +23,7 @@ const define = (field: {
   type?: "text" | "number";
   isSensitive?: boolean;
   isUnique?: boolean;
-}) => node.call("leads.createCustomField", field, as("admin"));
+}) => node.call("custom-fields.create", field, as("admin"));
 const passport = "K1234567";
 const create = (customFields: Record<string, string | number>, more = {}) =>
   node.call(
@@ -157,7 +157,7 @@ test("a row copied to another lead, or another organization's, does not open", a
   const [mine, other] = [await create({ passport }), await create({ salary: 1 })];
   await inspect(
     shardUrl(node, organization.id),
-    "UPDATE lead_sensitive_fields SET lead_id = $2, key = 'passport' WHERE lead_id = $1 AND key = 'passport'",
+    "UPDATE custom_field_values SET record_id = $2, key = 'passport' WHERE record_id = $1 AND key = 'passport'",
     [mine.id, other.id],
   );
   await expect(get(other)).rejects.toThrow(/does not open/);
@@ -170,13 +170,17 @@ test("a field whose values stand unsealed cannot be made sensitive, and a defini
   });
   await expect(define({ key: "passport" })).rejects.toMatchObject({ type: "CUSTOM_FIELD_TAKEN" });
   const lead: LeadView = await create({ passport, salary: 7 });
-  const { data } = await node.call("leads.listCustomFields", {}, as("viewer"));
+  const { data } = await node.call("custom-fields.list", {}, as("viewer"));
   expect(data.map(({ key }) => key)).toEqual(["passport", "salary"]);
-  await node.call("leads.removeCustomField", { id: data[0]?.id ?? "" }, as("admin"));
+  const field = { id: data[0]?.id ?? "" };
+  await expect(node.call("custom-fields.remove", field, as("admin"))).rejects.toMatchObject({
+    ...{ code: 409, type: "IN_USE", data: { uses: 1 } },
+  });
+  await node.call("custom-fields.remove", { ...field, force: true }, as("admin"));
   expect((await get(lead)).customFields).toEqual({ city: "Pune", salary: 7 });
   expect(
-    await stored("SELECT key AS all FROM lead_sensitive_fields WHERE key = 'passport' AND lead_id = $1", [
-      lead.id,
-    ]),
+    await stored("SELECT key AS all FROM custom_field_values WHERE record_id = $1 AND is_unique", [lead.id]),
   ).toEqual([]);
+  await node.call("custom-fields.restore", field, as("admin"));
+  expect((await get(lead)).customFields).toEqual({ city: "Pune", passport, salary: 7 });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Database } from "../../mixins/database/database.ts";
+import { inUnit } from "../../mixins/database/one-connection.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { Pipeline } from "../../entities/sales.ts";
 import { inspect, openDatabase } from "../support/database.ts";
@@ -128,4 +129,30 @@ test("connections go back to the pool, also after failures", async () => {
   );
   expect(database.control.pool.totalCount).toBeLessThanOrEqual(4);
   expect(database.control.pool.waitingCount).toBe(0);
+});
+
+test("whoever holds a connection cannot wait for another: not before it is given back, nor through a nested call", async () => {
+  const work = (tx: UnitOfWork) => tx.query(insertPipeline("own"));
+  const another = () => database.transaction({ organizationId }, (tx) => tx.query(insertPipeline("another")));
+  const inside = database.transaction({ organizationId }, async (tx) => {
+    await work(tx);
+    await another();
+  });
+  await expect(inside).rejects.toThrow("Another connection was asked for inside an open transaction");
+  const reading = database.transaction({ organizationId }, async (tx) => {
+    await work(tx);
+    await database.reader(organizationId).query({ text: "SELECT 1" });
+  });
+  await expect(reading).rejects.toThrow("Another connection");
+  const nested = database.transaction({ organizationId }, async (tx) => {
+    await work(tx);
+    await inUnit({ isOpen: false }, another);
+  });
+  await expect(nested).rejects.toThrow("Another connection");
+  expect(await names()).toEqual([]);
+  await database.transaction({ organizationId }, async (tx) => {
+    await another();
+    await work(tx);
+  });
+  expect(await names()).toEqual(["another", "own"]);
 });

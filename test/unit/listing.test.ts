@@ -20,7 +20,6 @@ const listing: Listing = {
   filterable: ["name", "score", "tags", "createdAt", "ownerId"],
   sortable: ["createdAt", "score"],
   defaultSort: "-createdAt",
-  searchColumn: "search",
   customFields: true,
 };
 const parse = (params: object) => listParams(listing).parse(params);
@@ -47,7 +46,9 @@ describe("list parameters", () => {
 describe("a filter", () => {
   const sql = (field: string, op: string, value: unknown) => {
     const values = new Values();
-    const [text] = matchConditions(listing, { filter: { [field]: { [op]: value as string } } }, values);
+    const {
+      conditions: [text],
+    } = matchConditions(listing, { filter: { [field]: { [op]: value as string } } }, values);
     return [text, values.list];
   };
   test.each([
@@ -154,8 +155,16 @@ describe("a cursor", () => {
     );
     expect(page).toMatchObject({ data: [{ score: 7 }], page: { hasMore: true } });
     const next = pageStatement(listing, parse({ sort: "-score", cursor: page.page.nextCursor }));
-    expect(next.text).toContain("(score, id) < ($2, $1)");
-    expect(next.values).toEqual([uuid, 7]);
+    expect(next.text).toContain("(score, id) < ($1, $2)");
+    expect(next.values).toEqual([7, uuid]);
+  });
+  test.each([
+    ["true", 10_000, 10_000],
+    ["true", 10_001, { atLeast: 10_000 }],
+    ["exact", 10_001, 10_001],
+  ])("with count=%s, %i rows are a total of %j", (count, counted, total) => {
+    const { page } = toPage({ rows: [], isCut: false }, listing, parse({ count }), (row) => row, counted);
+    expect(page.total).toEqual(total);
   });
   test("continues after the last row that fitted, where rows were too large for the page", () => {
     const params = parse({ limit: 50, sort: "-score" });

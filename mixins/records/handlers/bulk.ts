@@ -3,21 +3,18 @@ import { fieldErrors } from "../../contract/field-errors.ts";
 import { unknownUser } from "../active-users.ts";
 import { isRefusal, judged, refusal, type Refusal } from "../bulk-items.ts";
 import { composeRecord, normalised } from "../changes.ts";
+import { valueTaken } from "../custom/custom.errors.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
 import { newOwn } from "../input.ts";
 import { firstOwner } from "../ownership.ts";
 import { referencesOf } from "../references.ts";
 import { externalIdTaken } from "../store.ts";
-import { valuesOf, type ApartValues } from "../values.ts";
+import { fieldsOf, type Accepted } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
-/** An item that may be made, and what of it stands apart from its row. */
-interface Item {
-  input: Input;
-  apart: ApartValues;
-}
-interface Fresh<R> extends Item {
+/** An item that may be made. */
+interface Fresh<R> extends Accepted {
   id: string;
   row: R;
 }
@@ -29,24 +26,27 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     async bulkCreate(ctx: RecordContext<{ items: unknown[] }>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
-      const judgedItems = ctx.params.items.map((item) =>
-        judged((): Item => {
-          const parsed = kind.newInput.safeParse(item);
-          if (!parsed.success) throw invalid(fieldErrors(parsed.error));
-          const input: Input = normalised(kind, parsed.data as Input);
-          if (owner === undefined) return values.split(input);
-          return values.split({
-            ...input,
-            [owner]: firstOwner(kind, principal, input[owner] as string | null | undefined),
-          });
+      const fields = await fieldsOf(counter, ctx);
+      const parsed = ctx.params.items.map((item) => kind.newInput.safeParse(item));
+      await fields.prepare(
+        ctx,
+        parsed.flatMap(({ data }) => (data === undefined ? [] : [data as Input])),
+      );
+      const items = parsed.map((one) =>
+        judged((): Accepted => {
+          if (!one.success) throw invalid(fieldErrors(one.error));
+          const { input: given, apart } = fields.accept(one.data as Input, { isNew: true });
+          const input: Input = normalised(kind, given);
+          if (owner === undefined) return { input, apart };
+          const first = firstOwner(kind, principal, input[owner] as string | null | undefined);
+          return { input: { ...input, [owner]: first }, apart };
         }),
       );
-      const taken = judgedItems.filter((item): item is Item => !isRefusal(item));
-      const named = owner === undefined ? [] : taken.map(({ input }) => input[owner]);
+      const taken = items.flatMap((one) => (isRefusal(one) ? [] : [one.input]));
+      const named = owner === undefined ? [] : taken.map((input) => input[owner]);
       const active = await desk.users.among(ctx, new Set(named.filter((id) => typeof id === "string")));
       const seen = new Set<unknown>();
-      const outcomes = judgedItems.map((item): Fresh<R> | Refusal =>
+      const outcomes = items.map((item): Fresh<R> | Refusal =>
         isRefusal(item)
           ? item
           : judged(() => {
@@ -70,9 +70,11 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
             });
       };
       const isFresh = (outcome: Fresh<R> | Refusal): outcome is Fresh<R> => !isRefusal(outcome);
-      const clashing = await values.clashing(outcomes.filter(isFresh));
+      // beside the transaction: what is prepared comes after, and nothing is held then
+      const reader = desk.database.reader(tx.organizationId);
+      const clashing = await fields.clashing(reader, outcomes.filter(isFresh));
       refuse(({ id }) => {
-        if (clashing.ids.has(id)) throw clashing.error();
+        if (clashing.has(id)) throw valueTaken(kind);
       });
       const prepared = (await rules.prepare?.(
         ctx,
@@ -81,6 +83,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const requireKnown = await referencesOf(
         ...([tx, counter, principal] as const),
         outcomes.filter(isFresh).map(({ input }) => input),
+        fields,
       );
       refuse(({ input }) => requireKnown(input));
       const fresh = outcomes
@@ -91,9 +94,9 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         fresh.map(({ row }) => row),
       );
       const made = fresh.filter(({ id }) => inserted.has(id));
-      await values.store(tx, made);
+      fields.store(tx, made);
       for (const { row } of made) {
-        about(tx, { kind, verb: "created", row, actorId: principal.userId });
+        about(tx, { kind, verb: "created", row, actorId: principal.userId, fields });
         await rules.also?.(tx, null, { row, changes: {} }, prepared);
       }
       return {

@@ -1,11 +1,13 @@
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
-import { changeRecord, composeRecord, normalised, type Change } from "../changes.ts";
-import { changesApart, showOne, valuesOf, type ApartValues } from "../values.ts";
+import { loopsOf } from "../ancestors.ts";
+import { changeRecord, composeRecord, normalised, type Change, type Changes } from "../changes.ts";
+import { CallFields } from "../custom/of-call.ts";
+import type { Apart } from "../custom/values-apart.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
+import type { AnyRow } from "../kind.ts";
 import { columnOf, type ListParams, type Values } from "../listing.ts";
 import { firstOwner, requireMayAssign } from "../ownership.ts";
 import { readPage } from "../page.ts";
@@ -22,8 +24,31 @@ export const visibleTo =
     ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
   ];
 
+/** The custom fields of a kind as a call sees them. Before its transaction. */
+export const fieldsOf = ({ kind, desk }: Pick<Counter, "kind" | "desk">, ctx: RecordContext) =>
+  CallFields.of(ctx, desk, kind);
+
+/** An input as it is stored, and what of it is kept apart. */
+export interface Accepted {
+  input: Input;
+  apart: Apart;
+}
+
 /** An input of a caller as it is stored, once it is known that it may be. @throws 403, 422 */
 export async function accepted(
+  counter: Counter,
+  ctx: RecordContext,
+  fields: CallFields,
+  input: Input,
+  { isNew }: { isNew: boolean },
+): Promise<Accepted> {
+  await fields.prepare(ctx, [input]);
+  const { input: given, apart } = fields.accept(input, { isNew });
+  return { input: await ownAccepted(counter, ctx, given, { isNew }), apart };
+}
+
+/** As `accepted`, of the fields that every organization has. */
+export async function ownAccepted(
   { kind, desk }: Counter,
   ctx: RecordContext,
   input: Input,
@@ -44,36 +69,54 @@ export async function accepted(
   return normal;
 }
 
-/** Writes a change of a locked record, with its event and what its kind adds. */
+/**
+ * Writes what an input makes of a locked record, with its event and what its kind adds, and answers the record as it is then.
+ * What changes nothing makes no version and no event.
+ */
 export async function storeChange<R extends AnyRow, P>(
   { kind, store, rules }: Counter<R, P>,
-  { tx, principal }: { tx: UnitOfWork; principal: Principal },
+  { tx, principal, fields }: { tx: UnitOfWork; principal: Principal; fields: CallFields },
   before: R,
-  change: Change<R>,
+  { input, apart }: Accepted,
   prepared: P,
-): Promise<R> {
+): Promise<{ id: string }> {
+  const now = tx.now.toISOString();
+  const change = withSealed(before, changeRecord(kind, before, input, now), fields.sealedIn(apart), now);
+  if (!change) return fields.showOne(tx, kind.show(before) as { id: string });
   const decided = rules.decide?.(before, change, prepared, principal) ?? change;
-  const { row, changes } = decided;
+  const { row } = decided;
   store.update(tx, [row]);
-  for (const verb of rules.verbs?.(decided) ?? ["updated"])
-    about(tx, { kind, verb, row, actorId: principal.userId, changes });
+  fields.store(tx, [{ id: row.id, apart }]);
+  tellChange({ kind, rules }, tx, decided, { actorId: principal.userId, fields });
   await rules.also?.(tx, before, decided, prepared);
-  return row;
+  return fields.showOne(tx, kind.show(row) as { id: string }, apart);
 }
 
-/**
- * What an input makes of a record, values that stand apart too; null when nothing differs.
- * @throws 422 when it would make the record larger than one may be
- */
-export function changeOf<R extends AnyRow>(
-  kind: AnyKind,
+/** Records what a change is told as. */
+export function tellChange<R extends AnyRow, P>(
+  { kind, rules }: Pick<Counter<R, P>, "kind" | "rules">,
+  tx: UnitOfWork,
+  change: Change<R>,
+  { actorId, fields }: { actorId: string | null; fields: CallFields },
+): void {
+  for (const verb of rules.verbs?.(change) ?? ["updated"])
+    about(tx, { kind, verb, ...change, actorId, fields });
+}
+
+/** A change by which sealed values, which the row does not hold, change too: it is told which, and no more. */
+export function withSealed<R extends AnyRow>(
   before: R,
-  { input, apart, now }: { input: Input; apart: ApartValues; now: string },
+  change: Change<R> | null,
+  sealed: readonly string[],
+  now: string,
 ): Change<R> | null {
-  const change = changeRecord(kind, before, input, now);
-  if (apart.size === 0) return change;
-  const row = change?.row ?? { ...before, version: before.version + 1, updated_at: now };
-  return { row, changes: { ...change?.changes, ...changesApart(apart) } };
+  if (sealed.length === 0) return change;
+  const { row, changes } = change ?? {
+    row: { ...before, version: before.version + 1, updated_at: now },
+    changes: {},
+  };
+  const told = sealed.map((key) => [`customFields.${key}`, [null, null]] as const);
+  return { row, changes: { ...changes, ...(Object.fromEntries(told) as Changes) } };
 }
 
 /** Create, list, get, change and delete records of a kind. */
@@ -85,58 +128,55 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     /** In one round trip, where it refers to no other record. */
     async create(ctx: RecordContext<Input>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
-      const { input, apart } = values.split(await accepted(counter, ctx, ctx.params, { isNew: true }));
+      const fields = await fieldsOf(counter, ctx);
+      const { input, apart } = await accepted(counter, ctx, fields, ctx.params, { isNew: true });
       const fresh = composeRecord<R>(kind, input, newOwn(tx));
       const prepared = (await rules.prepare?.(ctx, [fresh])) as P;
       const row = rules.complete?.(fresh, prepared) ?? fresh;
-      await requireReferences(tx, counter, principal, input);
+      await requireReferences(tx, counter, principal, input, fields);
       store.insert(tx, row);
-      about(tx, { kind, verb: "created", row, actorId: principal.userId });
+      fields.store(tx, [{ id: row.id, apart }]);
+      about(tx, { kind, verb: "created", row, actorId: principal.userId, fields });
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
-      // in the round trip of the commit, where nothing stands apart
-      if (apart.size === 0) return kind.show(row);
-      await values.store(tx, [{ id: row.id, apart }]);
-      return showOne(counter, values, tx, row);
+      return fields.showNew(kind.show(row), apart);
     },
     async list(ctx: RecordContext<ListParams>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
-      const { listing, known } = values.listing(tx, ctx.params);
+      const fields = await fieldsOf(counter, ctx);
+      const listing = fields.listing(kind.listing, ctx.params);
       const [{ data, page }] = await Promise.all([
         readPage(tx, listing, ctx.params, show, visibleTo(counter, principal)),
-        known,
+        fields.requireKnown(tx, ctx.params),
       ]);
-      return { data: await values.show(tx, data), page };
+      return { data: await fields.show(tx, data), page };
     },
     async get(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
-      return showOne(counter, values, tx, await store.get(tx, principal, ctx.params.id));
+      const fields = await fieldsOf(counter, ctx);
+      return fields.showOne(tx, kind.show(await store.get(tx, principal, ctx.params.id)));
     },
     /** What changes nothing makes no version and no event. */
     async update(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
-      const given = await accepted(counter, ctx, givenFields(ctx.params), { isNew: false });
-      const { input, apart } = values.split(given);
+      const fields = await fieldsOf(counter, ctx);
+      const given = await accepted(counter, ctx, fields, givenFields(ctx.params), { isNew: false });
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      await requireReferences(tx, counter, principal, input);
-      const change = changeOf(kind, before, { input, apart, now: tx.now.toISOString() });
-      const row = change ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
-      await values.store(tx, [{ id: row.id, apart }]);
-      return showOne(counter, values, tx, row);
+      await requireReferences(tx, counter, principal, given.input, fields);
+      (await loopsOf(tx, kind, given.input))(before.id);
+      return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },
     async remove(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;
+      const fields = await fieldsOf(counter, ctx);
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       const now = tx.now.toISOString();
       const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
       store.update(tx, [row]);
-      about(tx, { kind, verb: "deleted", row, actorId: principal.userId });
+      fields.release(tx, [row.id]);
+      about(tx, { kind, verb: "deleted", row, actorId: principal.userId, fields });
       return null;
     },
   };

@@ -2,8 +2,7 @@ import type { Counter, RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
 import type { PageOfOne } from "../record-events.ts";
 import { pageOfTwins } from "../twins.ts";
-import { valuesOf } from "../values.ts";
-import { visibleTo } from "./crud.ts";
+import { fieldsOf, visibleTo } from "./crud.ts";
 
 /** Records that may be the same as another. */
 export function duplicateHandlers<R extends AnyRow>(counter: Counter<R, never>) {
@@ -12,12 +11,12 @@ export function duplicateHandlers<R extends AnyRow>(counter: Counter<R, never>) 
   return {
     async duplicates(ctx: RecordContext<PageOfOne>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
+      const fields = await fieldsOf(counter, ctx);
       const record = await store.get(tx, principal, ctx.params.id);
       const where = visibleTo(counter, principal);
       const of = { table: kind.plural, columns: kind.columns, keys, where };
       const { rows, page } = await pageOfTwins(tx, record, of, ctx.params);
-      const shown = await values.show(
+      const shown = await fields.show(
         tx,
         rows.map(({ row }) => kind.show(row) as { id: string }),
       );

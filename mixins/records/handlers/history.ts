@@ -1,13 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { conflict } from "../../contract/errors.ts";
-import { changeRecord } from "../changes.ts";
+import { loopsOf } from "../ancestors.ts";
 import type { Counter, RecordContext } from "../desk.ts";
 import { requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
 import { historyItem, pageOfEvents, recordAt, timelineItem, type PageOfOne } from "../record-events.ts";
 import { requireReferences } from "../references.ts";
-import { showOne, valuesOf } from "../values.ts";
-import { accepted, storeChange } from "./crud.ts";
+import { accepted, fieldsOf, storeChange } from "./crud.ts";
 
 const versionGone = () =>
   conflict(
@@ -46,26 +45,22 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         store.get(reader, principal, id),
       ]);
       if (!record) throw versionGone();
-      const values = await valuesOf(counter, ctx);
-      const input = await accepted(counter, ctx, inputOf(counter, record, seen), { isNew: false });
+      const fields = await fieldsOf(counter, ctx);
+      const then = fields.hide(inputOf(counter, fields.hide(record), fields.hide(kind.show(seen) as View)));
+      const given = await accepted(counter, ctx, fields, then, { isNew: false });
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
-      await requireReferences(tx, counter, principal, input);
-      const change = changeRecord(kind, before, input, tx.now.toISOString());
-      const row = change ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
-      return showOne(counter, values, tx, row);
+      await requireReferences(tx, counter, principal, given.input, fields);
+      (await loopsOf(tx, kind, given.input))(id);
+      return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },
   };
 }
 
+type View = Record<string, unknown>;
 /** The input that makes a record what it was: of fields that differ; keys that it did not have then are taken away. */
-function inputOf(
-  { kind }: Pick<Counter, "kind">,
-  record: Record<string, unknown>,
-  now: AnyRow,
-): Record<string, unknown> {
-  const view = kind.show(now) as Record<string, unknown>;
+function inputOf({ kind }: Pick<Counter, "kind">, record: View, view: View): View {
   return Object.fromEntries(
     Object.entries(kind.fields).flatMap(([key, { setBy, merge, notGiven }]) => {
       if (setBy !== "caller" || !(key in record) || isDeepStrictEqual(record[key], view[key])) return [];

@@ -1,15 +1,18 @@
 import { conflict, invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import { ancestorsOf, parentFields } from "../ancestors.ts";
 import { changesBetween } from "../changes.ts";
+import { fieldsOf } from "./crud.ts";
 import { about, type Counter, type RecordContext, type RecordDesk, type Reference } from "../desk.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { mergedRow, unmergedRow } from "../merging.ts";
 import { audienceOf } from "../ownership.ts";
 import { notFound, storeOf } from "../store.ts";
-import { showOne, valuesOf } from "../values.ts";
 
+/** Stands as the table of sealed values that the winner has of a loser. */
+const sealedTable = "custom_field_values";
 /** More records that refer to the losers would make the transaction too long. */
 const mostRelated = 5_000;
 const tooManyRelated = () =>
@@ -94,18 +97,18 @@ export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     /** Of two merges of one record the second waits, and is told that it is part of another now. */
     async merge(ctx: RecordContext<{ id: string; loserIds: string[]; take?: Record<string, string> }>) {
       const { principal, tx } = ctx.locals;
+      const fields = await fieldsOf(counter, ctx);
       const { id, take } = ctx.params;
       const loserIds = [...new Set(ctx.params.loserIds)];
       if (loserIds.includes(id))
         throw invalidField("loserIds", "is_winner", "may not name the record itself");
-      const values = await valuesOf(counter, ctx);
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const rows = await store.lockAll(tx, principal, [id, ...loserIds]);
       const winner = rows.get(id) as R;
       const losers = loserIds.map((loser) => rows.get(loser) as R);
       const now = tx.now.toISOString();
       const merged = {
-        ...withoutOwn(kind, mergedRow(kind, winner, losers, take), [id, ...loserIds]),
+        ...(await withoutOwn(tx, kind, mergedRow(kind, winner, losers, take), [id, ...loserIds])),
         version: winner.version + 1,
         updated_at: now,
       };
@@ -128,34 +131,54 @@ export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       });
       // the losers first: what is unique is free then
       store.update(tx, gone);
+      fields.release(tx, loserIds);
       store.update(tx, [written]);
+      fields.store(tx, [{ id, apart: fields.marksOf(written) }]);
+      const taken = await fields.takeOver(tx, id, loserIds);
+      const sealed: Moved[] = taken.map(({ key, from }) => ({ table: sealedTable, column: key, id, from }));
       const mergeId = newId();
       tx.defer({
         text: `INSERT INTO merges (organization_id, id, kind, winner_id, record_ids, before, after, moved, actor_id, created_at)
           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
         values: [
           ...[tx.organizationId, mergeId, kind.name, id, [id, ...loserIds]],
-          ...[JSON.stringify([winner, ...losers]), JSON.stringify(written), JSON.stringify(moved)],
+          ...[
+            JSON.stringify([winner, ...losers]),
+            JSON.stringify(written),
+            JSON.stringify([...moved, ...sealed]),
+          ],
           ...[principal.userId, now],
         ],
       });
-      for (const loser of gone) about(tx, { kind, verb: "deleted", row: loser, actorId: principal.userId });
+      for (const loser of gone)
+        about(tx, { kind, verb: "deleted", row: loser, actorId: principal.userId, fields });
       about(tx, {
         ...{ kind, verb: "merged", row: written, actorId: principal.userId },
         changes,
         more: { mergedIds: loserIds, mergeId },
+        fields,
       });
-      return { mergeId, record: await showOne(counter, values, tx, written) };
+      const apart = new Map(taken.map(({ key, value }) => [key, value]));
+      return { mergeId, record: await fields.showOne(tx, kind.show(written), apart) };
     },
   };
 }
 
-/** A record does not refer to itself, nor to what is part of it now. */
-function withoutOwn<R extends AnyRow>(kind: AnyKind, row: R, ids: readonly string[]): R {
-  const own = Object.entries(kind.fields).filter(
-    ([key, { refersTo }]) => refersTo === kind.name && ids.includes(row[columnOf(key)] as string),
-  );
-  return { ...row, ...Object.fromEntries(own.map(([key]) => [columnOf(key), null])) };
+/** The row with nothing above it that is below it, or part of it now. */
+async function withoutOwn<R extends AnyRow>(
+  tx: UnitOfWork,
+  kind: AnyKind,
+  row: R,
+  ids: readonly string[],
+): Promise<R> {
+  const alone: Record<string, unknown> = { ...row };
+  for (const key of parentFields(kind)) {
+    const parent = row[columnOf(key)];
+    if (typeof parent !== "string") continue;
+    const above = await ancestorsOf(tx, kind, key, parent);
+    if (ids.some((id) => above.has(id))) alone[columnOf(key)] = null;
+  }
+  return alone as R;
 }
 
 interface MergeRow extends Record<string, unknown> {
@@ -183,11 +206,13 @@ export async function kindOfMerge(tx: UnitOfWork, id: string, desk: RecordDesk):
  * winner; the winner without what it was given, but for fields that were changed since.
  */
 export async function undoMerge(
-  { locals: { tx, principal } }: RecordContext,
+  ctx: RecordContext,
   id: string,
   kind: AnyKind,
   desk: RecordDesk,
 ): Promise<unknown[]> {
+  const { tx, principal } = ctx.locals;
+  const fields = await fieldsOf({ kind, desk }, ctx);
   const store = storeOf(kind);
   const [merge] = await tx.query<MergeRow>({
     text: "SELECT * FROM merges WHERE id = $1 FOR NO KEY UPDATE",
@@ -228,11 +253,25 @@ export async function undoMerge(
   const written = { ...unmerged, version: winner.version + 1, updated_at: now };
   // the winner first: it gives back what is unique
   store.update(tx, [written]);
+  await fields.giveBack(
+    tx,
+    written.id,
+    merge.moved.flatMap(({ table, column, from }) => (table === sealedTable ? [{ key: column, from }] : [])),
+  );
+  fields.store(tx, [{ id: written.id, apart: fields.marksOf(written) }]);
   store.update(tx, restored);
+  await fields.claim(
+    tx,
+    restored.map((row) => row.id),
+    written.id,
+  );
   about(tx, {
-    ...{ kind, verb: "updated", row: written, actorId: principal.userId },
+    ...{ kind, verb: "updated", row: written, actorId: principal.userId, fields },
     changes: changesBetween(kind, winner, written),
   });
-  for (const row of restored) about(tx, { kind, verb: "restored", row, actorId: principal.userId });
-  return [written, ...restored].map((row) => kind.show(row));
+  for (const row of restored) about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });
+  return fields.show(
+    tx,
+    [written, ...restored].map((row) => kind.show(row) as { id: string }),
+  );
 }

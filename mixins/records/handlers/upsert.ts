@@ -1,14 +1,14 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
+import { loopsOf } from "../ancestors.ts";
 import { composeRecord } from "../changes.ts";
-import { showOne, valuesOf } from "../values.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
-import { accepted, changeOf, storeChange } from "./crud.ts";
+import { fieldsOf, ownAccepted, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {
   externalId: string;
@@ -21,29 +21,38 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   return {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
-      const found = await store.findByExternalId(tx, ctx.params.externalId);
-      return showOne(counter, values, tx, store.visible(principal, found));
+      const fields = await fieldsOf(counter, ctx);
+      const { externalId } = ctx.params;
+      const found = await store.findByExternalId(tx, externalId);
+      if (!found) await store.requireNotMerged(tx, principal, externalId);
+      return fields.showOne(tx, kind.show(store.visible(principal, found)));
     },
     /** Of two at once the second changes what the first made. */
     async upsert(ctx: RecordContext<ByExternalId>) {
       const { principal, tx } = ctx.locals;
       const { externalId, expectedVersion } = ctx.params;
       const given = { ...givenFields(ctx.params), externalId };
-      const values = await valuesOf(counter, ctx);
-      const { input, apart } = values.split(await accepted(counter, ctx, given, { isNew: true }));
-      const composed = composeRecord<R>(kind, input, newOwn(tx));
-      const prepared = (await rules.prepare?.(ctx, [composed])) as P;
-      const fresh = rules.complete?.(composed, prepared) ?? composed;
+      const fields = await fieldsOf(counter, ctx);
+      await fields.prepare(ctx, [given]);
+      // of a record that is there nothing is required that is not given, and it gets no defaults
+      const known = fields.accept(given, { isNew: false });
+      const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
+      const own = newOwn(tx);
+      const prepared = (await rules.prepare?.(ctx, [composeRecord<R>(kind, input, own)])) as P;
       let before = await store.findByExternalId(tx, externalId, true);
-      await requireReferences(tx, counter, principal, input);
+      await requireReferences(tx, counter, principal, input, fields);
+      if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && expectedVersion === undefined) {
+        const { input: whole, apart } = fields.accept(given, { isNew: true });
+        const { customFields } = whole as { customFields?: unknown };
+        const composed = composeRecord<R>(kind, { ...input, customFields }, own);
+        const fresh = rules.complete?.(composed, prepared) ?? composed;
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
-          about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId });
+          fields.store(tx, [{ id: fresh.id, apart }]);
+          about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId, fields });
           await rules.also?.(tx, null, { row: fresh, changes: {} }, prepared);
           ctx.locals.isNew = true;
-          await values.store(tx, [{ id: fresh.id, apart }]);
-          return showOne(counter, values, tx, fresh);
+          return fields.showNew(kind.show(fresh), apart);
         }
         before = await store.findByExternalId(tx, externalId, true);
       }
@@ -53,10 +62,9 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       // whose it is stays, unless somebody is named
       const { owner = "" } = kind;
       const wanted = owner in given ? input : { ...input, [owner]: undefined };
-      const change = changeOf(kind, before, { input: wanted, apart, now: tx.now.toISOString() });
-      const row = change ? await storeChange(counter, ctx.locals, before, change, prepared) : before;
-      await values.store(tx, [{ id: row.id, apart }]);
-      return showOne(counter, values, tx, row);
+      (await loopsOf(tx, kind, input))(before.id);
+      const change = { input: wanted, apart: known.apart };
+      return storeChange(counter, { tx, principal, fields }, before, change, prepared);
     },
   };
 }
@@ -68,13 +76,13 @@ const isMerged = ({ name }: AnyKind) =>
 export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, rules } = counter;
   return {
-    /** @throws 409 EXTERNAL_ID_TAKEN naming who has it, where another record took its external id meanwhile */
+    /** @throws 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
-      const values = await valuesOf(counter, ctx);
+      const fields = await fieldsOf(counter, ctx);
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lockAny(tx, principal, ctx.params.id);
-      if (before.deleted_at === null) return showOne(counter, values, tx, before);
+      if (before.deleted_at === null) return fields.showOne(tx, kind.show(before));
       if (before.merged_into !== null) throw isMerged(kind);
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
@@ -89,9 +97,10 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         version: before.version + 1,
       };
       store.update(tx, [row]);
-      about(tx, { kind, verb: "restored", row, actorId: principal.userId });
+      await fields.claim(tx, [row.id]);
+      about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });
       await rules.also?.(tx, before, { row, changes: {} }, prepared);
-      return showOne(counter, values, tx, row);
+      return fields.showOne(tx, kind.show(row));
     },
   };
 }

@@ -102,7 +102,9 @@ export class OrganizationFeed {
       await this.#catchUp();
     }
     const end = this.#cursor;
-    if (since >= end) return { after: end };
+    // a place that was never reached: the database is an older one than whoever was there has seen
+    if (since > end) return { after: end, oldest: end + 1 };
+    if (since === end) return { after: end };
     if (this.#isInMemory(since + 1)) return { after: since };
     const { items, looked } = await this.#replay(since, 1, 1);
     const oldest = items[0]?.event.seq ?? looked + 1;

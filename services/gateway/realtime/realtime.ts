@@ -264,6 +264,12 @@ export class Realtime {
         );
       });
     };
+    socket.onAny((name: string, ...sent: unknown[]) => {
+      const ack = sent.at(-1);
+      if (name in clientMessages || typeof ack !== "function") return;
+      const message = `There is no message ${JSON.stringify(name.slice(0, 50))}; send one of ${Object.keys(clientMessages).join(", ")}.`;
+      (ack as (reply: Answer) => void)({ ok: false, code: "UNKNOWN_MESSAGE", message });
+    });
     listen("subscribe", clientMessages.subscribe, (request, answer) => connection.subscribe(request, answer));
     listen("unsubscribe", clientMessages.unsubscribe, (_request, answer) => {
       connection.unsubscribe();

@@ -58,6 +58,7 @@ export const apiKeyActions = {
     summary: "Lists the caller's API keys; an admin's list holds everybody's",
     params: listParams(apiKeyListing),
     returns: pageOf(apiKey.partial().extend({ id }).meta({ id: "ApiKeyPart" })),
+    reads: true,
     permission: "api-keys:read",
     rest: "GET /api-keys",
   }),
@@ -65,6 +66,7 @@ export const apiKeyActions = {
     summary: "One API key, without the key itself",
     params: byIdOf(apiKeyListing),
     returns: apiKey,
+    reads: true,
     permission: "api-keys:read",
     rest: "GET /api-keys/:id",
   }),
@@ -89,6 +91,7 @@ export const apiKeyActions = {
         expiresAt: timestamp.nullable(),
       })
       .nullable(),
+    reads: true,
     permission: "public",
   }),
 };

@@ -88,6 +88,7 @@ export const auditActions = {
     summary: "Lists what happened to the organization's users, sessions and keys",
     params: listParams(auditListing),
     returns: pageOf(entry.partial().extend({ id }).meta({ id: "AuditEntryPart" })),
+    reads: true,
     permission: "audit-log:read",
     rest: "GET /audit-log",
   }),

@@ -45,6 +45,7 @@ export const federationSettingsActions = {
     summary: "How users of the organization may sign in with providers",
     params: z.strictObject({}),
     returns: settings,
+    reads: true,
     permission: "organization:update",
     rest: "GET /organization/federation",
     example,

@@ -8,3 +8,5 @@ CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS leads_external_id_of_living ON le
   WHERE external_id IS NOT NULL AND deleted_at IS NULL;
 DROP INDEX CONCURRENTLY IF EXISTS leads_external_id;
 ALTER INDEX leads_external_id_of_living RENAME TO leads_external_id;
+-- what was merged is found by the external id that it had
+CREATE INDEX CONCURRENTLY IF NOT EXISTS leads_merged_external_id ON leads (organization_id, external_id) WHERE merged_into IS NOT NULL;

@@ -1,0 +1,347 @@
+import { can, type Principal } from "../../access/principal.ts";
+import { forbidden, invalid, type FieldError } from "../../contract/errors.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { OrganizationCipher } from "../../encryption/organization-cipher.ts";
+import type { OrganizationKeys } from "../../encryption/organization-keys.ts";
+import { customLimits, readCustomValue, type CustomValue } from "../../values/custom-value.ts";
+import type { ActiveUsers, Caller } from "../active-users.ts";
+import { eachField, type Asked, type CustomFields, type Listing } from "../listing.ts";
+import { requireKnownFields } from "./known-fields.ts";
+import type { Definition, Definitions, KindFields } from "./definitions.ts";
+import type { CustomKind } from "../kind.ts";
+import { custom, ValuesApart, type Apart, type TakenOver } from "./values-apart.ts";
+
+type Input = Readonly<Record<string, unknown>>;
+type Given = Readonly<Record<string, unknown>>;
+
+/** What a service needs for the custom fields of its records. */
+export interface CustomDesk {
+  definitions: Definitions;
+  keys: OrganizationKeys;
+  users: ActiveUsers;
+  /** Records that a reference may name, by the name of their kind. */
+  customKinds: ReadonlyMap<string, CustomKind>;
+}
+
+const nothing: Apart = new Map();
+/** Characters of a sealed value. They are no part of what a record may take: there are few fields, and this bounds each. */
+const longestSealed = 1_000;
+
+/**
+ * The custom fields of one kind as one call sees them: checks what is given, keeps what is sealed and what is unique apart from the
+ * records, and shows each caller what they may see. Sensitive values need the permission `<plural>:sensitive`, to read, to write and
+ * to filter by; they are in no event, job or cache.
+ */
+export class CallFields {
+  readonly #kind: CustomKind;
+  readonly #desk: CustomDesk;
+  readonly #fields: KindFields;
+  readonly #principal: Principal;
+  readonly #apart: ValuesApart;
+  /** Users whom `prepare` has found. */
+  #active: ReadonlySet<string> = new Set();
+
+  private constructor(
+    kind: CustomKind,
+    desk: CustomDesk,
+    fields: KindFields,
+    principal: Principal,
+    cipher: OrganizationCipher | undefined,
+  ) {
+    this.#kind = kind;
+    this.#desk = desk;
+    this.#fields = fields;
+    this.#principal = principal;
+    this.#apart = new ValuesApart(kind, fields, cipher);
+  }
+
+  /** Ask for it before the call's transaction has begun: definitions and the organization's key may have to be loaded. */
+  static async of(
+    { locals: { principal } }: Pick<Caller, "locals">,
+    desk: CustomDesk,
+    kind: CustomKind,
+  ): Promise<CallFields> {
+    const { organizationId } = principal;
+    const fields = await desk.definitions.of(organizationId, kind.name);
+    const cipher = fields.sensitive.length === 0 ? undefined : await desk.keys.of(organizationId);
+    return new CallFields(kind, desk, fields, principal, cipher);
+  }
+
+  get #permission(): string {
+    return `${this.#kind.plural}:sensitive`;
+  }
+
+  /** The first sensitive field an input names. */
+  sensitiveNamedBy(input: Input): string | undefined {
+    return Object.keys(givenIn(input) ?? {}).find((key) => this.#fields.all.get(key)?.isSensitive);
+  }
+
+  /** Looks for the users whom inputs name. Before the transaction, and before `accept`. */
+  async prepare(ctx: Caller, inputs: readonly Input[]): Promise<void> {
+    const named = new Set<string>();
+    for (const { key, type } of this.#fields.all.values())
+      if (type === "user")
+        for (const input of inputs) {
+          const value = givenIn(input)?.[key];
+          // whatever is no id is refused by accept
+          if (typeof value === "string" && value.length === 36) named.add(value.toLowerCase());
+        }
+    this.#active = named.size === 0 ? new Set() : await this.#desk.users.among(ctx, named);
+  }
+
+  /**
+   * An input whose custom fields are as they are stored, without the sealed ones, and what is kept apart. Of a new record what is
+   * required must be there, and what has a default gets it.
+   * @throws 403 for a sensitive field without the permission; 422 that names each value that does not fit
+   */
+  accept<T extends Input>(input: T, { isNew }: { isNew: boolean }): { input: T; apart: Apart } {
+    if (this.sensitiveNamedBy(input) !== undefined && !this.#maySee) throw forbidden(this.#permission);
+    const { problems, ...accepted } = this.#read(input, isNew);
+    if (problems.length > 0) throw invalid(problems);
+    return accepted;
+  }
+
+  /** As `accept` of what a file says: what does not fit is left out and told of, and what is required is not asked for. */
+  acceptFitting<T extends Input>(input: T): { input: T; apart: Apart; problems: FieldError[] } {
+    return this.#read(input, false);
+  }
+
+  #read<T extends Input>(input: T, isNew: boolean): { input: T; apart: Apart; problems: FieldError[] } {
+    const given = givenIn(input);
+    const { all } = this.#fields;
+    if (given === undefined && !(isNew && this.#fields.hasNews))
+      return { input, apart: nothing, problems: [] };
+    const problems: FieldError[] = [];
+    const kept: Record<string, unknown> = {};
+    const apart = new Map<string, CustomValue | null>();
+    const put = (field: Definition, value: CustomValue | null) => {
+      if (field.isSensitive || field.isUnique) apart.set(field.key, value);
+      if (!field.isSensitive) kept[field.key] = value;
+    };
+    for (const [key, value] of Object.entries(given ?? {})) {
+      const field = all.get(key);
+      const problem = (one: Omit<FieldError, "path">) => problems.push({ path: `${custom}${key}`, ...one });
+      if (field === undefined) {
+        const refused = this.#problemOfUndefined(key, value);
+        if (refused) problem(refused);
+        else kept[key] = value;
+      } else if (field.isSensitive && !this.#maySee) problem(notPermitted);
+      else if (value === null) {
+        if (field.isRequired) problem(required);
+        else put(field, null);
+      } else {
+        const read = this.#valueOf(field, value);
+        if ("value" in read) put(field, read.value);
+        else problem(read);
+      }
+    }
+    if (isNew)
+      for (const field of all.values()) {
+        if (given !== undefined && Object.hasOwn(given, field.key)) continue;
+        if (field.default !== null) put(field, field.default);
+        // who may not write it is not asked for it
+        else if (field.isRequired && (!field.isSensitive || this.#maySee))
+          problems.push({ path: `${custom}${field.key}`, ...required });
+      }
+    return { input: { ...input, customFields: kept }, apart, problems };
+  }
+
+  #valueOf(field: Definition, given: unknown): { value: CustomValue } | Omit<FieldError, "path"> {
+    const isChosen = field.type === "select" || field.type === "multiSelect";
+    const { type, options } = field;
+    const read = readCustomValue(isChosen ? { type, options } : { type }, given);
+    if (!("value" in read)) return read;
+    const { value } = read;
+    if (type === "user" && value !== this.#principal.userId && !this.#active.has(value as string))
+      return { code: "not_found", message: "is not an active user of the organization" };
+    if (field.isSensitive && JSON.stringify(value).length - 2 > longestSealed)
+      return {
+        code: "too_big",
+        message: `a sensitive value may have ${longestSealed} characters, this has ${JSON.stringify(value).length - 2}`,
+      };
+    return read;
+  }
+
+  #problemOfUndefined(key: string, value: unknown): Omit<FieldError, "path"> | undefined {
+    const deleted = this.#fields.hidden.get(key);
+    if (deleted)
+      return {
+        code: "deleted",
+        message: `was deleted; bring it back with POST /custom-fields/${deleted.id}/restore`,
+      };
+    if (typeof value === "object" && value !== null)
+      return {
+        code: "wrong_type",
+        message: "is not defined: only fields that are defined as money or multiSelect have such values",
+      };
+    if (typeof value === "string" && value.length > customLimits.text)
+      return {
+        code: "too_big",
+        message: `may have ${customLimits.text} characters, this has ${value.length}`,
+      };
+    return undefined;
+  }
+
+  /** The records that inputs refer to by their fields of type reference, by the key: kind, and ids. */
+  referencesOf(inputs: readonly Input[]): { key: string; target: CustomKind; ids: string[] }[] {
+    return [...this.#fields.all.values()].flatMap(({ key, type, references, isSensitive }) => {
+      if (type !== "reference" || isSensitive) return [];
+      const target = this.#desk.customKinds.get(references ?? "");
+      const ids = inputs.flatMap((input) => {
+        const value = givenIn(input)?.[key];
+        return typeof value === "string" ? [value] : [];
+      });
+      return target && ids.length > 0 ? [{ key, target, ids: [...new Set(ids)] }] : [];
+    });
+  }
+
+  /** Keys of sealed values that a change writes: the record, which does not hold them, gets a version and an event. */
+  sealedIn(apart: Apart): string[] {
+    return [...apart.keys()].filter((key) => this.#fields.all.get(key)?.isSensitive);
+  }
+
+  /** Keys of unique values that a change gives. */
+  uniqueIn(apart: Apart): string[] {
+    return [...apart].flatMap(([key, value]) =>
+      value !== null && this.#fields.all.get(key)?.isUnique ? [key] : [],
+    );
+  }
+
+  /** Writes at commit what is kept apart, whether or not the record itself is written yet. A clash is a 409 VALUE_TAKEN. */
+  store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[]): void {
+    this.#apart.store(tx, records);
+  }
+
+  /** What of a row is kept apart besides: marks of its unique values; null where it has none. */
+  marksOf(row: Readonly<Record<string, unknown>>): Apart {
+    const values = row.custom_fields as Readonly<Record<string, CustomValue>>;
+    return new Map(
+      this.#fields.unique.flatMap(({ key, isSensitive }) =>
+        isSensitive ? [] : [[key, values[key] ?? null]],
+      ),
+    );
+  }
+
+  /** Which of these records would clash with another's unique value, as things stand; `store` decides. */
+  clashing(
+    tx: Pick<UnitOfWork, "query">,
+    records: readonly { id: string; apart: Apart }[],
+  ): Promise<ReadonlySet<string>> {
+    return this.#apart.clashing(tx, records);
+  }
+
+  /** Deleted records give up what nobody else could have. */
+  release(tx: UnitOfWork, ids: readonly string[]): void {
+    this.#apart.release(tx, ids);
+  }
+
+  /**
+   * Restored records take it again.
+   * @param from who has it until this call is committed, and gives it back
+   * @throws 409 VALUE_TAKEN that names who has it now
+   */
+  claim(tx: UnitOfWork, ids: readonly string[], from?: string): Promise<void> {
+    return this.#apart.claim(tx, ids, from);
+  }
+
+  /** The winner of a merge gets sealed values that it lacks. Answers which, and of whom. */
+  takeOver(tx: UnitOfWork, winner: string, losers: readonly string[]): Promise<TakenOver[]> {
+    return this.#apart.takeOver(tx, winner, losers);
+  }
+
+  /** The opposite of `takeOver`, of what was not changed since. */
+  giveBack(tx: UnitOfWork, winner: string, taken: readonly { key: string; from: string }[]): Promise<void> {
+    return this.#apart.giveBack(tx, winner, taken);
+  }
+
+  /** A view without the values of deleted fields. */
+  hide<T>(view: T): T {
+    const { hidden } = this.#fields;
+    const values = (view as { customFields?: Given }).customFields;
+    if (hidden.size === 0 || values === undefined) return view;
+    return {
+      ...view,
+      customFields: Object.fromEntries(Object.entries(values).filter(([key]) => !hidden.has(key))),
+    };
+  }
+
+  /**
+   * Adds to records, as this caller is shown them, their sensitive fields: opened or null, and named in `sensitive`.
+   * @param written by id, what this call is about to write
+   */
+  async show<T extends { id: string }>(
+    tx: UnitOfWork,
+    views: readonly T[],
+    written: ReadonlyMap<string, Apart> = new Map(),
+  ): Promise<T[]> {
+    const shown = this.#fields.hidden.size === 0 ? views : views.map((view) => this.hide(view));
+    if (this.#fields.sensitive.length === 0) return [...shown];
+    const holders = shown.filter((view) => "customFields" in view && view.customFields !== undefined);
+    if (holders.length === 0) return [...shown];
+    const sealed = await this.#apart.read(
+      tx,
+      holders.map(({ id }) => id),
+      this.#maySee,
+    );
+    return shown.map((view) => this.#with(view, sealed.get(view.id), written.get(view.id)));
+  }
+
+  /** As `show` of one. */
+  async showOne<T>(tx: UnitOfWork, view: T, apart?: Apart): Promise<T> {
+    const of = view as T & { id: string };
+    const [shown] = await this.show(tx, [of], apart && new Map([[of.id, apart]]));
+    return shown ?? view;
+  }
+
+  /** As `show`, of a record that this call makes: nothing has to be read. */
+  showNew<T>(view: T, apart: Apart): T {
+    return this.#with(this.hide(view), undefined, apart);
+  }
+
+  #with<T>(view: T, sealed: ReadonlyMap<string, unknown> | undefined, written: Apart | undefined): T {
+    const values = new Map(sealed);
+    for (const key of written ? this.sealedIn(written) : []) {
+      const value = written?.get(key) ?? null;
+      if (value === null) values.delete(key);
+      else values.set(key, this.#maySee ? value : null);
+    }
+    if (values.size === 0) return view;
+    const { customFields } = view as { customFields?: Given };
+    return {
+      ...view,
+      customFields: { ...customFields, ...Object.fromEntries(values) },
+      sensitive: [...values.keys()].sort(),
+    };
+  }
+
+  get #maySee(): boolean {
+    return can(this.#principal, this.#permission);
+  }
+
+  /**
+   * What records may be listed by: by what is defined, and sealed values by equality.
+   * @throws 403 when those are asked for without the permission
+   */
+  listing(of: Listing, asked: Pick<Asked, "filter" | "where">): Listing {
+    const listing = this.#fields.listing(of);
+    if (this.#fields.sensitive.length === 0) return listing;
+    const sealed = new Set<string>();
+    eachField(asked, (path) => {
+      const key = path.slice(custom.length);
+      if (path.startsWith(custom) && this.#fields.all.get(key)?.isSensitive) sealed.add(key);
+    });
+    if (sealed.size === 0) return listing;
+    if (!this.#maySee) throw forbidden(this.#permission);
+    const tests = [...sealed].map((key) => [key, this.#apart.sealedField(key)] as const);
+    return { ...listing, customFields: new Map([...(listing.customFields as CustomFields), ...tests]) };
+  }
+
+  /** @throws 400 for a filter by a field that is not there */
+  requireKnown(tx: Pick<UnitOfWork, "query">, asked: Pick<Asked, "filter" | "where">): Promise<void> {
+    return requireKnownFields(tx, this.#kind.plural, this.#fields, asked);
+  }
+}
+
+const notPermitted = { code: "not_permitted", message: "is sensitive" };
+const required = { code: "required", message: "is required" };
+const givenIn = ({ customFields }: Input): Given | undefined => customFields as Given | undefined;

@@ -1,0 +1,83 @@
+import { formsOf, likePattern } from "./conditions/texts.ts";
+import type { FittedTest } from "./conditions/fields.ts";
+import type { FittedCondition } from "./conditions/fit.ts";
+import { operandText } from "./conditions/operands.ts";
+import type { Values } from "./conditions/values.ts";
+
+/**
+ * What a kind's `find_<table>` knows, which pg_temp.findable of a migration makes. Under a policy only LEAKPROOF operators ask an
+ * index; this function asks the others' and answers ids, which a list joins under the policy.
+ */
+export interface Finding {
+  /** Text fields found by their whole value; tags and custom fields always are. */
+  terms: readonly string[];
+  /** Text fields that `like` searches; tags always. */
+  likes: readonly string[];
+}
+
+/** Ids that a list looks at, rather than going along its order. */
+export const mostFound = 10_000;
+
+/**
+ * The call that answers the ids of rows of which alone these tests may hold; undefined where an index of a column serves, or
+ * none does. What it answers may hold more rows than the tests do, never fewer; of what is searched, just those.
+ * @param q the placeholder of what is searched
+ */
+export function findCall(
+  { table, finding }: { table: string; finding?: Finding | undefined },
+  tests: readonly FittedCondition[],
+  q: string | undefined,
+  values: Values,
+): ((most: number) => string) | undefined {
+  if (finding === undefined) return undefined;
+  const all = tests.flatMap(eachOf);
+  if (q === undefined && all.some((test) => hasOwnIndex(test, finding))) return undefined;
+  const terms = all.flatMap((test) => termsOf(test, finding));
+  const patterns = all.map((test) => patternsOf(test, finding)).find((some) => some.length > 0);
+  if (q === undefined && terms.length === 0 && patterns === undefined) return undefined;
+  // where it is not called, nothing may be among the values: PostgreSQL refuses one whose type nothing tells
+  const given = () => [
+    q ?? "NULL",
+    terms.length === 0 ? "NULL" : `${values.add(JSON.stringify(terms))}::jsonb`,
+    patterns === undefined ? "NULL" : `${values.add(patterns)}::text[]`,
+  ];
+  return (most) => `find_${table}(${given().join(", ")}, ${most})`;
+}
+
+/** The tests that must all hold. */
+const eachOf = (condition: FittedCondition): FittedTest[] =>
+  "all" in condition ? condition.all.flatMap(eachOf) : "test" in condition ? [condition.test] : [];
+
+const isEqual = ({ op }: FittedTest) => op === "eq" || op === "in";
+
+/** Whether a test is of a column whose index finds few rows by equality. */
+const hasOwnIndex = (test: FittedTest, { terms }: Finding): boolean =>
+  isEqual(test)
+  && !isCustom(test)
+  && (test.path === "id" || (test.field.type === "text" && !terms.includes(test.path)));
+
+const isCustom = ({ path }: FittedTest) => path.startsWith("customFields.");
+
+type Term = [field: string, value: string];
+/** Lists of terms, of each of which one must be there. */
+function termsOf(test: FittedTest, { terms }: Finding): Term[][] {
+  const { path, field, op, operands } = test;
+  if (field.sqlOfTest !== undefined || field.type === "money") return [];
+  if (!terms.includes(path) && !isCustom(test) && path !== "tags") return [];
+  // the text of an object has no term
+  if (operands.some((one) => /^[[{]/.test(operandText(one)))) return [];
+  const termsFor = (one: (typeof operands)[number]) =>
+    formsOf(operandText(one)).map((text): Term => [path, text]);
+  if (isEqual(test)) return [operands.flatMap(termsFor)];
+  if (op !== "contains") return [];
+  return field.type === "text[]" ? operands.map(termsFor) : [operands.flatMap(termsFor)];
+}
+
+/** Patterns of which one is met somewhere in the texts of a row. */
+function patternsOf({ path, field, op, operands }: FittedTest, { likes }: Finding): string[] {
+  if (op !== "like" || field.sqlOfTest !== undefined || !(likes.includes(path) || path === "tags")) return [];
+  const patterns = operands.flatMap((one) => formsOf(operandText(one)));
+  // without three letters in a row every row would be looked at
+  if (!patterns.every((pattern) => /[\p{L}\p{N}]{3}/u.test(pattern))) return [];
+  return patterns.map((pattern) => `%${likePattern(pattern)}%`);
+}

@@ -1,0 +1,215 @@
+import { invalidField } from "../../contract/errors.ts";
+import { newId } from "../../database/new-id.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import { requirePermission } from "../../access/principal.ts";
+import { loopsOf } from "../ancestors.ts";
+import { isRefusal, judged } from "../bulk-items.ts";
+import { changeRecord, type Change } from "../changes.ts";
+import type { Condition } from "../conditions/condition.ts";
+import type { CallFields } from "../custom/of-call.ts";
+import { about, type Counter, type RecordContext } from "../desk.ts";
+import type { AnyRow } from "../kind.ts";
+import { matchConditions, Values } from "../listing.ts";
+import {
+  findOperation,
+  insertOperation,
+  isOver,
+  mostErrors,
+  operationNotFound,
+  storeProgress,
+  type OperationRow,
+  type Selection,
+} from "../operations.ts";
+import { requireReferences } from "../references.ts";
+import { accepted, fieldsOf, tellChange, visibleTo, withSealed } from "./crud.ts";
+
+type Input = Readonly<Record<string, unknown>>;
+/** Records a step looks at, in one transaction. */
+const stepSize = 200;
+
+interface Begin {
+  where?: Condition | undefined;
+  ids?: string[] | undefined;
+  dryRun: boolean;
+}
+interface TagChange {
+  add?: string[];
+  remove?: string[];
+}
+
+/** Change or delete many records by a condition or by their ids, as work that goes on; see services/records for its job. */
+export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
+  const { kind, store, rules } = counter;
+
+  async function begin(
+    ctx: RecordContext<Begin>,
+    { verb, changes }: Pick<OperationRow, "verb" | "changes">,
+  ): Promise<unknown> {
+    const { principal, tx } = ctx.locals;
+    const { where, ids, dryRun } = ctx.params;
+    if (principal.userId === null) throw invalidField("where", "user_needed", "can only be asked by a user");
+    const selection: Selection = { where, ids, timeZone: tx.timeZone };
+    const values = new Values();
+    const fields = await fieldsOf(counter, ctx);
+    if (where) await fields.requireKnown(counter.desk.database.reader(tx.organizationId), { where });
+    const conditions = conditionsOf(counter, ctx, fields, selection, values);
+    const [counted] = await tx.query<{ matched: number }>({
+      text: `SELECT count(*)::int AS matched FROM ${kind.plural} WHERE ${conditions.join(" AND ")}`,
+      values: values.list,
+    });
+    const matched = counted?.matched ?? 0;
+    if (dryRun) return { matched };
+    const operation = { id: newId(), kind: kind.name, verb, changes, selection, total: matched };
+    const { id, status } = insertOperation(tx, { ...operation, started_by: principal.userId });
+    tx.enqueue({ task: "records.runOperation", payload: { operationId: id }, key: id });
+    return { id, status };
+  }
+
+  return {
+    async bulkUpdate(ctx: RecordContext<Begin & { changes: Input }>) {
+      const { changes } = ctx.params;
+      const { input } = split(changes);
+      if (Object.keys(changes).length === 0)
+        throw invalidField("changes", "too_small", "must change something");
+      // what is wrong with it is said now, not of each record
+      const fields = await fieldsOf(counter, ctx);
+      const given = await accepted(counter, ctx, fields, input, { isNew: false });
+      const [unique] = fields.uniqueIn(given.apart);
+      if (unique !== undefined)
+        throw invalidField(
+          `changes.customFields.${unique}`,
+          "unique",
+          "is unique: only one record can have a value",
+        );
+      await requireReferences(ctx.locals.tx, counter, ctx.locals.principal, given.input, fields);
+      return begin(ctx, { verb: "update", changes });
+    },
+    bulkRemove: (ctx: RecordContext<Begin>) => begin(ctx, { verb: "delete", changes: {} }),
+
+    /**
+     * The next step of an operation, as whoever began it: what they may not see or change any more stays as it is. The checkpoint
+     * moves in the transaction that writes the records, so that a step that is repeated does nothing twice.
+     */
+    async applyOperation(ctx: RecordContext<{ operationId: string }>) {
+      const { principal, tx } = ctx.locals;
+      const { operationId } = ctx.params;
+      const seen = await findOperation(counter.desk.database.reader(tx.organizationId), operationId);
+      if (!seen) throw operationNotFound();
+      if (isOver(seen)) return { isOver: true };
+      requirePermission(principal, `${kind.plural}:${seen.verb}`);
+      const { input, tags } = split(seen.changes);
+      const fields = await fieldsOf(counter, ctx);
+      const { input: taken, apart } = await accepted(counter, ctx, fields, input, { isNew: false });
+      const sealed = fields.sealedIn(apart);
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
+      const operation = await findOperation(tx, operationId, true);
+      if (!operation || isOver(operation)) return { isOver: true };
+      await requireReferences(tx, counter, principal, taken, fields);
+      const requireNoLoop = await loopsOf(tx, kind, taken);
+      const rows = await nextRows<R>(counter, ctx, fields, operation);
+      const now = tx.now.toISOString();
+      const errors = [...operation.errors];
+      let failed = 0;
+      for (const before of rows) {
+        const outcome = judged(() => {
+          requireNoLoop(before.id);
+          const change =
+            operation.verb === "delete"
+              ? deletion(before, tx)
+              : withSealed(
+                  before,
+                  changeRecord(kind, before, withTags(taken, tags, before), now),
+                  sealed,
+                  now,
+                );
+          return change && operation.verb === "update"
+            ? (rules.decide?.(before, change, prepared, principal) ?? change)
+            : change;
+        });
+        if (outcome === null) continue;
+        if (isRefusal(outcome)) {
+          failed += 1;
+          const { code, detail } = outcome.error;
+          if (errors.length < mostErrors) errors.push({ id: before.id, code, detail });
+          continue;
+        }
+        const { row } = outcome;
+        store.update(tx, [row]);
+        const actorId = principal.userId;
+        if (operation.verb === "delete") {
+          fields.release(tx, [row.id]);
+          about(tx, { kind, verb: "deleted", row, actorId, fields });
+          continue;
+        }
+        fields.store(tx, [{ id: row.id, apart }]);
+        tellChange(counter, tx, outcome, { actorId, fields });
+        await rules.also?.(tx, before, outcome, prepared);
+      }
+      const isLast = rows.length < stepSize;
+      storeProgress(tx, operation, {
+        status: isLast ? "completed" : "running",
+        after_id: rows.at(-1)?.id ?? operation.after_id,
+        processed: operation.processed + rows.length,
+        failed: operation.failed + failed,
+        errors,
+      });
+      return { isOver: isLast };
+    },
+  };
+}
+
+function deletion<R extends AnyRow>(before: R, { now }: Pick<UnitOfWork, "now">): Change<R> {
+  const at = now.toISOString();
+  return { row: { ...before, deleted_at: at, updated_at: at, version: before.version + 1 }, changes: {} };
+}
+
+/** Changes of a record's fields, and those of its tags that depend on which it has. */
+function split({ tags, ...input }: Input): { input: Input; tags?: TagChange } {
+  if (tags === undefined) return { input };
+  return Array.isArray(tags) ? { input: { ...input, tags } } : { input, tags: tags as TagChange };
+}
+
+function withTags(input: Input, tags: TagChange | undefined, before: AnyRow): Input {
+  if (!tags) return input;
+  const { add = [], remove = [] } = tags;
+  const had = before.tags as string[];
+  const wanted = new Set([...had, ...add].map((tag) => tag.normalize("NFC")));
+  for (const tag of remove) wanted.delete(tag.normalize("NFC"));
+  return { ...input, tags: [...wanted] };
+}
+
+/** @throws 422 where the condition does not fit the organization's fields */
+function conditionsOf(
+  counter: Pick<Counter, "kind">,
+  { locals: { principal } }: Pick<RecordContext, "locals">,
+  fields: CallFields,
+  { where, ids, timeZone }: Selection,
+  values: Values,
+): string[] {
+  return [
+    ...visibleTo(counter, principal)(values),
+    ...(ids ? [`id = ANY (${values.add(ids)}::uuid[])`] : []),
+    ...(where
+      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone)
+          .conditions
+      : []),
+  ];
+}
+
+/** The records that come next, in the order of their ids: none can be made that stands before. */
+async function nextRows<R extends AnyRow>(
+  counter: Pick<Counter, "kind">,
+  ctx: Pick<RecordContext, "locals">,
+  fields: CallFields,
+  { selection, after_id: after }: OperationRow,
+): Promise<R[]> {
+  const values = new Values();
+  const conditions = conditionsOf(counter, ctx, fields, selection, values);
+  if (after !== null) conditions.push(`id > ${values.add(after)}`);
+  const { plural, columns } = counter.kind;
+  return ctx.locals.tx.query<R>({
+    text: `SELECT ${columns.join(", ")} FROM ${plural} WHERE ${conditions.join(" AND ")}
+      ORDER BY id LIMIT ${stepSize} FOR NO KEY UPDATE`,
+    values: values.list,
+  });
+}

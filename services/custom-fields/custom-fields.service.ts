@@ -1,0 +1,21 @@
+import type { ServiceSchema } from "moleculer";
+import { customKinds } from "../../entities/kinds.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
+import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
+import * as fields from "./custom-fields.actions.ts";
+import { customFieldsContract } from "./custom-fields.contract.ts";
+
+/** What organizations add to their records. */
+export default function customFieldsService(runtime: Runtime): ServiceSchema {
+  const desk: fields.Desk = { keys: runtime.organizationKeys, customKinds };
+  const handlers: HandlersOf<typeof customFieldsContract> = {
+    list: fields.list,
+    get: fields.get,
+    create: (ctx) => fields.create(ctx, desk),
+    update: (ctx) => fields.update(ctx, desk),
+    remove: (ctx) => fields.remove(ctx, desk),
+    restore: (ctx) => fields.restore(ctx, desk),
+  };
+  const jobs: JobHandlersOf<typeof customFieldsContract> = { purge: (ctx) => fields.purge(ctx, desk) };
+  return createService(customFieldsContract, handlers, runtime, { jobs });
+}

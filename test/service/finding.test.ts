@@ -1,0 +1,291 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import pg from "pg";
+import { kinds } from "../../entities/kinds.ts";
+import { columnOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { pageStatement, toPage } from "../../mixins/records/page.ts";
+import { lead } from "../../entities/lead.ts";
+import { createDatabase, dropDatabase } from "../support/database.ts";
+
+const mine = "01900000-0000-7000-8000-000000000001";
+const theirs = "01900000-0000-7000-8000-000000000002";
+const listings = [
+  ...new Map([...kinds.values()].map(({ listing }) => [listing.table, listing]))
+    .set("leads", lead.listing)
+    .values(),
+] as Listing[];
+const names: Record<string, string> = { leads: "last_name", contacts: "last_name", companies: "name" };
+
+let url: string;
+let client: pg.Client;
+beforeAll(async () => {
+  url = await createDatabase();
+  client = new pg.Client({ connectionString: url });
+  await client.connect();
+  for (const [table, name] of Object.entries(names))
+    await client.query(
+      `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${name}, phone, tags, custom_fields)
+       SELECT gen_random_uuid(), CASE WHEN n <= 12500 THEN $1::uuid ELSE $2::uuid END, now() - n * interval '1 min', now() - n * interval '1 s',
+         'Name ' || n, '+9198' || lpad(n::text, 8, '0'), ARRAY['t' || n % 100] || CASE WHEN n > 2100 THEN '{late}'::text[] ELSE '{}' END, jsonb_build_object('city', 'c' || n % 1000)
+       FROM generate_series(1, 16500) AS n`,
+      [mine, theirs],
+    );
+  await client.query("ANALYZE");
+}, 120_000);
+afterAll(async () => {
+  await client.end();
+  await dropDatabase(url);
+});
+
+/** Runs work as the app's own role, in a transaction that is undone. */
+async function asApp<T>(organizationId: string | null, work: () => Promise<T>): Promise<T> {
+  await client.query("BEGIN");
+  try {
+    await client.query("SET LOCAL ROLE sangam_app");
+    if (organizationId !== null)
+      await client.query("SELECT set_config('app.organization_id', $1, true)", [organizationId]);
+    return await work();
+  } finally {
+    await client.query("ROLLBACK");
+  }
+}
+
+interface Looked {
+  rows: { id: string }[];
+  /** Lines of the plan that say by what an index was asked. */
+  indexed: string[];
+  /** Indexes that were asked, also inside of functions. */
+  indexes: string[];
+  seqScans: number;
+}
+/** A page of a list, and how PostgreSQL found it. */
+async function look(listing: Listing, params: object, organizationId = mine): Promise<Looked> {
+  const parsed = listParams(listing).parse(params);
+  const { text, values = [] } = pageStatement(listing, parsed, () => ["deleted_at IS NULL"]);
+  return asApp(organizationId, async () => {
+    const { rows } = await client.query<{ id: string }>(text, [...values]);
+    await client.query("RESET ROLE");
+    const scanned = await client.query<{ indexes: string[]; seqScans: number }>(
+      `SELECT pg_stat_get_xact_numscans($1::regclass)::int AS "seqScans",
+         ARRAY(SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = $1::regclass AND pg_stat_get_xact_numscans(indexrelid) > 0) AS indexes`,
+      [listing.table],
+    );
+    await client.query("SET LOCAL ROLE sangam_app");
+    const plan = await client.query<{ "QUERY PLAN": string }>(`EXPLAIN ${text}`, [...values]);
+    const indexed = plan.rows.map((row) => row["QUERY PLAN"]).filter((line) => line.includes("Index Cond"));
+    return { rows, indexed, ...(scanned.rows[0] as Pick<Looked, "indexes" | "seqScans">) };
+  });
+}
+
+const absent: Record<string, unknown> = {
+  ...{ integer: 90, timestamp: "2099-01-01T00:00:00Z", uuid: theirs },
+  ...{ text: "nosuch@nowhere.example", "text[]": "nosuch" },
+};
+/** Each way in which a field may be asked, and the index or the column that must serve it. */
+function waysOf(listing: Listing): [params: object, served: { index?: string; column?: string }][] {
+  const { table, fields, filterable, values = {}, stored = {}, finding } = listing;
+  const found = { index: `${table}_find` };
+  return filterable
+    .flatMap((field): [object, { index?: string; column?: string }][] => {
+      const type = fields[field] as string;
+      const column = { column: columnOf(field) };
+      const value =
+        values[field]?.at(-1) ?? (stored[field] && field === "phone" ? "+14155552671" : absent[type]);
+      if (type === "text[]") return [[{ filter: { [field]: { contains: "nosuch" } } }, found]];
+      if (type === "integer" || type === "timestamp")
+        return [[{ filter: { [field]: { gte: value } } }, column]];
+      if (type === "uuid") return [[{ filter: { [field]: value } }, column]];
+      return [
+        [{ filter: { [field]: value } }, finding?.terms.includes(field) ? found : column],
+        [{ filter: { [field]: { like: "nosuch" } } }, { index: `${table}_like` }],
+      ];
+    })
+    .concat(
+      listing.sortable.flatMap((field): [object, { column: string }][] => [
+        [{ sort: field }, { column: columnOf(field) }],
+        [{ sort: `-${field}` }, { column: columnOf(field) }],
+      ]),
+      [
+        [{ q: "nosuch" }, found],
+        [{ filter: { "customFields.city": "nosuch" } }, found],
+        [{ filter: { "customFields.anything": "nosuch" } }, found],
+      ],
+    );
+}
+
+describe.each(listings.map((listing) => [listing.table, listing] as const))("%s", (table, listing) => {
+  test.each(waysOf(listing).map(([params, served]) => [JSON.stringify(params), params, served] as const))(
+    "%s is served by an index under the policy",
+    async (_, params, { index, column }) => {
+      const { indexes, indexed, seqScans, rows } = await look(listing, params);
+      expect(seqScans).toBe(0);
+      if (index !== undefined)
+        expect({ indexes, rows }).toEqual({ indexes: expect.arrayContaining([index]) as unknown, rows: [] });
+      else if ("sort" in params) {
+        const { rows: defs } = await client.query<{ def: string }>(
+          "SELECT pg_get_indexdef(one::regclass) AS def FROM unnest($1::text[]) AS one",
+          [indexes],
+        );
+        expect(defs.map(({ def }) => def).join("\n")).toMatch(
+          new RegExp(`organization_id, ${column ?? ""}\\b`),
+        );
+      } else expect(indexed.join("\n")).toContain(column);
+    },
+  );
+
+  test("what one organization finds, another does not", async () => {
+    const rare = { q: "7777" };
+    expect((await look(listing, rare)).rows).toHaveLength(1);
+    expect((await look(listing, rare, theirs)).rows).toHaveLength(0);
+    expect((await look(listing, { filter: { "customFields.city": "c77" } })).rows).toHaveLength(13);
+    expect((await look(listing, { filter: { tags: { contains: "t7" } } })).rows).toHaveLength(51);
+  });
+
+  test("its function answers ids of the transaction's organization alone, whatever is set", async () => {
+    const find = async () =>
+      (await client.query<{ ids: string[] }>(`SELECT find_${table}('name', NULL, NULL, 1000000) AS ids`))
+        .rows[0]?.ids;
+    expect(await asApp(mine, find)).toHaveLength(12500);
+    expect(await asApp(theirs, find)).toHaveLength(4000);
+    expect(await asApp(null, find)).toEqual([]);
+    expect(await asApp("", find)).toEqual([]);
+    expect(await asApp("01900000-0000-7000-8000-000000000003", find)).toEqual([]);
+    await expect(asApp("' OR true --", find)).rejects.toThrow(/invalid input syntax/);
+    await asApp(theirs, async () => {
+      await client.query("SET LOCAL search_path = pg_temp, pg_catalog, public");
+      expect(await find()).toHaveLength(4000);
+    });
+  });
+
+  test("what is common and far along the order is found as what is near", async () => {
+    const { rows } = await look(listing, {
+      filter: { tags: { contains: "late" } },
+      limit: 3,
+      fields: "tags",
+    });
+    const { rows: expected } = await client.query<{ id: string }>(
+      `SELECT id FROM ${table} WHERE organization_id = $1 AND 'late' = ANY (tags) ORDER BY created_at DESC LIMIT 4`,
+      [mine],
+    );
+    expect(rows.map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
+  });
+
+  test("pages go on through rows with and without a value, either way, as people sort", async () => {
+    const organizationId = "01900000-0000-7000-8000-000000000004";
+    const column = names[table] as string;
+    const field = column === "name" ? "name" : "lastName";
+    const given = ["Zed", "de Souza", "\u00c9mile", "emil", "Zed", null, "Abel", null, null, "zed"];
+    const sorted = ["Abel", "de Souza", "emil", "\u00c9mile", "zed", "Zed", "Zed", null, null, null];
+    for (const name of given)
+      await client.query(
+        `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${column}) VALUES (gen_random_uuid(), $1, now(), now(), $2)`,
+        [organizationId, name],
+      );
+    const backwards = [...sorted.slice(0, 7).reverse(), null, null, null];
+    for (const [sort, expected] of [[field, sorted] as const, [`-${field}`, backwards] as const])
+      for (const limit of [1, 3, 4]) {
+        const met: unknown[] = [];
+        let cursor: string | undefined;
+        do {
+          const params = { ...listParams(listing).parse({ sort, limit }), cursor };
+          const { rows } = await look(listing, { sort, limit, ...(cursor && { cursor }) }, organizationId);
+          const { data, page } = toPage({ rows, isCut: false }, listing, params, (row) => row);
+          met.push(...data.map((row) => (row as unknown as Record<string, unknown>)[column]));
+          cursor = page.nextCursor ?? undefined;
+        } while (cursor !== undefined);
+        expect({ sort, limit, met }).toEqual({ sort, limit, met: expected });
+      }
+  });
+
+  test("every page of an order that has no values at all goes on to the end", async () => {
+    for (const sort of listing.nullable ?? []) {
+      const { rows } = await look(listing, { sort, limit: 200 });
+      expect(new Set(rows.map(({ id }) => id)).size).toBe(201);
+    }
+  });
+});
+
+test("every function that runs as the owner has a search_path of its own, and is not for everybody", async () => {
+  const { rows } = await client.query(
+    `SELECT oid::regprocedure::text AS name FROM pg_proc p WHERE prosecdef AND pronamespace = 'public'::regnamespace
+     AND (NOT EXISTS (SELECT FROM unnest(proconfig) AS one WHERE one LIKE 'search\\_path=%')
+       OR proacl IS NULL OR EXISTS (SELECT FROM aclexplode(proacl) WHERE grantee = 0))`,
+  );
+  expect(rows).toEqual([]);
+});
+
+/** Whether a search finds a record of these texts. */
+async function finds(q: string, texts: string[], phones: string[] = []): Promise<boolean> {
+  const { rows } = await client.query<{ found: boolean }>(
+    "SELECT coalesce(find_words($2, $3) @@ find_query($1), false) AS found",
+    [q, texts, phones],
+  );
+  return rows[0]?.found === true;
+}
+
+describe("a search", () => {
+  test.each([
+    ["Infosys", "TCS/Infosys"],
+    ["tcs/inf", "TCS/Infosys"],
+    ["booking.com", "Booking.com"],
+    ["24-7", "Call 24-7"],
+    ["A-1", "A-1 Traders"],
+    ["1.5", "Version 1.5"],
+    ["muller", "M\u00fcller"],
+    ["M\u00fcller", "Muller"],
+    ["Jos\u00e9", "Jose\u0301"],
+    ["Jose\u0301", "Jos\u00e9"],
+    [
+      "\u092a\u094d\u0930\u093f\u092f\u093e",
+      "\u092a\u094d\u0930\u093f\u092f\u093e \u0936\u0930\u094d\u092e\u093e",
+    ],
+    ["\u0e43\u0e08\u0e14\u0e35", "\u0e2a\u0e21\u0e0a\u0e32\u0e22\u0e43\u0e08\u0e14\u0e35"],
+    ["rao pune", "Asha Rao (Pune)"],
+    ["rao@example.com", "asha.rao@example.com"],
+    ["rao-sharma", "Rao Sharma"],
+    ["rao, ash", "Asha Rao"],
+    ["o'brien", "O'Brien"],
+    ["C:\\x", "C:\\x"],
+  ])("for %s finds %s", async (q, text) => {
+    expect(await finds(q, [text])).toBe(true);
+  });
+  test.each([
+    ["A-1", "A 2 1"],
+    ["1.5", "1 of 5"],
+    ["\u092a\u094d\u0930\u093f\u092f\u093e", "\u092a\u094d\u0930\u0915\u093e\u0936"],
+    ["sha", "Asha"],
+    ["rao pune", "Rao"],
+    ["?!", "What"],
+  ])("for %s does not find %s", async (q, text) => {
+    expect(await finds(q, [text])).toBe(false);
+  });
+  test.each([
+    "98765 43210",
+    "098765-43210",
+    "+91 98765 43210",
+    "(0)98765.43210",
+    "43210",
+    "6543",
+    "919876543210",
+  ])("for %s finds the phone +919876543210", async (q) => {
+    expect(await finds(q, [], ["+919876543210"])).toBe(true);
+  });
+  test("finds any text by any of its words", async () => {
+    const text = fc.string({ unit: "grapheme", maxLength: 40 }).map((one) => one.replaceAll("\0", ""));
+    const typed = fc.array(fc.oneof(text, fc.stringMatching(/^[a-z0-9.@'/\\:& -]{1,20}$/)), {
+      minLength: 1,
+      maxLength: 4,
+    });
+    await fc.assert(
+      fc.asyncProperty(typed, async (texts) => {
+        const words = texts.join(" ").split(/\s+/u).filter(Boolean);
+        const { rows } = await client.query(
+          `SELECT word FROM unnest($1::text[]) AS word WHERE find_query(word) IS NOT NULL AND NOT find_words($2, '{}') @@ find_query(word)`,
+          [words, texts],
+        );
+        expect(rows).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
