@@ -148,7 +148,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     );
     // somebody took the external id between our look and our insert
     for (const lead of created.filter(({ row }) => !inserted.has(row.id))) {
-      const { message } = clashing.has(lead.row.id) ? valueTaken({ name: "lead" }) : externalIdTaken();
+      const { message } = clashing.has(lead.row.id) ? valueTaken(leadKind) : externalIdTaken();
       rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: message })));
     }
     const written = [...created.filter(({ row }) => inserted.has(row.id)), ...changed];

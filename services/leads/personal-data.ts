@@ -62,7 +62,7 @@ export const leadsPersonalDataHandlers = ({
         mostBytes: exportBytes,
       });
       const ids = rows.map(({ id }) => id);
-      const sensitive = await openSensitive(tx, cipher, { name: "lead" }, ids);
+      const sensitive = await openSensitive(tx, cipher, lead, ids);
       const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
       return exportPage(whole, atOnce, ({ id }) => id, isCut);
     },
@@ -90,6 +90,7 @@ async function eraseLeads({
   anonymise(tx, rows);
   tx.defer({ text: "DELETE FROM lead_reminders WHERE lead_id = ANY ($1)", values: [ids] });
   forgetValues(tx, ids);
+  forgetMerges(tx, ids);
   // an import that is turned back leaves these leads as they are
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   return { count: rows.length, kept: 0, next: isCut || ids.length === atOnce ? (ids.at(-1) ?? null) : null };
@@ -115,8 +116,11 @@ function anonymise(tx: UnitOfWork, leads: readonly LeadRow[]): void {
   }));
   leadStore.update(tx, rows);
   for (const row of rows) about(tx, { kind: lead, verb: "deleted", row, actorId: null });
-  // what it takes to undo their merges says who they were
-  tx.defer({ text: "DELETE FROM merges WHERE record_ids && $1::uuid[]", values: [rows.map(({ id }) => id)] });
+}
+
+/** What it takes to undo merges of these leads says who they were. */
+function forgetMerges(tx: UnitOfWork, ids: readonly string[]): void {
+  tx.defer({ text: "DELETE FROM merges WHERE record_ids && $1::uuid[]", values: [ids] });
 }
 
 /** Closed and deleted leads that nobody has touched since `before` go, and with them all that hangs on them; their events become tombstones. */
@@ -145,6 +149,7 @@ async function expireLeads({
   tx.defer({ text: "UPDATE contacts SET lead_id = NULL WHERE lead_id = ANY ($1)", values: [ids] });
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   forgetValues(tx, ids);
+  forgetMerges(tx, ids);
   tx.defer({ text: "DELETE FROM leads WHERE id = ANY ($1)", values: [ids] });
   return { count: rows.length, next: isCut || rows.length === atOnce ? (ids.at(-1) ?? null) : null };
 }
