@@ -1,6 +1,6 @@
 import { Organization, Session, User } from "./control.ts";
 import { LeadImport } from "./imports.ts";
-import { AssignmentPool, CustomField, Lead, ScoringRules } from "./leads.ts";
+import { AssignmentPool, CustomField, ScoringRules } from "./leads.ts";
 import { kinds } from "./kinds.ts";
 import { Deal, Pipeline } from "./sales.ts";
 import { entityOf } from "../mixins/records/entity.ts";
@@ -10,7 +10,6 @@ export const allEntities = [
   Organization,
   User,
   Session,
-  Lead,
   AssignmentPool,
   ScoringRules,
   CustomField,

@@ -1,19 +1,15 @@
 import type { AnyKind, AnyRow, CustomKind } from "../mixins/records/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
+import { lead } from "./lead.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [contact, company].map((kind) => [kind.name, kind]),
+  [lead, contact, company].map((kind) => [kind.name, kind]),
 );
 
-/** Whose records have custom fields, and may be named by them: every kind, and leads. */
-export const customKinds: ReadonlyMap<string, CustomKind> = new Map(
-  [{ name: "lead", plural: "leads", owner: "assignedTo" }, ...kinds.values()].map((kind) => [
-    kind.name,
-    kind,
-  ]),
-);
+/** Whose records have custom fields, and may be named by them. */
+export const customKinds: ReadonlyMap<string, CustomKind> = kinds;
 
 const referenceOfDeals = (refersTo: string, field: string, column: string) => ({
   refersTo,
@@ -27,4 +23,5 @@ const referenceOfDeals = (refersTo: string, field: string, column: string) => ({
 export const references = [
   referenceOfDeals("contact", "contactId", "contact_id"),
   referenceOfDeals("company", "companyId", "company_id"),
+  { refersTo: "lead", table: "lead_reminders", column: "lead_id" },
 ];

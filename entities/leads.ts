@@ -1,11 +1,6 @@
 import { defineEntity, p, type InferEntity } from "@mikro-orm/postgresql";
 import { tenantColumns } from "./columns.ts";
 
-export interface ScoreReason {
-  factor: string;
-  points: number;
-  detail: string;
-}
 /** What a record is asked: a tree of tests in the language of mixins/records/conditions, as it was given. */
 export type Condition =
   | { all: Condition[] }
@@ -15,38 +10,6 @@ export type Condition =
 type ConditionOperator =
   "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "in" | "nin" | "like" | "contains" | "isnull";
 type ConditionValue = string | number | boolean | { amount: string | number; currency: string };
-
-export const Lead = defineEntity({
-  name: "Lead",
-  tableName: "leads",
-  properties: {
-    ...tenantColumns,
-    externalId: p.string().nullable(),
-    firstName: p.string().nullable(),
-    lastName: p.string().nullable(),
-    /** Lowercased. */
-    email: p.string().nullable(),
-    /** E.164. */
-    phone: p.string().nullable(),
-    companyName: p.string().nullable(),
-    title: p.string().nullable(),
-    source: p.string().nullable(),
-    status: p.string().default("new"),
-    score: p.integer().default(0),
-    scoreReasons: p.json<ScoreReason[]>(),
-    /** Version of the organization's scoring rules the score was made with; 0 are the defaults. */
-    scoringVersion: p.integer().default(0),
-    assignedTo: p.uuid().nullable(),
-    tags: p.array<string>(),
-    customFields: p.json<Record<string, unknown>>(),
-    consent: p.json<Record<string, unknown>>(),
-    lastActivityAt: p.datetime(3).nullable(),
-    convertedAt: p.datetime(3).nullable(),
-    deletedAt: p.datetime(3).nullable(),
-    importId: p.uuid().nullable(),
-  },
-});
-export type Lead = InferEntity<typeof Lead>;
 
 export interface PoolMember {
   userId: string;

@@ -1,4 +1,4 @@
-import type { LeadInput } from "./leads/lead.schemas.ts";
+import type { LeadInput } from "../entities/lead.ts";
 import type { Role } from "../mixins/access/principal.ts";
 
 /** The demo's users; the first makes the organization. */

@@ -294,11 +294,15 @@ const callersFields = ({ fields }: { fields: Fields }) =>
   ];
 
 type Verb = "created" | "updated" | "deleted" | "restored" | "merged";
-/** `contact.created` and the like: the record as it is then and, by field, what differs. */
-export const eventsOf = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
-  const data = z.strictObject({
+/** What an event says of a record: as it is then and, by field, what differs. */
+export const recordData = <N extends string, F extends Fields>(kind: Kind<N, F>) =>
+  z.strictObject({
     record: kind.view,
     changes: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])).optional(),
+  });
+/** `contact.created` and the like. */
+export const eventsOf = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
+  const data = recordData(kind).extend({
     /** Of a merge: what became part of it, and what undoes it. */
     mergedIds: z.array(id).optional(),
     mergeId: id.optional(),

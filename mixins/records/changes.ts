@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { invalid, type FieldError } from "../contract/errors.ts";
-import { columnsOf, stored, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
+import { columnsOf, shownFields, stored, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
 import { requireFits, type RecordContent } from "./record-limits.ts";
 
 /** What differs, by field: the value before and the one after. */
@@ -12,8 +12,8 @@ export interface Change<R extends AnyRow = AnyRow> {
 }
 type Values = Readonly<Record<string, unknown>>;
 
-/** An input with every value in the form that is stored. @throws 422 naming each that has none */
-export function normalised<T extends Values>(kind: AnyKind, input: T): T {
+/** An input with every value in the form that is stored, and which have none. */
+export function normalForm<T extends Values>(kind: AnyKind, input: T): { input: T; problems: FieldError[] } {
   const normal: Record<string, unknown> = { ...input };
   const problems: FieldError[] = [];
   for (const [key, value] of Object.entries(input)) {
@@ -23,8 +23,14 @@ export function normalised<T extends Values>(kind: AnyKind, input: T): T {
     if ("value" in found) normal[key] = found.value;
     else problems.push({ path: key, ...found });
   }
+  return { input: normal as T, problems };
+}
+
+/** As `normalForm`. @throws 422 naming each that has none */
+export function normalised<T extends Values>(kind: AnyKind, given: T): T {
+  const { input, problems } = normalForm(kind, given);
   if (problems.length > 0) throw invalid(problems);
-  return normal as T;
+  return input;
 }
 
 /** The row of a record to be. @throws 422 when it is larger than a record may be */
@@ -72,7 +78,7 @@ export function changeRecord<R extends AnyRow>(
 /** What differs between two versions of a record, by the fields that callers and the service set. */
 export function changesBetween(kind: AnyKind, before: AnyRow, after: AnyRow): Changes {
   const changes: Changes = {};
-  for (const [key, field] of Object.entries(kind.fields)) {
+  for (const [key, field] of shownFields(kind.fields)) {
     const [former, next] = [valueOf(before, key, field), valueOf(after, key, field)];
     if (!isDeepStrictEqual(former, next))
       Object.assign(changes, differences(key, former, next, field.merge === "keys"));
@@ -109,7 +115,8 @@ export function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
     consent: {} as Record<string, unknown>,
   };
   for (const [key, field] of Object.entries(kind.fields)) {
-    if (field.setBy === "service") continue;
+    // one of a few values is not how large its callers make it
+    if (field.setBy !== "caller" || field.values) continue;
     const [column = ""] = columnsOf(key, field);
     const value = row[column];
     if (field.stored === "text") content.texts.push(value as string | null);

@@ -19,13 +19,13 @@ export interface RecordDesk extends CustomDesk {
   references?: readonly Reference[];
 }
 
-/** A column, of a table with the columns of every record, that refers to records of a kind. */
+/** A column that refers to records of a kind. */
 export interface Reference {
   refersTo: string;
   table: string;
   column: string;
-  /** What happened to a row whose reference was moved. */
-  event: (row: AnyRow) => { type: string; kind: string; owner: string | null; data: unknown };
+  /** What happened to a row whose reference was moved. Without it the row has neither version nor time of its change. */
+  event?: (row: AnyRow) => { type: string; kind: string; owner: string | null; data: unknown };
 }
 
 /** A call of a record's handler. */
@@ -36,13 +36,18 @@ export interface RecordContext<P = unknown> extends Caller {
 
 /** What a kind decides by itself; each may be left out. */
 export interface RecordRules<R extends AnyRow, P> {
-  /** What must be known before the transaction: settings, other services, actors. Nothing is held yet. */
-  prepare?(ctx: RecordContext, inputs: readonly Readonly<Record<string, unknown>>[]): Promise<P>;
+  /**
+   * What must be known before the transaction: settings, other services, actors. Nothing is held yet.
+   * @param fresh rows that are about to be made, not completed yet; none for a change
+   */
+  prepare?(ctx: RecordContext, fresh: readonly R[]): Promise<P>;
   /** Completes a new row, with what is computed of it. Pure. */
   complete?(row: R, prepared: P): R;
   /** Pure. @throws 409 when the record may not change so */
   decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
-  /** Further writes, events and jobs in the record's transaction. `before` is null for a new one. */
+  /** What a change is told as, an event each. Default: it was `updated`. */
+  verbs?(change: Change<R>): readonly string[];
+  /** Further writes, events and jobs in the record's transaction. `before` is null for a new one, and deleted for one that is restored. */
   also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
 }
 
@@ -54,7 +59,6 @@ export interface Counter<R extends AnyRow = AnyRow, P = unknown> {
   rules: RecordRules<R, P>;
 }
 
-type Verb = "created" | "updated" | "deleted" | "restored" | "merged";
 /**
  * Records what happened to a record.
  * @param more.formerOwner to whom it belonged before: they may know that it left them
@@ -71,12 +75,13 @@ export function about(
     fields,
   }: {
     kind: AnyKind;
-    verb: Verb;
+    /** `created`, `updated`, `deleted`, `restored`, `merged`, or one of the kind's own. */
+    verb: string;
     row: AnyRow;
     actorId: string | null;
     changes?: Changes;
-    /** Of a merge. */
-    more?: { mergedIds: string[]; mergeId: string };
+    /** What the event says besides, such as what a merge made one. */
+    more?: Record<string, unknown>;
     /** Leaves out what belongs to custom fields that are deleted. */
     fields?: CallFields;
   },

@@ -10,6 +10,7 @@ const propertyOf = {
   timestamp: () => p.datetime(3),
   "text[]": () => p.array<string>(),
   json: () => p.json<unknown>(),
+  jsonText: () => p.json<unknown>(),
   money: () => p.bigint("string"),
 };
 

@@ -6,8 +6,14 @@ import { readPhone } from "../values/phone.ts";
 import { emailText, phoneText } from "./conditions/fields.ts";
 import { recordLimits } from "./record-limits.ts";
 
-/** How a field is stored. `money` takes two columns: minor units of its currency, and `<column>_currency`. */
-export type StoredAs = "text" | "uuid" | "integer" | "boolean" | "timestamp" | "text[]" | "json" | "money";
+/**
+ * How a field is stored. `jsonText` is JSON that lists read as text, see `sharedJson`. `money` takes two columns: minor units of its currency, and
+ * `<column>_currency`.
+ */
+export type StoredAs =
+  "text" | "uuid" | "integer" | "boolean" | "timestamp" | "text[]" | "json" | "jsonText" | "money";
+/** Who gives a field its value. `unseen` is a column that the service keeps and nobody is shown. */
+export type SetBy = "caller" | "service" | "unseen";
 /** What merging does with the losers' values: adds keys, or elements, that the winner lacks. Default: fills what is empty. */
 type Merging = "keys" | "union";
 
@@ -15,7 +21,7 @@ type Merging = "keys" | "union";
 export interface Field<
   I extends z.ZodType = z.ZodType,
   O extends z.ZodType = z.ZodType,
-  S extends "caller" | "service" = "caller" | "service",
+  S extends SetBy = SetBy,
   C extends StoredAs = StoredAs,
 > {
   /** What a caller may give. Null empties the field. */
@@ -32,6 +38,8 @@ export interface Field<
   isSortable?: boolean;
   /** The values it may have. */
   values?: readonly string[];
+  /** Those of them that no caller may give. */
+  notGiven?: readonly string[];
   /** Of a new record, where nothing is given. Default null. */
   fallback?: unknown;
   /** Weight in search. */
@@ -84,9 +92,29 @@ export const oneOf = <const T extends readonly [string, ...string[]]>(
   values: T,
   fallback: T[number],
   says: Said = {},
-) => field("text", z.enum(values), z.enum(values), { values, fallback, ...says });
+) =>
+  field(
+    "text",
+    says.notGiven === undefined
+      ? z.enum(values)
+      : z.enum(values.filter((value) => !says.notGiven?.includes(value)) as unknown as T),
+    z.enum(values),
+    { values, fallback, ...says },
+  );
 export const integer = (least: number, most: number, says: Said = {}) =>
   field("integer", z.number().int().min(least).max(most).nullable(), z.number().int().nullable(), says);
+/** As `integer`, of what always has a value. Default 0. */
+export const count = (least: number, most: number, says: Said = {}) =>
+  field("integer", z.number().int().min(least).max(most), z.number().int().min(least).max(most), {
+    fallback: 0,
+    ...says,
+  });
+/**
+ * JSON of which many records have the same: a list has it parsed once for all of them. Default an empty array.
+ * @param output what it holds
+ */
+export const sharedJson = <O extends z.ZodType>(output: O, says: Said = {}) =>
+  field("jsonText", output, output, { isFilterable: false, fallback: [], ...says });
 export const time = (says: Said = {}) =>
   field("timestamp", schemas.timeInput.nullable(), schemas.timestamp.nullable(), says);
 /** A user of the organization. */
@@ -185,3 +213,7 @@ export function fromMinorUnits(units: string, currency: string): { amount: strin
 export const byService = <I extends z.ZodType, O extends z.ZodType, C extends StoredAs>(
   given: Field<I, O, "caller", C>,
 ): Field<I, O, "service", C> => ({ ...given, setBy: "service" });
+/** The same field, as a column that the service keeps and nobody is shown, filters or sorts by. */
+export const unseen = <I extends z.ZodType, O extends z.ZodType, C extends StoredAs>(
+  given: Field<I, O, "caller", C>,
+): Field<I, O, "unseen", C> => ({ ...given, setBy: "unseen", isFilterable: false, isSortable: false });

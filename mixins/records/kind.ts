@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { id, timestamp } from "../contract/schemas.ts";
+import { sharedValue } from "./shared-json.ts";
 import { fromMinorUnits, toMinorUnits, type Field, type StoredAs } from "./fields.ts";
 import { columnOf, type Listing } from "./listing.ts";
 
@@ -10,9 +11,11 @@ type Snake<S extends string> = S extends `${infer A}${infer B}`
     : `_${Lowercase<A>}${Snake<B>}`
   : S;
 type InputShape<F extends Fields> = {
-  [K in keyof F as F[K]["setBy"] extends "service" ? never : K]: F[K]["input"];
+  [K in keyof F as F[K]["setBy"] extends "caller" ? K : never]: F[K]["input"];
 };
-type OutputShape<F extends Fields> = { [K in keyof F]: F[K]["output"] };
+type OutputShape<F extends Fields> = {
+  [K in keyof F as F[K]["setBy"] extends "unseen" ? never : K]: F[K]["output"];
+};
 
 /** Columns of every record. */
 export interface RecordColumns {
@@ -42,7 +45,11 @@ export type AnyRow = RecordColumns & Record<string, unknown>;
 export type InputOf<K> = K extends Kind<string, infer F> ? z.output<z.ZodObject<InputShape<F>>> : never;
 export type ViewOf<K> = K extends Kind ? z.output<K["view"]> : never;
 
-const own = { createdAt: timestamp, updatedAt: timestamp, version: z.number().int() };
+const own = {
+  /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
+  sensitive: z.array(z.string()).optional(),
+  ...{ createdAt: timestamp, updatedAt: timestamp, version: z.number().int() },
+};
 
 /** What is said of a kind besides its fields. */
 interface Says<F extends Fields> {
@@ -65,7 +72,8 @@ interface Says<F extends Fields> {
  */
 export function defineKind<const N extends string, F extends Fields>(name: N, spec: Says<F>) {
   const { plural, fields, title, identifiedBy = title, defaultSort = "-createdAt", example } = spec;
-  const entries = Object.entries(fields);
+  const columned = Object.entries(fields);
+  const entries = shownFields(fields);
   const all = (test: (field: Field) => unknown) =>
     entries.filter(([, field]) => test(field)).map(([key]) => key);
   /** By field, what `of` says of those of which it says something. */
@@ -84,8 +92,6 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   const view = z
     .strictObject({
       ...{ id, ...outputs, ...own },
-      /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
-      sensitive: z.array(z.string()).optional(),
     })
     .meta({ id: typeName });
   const input = z.strictObject(inputs).partial();
@@ -130,19 +136,23 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     newInput,
     listing,
     /** Every column of the table. */
-    columns: [...identity, ...changing, ...entries.flatMap(([key, field]) => columnsOf(key, field))],
+    columns: [...identity, ...changing, ...columned.flatMap(([key, field]) => columnsOf(key, field))],
     /** Those that a change may write. */
-    mutableColumns: [...changing, ...entries.flatMap(([key, field]) => columnsOf(key, field))],
+    mutableColumns: [...changing, ...columned.flatMap(([key, field]) => columnsOf(key, field))],
     /** The field that says whose it is. */
     owner,
     show: shower(entries) as (row: object) => z.output<typeof view>,
-    compose: composer(entries) as (
+    compose: composer(columned) as (
       given: Record<string, unknown>,
       own: { id: string; organizationId: string; now: string },
     ) => AnyRow,
   };
 }
 export type Kind<N extends string = string, F extends Fields = Fields> = ReturnType<typeof defineKind<N, F>>;
+
+/** Fields that are shown, by name. */
+export const shownFields = (fields: Fields): [string, Field][] =>
+  Object.entries(fields).filter(([, { setBy }]) => setBy !== "unseen");
 
 /** A kind of which nothing is known beforehand. */
 export type AnyKind = Omit<Kind, "view" | "input" | "newInput" | "show"> & {
@@ -198,13 +208,18 @@ function shower(entries: [string, Field][]): (row: object) => unknown {
   const kinds = Object.fromEntries(entries);
   const properties = shown.map((key) => {
     const column = columnOf(key);
-    return kinds[key]?.stored === "money"
-      ? `${key}: r.${column} == null ? null : money(r.${column}, r.${column}_currency)`
-      : `${key}: r.${column}`;
+    switch (kinds[key]?.stored) {
+      case "money":
+        return `${key}: r.${column} == null ? null : money(r.${column}, r.${column}_currency)`;
+      case "jsonText":
+        return `${key}: typeof r.${column} === "string" ? shared(r.${column}) : r.${column}`;
+      default:
+        return `${key}: r.${column}`;
+    }
   });
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names that a kind declares
-  const make = new Function("money", `return (r) => ({ ${properties.join(", ")} })`);
-  return (make as (money: typeof fromMinorUnits) => (row: object) => unknown)(fromMinorUnits);
+  const make = new Function("money", "shared", `return (r) => ({ ${properties.join(", ")} })`);
+  return (make as (...used: unknown[]) => (row: object) => unknown)(fromMinorUnits, sharedValue);
 }
 
 /** Makes rows, in the same way. */

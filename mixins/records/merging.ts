@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { invalid } from "../contract/errors.ts";
 import { contentOf, mergeKeys } from "./changes.ts";
 import { requireFits } from "./record-limits.ts";
-import { stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
+import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
 
 type Take = Readonly<Partial<Record<string, string>>>;
 
@@ -26,7 +26,7 @@ export function mergedRow<R extends AnyRow>(
 ): R {
   const all = [winner, ...losers];
   const row: Record<string, unknown> = { ...winner };
-  for (const [key, field] of Object.entries(kind.fields)) {
+  for (const [key, field] of shownFields(kind.fields)) {
     const chosen = take[key];
     if (chosen !== undefined) {
       const from = all.find(({ id }) => id === chosen);
@@ -58,7 +58,7 @@ export function unmergedRow<R extends AnyRow>(
   { before, after, now }: { before: R; after: R; now: R },
 ): R {
   const row: Record<string, unknown> = { ...now };
-  for (const [key, field] of Object.entries(kind.fields))
+  for (const [key, field] of shownFields(kind.fields))
     if (isDeepStrictEqual(valueOf(now, key, field), valueOf(after, key, field)))
       Object.assign(row, stored(key, field, valueOf(before, key, field)));
   return row as R;

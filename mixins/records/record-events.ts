@@ -5,13 +5,25 @@ import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
 
 /** A page of what belongs to one record. */
 export type PageOfOne = { id: string; limit: number; cursor?: string | undefined };
+/**
+ * What an event says of its record. Events of leads from before they were a kind of record call it `lead`, and name in `changes`
+ * the fields only, as a list. Whoever reads events that are kept reads the record by `recordOf` or `recordSql`.
+ */
+interface RecordData {
+  record?: Record<string, unknown>;
+  lead?: Record<string, unknown>;
+}
+const recordOf = ({ record, lead }: RecordData) => record ?? lead;
+/** As `recordOf`, in SQL over the column `data` of events. */
+export const recordSql = "coalesce(data -> 'record', data -> 'lead')";
+
 type EventRow = {
   id: string;
   type: string;
   actor_id: string | null;
   occurred_at: string;
   entity_version: number;
-  data: { record?: Record<string, unknown>; changes?: Changes; erased?: boolean };
+  data: { changes?: Changes | readonly string[]; erased?: boolean } & RecordData;
   /** A bigint, as text. */
   position: string;
 };
@@ -68,7 +80,7 @@ export const historyItem = (event: EventRow) => ({
   version: event.entity_version,
   actorId: event.actor_id,
   occurredAt: event.occurred_at,
-  changes: event.data.changes ?? {},
+  changes: Array.isArray(event.data.changes) ? {} : ((event.data.changes ?? {}) as Changes),
 });
 
 /** What a record was at a version; undefined where that is not kept, or was erased. */
@@ -82,5 +94,5 @@ export async function recordAt(
       ORDER BY position DESC LIMIT 1`,
     values: [id, kind, version],
   });
-  return then?.data.erased === true ? undefined : then?.data.record;
+  return then?.data.erased === true ? undefined : then && recordOf(then.data);
 }

@@ -23,8 +23,8 @@ export interface Store<R extends AnyRow = AnyRow> {
   insertFree(tx: UnitOfWork, rows: readonly R[]): Promise<ReadonlySet<string>>;
   /** As `lock`, by their ids, in the order of those: two who lock many never wait for each other in a circle. */
   lockAll(tx: UnitOfWork, principal: Principal, ids: readonly string[]): Promise<ReadonlyMap<string, R>>;
-  /** Writes all mutable columns of locked rows, at commit. */
-  update(tx: UnitOfWork, rows: readonly R[]): void;
+  /** Writes all mutable columns of locked rows, at commit. @param taken what a clash of external ids means; default 409 EXTERNAL_ID_TAKEN */
+  update(tx: UnitOfWork, rows: readonly R[], taken?: () => Error): void;
   /** @throws 404 for a row that is not there, or that the principal may not see */
   visible(principal: Principal, row: R | undefined): R;
 }
@@ -130,9 +130,9 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       });
       return new Set(inserted.map(({ id }) => id));
     },
-    update(tx, rows) {
+    update(tx, rows, taken = () => externalIdTaken(kind)) {
       if (rows.length === 0) return;
-      tx.onViolation(`${table}_external_id`, () => externalIdTaken(kind));
+      tx.onViolation(`${table}_external_id`, taken);
       tx.defer({ name: `update_${table}`, text: updateText, values: [JSON.stringify(rows)] });
     },
   };

@@ -1,3 +1,4 @@
+import { recordSql } from "../../mixins/records/record-events.ts";
 import type { Principal } from "../../mixins/access/principal.ts";
 import { localDaySql, type ZoneOffsets } from "../../mixins/contract/time-zone.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
@@ -16,7 +17,7 @@ export async function touchedDays(
   const [found] = await tx.query<{ events: number; days: string[] }>({
     name: "days_of_events",
     text: `WITH news AS MATERIALIZED (
-        SELECT CASE WHEN entity_kind = 'lead' THEN data -> 'lead' END AS lead FROM events WHERE seq > $1 AND seq <= $2
+        SELECT CASE WHEN entity_kind = 'lead' THEN ${recordSql} END AS lead FROM events WHERE seq > $1 AND seq <= $2
       ), instants (instant) AS (
         SELECT (lead ->> 'createdAt')::timestamptz FROM news
         UNION SELECT (lead ->> 'convertedAt')::timestamptz FROM news

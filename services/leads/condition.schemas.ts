@@ -1,6 +1,15 @@
-import { undeclared, type Fields, type QueryField } from "../../mixins/records/conditions/fields.ts";
+import {
+  emailText,
+  phoneText,
+  undeclared,
+  type Fields,
+  type QueryField,
+} from "../../mixins/records/conditions/fields.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
-import { leadStatuses, storedForms } from "./lead.schemas.ts";
+import { leadStatuses } from "../../entities/lead.ts";
+
+/** Values that are stored in one form, and found by any. */
+export const storedForms = { email: emailText, phone: phoneText };
 
 const text: QueryField = { type: "text" };
 const number: QueryField = { type: "number" };

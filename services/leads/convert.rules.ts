@@ -1,6 +1,6 @@
 import { lifecycleStages } from "../../entities/contact.ts";
 import type { Stage } from "../../entities/sales.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { LeadRow } from "../../entities/lead.ts";
 
 type Lifecycle = (typeof lifecycleStages)[number];
 /** The later of two lifecycle stages: conversion moves a contact only forward. */
@@ -28,3 +28,13 @@ export const defaultStages: readonly Omit<Stage, "id" | "position">[] = [
 /** The stage a new deal begins in. */
 export const firstOpenStage = (stages: readonly Stage[]): Stage | undefined =>
   stages.filter((stage) => stage.kind === "open").sort((a, b) => a.position - b.position)[0];
+
+type Consent = Readonly<Record<string, unknown>>;
+/** What a person consents to who is in two records: of what either has withdrawn, to nothing. */
+export const consentOfBoth = <C extends Consent>(one: C, other: C): C =>
+  Object.fromEntries(
+    Object.entries({ ...other, ...one }).map(([key, given]) => [
+      key,
+      given !== false && other[key] === false ? false : given,
+    ]),
+  ) as C;

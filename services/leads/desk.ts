@@ -1,12 +1,12 @@
-import type { Database } from "../../mixins/database/database.ts";
+import { lead } from "../../entities/lead.ts";
 import { CallFields, type CustomDesk } from "../../mixins/records/custom/of-call.ts";
+import type { RecordDesk } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
 import type { LeadQuota } from "./quota.ts";
 import type { SettingsCache } from "./settings.ts";
 
 /** What the actions of leads share within a process. */
-export interface Desk extends CustomDesk {
-  database: Database;
+export interface Desk extends RecordDesk {
   settings: SettingsCache;
   quota: LeadQuota;
 }
@@ -16,4 +16,4 @@ export type Caller = Pick<Ctx<"leads.get">, "call" | "locals">;
 
 /** The custom fields of leads as a call sees them; before its transaction. */
 export const leadFields = (ctx: Pick<Caller, "locals">, desk: CustomDesk): Promise<CallFields> =>
-  CallFields.of(ctx, desk, { name: "lead", plural: "leads", owner: "assignedTo" });
+  CallFields.of(ctx, desk, lead);

@@ -1,8 +1,8 @@
 import { pageBytes, type BoundedRows } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { ImportedLead, ImportKeys } from "./import.rules.ts";
-import { leadColumns, type LeadRow } from "./lead-row.ts";
-import { batchBytes } from "./leads.repository.ts";
+import { lead, type LeadRow } from "../../entities/lead.ts";
+import { batchBytes } from "./leads.store.ts";
 
 /** A refused row of the file, as the file of rejected rows shows it. */
 export interface Rejection {
@@ -35,7 +35,7 @@ export function findMatches(
   { externalIds, emails, phones }: ImportKeys,
   { lock, isWhole }: { lock: boolean; isWhole: boolean },
 ): Promise<BoundedRows<LeadRow>> {
-  const columns = leadColumns.join(", ");
+  const columns = lead.columns.join(", ");
   return tx.queryWithin<LeadRow>({
     // one index scan a key, and one lead of what may be a hundred thousand with one email
     text: `SELECT ${columns} FROM leads WHERE id IN (

@@ -1,6 +1,6 @@
 import { phoneForms, phoneKey } from "../../mixins/values/phone.ts";
-import type { LeadRow } from "./lead-row.ts";
-import type { LeadInput } from "./lead.schemas.ts";
+import type { LeadRow } from "../../entities/lead.ts";
+import type { LeadInput } from "../../entities/lead.ts";
 import { externalIdTaken } from "./leads.errors.ts";
 import { changeLead, composeLead, rescored, type Scoring } from "./leads.rules.ts";
 
@@ -148,7 +148,7 @@ export class ImportPlan {
     if (!change) return;
     // several rows may change one lead: stored once, it has one new version
     lead.row = { ...change.row, version: (lead.before?.version ?? 0) + 1, import_id: this.#origin.importId };
-    for (const field of change.changes) lead.changes.add(field);
+    for (const field of Object.keys(change.changes)) lead.changes.add(field);
     this.#index(lead);
   }
 

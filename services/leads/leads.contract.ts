@@ -1,27 +1,29 @@
 import { z } from "zod";
 import { company } from "../../entities/company.ts";
 import { contact } from "../../entities/contact.ts";
+import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { bulkItems, bulkResults, timelinePage, withoutSensitive } from "../../mixins/records/capabilities.ts";
-import { byIdOf, fieldsParam, listParams, pageParams } from "../../mixins/records/listing.ts";
 import {
-  byId,
-  byIdVersioned,
-  expectedVersion,
-  id,
-  money,
-  pageOf,
-  price,
-  text,
-} from "../../mixins/contract/schemas.ts";
-import { lead, leadInput, leadListing, newLead } from "./lead.schemas.ts";
+  bulk,
+  bulkChangeable,
+  comparable,
+  crud,
+  eventsOf,
+  historical,
+  mergeable,
+  recordData,
+  restorable,
+  upsertable,
+  withoutSensitive,
+} from "../../mixins/records/capabilities.ts";
+import { listParams } from "../../mixins/records/listing.ts";
+import { id, money, price } from "../../mixins/contract/schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
 import { reminderActions, reminderEvents, reminderJobs } from "./reminders.contract.ts";
 import { scoringActions, scoringJobs } from "./scoring.contract.ts";
 
-const leadEvent = z.strictObject({ lead, changes: z.array(z.string()).optional() });
 const convertResult = z
   .strictObject({
     contact: contact.view,
@@ -56,19 +58,18 @@ export const leadsContract = defineContract("leads", {
       "scoring_rules",
     ],
     reads: ["companies"],
-    writes: ["contacts", "import_errors", "imports"],
+    writes: ["contacts", "import_errors", "imports", "merges"],
   },
   actors: poolActors,
   actions: {
-    create: action({
-      summary: "Captures a lead: normalised, scored and, where a pool matches, assigned",
-      params: newLead,
-      returns: lead,
-      kept: withoutSensitive,
-      permission: "leads:create",
-      rest: "POST /leads",
-      status: 201,
-    }),
+    ...crud(lead),
+    ...bulk(lead),
+    ...bulkChangeable(lead),
+    ...upsertable(lead),
+    ...restorable(lead),
+    ...historical(lead),
+    ...comparable(lead),
+    ...mergeable(lead),
     getUsage: action({
       summary: "How many leads the organization has",
       params: z.strictObject({}),
@@ -76,102 +77,12 @@ export const leadsContract = defineContract("leads", {
       reads: true,
       permission: "authenticated",
     }),
-    list: action({
-      summary: "Lists leads, newest first",
-      params: listParams(leadListing),
-      returns: pageOf(lead.partial().extend({ id }).meta({ id: "LeadPart" })),
-      reads: true,
-      permission: "leads:read",
-      rest: "GET /leads",
-    }),
-    get: action({
-      summary: "One lead",
-      params: byIdOf(leadListing),
-      returns: lead,
-      reads: true,
-      permission: "leads:read",
-      rest: "GET /leads/:id",
-    }),
-    getByExternalId: action({
-      summary: "The lead with this external id",
-      params: z.strictObject({ externalId: text(200), fields: fieldsParam(leadListing) }),
-      returns: lead,
-      reads: true,
-      permission: "leads:read",
-      rest: "GET /leads/by-external-id/:externalId",
-    }),
-    update: action({
-      summary: "Changes fields of a lead and rescores it; null empties a field",
-      params: leadInput.extend({ id, expectedVersion }),
-      returns: lead,
-      kept: withoutSensitive,
-      permission: "leads:update",
-      rest: "PATCH /leads/:id",
-      example: { params: { status: "contacted", tags: ["fair-2026"] } },
-    }),
-    remove: action({
-      summary: "Deletes a lead; it can be restored",
-      params: byIdVersioned,
-      returns: z.null(),
-      permission: "leads:delete",
-      rest: "DELETE /leads/:id",
-      status: 204,
-    }),
-    restore: action({
-      summary: "Brings a deleted lead back",
-      params: byId,
-      returns: lead,
-      kept: withoutSensitive,
-      permission: "leads:delete",
-      rest: "POST /leads/:id/restore",
-    }),
-    bulkCreate: action({
-      summary: "Captures up to 1,000 leads; a bad one does not fail the rest",
-      params: bulkItems,
-      returns: bulkResults,
-      permission: "leads:create",
-      rest: "POST /leads/bulk",
-      example: {
-        params: { items: [{ email: "asha.rao@example.com" }, { email: "nobody" }] },
-        result: {
-          results: [
-            { index: 0, status: 201, id: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" },
-            {
-              index: 1,
-              status: 422,
-              error: {
-                code: "VALIDATION_FAILED",
-                detail: "The item is not valid; see errors.",
-                errors: [
-                  {
-                    path: "email",
-                    code: "invalid_format",
-                    message: "Must be an email address such as asha@example.com.",
-                  },
-                ],
-              },
-            },
-          ],
-        },
-      },
-    }),
-    upsert: action({
-      summary: "Creates the lead with this external id, or changes it",
-      params: leadInput.omit({ externalId: true }).extend({ externalId: text(200), expectedVersion }),
-      returns: lead,
-      upserts: true,
-      location: ({ id }) => `/leads/${id}`,
-      kept: withoutSensitive,
-      permission: "leads:update",
-      rest: "PUT /leads/by-external-id/:externalId",
-      example: { params: { email: "asha.rao@example.com", firstName: "Asha" } },
-    }),
     assign: action({
       summary: "Gives a lead to a user, or to whom a pool's strategy chooses",
       params: z
         .strictObject({ id, userId: id.optional(), poolId: id.optional() })
         .refine((p) => (p.userId === undefined) !== (p.poolId === undefined), "give userId or poolId"),
-      returns: lead,
+      returns: lead.view,
       kept: withoutSensitive,
       permission: "leads:update",
       rest: "POST /leads/:id/assign",
@@ -190,25 +101,9 @@ export const leadsContract = defineContract("leads", {
       rest: "POST /leads/:id/convert",
       example: { params: { createDeal: true, amount: { amount: "1234.50", currency: "INR" } } },
     }),
-    timeline: action({
-      summary: "What happened to a lead, newest first",
-      params: z.strictObject({ id, ...pageParams }),
-      returns: timelinePage,
-      reads: true,
-      permission: "leads:read",
-      rest: "GET /leads/:id/timeline",
-    }),
-    duplicates: action({
-      summary: "Other leads with the same email or phone, oldest first",
-      params: z.strictObject({ id, ...pageParams }),
-      returns: pageOf(z.strictObject({ lead, matchedBy: z.array(z.enum(["email", "phone"])) })),
-      reads: true,
-      permission: "leads:read",
-      rest: "GET /leads/:id/duplicates",
-    }),
     export: action({
       summary: "All leads that match, as CSV or XLSX",
-      params: listParams(leadListing)
+      params: listParams(lead.listing)
         .omit({ limit: true, cursor: true, count: true })
         .extend({ format: z.enum(["csv", "xlsx"]).default("csv") }),
       returns: z.unknown(),
@@ -229,13 +124,9 @@ export const leadsContract = defineContract("leads", {
   events: {
     ...poolEvents,
     ...reminderEvents,
-    "lead.created": leadEvent,
-    "lead.updated": leadEvent,
-    "lead.assigned": leadEvent,
-    "lead.deleted": leadEvent,
-    "lead.restored": leadEvent,
-    "lead.converted": z.strictObject({
-      lead,
+    ...eventsOf(lead),
+    "lead.assigned": recordData(lead),
+    "lead.converted": recordData(lead).extend({
       contactId: id,
       companyId: id.nullable(),
       dealId: id.nullable(),

@@ -3,29 +3,32 @@ import { company, type CompanyRow } from "../../entities/company.ts";
 import { contact, type ContactRow } from "../../entities/contact.ts";
 import { Deal, Pipeline } from "../../entities/sales.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { changeRecord, composeRecord } from "../../mixins/records/changes.ts";
+import { changesBetween, composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
 import { CallFields } from "../../mixins/records/custom/of-call.ts";
+import type { Apart } from "../../mixins/records/custom/values-apart.ts";
+import { withSealed } from "../../mixins/records/handlers/crud.ts";
 import { newOwn } from "../../mixins/records/input.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
+import { mergedRow } from "../../mixins/records/merging.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
 import {
+  consentOfBoth,
   dealName,
   defaultStages,
   firstOpenStage,
   furthestStage,
   stageAfterConversion,
 } from "./convert.rules.ts";
-import type { LeadRow } from "./lead-row.ts";
+import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import type { ConvertResult } from "./leads.contract.ts";
 import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
 import { audienceOf } from "../../mixins/records/ownership.ts";
 import { leadFields, type Desk } from "./desk.ts";
-import { lockLead, updateLeads } from "./leads.repository.ts";
-import { leadView } from "./leads.view.ts";
+import { leadStore } from "./leads.store.ts";
 
 const companies = storeOf<CompanyRow & AnyRow>(company);
 const contacts = storeOf<ContactRow & AnyRow>(contact);
@@ -43,7 +46,7 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     contact: await CallFields.of(ctx, desk, contact),
     company: await CallFields.of(ctx, desk, company),
   };
-  const before = await lockLead(tx, principal, ctx.params.id);
+  const before = await leadStore.lock(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
   const madeCompany =
@@ -60,18 +63,11 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     updated_at: now,
     version: before.version + 1,
   };
-  updateLeads(tx, [row]);
-  record(tx, {
-    type: "lead.converted",
-    entity: { kind: "lead", id: row.id, version: row.version },
-    actorId: principal.userId,
-    audience: audienceOf(row.assigned_to),
-    data: {
-      lead: leadView(row),
-      contactId: madeContact.id,
-      companyId,
-      dealId: deal?.id ?? null,
-    },
+  leadStore.update(tx, [row]);
+  about(tx, {
+    ...{ kind: leadKind, verb: "converted", row, actorId: principal.userId, fields: fields.lead },
+    changes: changesBetween(leadKind, before, row),
+    more: { contactId: madeContact.id, companyId, dealId: deal?.id ?? null },
   });
   return {
     contact: await fields.contact.showOne(tx, contact.show(madeContact)),
@@ -130,7 +126,7 @@ async function lockContact(ctx: ConvertContext, email: string): Promise<(Contact
   return found;
 }
 
-/** The contact with the lead's email, moved forward; without one, a new contact. */
+/** The contact with the lead's email, moved forward, with what the lead has and it lacks; without one, a new contact. */
 async function findOrMakeContact(
   ctx: ConvertContext,
   lead: LeadRow,
@@ -140,18 +136,6 @@ async function findOrMakeContact(
   const { principal, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
   const known = lead.email === null ? undefined : await lockContact(ctx, lead.email);
-  if (known) {
-    const wanted = {
-      lifecycleStage: furthestStage(known.lifecycle_stage, stage),
-      companyId: known.company_id ?? companyId,
-      leadId: known.lead_id ?? lead.id,
-    };
-    const change = changeRecord(contact, known, wanted, tx.now.toISOString());
-    if (!change) return known;
-    contacts.update(tx, [change.row]);
-    about(tx, { kind: contact, verb: "updated", actorId: principal.userId, ...change });
-    return change.row;
-  }
   // the contact is a record of its own, with all that the lead has and that fits what is defined of contacts
   const { input, apart } = fields.contact.acceptFitting({
     firstName: lead.first_name,
@@ -168,10 +152,43 @@ async function findOrMakeContact(
     consent: lead.consent,
   });
   const row: ContactRow & AnyRow = composeRecord(contact, input, newOwn(tx));
+  if (known) return complete(ctx, known, { row, apart }, fields.contact);
   await contacts.insertFree(tx, [row]); // now: the deal refers to it
   fields.contact.store(tx, [{ id: row.id, apart }]);
   about(tx, { kind: contact, verb: "created", row, actorId: principal.userId, fields: fields.contact });
   return row;
+}
+
+/**
+ * A contact with what it lacks of the one that a lead would have become, as if that were merged into it.
+ * @throws 422 when it would be larger than a record may be
+ */
+async function complete(
+  { locals: { principal, tx } }: ConvertContext,
+  known: ContactRow & AnyRow,
+  ofLead: { row: ContactRow & AnyRow; apart: Apart },
+  fields: CallFields,
+): Promise<ContactRow> {
+  const now = tx.now.toISOString();
+  const row: ContactRow & AnyRow = {
+    ...mergedRow(contact, known, [ofLead.row]),
+    lifecycle_stage: furthestStage(known.lifecycle_stage, ofLead.row.lifecycle_stage),
+    consent: consentOfBoth(known.consent, ofLead.row.consent),
+    version: known.version + 1,
+    updated_at: now,
+  };
+  const given = fields.sealedIn(ofLead.apart);
+  const { sensitive = [] } = given.length === 0 ? {} : await fields.showOne(tx, contact.show(known));
+  const sealed = given.filter((key) => !sensitive.includes(key));
+  const changes = changesBetween(contact, known, row);
+  const differs = Object.keys(changes).length > 0;
+  const change = withSealed(known, differs ? { row, changes } : null, sealed, now);
+  if (!change) return known;
+  const added = sealed.map((key) => [key, ofLead.apart.get(key) ?? null] as const);
+  contacts.update(tx, [change.row]);
+  fields.store(tx, [{ id: known.id, apart: new Map([...fields.marksOf(change.row), ...added]) }]);
+  about(tx, { kind: contact, verb: "updated", actorId: principal.userId, ...change, fields });
+  return change.row;
 }
 
 async function makeDeal(

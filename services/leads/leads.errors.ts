@@ -1,15 +1,11 @@
+import { lead } from "../../entities/lead.ts";
+import { externalIdTaken as taken, notFound } from "../../mixins/records/store.ts";
 import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 
-export const leadNotFound = () => appError(404, "LEAD_NOT_FOUND", "There is no such lead.");
-export const externalIdTaken = () =>
-  conflict(
-    "EXTERNAL_ID_TAKEN",
-    "Another lead has this externalId; change that one with PUT /leads/by-external-id.",
-  );
+export const leadNotFound = () => notFound(lead);
+export const externalIdTaken = () => taken(lead);
 export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
-/** @param doubt why it cannot be told which number it is, see readPhone */
-export const invalidPhone = (doubt: string) => ({ path: "phone", code: "invalid_phone", message: doubt });
 export const sensitiveNotImported = (key: string) =>
   invalidField(
     `customFields.${key}`,
@@ -43,3 +39,8 @@ export const poolNameTaken = () => conflict("POOL_NAME_TAKEN", "Another assignme
 export const unknownPipeline = () => invalidField("pipelineId", "not_found", "is not a pipeline");
 export const pipelineWithoutStage = () =>
   invalidField("pipelineId", "no_open_stage", "has no open stage for a new deal");
+export const bothConverted = () =>
+  conflict(
+    "BOTH_CONVERTED",
+    "More than one of these leads has a contact of its own; merge the contacts first.",
+  );

@@ -8,11 +8,9 @@ import { eachField, type Listing, type ListParams } from "../../mixins/records/l
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
 import { inertCell } from "../../mixins/values/cells.ts";
 import type { Ctx } from "../contracts.ts";
-import { visibleTo } from "./leads.actions.ts";
+import { visibleTo } from "../../mixins/records/handlers/crud.ts";
 import { leadFields, type Desk } from "./desk.ts";
-import type { ListedLeadRow } from "./lead-row.ts";
-import { leadListing, type LeadView } from "./lead.schemas.ts";
-import { leadView } from "./leads.view.ts";
+import { lead as leadKind, type LeadRow, type LeadView } from "../../entities/lead.ts";
 
 const batchSize = 500;
 
@@ -32,12 +30,12 @@ export async function exportLeads(ctx: Ctx<"leads.export">, desk: Desk): Promise
   const filteredBy = [...asked];
   const sensitive = await leadFields(ctx, desk);
   await sensitive.requireKnown(desk.database.reader(principal.organizationId), params);
-  const fields = params.fields ?? Object.keys(leadListing.fields);
+  const fields = params.fields ?? Object.keys(leadKind.listing.fields);
   const batches = readBatches(
     desk.database,
     principal,
     { ...params, limit: batchSize, count: false, timeZone: ctx.locals.tx.timeZone },
-    sensitive.listing(leadListing, params),
+    sensitive.listing(leadKind.listing, params),
     sensitive,
     fields.includes("customFields"),
   );
@@ -68,13 +66,13 @@ async function* readBatches(
 ): AsyncGenerator<LeadView[], void> {
   let cursor: string | undefined;
   do {
-    const statement = pageStatement(listing, { ...params, cursor }, visibleTo(principal));
+    const statement = pageStatement(listing, { ...params, cursor }, visibleTo({ kind: leadKind }, principal));
     const page = await database.transaction({ organizationId: principal.organizationId }, async (tx) => {
       const read = toPage(
-        await tx.queryWithin<ListedLeadRow>(statement),
+        await tx.queryWithin<LeadRow>(statement),
         listing,
         { ...params, cursor },
-        leadView,
+        leadKind.show,
       );
       return isSensitiveShown ? { ...read, data: await sensitive.show(tx, read.data) } : read;
     });
@@ -103,7 +101,7 @@ async function* sheetRows(
 /** A time as a spreadsheet knows it; the rest as in CSV. */
 function sheetCell(lead: LeadView, field: string): XlsxCell {
   const cell = cellOf(lead, field);
-  return leadListing.fields[field] === "timestamp" && typeof cell === "string" ? new Date(cell) : cell;
+  return leadKind.listing.fields[field] === "timestamp" && typeof cell === "string" ? new Date(cell) : cell;
 }
 
 /** One value as a cell; what is not a text or number, as JSON. */

@@ -8,7 +8,8 @@ import { valueTaken } from "../../mixins/records/custom/custom.errors.ts";
 import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { emailMark, phoneMark } from "../../mixins/privacy/personal-data.ts";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
-import { record, type Ctx, type Result } from "../contracts.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { type Ctx, type Result } from "../contracts.ts";
 import { leadFields, type Desk } from "./desk.ts";
 import {
   fenceImport,
@@ -20,8 +21,7 @@ import {
   type Rejection,
 } from "./import.repository.ts";
 import { ImportPlan, keysOf, type ImportedLead, type ImportInput } from "./import.rules.ts";
-import type { LeadRow } from "./lead-row.ts";
-import { newLead } from "./lead.schemas.ts";
+import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import {
   externalIdTaken,
   importFenced,
@@ -29,9 +29,9 @@ import {
   importTooLarge,
   sensitiveNotImported,
 } from "./leads.errors.ts";
-import { leadEvent } from "./leads.events.ts";
-import { claimExternalIds, insertFreeLeads, updateLeads } from "./leads.repository.ts";
-import { normalise } from "./leads.rules.ts";
+import { changesBetween, normalForm } from "../../mixins/records/changes.ts";
+import { about } from "../../mixins/records/desk.ts";
+import { leadStore } from "./leads.store.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 
 type ImportContext = Ctx<"leads.importBatch">;
@@ -136,23 +136,19 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     const marks = created.map(({ row }) => ({ id: row.id, apart: fields.marksOf({ ...row }) }));
     const clashing = await fields.clashing(tx, marks);
     const free = created.filter(({ row }) => !clashing.has(row.id));
-    const inserted = await insertFreeLeads(
+    const inserted = await leadStore.insertFree(
       tx,
       free.map(({ row }) => row),
     );
     const changed = plan.changed();
-    claimExternalIds(
-      tx,
-      changed.filter(({ row, before }) => row.external_id !== before?.external_id).map(({ row }) => row),
-      importOvertaken,
-    );
-    updateLeads(
+    leadStore.update(
       tx,
       changed.map(({ row }) => row),
+      importOvertaken,
     );
     // somebody took the external id between our look and our insert
     for (const lead of created.filter(({ row }) => !inserted.has(row.id))) {
-      const { message } = clashing.has(lead.row.id) ? valueTaken({ name: "lead" }) : externalIdTaken();
+      const { message } = clashing.has(lead.row.id) ? valueTaken(leadKind) : externalIdTaken();
       rejections.push(...plan.withdraw(lead).map((one) => ({ ...one, reason: message })));
     }
     const written = [...created.filter(({ row }) => inserted.has(row.id)), ...changed];
@@ -160,7 +156,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
       tx,
       written.map(({ row }) => ({ id: row.id, apart: fields.marksOf({ ...row }) })),
     );
-    for (const lead of written) record(tx, eventOf(lead, principal.userId));
+    for (const lead of written) tell(tx, lead, principal.userId, fields);
     recordChanges(tx, importId, written);
     tx.afterCommit(() => leadsCreated.inc({ origin: "import" }, inserted.size));
   }
@@ -195,9 +191,9 @@ function judgeRow({ rowNumber, record, input, error, notes = [] }: ImportRow) {
   const rejected = (reason: string) => ({ ...known, input: undefined, reason });
   if (error !== undefined) return rejected(error);
   const { fields, convertedAt } = withoutConversion(input);
-  const parsed = newLead.safeParse(fields);
+  const parsed = leadKind.newInput.safeParse(fields);
   const { input: valid, problems } = parsed.success
-    ? normalise(parsed.data)
+    ? normalForm(leadKind, parsed.data)
     : { input: undefined, problems: fieldErrors(parsed.error) };
   if (valid === undefined || problems.length > 0) return rejected(sentenceOf(problems));
   return { ...known, input: { ...valid, ...(convertedAt && { convertedAt }) }, reason: "" };
@@ -236,7 +232,13 @@ function takeRow(
 const sentenceOf = (problems: readonly FieldError[]): string =>
   problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
 
-const eventOf = ({ row, before, changes }: ImportedLead, actorId: string | null) =>
-  before === null
-    ? leadEvent("lead.created", row, actorId)
-    : leadEvent("lead.updated", row, actorId, { changes: [...changes], formerAssignee: before.assigned_to });
+function tell(
+  tx: UnitOfWork,
+  { row, before }: ImportedLead,
+  actorId: string | null,
+  fields: CallFields,
+): void {
+  const event = { kind: leadKind, row, actorId, fields };
+  if (before === null) return about(tx, { ...event, verb: "created" });
+  about(tx, { ...event, verb: "updated", changes: changesBetween(leadKind, before, row) });
+}

@@ -1,10 +1,11 @@
-import { record, type Ctx, type Result } from "../contracts.ts";
+import { type Ctx, type Result } from "../contracts.ts";
 import { leadFields, type Desk } from "./desk.ts";
 import { findChanges, forgetChanges, type ImportChange } from "./import.repository.ts";
-import type { LeadRow } from "./lead-row.ts";
+import { about } from "../../mixins/records/desk.ts";
+import { changesBetween } from "../../mixins/records/changes.ts";
+import { lead, type LeadRow } from "../../entities/lead.ts";
 import { importFenced, importOvertaken } from "./leads.errors.ts";
-import { leadEvent } from "./leads.events.ts";
-import { claimExternalIds, findHolders, lockLeads, updateLeads } from "./leads.repository.ts";
+import { findHolders, leadStore, lockLeads } from "./leads.store.ts";
 import { rescored, type Scoring } from "./leads.rules.ts";
 
 /**
@@ -44,12 +45,7 @@ export async function rollbackImport(
     return [{ row, former }];
   });
   const rows = undone.map(({ row }) => row);
-  claimExternalIds(
-    tx,
-    rows.filter((row) => row.deleted_at === null),
-    importOvertaken,
-  );
-  updateLeads(tx, rows);
+  leadStore.update(tx, rows, importOvertaken);
   fields.release(
     tx,
     rows.filter((row) => row.deleted_at !== null).map((row) => row.id),
@@ -62,8 +58,9 @@ export async function rollbackImport(
       .map((row) => ({ id: row.id, apart: fields.marksOf({ ...row }) })),
   );
   for (const { row, former } of undone) {
-    const type = row.deleted_at === null ? "lead.updated" : "lead.deleted";
-    record(tx, leadEvent(type, row, principal.userId, { formerAssignee: former.assigned_to }));
+    const verb = row.deleted_at === null ? "updated" : "deleted";
+    const changes = changesBetween(lead, former, row);
+    about(tx, { kind: lead, verb, row, actorId: principal.userId, changes, fields });
   }
   forgetChanges(tx, ctx.params.importId, changes);
   return { undone: undone.length, kept: changes.length - undone.length, remaining: total - changes.length };

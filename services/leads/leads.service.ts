@@ -1,16 +1,17 @@
 import type { Context, ServiceSchema } from "moleculer";
-import { customKinds } from "../../entities/kinds.ts";
+import { lead } from "../../entities/lead.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
-import { ActiveUsers } from "../../mixins/records/active-users.ts";
+import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { mayStillSee } from "../../mixins/records/may-still-see.ts";
+import { recordDesk } from "../record-desk.ts";
 import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
-import * as capture from "./leads.capture.ts";
 import { leadsContract } from "./leads.contract.ts";
 import { convert } from "./leads.convert.ts";
 import { exportLeads } from "./leads.export.ts";
-import * as history from "./leads.history.ts";
+import { bothConverted } from "./leads.errors.ts";
+import { leadRules } from "./leads.records.ts";
 import { importBatch } from "./leads.import.ts";
 import { rollbackImport } from "./leads.rollback.ts";
 import { leadsPersonalDataHandlers } from "./personal-data.ts";
@@ -26,29 +27,28 @@ import { SettingsCache, settingsChanged } from "./settings.ts";
 export default function leadsService(runtime: Runtime): ServiceSchema {
   const { database } = runtime;
   const desk: Desk = {
-    database,
+    ...recordDesk(runtime),
     settings: new SettingsCache(database, runtime.definitions),
-    users: new ActiveUsers(),
-    keys: runtime.organizationKeys,
-    definitions: runtime.definitions,
-    customKinds,
     quota: new LeadQuota(database, runtime.organizations),
   };
+  const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
-    create: (ctx) => capture.create(ctx, desk),
-    bulkCreate: (ctx) => capture.bulkCreate(ctx, desk),
-    getUsage,
-    list: (ctx) => leads.list(ctx, desk),
-    get: (ctx) => leads.get(ctx, desk),
-    getByExternalId: (ctx) => leads.getByExternalId(ctx, desk),
-    update: (ctx) => leads.update(ctx, desk),
+    ...records.crud,
+    ...records.bulk,
+    ...records.bulkChangeable,
+    ...records.upsertable,
+    ...records.restorable,
+    ...records.historical,
+    ...records.comparable,
+    ...records.mergeable,
+    merge(ctx) {
+      ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
+      return records.mergeable.merge(ctx);
+    },
     upsert: (ctx) => leads.upsert(ctx, desk),
-    remove: (ctx) => leads.remove(ctx, desk),
-    restore: (ctx) => leads.restore(ctx, desk),
+    getUsage,
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),
-    timeline: history.timeline,
-    duplicates: (ctx) => history.duplicates(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
     getScoringModel: scoring.getScoringModel,
@@ -75,7 +75,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     actors: { router },
     jobs,
     personalData: leadsPersonalDataHandlers(desk),
-    mayStillSee: mayStillSee({ name: "lead", plural: "leads", owner: "assignedTo" }),
+    mayStillSee: mayStillSee(lead),
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

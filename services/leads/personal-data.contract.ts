@@ -1,3 +1,5 @@
+import { lead } from "../../entities/lead.ts";
+import { personalFields } from "../../mixins/records/capabilities.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 
 const sevenYears = 2555;
@@ -6,12 +8,9 @@ const sevenYears = 2555;
 export const leadsPersonalData = {
   leads: personalData({
     summary:
-      "Leads, their reminders, and what an import would restore; the lead stays as a deleted one with source, status and score, all else is deleted",
-    tables: ["leads", "lead_reminders", "custom_field_values", "import_changes"],
-    fields: [
-      ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "tags"],
-      ...["customFields", "consent", "scoreReasons", "note"],
-    ],
+      "Leads, their reminders, and what an import or the undoing of a merge would restore; the lead stays as a deleted one with source, status and score, all else is deleted",
+    tables: ["leads", "lead_reminders", "custom_field_values", "import_changes", "merges"],
+    fields: [...personalFields(lead), "note"],
     retention: { default: sevenYears, least: 30, most: 36_500 },
   }),
   deals: personalData({

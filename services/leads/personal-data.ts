@@ -9,12 +9,12 @@ import {
   type PersonalDataParams,
 } from "../../mixins/privacy/personal-data.ts";
 import { entomb } from "../../mixins/privacy/tombstones.ts";
-import { record, type PersonalDataHandlersOf } from "../contracts.ts";
+import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
-import { leadColumns, type LeadRow } from "./lead-row.ts";
+import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { leadsContract } from "./leads.contract.ts";
-import { leadEvent } from "./leads.events.ts";
-import { lockLeads, updateLeads } from "./leads.repository.ts";
+import { about } from "../../mixins/records/desk.ts";
+import { leadStore, lockLeads } from "./leads.store.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { keysOfMarks, marksOf, personOf } from "../../mixins/privacy/person.ts";
 import { dealData } from "./personal-data.sales.ts";
@@ -53,7 +53,7 @@ export const leadsPersonalDataHandlers = ({
     async export({ locals: { tx }, params: { person, after } }) {
       const cipher = await keys.of(tx.organizationId); // before a connection is held
       const { rows, isCut } = await tx.queryWithin<{ id: string }>({
-        text: `SELECT ${leadColumns.join(", ")}, (SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at,
+        text: `SELECT ${lead.columns.join(", ")}, (SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at,
               'note', r.note, 'reminded_at', r.reminded_at, 'user_id', r.user_id) ORDER BY r.remind_at), '[]')
             FROM lead_reminders r WHERE r.lead_id = leads.id) AS reminders
           FROM leads WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
@@ -62,7 +62,7 @@ export const leadsPersonalDataHandlers = ({
         mostBytes: exportBytes,
       });
       const ids = rows.map(({ id }) => id);
-      const sensitive = await openSensitive(tx, cipher, { name: "lead" }, ids);
+      const sensitive = await openSensitive(tx, cipher, lead, ids);
       const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
       return exportPage(whole, atOnce, ({ id }) => id, isCut);
     },
@@ -90,6 +90,7 @@ async function eraseLeads({
   anonymise(tx, rows);
   tx.defer({ text: "DELETE FROM lead_reminders WHERE lead_id = ANY ($1)", values: [ids] });
   forgetValues(tx, ids);
+  forgetMerges(tx, ids);
   // an import that is turned back leaves these leads as they are
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   return { count: rows.length, kept: 0, next: isCut || ids.length === atOnce ? (ids.at(-1) ?? null) : null };
@@ -105,16 +106,21 @@ const hasName = (row: LeadRow): boolean =>
 /** Leaves of leads what says nothing of the person, and deletes them for everybody who shows them. */
 function anonymise(tx: UnitOfWork, leads: readonly LeadRow[]): void {
   const now = tx.now.toISOString();
-  const rows = leads.map((lead) => ({
-    ...lead,
+  const rows = leads.map((former) => ({
+    ...former,
     ...{ external_id: null, first_name: null, last_name: null, email: null, phone: null, company_name: null },
     ...{ title: null, tags: [], custom_fields: {}, consent: {}, score_reasons: [] },
-    deleted_at: lead.deleted_at ?? now,
+    deleted_at: former.deleted_at ?? now,
     updated_at: now,
-    version: lead.version + 1,
+    version: former.version + 1,
   }));
-  updateLeads(tx, rows);
-  for (const row of rows) record(tx, leadEvent("lead.deleted", row, null));
+  leadStore.update(tx, rows);
+  for (const row of rows) about(tx, { kind: lead, verb: "deleted", row, actorId: null });
+}
+
+/** What it takes to undo merges of these leads says who they were. */
+function forgetMerges(tx: UnitOfWork, ids: readonly string[]): void {
+  tx.defer({ text: "DELETE FROM merges WHERE record_ids && $1::uuid[]", values: [ids] });
 }
 
 /** Closed and deleted leads that nobody has touched since `before` go, and with them all that hangs on them; their events become tombstones. */
@@ -126,7 +132,7 @@ async function expireLeads({
   params: PersonalDataParams<"expire">;
 }): Promise<PersonalDataAnswer<"expire">> {
   const { rows, isCut } = await tx.queryWithin<LeadRow>({
-    text: `SELECT ${leadColumns.join(", ")} FROM leads
+    text: `SELECT ${lead.columns.join(", ")} FROM leads
       WHERE updated_at < $1 AND (deleted_at IS NOT NULL OR status IN ('converted', 'unqualified'))
         AND ($2::uuid IS NULL OR id > $2)
       ORDER BY id LIMIT ${atOnce} FOR UPDATE SKIP LOCKED`,
@@ -143,6 +149,7 @@ async function expireLeads({
   tx.defer({ text: "UPDATE contacts SET lead_id = NULL WHERE lead_id = ANY ($1)", values: [ids] });
   tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
   forgetValues(tx, ids);
+  forgetMerges(tx, ids);
   tx.defer({ text: "DELETE FROM leads WHERE id = ANY ($1)", values: [ids] });
   return { count: rows.length, next: isCut || rows.length === atOnce ? (ids.at(-1) ?? null) : null };
 }

@@ -1,5 +1,5 @@
 import { actorOf, type Ctx } from "../contracts.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { LeadRow } from "../../entities/lead.ts";
 import { planPools, type CapturePool } from "./pools.rules.ts";
 
 type Caller = Pick<Ctx<"leads.get">, "meta" | "locals" | "options">;

@@ -1,7 +1,7 @@
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
 import { holdAll } from "./conditions.ts";
-import type { LeadRow } from "./lead-row.ts";
+import type { LeadRow } from "../../entities/lead.ts";
 import { factsOf, type Facts } from "./scoring.facts.ts";
 
 type Strategy = AssignmentPool["strategy"];

@@ -12,7 +12,7 @@ const near = 0.9;
 const believedMs = 2 * farMs;
 
 /** Room for more leads. */
-interface LeadRoom {
+export interface LeadRoom {
   /** @throws 403 QUOTA_EXCEEDED when there is none for so many */
   take(more: number): void;
 }

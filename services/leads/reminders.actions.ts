@@ -6,7 +6,7 @@ import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { enqueue, record, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 import { reminderNotFound } from "./leads.errors.ts";
-import { getLead } from "./leads.repository.ts";
+import { leadStore } from "./leads.store.ts";
 import { reminderListing, type ReminderView } from "./reminders.contract.ts";
 
 const atOnce = 500;
@@ -26,7 +26,7 @@ interface ReminderRow extends QueryResultRow {
 export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<ReminderView> {
   const { principal, tx } = ctx.locals;
   const { id: leadId, remindAt, note } = ctx.params;
-  await getLead(tx, principal, leadId);
+  await leadStore.get(tx, principal, leadId);
   await requireRoomFor(tx, "remindersOfLead", { of: leadId });
   await requireRoomFor(tx, "reminders");
   const row: ReminderRow = {
@@ -50,7 +50,7 @@ export async function createReminder(ctx: Ctx<"leads.createReminder">): Promise<
 export async function listReminders(ctx: Ctx<"leads.listReminders">): Promise<Result<"leads.listReminders">> {
   const { principal, tx } = ctx.locals;
   const { id: leadId, filter } = ctx.params;
-  await getLead(tx, principal, leadId);
+  await leadStore.get(tx, principal, leadId);
   const ofLead = (values: Values) => [`lead_id = ${values.add(leadId)}`];
   return readPage(tx, reminderListing, { ...ctx.params, asked: [leadId, filter] }, reminderView, ofLead);
 }
@@ -59,7 +59,7 @@ export async function listReminders(ctx: Ctx<"leads.listReminders">): Promise<Re
 export async function getReminder(ctx: Ctx<"leads.getReminder">): Promise<ReminderView> {
   const { principal, tx } = ctx.locals;
   const { id: leadId, reminderId } = ctx.params;
-  await getLead(tx, principal, leadId);
+  await leadStore.get(tx, principal, leadId);
   const [row] = await tx.query<ReminderRow>({
     name: "get_lead_reminder",
     text: `SELECT ${columns} FROM lead_reminders WHERE id = $1 AND lead_id = $2`,
@@ -73,7 +73,7 @@ export async function getReminder(ctx: Ctx<"leads.getReminder">): Promise<Remind
 export async function removeReminder(ctx: Ctx<"leads.removeReminder">): Promise<null> {
   const { principal, tx } = ctx.locals;
   const { id: leadId, reminderId } = ctx.params;
-  await getLead(tx, principal, leadId);
+  await leadStore.get(tx, principal, leadId);
   const removed = await tx.execute({
     text: "DELETE FROM lead_reminders WHERE id = $1 AND lead_id = $2",
     values: [reminderId, leadId],

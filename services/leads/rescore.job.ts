@@ -2,11 +2,12 @@ import type { ScoringRule } from "../../entities/leads.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
-import { enqueue, record, type JobCtx } from "../contracts.ts";
+import { changesBetween } from "../../mixins/records/changes.ts";
+import { enqueue, type JobCtx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
-import { leadColumns, type LeadRow } from "./lead-row.ts";
-import { leadEvent } from "./leads.events.ts";
-import { updateLeads } from "./leads.repository.ts";
+import { lead, type LeadRow } from "../../entities/lead.ts";
+import { about } from "../../mixins/records/desk.ts";
+import { leadStore } from "./leads.store.ts";
 import { rescored, type Scoring } from "./leads.rules.ts";
 
 const batchSize = 500;
@@ -65,7 +66,7 @@ async function rescoreNext(
   });
   if (rules?.version !== version) return { isChanged: false, next: undefined };
   const { rows, isCut } = await tx.queryWithin<LeadRow>({
-    text: `SELECT ${leadColumns.join(", ")} FROM leads
+    text: `SELECT ${lead.columns.join(", ")} FROM leads
       WHERE scoring_version <> $1 AND id > $2 ORDER BY id LIMIT ${batchSize} FOR NO KEY UPDATE`,
     values: [version, after],
     mostBytes: pageBytes,
@@ -82,11 +83,15 @@ function rescoreBatch(tx: UnitOfWork, rows: LeadRow[], rules: Scoring): void {
     if (row.score === before.score) return row;
     return { ...row, version: before.version + 1, updated_at: tx.now.toISOString() };
   });
-  const changed = scored.filter((row, index) => row.score !== rows[index]?.score);
-  updateLeads(tx, scored);
+  const before = new Map(rows.map((row) => [row.id, row]));
+  const changed = scored.filter((row) => row.score !== before.get(row.id)?.score);
+  leadStore.update(tx, scored);
   followImports(tx, changed);
   for (const row of changed.filter((one) => one.deleted_at === null))
-    record(tx, leadEvent("lead.updated", row, null, { changes: ["score"] }));
+    about(tx, {
+      ...{ kind: lead, verb: "updated", row, actorId: null },
+      changes: changesBetween(lead, before.get(row.id) as LeadRow, row),
+    });
 }
 
 /** A new score is nobody's work on the lead: its import may still be rolled back. */

@@ -7,7 +7,9 @@ import { requireBytes } from "../../mixins/records/record-limits.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { requireFitting } from "./conditions.ts";
 import type { Desk } from "./desk.ts";
-import { composeLead, normalise } from "./leads.rules.ts";
+import { lead } from "../../entities/lead.ts";
+import { normalForm } from "../../mixins/records/changes.ts";
+import { composeLead } from "./leads.rules.ts";
 import { rescoreAll } from "./rescore.job.ts";
 import { defaultRules } from "./scoring.defaults.ts";
 import { conversionProbability, rocAuc, type ClosedLeads } from "./scoring.rules.ts";
@@ -17,15 +19,17 @@ import { announceSettings } from "./settings.ts";
 export async function score(ctx: Ctx<"leads.score">, desk: Desk): Promise<Result<"leads.score">> {
   const { tx } = ctx.locals;
   const { scoring } = await desk.settings.of(tx.organizationId);
-  const judged = ctx.params.leads.map((lead) => normalise(lead));
-  const problems = judged.flatMap(({ problems: found }, index): FieldError[] =>
-    found.map((problem) => ({ ...problem, path: `leads.${index}.${problem.path}` })),
-  );
+  const problems: FieldError[] = [];
+  const inputs = ctx.params.leads.flatMap((given, index) => {
+    const found = normalForm(lead, given);
+    problems.push(...found.problems.map((one) => ({ ...one, path: `leads.${index}.${one.path}` })));
+    return [found.input];
+  });
   if (problems.length > 0) throw invalid(problems);
   const history = await closedLeads(tx);
   const nobody = { id: "", organizationId: tx.organizationId, now: tx.now.toISOString() };
   return {
-    scores: judged.map(({ input }) => {
+    scores: inputs.map((input) => {
       const row = composeLead(input, nobody, scoring);
       return {
         score: row.score,

@@ -4,7 +4,7 @@ import { job } from "../../mixins/jobs/job-spec.ts";
 import { id, text } from "../../mixins/contract/schemas.ts";
 import { conditionInput, storedCondition } from "../../mixins/records/conditions/schema.ts";
 import { factFields } from "./condition.schemas.ts";
-import { leadInput, scoreReason } from "./lead.schemas.ts";
+import { lead, scoreReason } from "../../entities/lead.ts";
 
 const ruleInput = z.strictObject({
   /** Stable name of what is judged, shown in scoreReasons. */
@@ -28,7 +28,7 @@ const scoringRules = z
 export const scoringActions = {
   score: action({
     summary: "Scores leads without storing them",
-    params: z.strictObject({ leads: z.array(leadInput).min(1).max(1000) }),
+    params: z.strictObject({ leads: z.array(lead.input).min(1).max(1000) }),
     returns: z.strictObject({
       scores: z.array(
         z.strictObject({ score: z.number().int(), probability: z.number(), reasons: z.array(scoreReason) }),

@@ -1,4 +1,4 @@
-import type { LeadRow } from "./lead-row.ts";
+import type { LeadRow } from "../../entities/lead.ts";
 
 /** What conditions are judged by: the fields of a lead and what follows from them (`factFields` of the contract). */
 export type Facts = Record<string, unknown> & {
@@ -46,7 +46,7 @@ const seniorities: [string, RegExp][] = [
  * `emailDomain`; `emailKind` business or free; `seniority` executive, director, manager or other (by the title);
  * `visits`, `secondsOnSite`, `doNotEmail`, `doNotCall` from custom fields known by several names, and from consent.
  */
-export function factsOf(lead: Omit<LeadRow, "id" | "organization_id">): Facts {
+export function factsOf(lead: LeadRow): Facts {
   const emailDomain = lead.email?.split("@")[1] ?? null;
   const known = recognise(lead.custom_fields);
   return {

@@ -1,4 +1,5 @@
-import type { ScoreReason, ScoringRule } from "../../entities/leads.ts";
+import type { ScoreReason } from "../../entities/lead.ts";
+import type { ScoringRule } from "../../entities/leads.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
 import { predicatesOf } from "./conditions.ts";
 import type { Facts } from "./scoring.facts.ts";

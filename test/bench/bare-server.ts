@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";
-import { leadListing } from "../../services/leads/lead.schemas.ts";
+import { lead } from "../../entities/lead.ts";
 import { columnOf } from "../../mixins/records/listing.ts";
 
 // The yardstick: the least a Node server does for the same row and the same page. No authentication, no
@@ -12,7 +12,7 @@ const types = new pg.TypeOverrides();
 types.setTypeParser(1184, (text) => text); // timestamptz stays text
 const pool = new pg.Pool({ connectionString: BARE_DATABASE_URL, max: 8, types });
 
-const columns = Object.keys(leadListing.fields)
+const columns = Object.keys(lead.listing.fields)
   .map((field) => `${columnOf(field)} AS "${field}"`)
   .join(", ");
 const page = {

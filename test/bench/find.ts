@@ -7,7 +7,7 @@ import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.t
 import { migrate } from "../../mixins/database/migrate.ts";
 import { listParams } from "../../mixins/records/listing.ts";
 import { pageStatement } from "../../mixins/records/page.ts";
-import { leadListing } from "../../services/leads/lead.schemas.ts";
+import { lead } from "../../entities/lead.ts";
 
 // What a page of leads costs PostgreSQL under row-level security, as the app's role, by filter, order and search: the statements
 // of GET /leads over one connection, beside a bare SELECT 1. See docs/performance.md.
@@ -86,7 +86,7 @@ const cases: Record<string, object> = {
   ),
   ...{ "score >= 100": { filter: { score: { gte: 100 } } }, "score < 0": { filter: { score: { lt: 0 } } } },
   ...Object.fromEntries(
-    leadListing.sortable.flatMap((field) => [field, `-${field}`]).map((sort) => [`sort ${sort}`, { sort }]),
+    lead.listing.sortable.flatMap((field) => [field, `-${field}`]).map((sort) => [`sort ${sort}`, { sort }]),
   ),
 };
 
@@ -115,7 +115,7 @@ try {
       text,
       values = [],
       ...rest
-    } = pageStatement(leadListing, listParams(leadListing).parse(params), () => ["deleted_at IS NULL"]);
+    } = pageStatement(lead.listing, listParams(lead.listing).parse(params), () => ["deleted_at IS NULL"]);
     const statement = { ...rest, text, values: [...values] };
     const [found, bare] = [
       await time(client, statement),

@@ -6,7 +6,7 @@ import { apiKeyListing } from "../../services/identity/api-keys/api-keys.contrac
 import { auditListing } from "../../services/identity/audit-log/audit-log.contract.ts";
 import { userListing } from "../../services/identity/identity.contract.ts";
 import { customFieldListing } from "../../services/custom-fields/custom-fields.contract.ts";
-import { leadListing } from "../../services/leads/lead.schemas.ts";
+import { lead } from "../../entities/lead.ts";
 import { poolListing } from "../../services/leads/pools.contract.ts";
 import { requestListing } from "../../services/privacy/privacy.contract.ts";
 import { teamListing } from "../../services/teams/teams.contract.ts";
@@ -18,7 +18,7 @@ import { buildWorld, type World } from "./world.ts";
 const size = Number(process.env.HOSTILE_REQUESTS ?? 16);
 const atOnce = 8;
 const listings = [
-  ...[apiKeyListing, auditListing, userListing, customFieldListing, leadListing, poolListing],
+  ...[apiKeyListing, auditListing, userListing, customFieldListing, lead.listing, poolListing],
   ...[requestListing, teamListing],
 ];
 

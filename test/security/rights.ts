@@ -311,7 +311,7 @@ const settings = "settings of records, which give nobody a right";
 
 /** Permissions of records, which are shown to and changed by who sees them: test/service/visibility.test.ts. */
 export const ofRecords = new RegExp(
-  `^(${[...kinds.values()].map(({ plural }) => plural).join("|")}|leads|imports|reports|events):`,
+  `^(${[...kinds.values()].map(({ plural }) => plural).join("|")}|imports|reports|events):`,
 );
 
 /** Actions that change nothing of a person or a right beyond the caller's reach, and why. */
@@ -359,7 +359,7 @@ export const reachNobody: Record<string, string> = {
   "records.listOperations": "one's own, or everybody's for who sees all records",
   "records.getOperation": "as the list",
   ...Object.fromEntries(
-    ["contacts", "companies"].map((plural) => [
+    [...kinds.values()].map(({ plural }) => [
       `${plural}.applyOperation`,
       "asks for the right that the operation needs, and for each record",
     ]),

@@ -4,14 +4,14 @@ import pg from "pg";
 import { kinds } from "../../entities/kinds.ts";
 import { columnOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
-import { leadListing } from "../../services/leads/lead.schemas.ts";
+import { lead } from "../../entities/lead.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 
 const mine = "01900000-0000-7000-8000-000000000001";
 const theirs = "01900000-0000-7000-8000-000000000002";
 const listings = [
   ...new Map([...kinds.values()].map(({ listing }) => [listing.table, listing]))
-    .set("leads", leadListing)
+    .set("leads", lead.listing)
     .values(),
 ] as Listing[];
 const names: Record<string, string> = { leads: "last_name", contacts: "last_name", companies: "name" };

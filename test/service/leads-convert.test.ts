@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from "@jest/globals";
+import { beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
@@ -183,5 +183,56 @@ test("a converted lead keeps its status", async () => {
   expect(await node.call("leads.update", { id: lead.id, tags: ["won"] }, org.as("admin"))).toMatchObject({
     status: "converted",
     tags: ["won"],
+  });
+});
+
+describe("a lead whose person is a contact already", () => {
+  const known = async (email: string, input: Record<string, unknown>) =>
+    node.call("contacts.create", { email, firstName: "Asha", ...input }, org.as("admin"));
+
+  test("gives the contact what that lacks, and a withdrawn consent of either stays withdrawn", async () => {
+    const email = "known@x.example";
+    const contact = await known(email, {
+      tags: ["vip"],
+      customFields: { city: "Pune" },
+      consent: { email: true, post: false },
+    });
+    const lead = await create({
+      ...{ email, firstName: "A.", lastName: "Rao", phone: "+919876543210", tags: ["fair", "vip"] },
+      customFields: { city: "Delhi", size: "L" },
+      consent: { email: false, sms: false, post: true },
+    });
+    const { contact: after } = await convert(lead.id);
+    expect(after).toMatchObject({
+      ...{ id: contact.id, version: 2, firstName: "Asha", lastName: "Rao", phone: "+919876543210" },
+      ...{ leadId: lead.id, tags: ["vip", "fair"], customFields: { city: "Pune", size: "L" } },
+      consent: { email: false, sms: false, post: false },
+    });
+    const [event] = await inspect<{ data: { record: unknown; changes: unknown } }>(
+      shardUrl(node, org.id),
+      "SELECT data FROM events WHERE entity_id = $1 AND type = 'contact.updated'",
+      [contact.id],
+    );
+    expect(event?.data.record).toEqual(after);
+    expect(event?.data.changes).toMatchObject({
+      lastName: [null, "Rao"],
+      phone: [null, "+919876543210"],
+      tags: [["vip"], ["vip", "fair"]],
+      "customFields.size": [null, "L"],
+      "consent.email": [true, false],
+      "consent.sms": [null, false],
+    });
+  });
+
+  test("stays a lead where both together are larger than a record may be", async () => {
+    const email = "large@x.example";
+    const tags = (of: string) => Array.from({ length: 30 }, (_, at) => `${of}-${at}`);
+    const contact = await known(email, { tags: tags("one") });
+    const lead = await create({ email, tags: tags("other") });
+    await expect(convert(lead.id)).rejects.toMatchObject({ code: 422 });
+    expect(await node.call("leads.get", { id: lead.id }, org.as("admin"))).toMatchObject({ status: "new" });
+    expect(await node.call("contacts.get", { id: contact.id }, org.as("admin"))).toMatchObject({
+      version: 1,
+    });
   });
 });

@@ -196,7 +196,7 @@ describe("a batch of an import", () => {
     const [event] = (await node.call("leads.timeline", { id: stored.id, limit: 1 }, org.as("admin"))).data;
     expect(event).toMatchObject({
       type: "lead.updated",
-      data: { changes: ["firstName", "title", "score", "customFields"] },
+      data: { changes: { title: [null, "CEO"] } },
     });
   });
 

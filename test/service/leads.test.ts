@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
-import { Lead } from "../../entities/leads.ts";
+import { CustomField } from "../../entities/leads.ts";
 import { conflict } from "../../mixins/contract/errors.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
@@ -66,7 +66,7 @@ describe("capturing a lead", () => {
     expect(exchanges).toBe(1);
     expect(await node.call("leads.get", { id: lead.id }, org.as("admin"))).toEqual(lead);
     expect(await eventsOf(lead.id)).toMatchObject([
-      { type: "lead.created", audience: [], entity_version: 1, data: { lead } },
+      { type: "lead.created", audience: [], entity_version: 1, data: { record: lead } },
     ]);
   });
 
@@ -89,7 +89,10 @@ describe("capturing a lead", () => {
     });
     await node.call("leads.remove", { id: first.id }, org.as("admin"));
     const second = await create({ externalId: "crm-1" });
-    expect((await node.call("leads.restore", { id: first.id }, org.as("admin"))).externalId).toBeNull();
+    await expect(node.call("leads.restore", { id: first.id }, org.as("admin"))).rejects.toMatchObject({
+      code: 409,
+      type: "EXTERNAL_ID_TAKEN",
+    });
     expect((await node.call("leads.get", { id: second.id }, org.as("admin"))).externalId).toBe("crm-1");
   });
 
@@ -113,19 +116,23 @@ describe("capturing a lead", () => {
 
 describe("the violation of a constraint", () => {
   test("means what the unit of work was told, also when MikroORM wrapped it", async () => {
-    await create({ externalId: "orm" });
     const clash = node.runtime.database.transaction({ organizationId: org.id }, async (tx) => {
-      tx.onViolation("leads_external_id", () => conflict("NAMED", "by the test"));
-      tx.em.create(Lead, {
-        organizationId: org.id,
-        externalId: "orm",
-        scoreReasons: [],
-        tags: [],
-        customFields: {},
-        consent: {},
-        createdAt: tx.now,
-        updatedAt: tx.now,
-      });
+      tx.onViolation("custom_fields_organization_id_entity_key_key", () => conflict("NAMED", "by the test"));
+      const field = {
+        entity: "lead",
+        key: "orm",
+        type: "text",
+        label: "ORM",
+        options: [],
+        defaultValue: null,
+      };
+      for (let twice = 0; twice < 2; twice++)
+        tx.em.create(CustomField, {
+          ...field,
+          organizationId: org.id,
+          createdAt: tx.now,
+          updatedAt: tx.now,
+        });
       await tx.em.flush();
     });
     await expect(clash).rejects.toMatchObject({ code: 409, type: "NAMED" });
@@ -206,7 +213,7 @@ describe("reading leads", () => {
     const same = await create({ email: "dup@example.org" });
     const phone = await create({ phone: "001 415 555 0100" });
     const { data } = await node.call("leads.duplicates", { id: one.id }, org.as("admin"));
-    expect(data.map(({ lead, matchedBy }) => [lead.id, matchedBy])).toEqual([
+    expect(data.map(({ record, matchedBy }) => [record.id, matchedBy])).toEqual([
       [same.id, ["email"]],
       [phone.id, ["phone"]],
     ]);
@@ -248,7 +255,13 @@ describe("changing a lead", () => {
     expect(changed).toMatchObject({ firstName: null, customFields: { a: 1, c: 3 }, version: 2, score: 20 });
     const [, event] = await eventsOf(lead.id);
     expect(event).toMatchObject({ type: "lead.updated", entity_version: 2 });
-    expect(event?.data.changes).toEqual(["firstName", "email", "customFields", "score"]);
+    expect(event?.data.changes).toEqual({
+      firstName: ["Eve", null],
+      email: [null, "eve@acme.test"],
+      "customFields.b": [2, null],
+      "customFields.c": [null, 3],
+      score: [lead.score, 20],
+    });
   });
 
   test("what changes nothing makes no version and no event", async () => {
@@ -383,6 +396,6 @@ describe("bulk capture", () => {
     expect(results[5]?.error?.errors).toMatchObject([{ path: "phone", code: "invalid_phone" }]);
     const id = results[0]?.id as string;
     const lead = await node.call("leads.get", { id }, org.as("admin"));
-    expect(await eventsOf(id)).toMatchObject([{ type: "lead.created", data: { lead } }]);
+    expect(await eventsOf(id)).toMatchObject([{ type: "lead.created", data: { record: lead } }]);
   });
 });

@@ -194,5 +194,5 @@ test("a service's own events reach listeners", async () => {
     const events = by("second", meta.organizationId ?? "");
     return events.length > 0 && events;
   });
-  expect(event).toMatchObject({ type: "lead.created", data: { lead: { firstName: "Asha" } } });
+  expect(event).toMatchObject({ type: "lead.created", data: { record: { firstName: "Asha" } } });
 });

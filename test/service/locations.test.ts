@@ -42,9 +42,6 @@ describe("Location", () => {
       admin.post("/users/invite", { name: "Ann", email: "invited@located.example", role: "viewer" }),
     "POST /roles": () => admin.post("/roles", { name: "Located", permissions: ["leads:read"] }),
     "POST /api-keys": () => admin.post("/api-keys", { name: "Located", scopes: ["leads:read"] }),
-    "POST /leads": () => admin.post("/leads", { email: "made@located.example" }),
-    "PUT /leads/by-external-id/:externalId": () =>
-      admin.send("PUT", "/leads/by-external-id/located", { email: "upserted@located.example" }),
     ...Object.fromEntries(
       [...kinds.values()].flatMap(({ plural, example }) => [
         [`POST /${plural}`, () => admin.post(`/${plural}`, example)],

@@ -109,7 +109,7 @@ describe("an erasure by email", () => {
     );
     expect(data.find(({ type }) => type === "lead.created")?.data).toMatchObject({
       erased: true,
-      lead: { id: left.leadId, email: null, firstName: null, customFields: {}, source: null },
+      record: { id: left.leadId, email: null, firstName: null, customFields: {}, source: null },
     });
     expect(data.filter(({ type }) => type === "person.erased")).toMatchObject([
       {

@@ -325,6 +325,7 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
   const references = Object.entries(kind.fields).flatMap(([key, { refersTo = "", setBy }]) =>
     setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)?.plural ?? ""]] : [],
   );
+  if (references.length === 0) return;
   test.each(references)(
     "refer by %s to %s that are there and seen, and to no others",
     async (key, others) => {
@@ -425,4 +426,30 @@ test("money comes back to the last digit, of currencies with none, two and three
   const annualRevenue = { amount: "1234567890123456.789", currency: "KWD" };
   const tooLong = await admin.post("/companies", { name: "Rich", annualRevenue });
   expect(tooLong).toMatchObject({ status: 422, body: { errors: [{ path: "annualRevenue.amount" }] } });
+});
+
+test("what referred to a merged lead refers to the winner, which is converted where the loser was; undone, neither", async () => {
+  const lead = async () => bodyOf(await admin.post("/leads", { lastName: unique() }));
+  const [winner, loser] = [await lead(), await lead()];
+  const { contact } = (await admin.post(`/leads/${loser.id}/convert`, {})).body as { contact: Body };
+  const remindAt = new Date(Date.now() + 86_400_000).toISOString();
+  expect(await admin.post(`/leads/${loser.id}/reminders`, { remindAt, note: "Call" })).toMatchObject({
+    status: 201,
+  });
+  const referring = async () => [
+    bodyOf(await admin.get(`/contacts/${contact.id}`)).leadId,
+    listOf(await admin.get(`/leads/${winner.id}/reminders`)).length,
+    bodyOf(await admin.get(`/leads/${winner.id}`)).status,
+  ];
+  const merged = await admin.post(`/leads/${winner.id}/merge`, { loserIds: [loser.id] });
+  expect(merged).toMatchObject({ status: 200, body: { record: { status: "converted" } } });
+  expect(await referring()).toEqual([winner.id, 1, "converted"]);
+  const { mergeId } = merged.body as { mergeId: string };
+  expect(await admin.post(`/merges/${mergeId}/undo`)).toMatchObject({ status: 200 });
+  expect(await referring()).toEqual([loser.id, 0, "new"]);
+  expect(await admin.post(`/leads/${winner.id}/convert`, {})).toMatchObject({ status: 200 });
+  expect(await admin.post(`/leads/${winner.id}/merge`, { loserIds: [loser.id] })).toMatchObject({
+    status: 409,
+    body: { code: "BOTH_CONVERTED" },
+  });
 });

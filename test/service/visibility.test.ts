@@ -110,10 +110,10 @@ describe("with teams", () => {
   });
 
   test("duplicates name only leads the manager sees", async () => {
-    const { data } = await made<{ data: { lead: Lead }[] }>(
+    const { data } = await made<{ data: { record: Lead }[] }>(
       staff.meera.get(`/leads/${leads.anil.id}/duplicates`),
     );
-    expect(data.map(({ lead }) => lead.id).sort()).toEqual(
+    expect(data.map(({ record }) => record.id).sort()).toEqual(
       [leads.bina, leads.nobody, leads.meera].map(({ id }) => id).sort(),
     );
   });

@@ -89,7 +89,7 @@ export const bodies: JobHandlersOf<typeof watchedContract> = {
 export const reactions: ListenerHandlersOf<typeof watchedContract> = {
   greet: (_ctx, event) => {
     const type: "lead.created" = event.type;
-    const name: string | null = event.data.lead.firstName;
+    const name: string | null = event.data.record.firstName;
     // @ts-expect-error a field the event does not have
     void event.data.contactId;
     return Promise.resolve(void [type, name]);

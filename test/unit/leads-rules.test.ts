@@ -1,10 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import { lead } from "../../entities/lead.ts";
 import type { PoolMember } from "../../entities/leads.ts";
 import { dealName, firstOpenStage, furthestStage } from "../../services/leads/convert.rules.ts";
 import { ImportPlan } from "../../services/leads/import.rules.ts";
 import { disarm } from "../../services/leads/leads.export.ts";
-import { changeLead, composeLead, normalise } from "../../services/leads/leads.rules.ts";
+import { changeLead, composeLead } from "../../services/leads/leads.rules.ts";
+import { normalForm } from "../../mixins/records/changes.ts";
 import { normalisePhone } from "../../mixins/values/phone.ts";
 import { nextMembers, planPools } from "../../services/leads/pools.rules.ts";
 
@@ -31,7 +33,10 @@ describe("a phone", () => {
     expect(normalisePhone(written)).toBe(expected);
   });
   test("that is normal stays as it is", () => {
-    expect(normalise({ phone: "+14155550100" })).toEqual({ input: { phone: "+14155550100" }, problems: [] });
+    expect(normalForm(lead, { phone: "+14155550100" })).toEqual({
+      input: { phone: "+14155550100" },
+      problems: [],
+    });
   });
 });
 
@@ -49,13 +54,13 @@ describe("a change", () => {
       changeLead(before, { firstName: null, title: "T", customFields: { a: null } }, scoring, later),
     ).toMatchObject({
       row: { first_name: null, title: "T", version: 2, updated_at: later, custom_fields: { b: { c: 1 } } },
-      changes: ["firstName", "title", "customFields"],
+      changes: { firstName: ["A", null], title: [null, "T"], "customFields.a": [1, null] },
     });
   });
   test("of the status of a converted lead is refused, of its tags not", () => {
     const converted = { ...before, status: "converted" as const };
     expect(() => changeLead(converted, { status: "new" }, scoring, later)).toThrow("converted already");
-    expect(changeLead(converted, { tags: [] }, scoring, later)?.changes).toEqual(["tags"]);
+    expect(changeLead(converted, { tags: [] }, scoring, later)?.changes).toEqual({ tags: [["x"], []] });
   });
 });
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { Condition, ScoringRule } from "../../entities/leads.ts";
 import { customQueryField } from "../../mixins/records/conditions/fields.ts";
 import { holdAll } from "../../services/leads/conditions.ts";
-import { type LeadInput } from "../../services/leads/lead.schemas.ts";
+import { type LeadInput } from "../../entities/lead.ts";
 import { leadsContract } from "../../services/leads/leads.contract.ts";
 import { composeLead } from "../../services/leads/leads.rules.ts";
 import { defaultRules } from "../../services/leads/scoring.defaults.ts";

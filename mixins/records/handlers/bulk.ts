@@ -2,17 +2,22 @@ import { invalid } from "../../contract/errors.ts";
 import { fieldErrors } from "../../contract/field-errors.ts";
 import { unknownUser } from "../active-users.ts";
 import { isRefusal, judged, refusal, type Refusal } from "../bulk-items.ts";
-import { normalised } from "../changes.ts";
+import { composeRecord, normalised } from "../changes.ts";
 import { valueTaken } from "../custom/custom.errors.ts";
-import type { Apart } from "../custom/values-apart.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
+import { newOwn } from "../input.ts";
 import { firstOwner } from "../ownership.ts";
 import { referencesOf } from "../references.ts";
 import { externalIdTaken } from "../store.ts";
-import { fieldsOf, newRow, type Accepted } from "./crud.ts";
+import { fieldsOf, type Accepted } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
+/** An item that may be made. */
+interface Fresh<R> extends Accepted {
+  id: string;
+  row: R;
+}
 
 /** Make many records in one transaction; each item is judged by itself, in order. */
 export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
@@ -27,7 +32,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         ctx,
         parsed.flatMap(({ data }) => (data === undefined ? [] : [data as Input])),
       );
-      const inputs = parsed.map((one) =>
+      const items = parsed.map((one) =>
         judged((): Accepted => {
           if (!one.success) throw invalid(fieldErrors(one.error));
           const { input: given, apart } = fields.accept(one.data as Input, { isNew: true });
@@ -37,42 +42,60 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
           return { input: { ...input, [owner]: first }, apart };
         }),
       );
-      const taken = inputs.flatMap((one) => (isRefusal(one) ? [] : [one.input]));
+      const taken = items.flatMap((one) => (isRefusal(one) ? [] : [one.input]));
       const named = owner === undefined ? [] : taken.map((input) => input[owner]);
       const active = await desk.users.among(ctx, new Set(named.filter((id) => typeof id === "string")));
-      const prepared = (await rules.prepare?.(ctx, taken)) as P;
-      const requireKnown = await referencesOf(tx, counter, principal, taken, fields);
       const seen = new Set<unknown>();
-      const apartOf = new Map<string, Apart>();
-      const outcomes = inputs.map((one): R | Refusal =>
-        isRefusal(one)
-          ? one
+      const outcomes = items.map((item): Fresh<R> | Refusal =>
+        isRefusal(item)
+          ? item
           : judged(() => {
-              const { input, apart } = one;
+              const { input } = item;
               const user = owner === undefined ? null : (input[owner] as string | null);
               if (user !== null && user !== principal.userId && !active.has(user))
                 throw unknownUser(owner ?? "");
               // of the items of one batch with the same external id the first stands
               if (input.externalId != null && seen.has(input.externalId)) throw externalIdTaken(kind);
-              requireKnown(input);
-              const row = newRow(counter, tx, input, prepared);
+              const row = composeRecord<R>(kind, input, newOwn(tx));
               seen.add(input.externalId);
-              if (apart.size > 0) apartOf.set(row.id, apart);
-              return row;
+              return { ...item, row, id: row.id };
             }),
       );
-      const holders = [...apartOf].map(([id, apart]) => ({ id, apart }));
-      const clashing = await fields.clashing(tx, holders);
-      for (const [index, outcome] of outcomes.entries())
-        if (!isRefusal(outcome) && clashing.has(outcome.id)) outcomes[index] = refusal(valueTaken(kind));
-      const rows = outcomes.filter((outcome): outcome is R => !isRefusal(outcome));
-      const inserted = await store.insertFree(tx, rows);
-      fields.store(
-        tx,
-        holders.filter(({ id }) => inserted.has(id)),
+      const refuse = (why: (item: Fresh<R>) => void) => {
+        for (const [index, outcome] of outcomes.entries())
+          if (!isRefusal(outcome))
+            outcomes[index] = judged(() => {
+              why(outcome);
+              return outcome;
+            });
+      };
+      const isFresh = (outcome: Fresh<R> | Refusal): outcome is Fresh<R> => !isRefusal(outcome);
+      // beside the transaction: what is prepared comes after, and nothing is held then
+      const reader = desk.database.reader(tx.organizationId);
+      const clashing = await fields.clashing(reader, outcomes.filter(isFresh));
+      refuse(({ id }) => {
+        if (clashing.has(id)) throw valueTaken(kind);
+      });
+      const prepared = (await rules.prepare?.(
+        ctx,
+        outcomes.filter(isFresh).map(({ row }) => row),
+      )) as P;
+      const requireKnown = await referencesOf(
+        ...([tx, counter, principal] as const),
+        outcomes.filter(isFresh).map(({ input }) => input),
+        fields,
       );
-      for (const row of rows) {
-        if (!inserted.has(row.id)) continue;
+      refuse(({ input }) => requireKnown(input));
+      const fresh = outcomes
+        .filter(isFresh)
+        .map((one) => ({ ...one, row: rules.complete?.(one.row, prepared) ?? one.row }));
+      const inserted = await store.insertFree(
+        tx,
+        fresh.map(({ row }) => row),
+      );
+      const made = fresh.filter(({ id }) => inserted.has(id));
+      fields.store(tx, made);
+      for (const { row } of made) {
         about(tx, { kind, verb: "created", row, actorId: principal.userId, fields });
         await rules.also?.(tx, null, { row, changes: {} }, prepared);
       }

@@ -83,12 +83,24 @@ export async function storeChange<R extends AnyRow, P>(
   const now = tx.now.toISOString();
   const change = withSealed(before, changeRecord(kind, before, input, now), fields.sealedIn(apart), now);
   if (!change) return fields.showOne(tx, kind.show(before) as { id: string });
-  const { row, changes } = rules.decide?.(before, change, prepared, principal) ?? change;
+  const decided = rules.decide?.(before, change, prepared, principal) ?? change;
+  const { row } = decided;
   store.update(tx, [row]);
   fields.store(tx, [{ id: row.id, apart }]);
-  about(tx, { kind, verb: "updated", row, actorId: principal.userId, changes, fields });
-  await rules.also?.(tx, before, { row, changes }, prepared);
+  tellChange({ kind, rules }, tx, decided, { actorId: principal.userId, fields });
+  await rules.also?.(tx, before, decided, prepared);
   return fields.showOne(tx, kind.show(row) as { id: string }, apart);
+}
+
+/** Records what a change is told as. */
+export function tellChange<R extends AnyRow, P>(
+  { kind, rules }: Pick<Counter<R, P>, "kind" | "rules">,
+  tx: UnitOfWork,
+  change: Change<R>,
+  { actorId, fields }: { actorId: string | null; fields: CallFields },
+): void {
+  for (const verb of rules.verbs?.(change) ?? ["updated"])
+    about(tx, { kind, verb, ...change, actorId, fields });
 }
 
 /** A change by which sealed values, which the row does not hold, change too: it is told which, and no more. */
@@ -107,17 +119,6 @@ export function withSealed<R extends AnyRow>(
   return { row, changes: { ...changes, ...(Object.fromEntries(told) as Changes) } };
 }
 
-/** A new record's row, completed. */
-export function newRow<R extends AnyRow, P>(
-  counter: Counter<R, P>,
-  tx: UnitOfWork,
-  input: Input,
-  prepared: P,
-): R {
-  const row = composeRecord<R>(counter.kind, input, newOwn(tx));
-  return counter.rules.complete?.(row, prepared) ?? row;
-}
-
 /** Create, list, get, change and delete records of a kind. */
 export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, rules } = counter;
@@ -129,8 +130,9 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
       const { input, apart } = await accepted(counter, ctx, fields, ctx.params, { isNew: true });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
-      const row = newRow(counter, tx, input, prepared);
+      const fresh = composeRecord<R>(kind, input, newOwn(tx));
+      const prepared = (await rules.prepare?.(ctx, [fresh])) as P;
+      const row = rules.complete?.(fresh, prepared) ?? fresh;
       await requireReferences(tx, counter, principal, input, fields);
       store.insert(tx, row);
       fields.store(tx, [{ id: row.id, apart }]);
@@ -158,7 +160,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
       const given = await accepted(counter, ctx, fields, givenFields(ctx.params), { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [given.input])) as P;
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       await requireReferences(tx, counter, principal, given.input, fields);

@@ -48,7 +48,7 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const then = fields.hide(inputOf(counter, fields.hide(record), fields.hide(kind.show(seen) as View)));
       const given = await accepted(counter, ctx, fields, then, { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [given.input])) as P;
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
       await requireReferences(tx, counter, principal, given.input, fields);
@@ -62,8 +62,9 @@ type View = Record<string, unknown>;
 /** The input that makes a record what it was: of fields that differ; keys that it did not have then are taken away. */
 function inputOf({ kind }: Pick<Counter, "kind">, record: View, view: View): View {
   return Object.fromEntries(
-    Object.entries(kind.fields).flatMap(([key, { setBy, merge }]) => {
-      if (setBy === "service" || !(key in record) || isDeepStrictEqual(record[key], view[key])) return [];
+    Object.entries(kind.fields).flatMap(([key, { setBy, merge, notGiven }]) => {
+      if (setBy !== "caller" || !(key in record) || isDeepStrictEqual(record[key], view[key])) return [];
+      if (notGiven?.includes(String(record[key]))) return [];
       if (merge !== "keys") return [[key, record[key]]];
       const gone = Object.keys(view[key] as object).map((one): [string, unknown] => [one, null]);
       return [[key, { ...Object.fromEntries(gone), ...(record[key] as object) }]];

@@ -65,14 +65,17 @@ async function moveReferences(
   for (const reference of references) {
     const { table, column, event } = reference;
     const { text, values } = where(reference);
+    const isVersioned = event !== undefined;
+    const versioned = isVersioned ? `, version = version + 1, updated_at = $${values.length + 2}` : "";
     const rows = await tx.query<AnyRow & { moved_from: string }>({
       text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)
-        UPDATE ${table} t SET ${column} = $1, version = version + 1, updated_at = $2 FROM old WHERE t.id = old.id
+        UPDATE ${table} t SET ${column} = $1${versioned} FROM old WHERE t.id = old.id
         RETURNING t.*, old.moved_from`,
-      values: [to, tx.now, ...values],
+      values: [to, ...values, ...(isVersioned ? [tx.now] : [])],
     });
     for (const row of rows) {
       moved.push({ table, column, id: row.id, from: row.moved_from });
+      if (event === undefined) continue;
       const { type, kind, owner, data } = event(row);
       tx.record({
         type,
@@ -88,8 +91,8 @@ async function moveReferences(
 }
 
 /** Make one record of several. */
-export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
-  const { kind, store, desk } = counter;
+export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
+  const { kind, store, desk, rules } = counter;
   return {
     /** Of two merges of one record the second waits, and is told that it is part of another now. */
     async merge(ctx: RecordContext<{ id: string; loserIds: string[]; take?: Record<string, string> }>) {
@@ -99,15 +102,18 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
       const loserIds = [...new Set(ctx.params.loserIds)];
       if (loserIds.includes(id))
         throw invalidField("loserIds", "is_winner", "may not name the record itself");
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const rows = await store.lockAll(tx, principal, [id, ...loserIds]);
       const winner = rows.get(id) as R;
       const losers = loserIds.map((loser) => rows.get(loser) as R);
       const now = tx.now.toISOString();
-      const written = {
+      const merged = {
         ...(await withoutOwn(tx, kind, mergedRow(kind, winner, losers, take), [id, ...loserIds])),
         version: winner.version + 1,
         updated_at: now,
       };
+      const change = { row: merged, changes: changesBetween(kind, winner, merged) };
+      const { row: written, changes } = rules.decide?.(winner, change, prepared, principal) ?? change;
       const gone = losers.map((loser) => ({
         ...loser,
         deleted_at: now,
@@ -117,7 +123,7 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
       }));
       const moved = await moveReferences(tx, referencesTo(kind, desk), {
         where: ({ column }) => ({
-          text: `${column} = ANY ($3) AND id <> ALL ($4)`,
+          text: `${column} = ANY ($2) AND id <> ALL ($3)`,
           values: [loserIds, [id, ...loserIds]],
         }),
         to: id,
@@ -148,7 +154,7 @@ export function mergeHandlers<R extends AnyRow>(counter: Counter<R, never>) {
         about(tx, { kind, verb: "deleted", row: loser, actorId: principal.userId, fields });
       about(tx, {
         ...{ kind, verb: "merged", row: written, actorId: principal.userId },
-        changes: changesBetween(kind, winner, written),
+        changes,
         more: { mergedIds: loserIds, mergeId },
         fields,
       });
@@ -225,11 +231,11 @@ export async function undoMerge(
     if (locked.get(loser)?.merged_into !== merge.winner_id) throw alreadyUndone();
 
   const unmerged = unmergedRow(kind, { before, after: merge.after, now: winner });
-  const restored = losers.map((loser) => ({
-    ...loser,
-    version: (locked.get(loser.id) as AnyRow).version + 1,
-    updated_at: now,
-  }));
+  const restored = losers.map(({ id: loser }) => {
+    // as it is kept, with what the service has computed anew since
+    const row = locked.get(loser) as AnyRow;
+    return { ...row, deleted_at: null, merged_into: null, version: row.version + 1, updated_at: now };
+  });
   tx.defer({ text: "UPDATE merges SET undone_at = $2 WHERE id = $1", values: [id, now] });
   for (const reference of referencesTo(kind, desk))
     for (const [loser, moved] of Map.groupBy(
@@ -238,7 +244,7 @@ export async function undoMerge(
     ))
       await moveReferences(tx, [reference], {
         where: ({ column }) => ({
-          text: `id = ANY ($3) AND ${column} = $4`,
+          text: `id = ANY ($2) AND ${column} = $3`,
           values: [moved.map((one) => one.id), merge.winner_id],
         }),
         to: loser,

@@ -21,7 +21,7 @@ import {
   type Selection,
 } from "../operations.ts";
 import { requireReferences } from "../references.ts";
-import { accepted, fieldsOf, visibleTo, withSealed } from "./crud.ts";
+import { accepted, fieldsOf, tellChange, visibleTo, withSealed } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 /** Records a step looks at, in one transaction. */
@@ -101,7 +101,7 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const { input: taken, apart } = await accepted(counter, ctx, fields, input, { isNew: false });
       const sealed = fields.sealedIn(apart);
-      const prepared = (await rules.prepare?.(ctx, [taken])) as P;
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const operation = await findOperation(tx, operationId, true);
       if (!operation || isOver(operation)) return { isOver: true };
       await requireReferences(tx, counter, principal, taken, fields);
@@ -133,14 +133,17 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
           if (errors.length < mostErrors) errors.push({ id: before.id, code, detail });
           continue;
         }
-        const { row, changes } = outcome;
+        const { row } = outcome;
         store.update(tx, [row]);
-        const verb = operation.verb === "delete" ? ("deleted" as const) : ("updated" as const);
-        if (verb === "deleted") fields.release(tx, [row.id]);
-        else fields.store(tx, [{ id: row.id, apart }]);
-        const event = { kind, verb, row, actorId: principal.userId, fields };
-        about(tx, verb === "deleted" ? event : { ...event, changes });
-        if (verb === "updated") await rules.also?.(tx, before, outcome, prepared);
+        const actorId = principal.userId;
+        if (operation.verb === "delete") {
+          fields.release(tx, [row.id]);
+          about(tx, { kind, verb: "deleted", row, actorId, fields });
+          continue;
+        }
+        fields.store(tx, [{ id: row.id, apart }]);
+        tellChange(counter, tx, outcome, { actorId, fields });
+        await rules.also?.(tx, before, outcome, prepared);
       }
       const isLast = rows.length < stepSize;
       storeProgress(tx, operation, {

@@ -1,13 +1,14 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
 import { loopsOf } from "../ancestors.ts";
+import { composeRecord } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
-import { givenFields, requireVersion } from "../input.ts";
+import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
-import { fieldsOf, newRow, ownAccepted, storeChange } from "./crud.ts";
+import { fieldsOf, ownAccepted, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {
   externalId: string;
@@ -36,18 +37,16 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       // of a record that is there nothing is required that is not given, and it gets no defaults
       const known = fields.accept(given, { isNew: false });
       const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
-      const prepared = (await rules.prepare?.(ctx, [input])) as P;
+      const own = newOwn(tx);
+      const prepared = (await rules.prepare?.(ctx, [composeRecord<R>(kind, input, own)])) as P;
       let before = await store.findByExternalId(tx, externalId, true);
       await requireReferences(tx, counter, principal, input, fields);
       if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && expectedVersion === undefined) {
         const { input: whole, apart } = fields.accept(given, { isNew: true });
-        const fresh = newRow(
-          counter,
-          tx,
-          { ...input, customFields: (whole as { customFields?: unknown }).customFields },
-          prepared,
-        );
+        const { customFields } = whole as { customFields?: unknown };
+        const composed = composeRecord<R>(kind, { ...input, customFields }, own);
+        const fresh = rules.complete?.(composed, prepared) ?? composed;
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
           fields.store(tx, [{ id: fresh.id, apart }]);
           about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId, fields });
@@ -74,13 +73,14 @@ const isMerged = ({ name }: AnyKind) =>
   conflict("IS_MERGED", `The ${name} is part of another now; undo the merge instead.`);
 
 /** Bring deleted records back. */
-export function restoreHandlers<R extends AnyRow>(counter: Counter<R, never>) {
-  const { kind, store } = counter;
+export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
+  const { kind, store, rules } = counter;
   return {
     /** @throws 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
+      const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lockAny(tx, principal, ctx.params.id);
       if (before.deleted_at === null) return fields.showOne(tx, kind.show(before));
       if (before.merged_into !== null) throw isMerged(kind);
@@ -99,6 +99,7 @@ export function restoreHandlers<R extends AnyRow>(counter: Counter<R, never>) {
       store.update(tx, [row]);
       await fields.claim(tx, [row.id]);
       about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });
+      await rules.also?.(tx, before, { row, changes: {} }, prepared);
       return fields.showOne(tx, kind.show(row));
     },
   };

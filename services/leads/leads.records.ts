@@ -1,0 +1,62 @@
+import type { LeadRow } from "../../entities/lead.ts";
+import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { leadsCreated } from "../../mixins/process/metrics.ts";
+import type { RecordContext, RecordRules } from "../../mixins/records/desk.ts";
+import type { Ctx } from "../contracts.ts";
+import type { Desk } from "./desk.ts";
+import { decideLead, rescored, verbsOf } from "./leads.rules.ts";
+import { assignByPools, membersOf } from "./pools.assignment.ts";
+import type { LeadRoom } from "./quota.ts";
+import type { LeadSettings } from "./settings.ts";
+
+/** What a call knows of leads before its transaction. */
+export interface Prepared {
+  settings: LeadSettings;
+  room: LeadRoom;
+  /** To whom new leads that nobody has yet go, by id, where a pool wants them. */
+  assignees: ReadonlyMap<string, string | null>;
+  /** What new leads are counted under. */
+  origin: string;
+}
+
+/** What leads decide by themselves: their score, who gets a new one, how many there may be. */
+export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
+  /** Nothing is asked of anybody where the settings are at hand and no pool wants a lead: capturing stays one round trip. */
+  async prepare(ctx, fresh) {
+    const { organizationId } = ctx.locals.principal;
+    const settings = await desk.settings.of(organizationId);
+    const room = await desk.quota.of(organizationId);
+    room.take(fresh.length);
+    const origin = "items" in (ctx.params as object) ? "bulk" : "api";
+    return { settings, room, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };
+  },
+  complete: (row, { settings, assignees }) =>
+    rescored({ ...row, assigned_to: assignees.get(row.id) ?? row.assigned_to }, settings.scoring),
+  decide: (before, change, { settings }) => decideLead(before, change, settings.scoring),
+  verbs: verbsOf,
+  also(tx, before, _change, { room, origin }) {
+    // one that is restored takes the room of a new one
+    if (before?.deleted_at != null) room.take(1);
+    else if (before === null) countCreated(tx, origin);
+  },
+});
+
+/** Asks the pools for assignees of leads to be that have none. */
+export async function assigneesOf(
+  ctx: RecordContext,
+  desk: Desk,
+  { pools, scoring }: Pick<LeadSettings, "pools" | "scoring">,
+  fresh: readonly LeadRow[],
+): Promise<ReadonlyMap<string, string | null>> {
+  if (pools.length === 0 || fresh.length === 0) return new Map();
+  // pools may ask for the score
+  const rows = fresh.map((row) => rescored(row, scoring));
+  const active = await desk.users.among(ctx, membersOf(pools));
+  await assignByPools(ctx as Ctx<"leads.create">, pools, rows, active);
+  return new Map(rows.map((row) => [row.id, row.assigned_to]));
+}
+
+const countCreated = (tx: UnitOfWork, origin: string) =>
+  tx.afterCommit(() => {
+    leadsCreated.inc({ origin });
+  });
