@@ -13,8 +13,9 @@ import {
 import { conditionInput } from "./conditions/schema.ts";
 import * as fields from "./fields.ts";
 import { byIdOf, fieldsParam, listParams, pageParams, queryableOf } from "./listing.ts";
+import { includeParam } from "./include.ts";
 import { operationBegun } from "./operations.ts";
-import type { AnyKind, Fields, Kind } from "./kind.ts";
+import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
 
 /**
  * What a service offers of a kind, as parts of its contract: with a line go its routes, permissions, docs and tests. Bodies come
@@ -43,20 +44,20 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
   list: action({
     summary: `Lists ${kind.plural}`,
-    params: listParams(kind.listing),
+    params: listParams(kind.listing).extend({ include: includeParam(kind as unknown as AnyKind) }),
     returns: pageOf(
       kind.view
         .partial()
         .extend({ id })
         .meta({ id: `${kind.typeName}Part` }),
-    ),
+    ).extend({ included: included.optional() }),
     reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}`,
   }),
   get: action({
     summary: `One ${kind.name}`,
-    params: byIdOf(kind.listing),
+    params: byIdOf(kind.listing).extend({ include: includeParam(kind as unknown as AnyKind) }),
     returns: kind.view,
     reads: true,
     permission: `${kind.plural}:read`,

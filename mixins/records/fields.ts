@@ -50,6 +50,8 @@ export interface Field<
   matches?: boolean;
   /** Whether it names the user to whom the record belongs: who sees only their own sees it by this. */
   isOwner?: boolean;
+  /** Whether it names a user. */
+  isUser?: boolean;
   /** The kind that it refers to. */
   refersTo?: string;
   merge?: Merging;
@@ -118,7 +120,8 @@ export const sharedJson = <O extends z.ZodType>(output: O, says: Said = {}) =>
 export const time = (says: Said = {}) =>
   field("timestamp", schemas.timeInput.nullable(), schemas.timestamp.nullable(), says);
 /** A user of the organization. */
-export const user = (says: Said = {}) => field("uuid", schemas.id.nullable(), schemas.id.nullable(), says);
+export const user = (says: Said = {}) =>
+  field("uuid", schemas.id.nullable(), schemas.id.nullable(), { isUser: true, ...says });
 /** A record of another kind, or of the same one. */
 export const ref = (kind: string, says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), { refersTo: kind, ...says });

@@ -45,9 +45,13 @@ export type AnyRow = RecordColumns & Record<string, unknown>;
 export type InputOf<K> = K extends Kind<string, infer F> ? z.output<z.ZodObject<InputShape<F>>> : never;
 export type ViewOf<K> = K extends Kind ? z.output<K["view"]> : never;
 
+/** Records that others refer to, each once, by their kind. */
+export const included = z.record(z.string(), z.array(z.unknown()));
 const own = {
   /** Keys of sensitive custom fields that have a value; it is null to those who may not see it. Absent where there is none. */
   sensitive: z.array(z.string()).optional(),
+  /** Where `include` asked for it. */
+  included: included.optional(),
   ...{ createdAt: timestamp, updatedAt: timestamp, version: z.number().int() },
 };
 

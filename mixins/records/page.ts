@@ -218,7 +218,7 @@ export function pageOfAll<Item>(
 }
 
 /** Only the fields asked for, and always the id. */
-function pickFields<T extends { id: string }>(items: T[], fields: readonly string[] | undefined): T[] {
+export function pickFields<T extends { id: string }>(items: T[], fields: readonly string[] | undefined): T[] {
   if (fields === undefined) return items;
   return items.map((item) => {
     const picked: Record<string, unknown> = { id: item.id };

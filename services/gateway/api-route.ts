@@ -224,7 +224,9 @@ function writeHead(
   const status = spec.upserts && ctx.meta.isNew ? 201 : spec.isDone?.(result) ? 200 : spec.status;
   if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
-  if (typeof version === "number") response.setHeader("ETag", `"${version}"`);
+  // what comes along changes without the record
+  if (typeof version === "number" && !Object.hasOwn(result as object, "included"))
+    response.setHeader("ETag", `"${version}"`);
   if (status === 201 || status === 202) {
     // moleculer-web writes it for a 201 alone, and warns where it has none
     ctx.meta.$location = base + (spec.location?.(result) ?? `${routePath}/${String(id)}`);
@@ -243,7 +245,8 @@ function pickFields(route: Route, { fields }: Record<string, unknown>, result: u
   if (!route.hasFields || fields === undefined) return result;
   const record = result as Record<string, unknown>;
   const shown = typeof fields === "string" ? fields.split(",") : (fields as string[]);
-  return Object.fromEntries(["id", ...shown].map((field) => [field, record[field]]));
+  const along = "included" in record ? ["included"] : [];
+  return Object.fromEntries(["id", ...shown, ...along].map((field) => [field, record[field]]));
 }
 
 /** Spools the form, then calls the action with the file as stream. */

@@ -109,7 +109,9 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     }),
   );
   const records = [];
-  for (const { plural, title, owner = "" } of kinds.values()) {
+  for (const { name, plural, title, owner = "" } of kinds.values()) {
+    // made above, with what hangs on it
+    if (name === "lead") continue;
     const named = { [title[0] ?? ""]: mark, externalId: mark, tags: [mark], [owner]: rep.userId };
     const { id } = await created(theirs.post(`/${plural}`, { ...named, customFields: { secret: mark } }));
     records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);

@@ -10,10 +10,12 @@ import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
 import { columnOf, type ListParams, type Values } from "../listing.ts";
 import { firstOwner, requireMayAssign } from "../ownership.ts";
-import { readPage } from "../page.ts";
+import { fieldsToInclude, includedOf } from "../include.ts";
+import { pickFields, readPage } from "../page.ts";
 import { requireReferences } from "../references.ts";
 
 type Input = Readonly<Record<string, unknown>>;
+type Including = { include?: string[] | undefined };
 type Versioned = Input & { id: string; expectedVersion?: number | undefined };
 
 /** Which rows a list shows this principal. */
@@ -140,20 +142,30 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
       return fields.showNew(kind.show(row), apart);
     },
-    async list(ctx: RecordContext<ListParams>) {
+    async list(ctx: RecordContext<ListParams & Including>) {
       const { principal, tx } = ctx.locals;
+      const { include, ...params } = ctx.params;
       const fields = await fieldsOf(counter, ctx);
-      const listing = fields.listing(kind.listing, ctx.params);
+      const listing = fields.listing(kind.listing, params);
+      const asked =
+        include && params.fields ? [...params.fields, ...fieldsToInclude(kind, include)] : params.fields;
       const [{ data, page }] = await Promise.all([
-        readPage(tx, listing, ctx.params, show, visibleTo(counter, principal)),
-        fields.requireKnown(tx, ctx.params),
+        readPage(tx, listing, { ...params, fields: asked }, show, visibleTo(counter, principal)),
+        fields.requireKnown(tx, params),
       ]);
-      return { data: await fields.show(tx, data), page };
+      const shown = await fields.show(tx, data);
+      if (!include) return { data: shown, page };
+      const along = await includedOf(ctx, counter.desk, kind, shown, include);
+      return { data: pickFields(shown, params.fields), page, included: along };
     },
-    async get(ctx: RecordContext<{ id: string }>) {
+    async get(ctx: RecordContext<{ id: string } & Including>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
-      return fields.showOne(tx, kind.show(await store.get(tx, principal, ctx.params.id)));
+      const { include } = ctx.params;
+      const row = await store.get(tx, principal, ctx.params.id);
+      const shown = await fields.showOne(tx, show(row));
+      if (!include) return shown;
+      return { ...shown, included: await includedOf(ctx, counter.desk, kind, [shown], include) };
     },
     /** What changes nothing makes no version and no event. */
     async update(ctx: RecordContext<Versioned>) {
