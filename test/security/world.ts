@@ -49,7 +49,7 @@ export async function buildWorld(settings: Record<string, string> = {}): Promise
   const { id: ownLeadId } = await created(admin.post("/leads", { lastName: "Ours" }));
   const own: Record<string, string> = { "/leads/:id": ownLeadId as string };
   for (const { plural, example } of kinds.values())
-    own[`/${plural}/:id`] = (await created(admin.post(`/${plural}`, example))).id as string;
+    own[`/${plural}/:id`] ??= (await created(admin.post(`/${plural}`, example))).id as string;
   const world = { node, ours, theirs, foreign, ownLeadId: ownLeadId as string, own };
   await eventually(() => isAtRest(node), 30_000);
   // so that the clock finds them up to date
