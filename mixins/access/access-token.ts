@@ -96,7 +96,8 @@ export class AccessTokens {
         cause: error instanceof Error ? error.message : String(error),
       });
     }
-    this.#loadedAt = this.#now();
+    // an installation has a key from its start on: whoever asked before that asks again at once
+    if (this.#keys.size > 0) this.#loadedAt = this.#now();
   }
 }
 

@@ -55,6 +55,8 @@ export interface Field<
   /** The kind that it refers to. */
   refersTo?: string;
   merge?: Merging;
+  /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
+  prevails?: unknown;
   /** Headings of files by which imports know it, besides its name. */
   aliases?: readonly string[];
 }
@@ -181,7 +183,7 @@ export const consent = () =>
       )
       .refine(isUpTo(recordLimits.consent), `at most ${recordLimits.consent} consent keys`),
     z.record(z.string(), z.unknown()),
-    { isFilterable: false, fallback: {}, personal: true, merge: "keys" },
+    { isFilterable: false, fallback: {}, personal: true, merge: "keys", prevails: false },
   );
 
 /** More minor units than any price has; they fit a bigint. */

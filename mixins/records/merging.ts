@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { invalid } from "../contract/errors.ts";
 import { contentOf, mergeKeys } from "./changes.ts";
+import type { Field } from "./fields.ts";
 import { requireFits } from "./record-limits.ts";
 import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
 
@@ -37,18 +38,25 @@ export function mergedRow<R extends AnyRow>(
     }
     const values = all.map((one) => valueOf(one, key, field)).filter((value) => !isEmpty(value));
     if (values.length === 0) continue;
-    Object.assign(row, stored(key, field, combined(values, field.merge)));
+    Object.assign(row, stored(key, field, combined(values, field)));
   }
   requireFits(contentOf(kind, row as R), contentOf(kind, winner));
   return row as R;
 }
 
-function combined(values: readonly unknown[], merge: "keys" | "union" | undefined): unknown {
+function combined(
+  values: readonly unknown[],
+  { merge, prevails }: Pick<Field, "merge" | "prevails">,
+): unknown {
   if (merge === "union") return [...new Set(values.flat())];
+  if (merge !== "keys") return values[0];
+  const objects = values as Values[];
   // the first has the last word
-  if (merge === "keys")
-    return values.reduceRight((all, one) => mergeKeys(all as object as Values, one as Values), {});
-  return values[0];
+  const merged = objects.reduceRight<Values>((all, one) => mergeKeys(all, one), {});
+  if (prevails !== undefined)
+    for (const object of objects)
+      for (const [key, value] of Object.entries(object)) if (value === prevails) merged[key] = value;
+  return merged;
 }
 type Values = Record<string, unknown>;
 

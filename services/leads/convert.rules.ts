@@ -28,13 +28,3 @@ export const defaultStages: readonly Omit<Stage, "id" | "position">[] = [
 /** The stage a new deal begins in. */
 export const firstOpenStage = (stages: readonly Stage[]): Stage | undefined =>
   stages.filter((stage) => stage.kind === "open").sort((a, b) => a.position - b.position)[0];
-
-type Consent = Readonly<Record<string, unknown>>;
-/** What a person consents to who is in two records: of what either has withdrawn, to nothing. */
-export const consentOfBoth = <C extends Consent>(one: C, other: C): C =>
-  Object.fromEntries(
-    Object.entries({ ...other, ...one }).map(([key, given]) => [
-      key,
-      given !== false && other[key] === false ? false : given,
-    ]),
-  ) as C;

@@ -16,7 +16,6 @@ import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import { record, type Ctx } from "../contracts.ts";
 import {
-  consentOfBoth,
   dealName,
   defaultStages,
   firstOpenStage,
@@ -173,7 +172,6 @@ async function complete(
   const row: ContactRow & AnyRow = {
     ...mergedRow(contact, known, [ofLead.row]),
     lifecycle_stage: furthestStage(known.lifecycle_stage, ofLead.row.lifecycle_stage),
-    consent: consentOfBoth(known.consent, ofLead.row.consent),
     version: known.version + 1,
     updated_at: now,
   };

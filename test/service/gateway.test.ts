@@ -209,6 +209,8 @@ describe("another organization", () => {
       "leads.assign": { userId: theirs.userId },
       "leads.convert": {},
       "leads.update": { firstName: "Stolen" },
+      "leads.merge": { loserIds: [pool.id] },
+      "leads.revert": { version: 1 },
       "identity.updateUser": { name: "Stolen" },
       "leads.updatePool": { name: "Stolen" },
       "leads.createReminder": { remindAt: new Date().toISOString() },

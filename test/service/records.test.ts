@@ -274,6 +274,16 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     });
   });
 
+  test("that are merged keep no consent that either has withdrawn", async () => {
+    if (!("consent" in kind.fields)) return;
+    const winner = await make({ consent: { email: true, sms: false } });
+    const loser = await make({ consent: { email: false, sms: true, whatsapp: true } });
+    expect(await admin.post(`${path}/${winner.id}/merge`, { loserIds: [loser.id] })).toMatchObject({
+      status: 200,
+      body: { record: { consent: { email: false, sms: false, whatsapp: true } } },
+    });
+  });
+
   test("cannot be merged into what is larger than a record may be", async () => {
     const full = { tags: Array.from({ length: 40 }, (_, at) => `${unique()}-${at}`) };
     const [one, two] = [await make(full), await make({ tags: full.tags.map((tag) => `${tag}+`) })];

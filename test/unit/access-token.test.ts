@@ -151,3 +151,12 @@ describe("the keys", () => {
     expect(await tokens.verify(token)).toMatchObject({ userId: "user-1" });
   });
 });
+
+test("who asked for the keys before there was one asks again at once", async () => {
+  let keys: JWK[] = [];
+  const { tokens } = verifier(() => keys);
+  const token = await sign();
+  await expect(tokens.verify(token)).rejects.toMatchObject({ type: "TOKEN_INVALID" });
+  keys = [signing.jwk];
+  expect(await tokens.verify(token)).toMatchObject({ userId: "user-1" });
+});
