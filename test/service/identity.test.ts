@@ -164,11 +164,13 @@ describe("access tokens", () => {
   });
 
   test("of every node are signed with one key, whose private half is stored sealed only", async () => {
-    const database = node.databases[0] ?? "";
+    // a node of its own: others sign with the key that is taken away
+    const own = await startTestNode({ SERVICES: "identity" });
+    const database = own.databases[0] ?? "";
     await inspect(database, "DELETE FROM control.signing_keys");
     const { default: identityService } = await import("../../services/identity/identity.service.ts");
     const starts = Array.from({ length: 4 }, () => {
-      const { started } = identityService(node.runtime);
+      const { started } = identityService(own.runtime);
       return (started as () => Promise<void>)();
     });
     await Promise.all(starts);
@@ -177,7 +179,7 @@ describe("access tokens", () => {
       "SELECT public_jwk, encode(sealed_private_jwk, 'escape') AS sealed FROM control.signing_keys",
     );
     expect(rows).toHaveLength(1);
-    const { keys } = await node.call("identity.verificationKeys", {});
+    const { keys } = await own.call("identity.verificationKeys", {});
     expect(keys).toEqual([rows[0]?.public_jwk]);
     expect(keys[0]).toEqual({
       kty: "OKP",
@@ -188,6 +190,7 @@ describe("access tokens", () => {
       kid: expect.any(String),
     });
     expect(rows[0]?.sealed).not.toContain("kty");
+    await own.stop();
   });
 });
 
