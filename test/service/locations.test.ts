@@ -24,6 +24,7 @@ describe("Location", () => {
     return form;
   };
   let leadId: string;
+  const nobody = "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f";
   beforeAll(async () => {
     leadId = await make("/leads", { email: "located@example.com" });
   });
@@ -51,9 +52,9 @@ describe("Location", () => {
         ],
         [
           `PATCH /${plural}/bulk`,
-          () => admin.send("PATCH", `/${plural}/bulk`, { ids: [leadId], changes: { tags: ["located"] } }),
+          () => admin.send("PATCH", `/${plural}/bulk`, { ids: [nobody], changes: { tags: ["located"] } }),
         ],
-        [`POST /${plural}/bulk-delete`, () => admin.post(`/${plural}/bulk-delete`, { ids: [leadId] })],
+        [`POST /${plural}/bulk-delete`, () => admin.post(`/${plural}/bulk-delete`, { ids: [nobody] })],
       ]),
     ),
     "POST /assignment-pools": () =>
