@@ -1,6 +1,6 @@
 import { Organization, Session, User } from "./control.ts";
 import { LeadImport } from "./imports.ts";
-import { AssignmentPool, CustomField, ScoringRules } from "./leads.ts";
+import { AssignmentPool, CustomField, ScoringRules } from "./lead-settings.ts";
 import { kinds } from "./kinds.ts";
 import { Deal, Pipeline } from "./sales.ts";
 import { entityOf } from "../mixins/records/entity.ts";

@@ -1,4 +1,4 @@
-import type { AnyKind, AnyRow, CustomKind } from "../mixins/records/kind.ts";
+import type { AnyKind, AnyRow } from "../mixins/records/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 import { lead } from "./lead.ts";
@@ -7,9 +7,6 @@ import { lead } from "./lead.ts";
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
   [lead, contact, company].map((kind) => [kind.name, kind]),
 );
-
-/** Whose records have custom fields, and may be named by them. */
-export const customKinds: ReadonlyMap<string, CustomKind> = kinds;
 
 const referenceOfDeals = (refersTo: string, field: string, column: string) => ({
   refersTo,

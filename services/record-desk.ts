@@ -1,4 +1,4 @@
-import { customKinds, kinds, references } from "../entities/kinds.ts";
+import { kinds, references } from "../entities/kinds.ts";
 import type { Runtime } from "../mixins/contract/service.ts";
 import { ActiveUsers } from "../mixins/records/active-users.ts";
 import type { RecordDesk } from "../mixins/records/desk.ts";
@@ -9,6 +9,6 @@ export const recordDesk = ({
   definitions,
   organizationKeys: keys,
 }: Pick<Runtime, "database" | "definitions" | "organizationKeys">): RecordDesk => ({
-  ...{ database, definitions, keys, kinds, customKinds, references },
+  ...{ database, definitions, keys, kinds, references },
   users: new ActiveUsers(),
 });

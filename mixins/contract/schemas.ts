@@ -33,20 +33,11 @@ export const wholeNumber = (least: number, most: number) =>
       const number = typeof given === "string" && /^-?\d{1,16}$/.test(given) ? Number(given) : given;
       if (Number.isSafeInteger(number) && (number as number) >= least && (number as number) <= most)
         return number as number;
-      const [small, big] = [Number(number) < least, Number(number) > most];
+      const code = typeof number !== "number" ? "invalid_type" : number < least ? "too_small" : "too_big";
       issues.addIssue({
         code: "custom",
         message: `must be a whole number from ${least} to ${most}, in digits`,
-        params: {
-          code:
-            typeof number !== "number"
-              ? "invalid_type"
-              : small
-                ? "too_small"
-                : big
-                  ? "too_big"
-                  : "invalid_type",
-        },
+        params: { code: Number.isSafeInteger(number) ? code : "invalid_type" },
       });
       return z.NEVER;
     })

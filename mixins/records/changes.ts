@@ -33,6 +33,13 @@ export function normalised<T extends Values>(kind: AnyKind, given: T): T {
   return input;
 }
 
+/** A row as a change makes it: of the next version. */
+export const nextVersion = <R extends AnyRow>(row: R, now: string, changed: Partial<AnyRow> = {}): R => ({
+  ...row,
+  ...changed,
+  ...{ version: row.version + 1, updated_at: now },
+});
+
 /** The row of a record to be. @throws 422 when it is larger than a record may be */
 export function composeRecord<R extends AnyRow>(
   kind: AnyKind,
@@ -70,7 +77,7 @@ export function changeRecord<R extends AnyRow>(
     Object.assign(changes, differences(key, former, next, field.merge === "keys"));
   }
   if (Object.keys(changes).length === 0) return null;
-  const row = { ...before, ...wanted, version: before.version + 1, updated_at: now };
+  const row = nextVersion(before, now, wanted);
   requireFits(contentOf(kind, row), contentOf(kind, before));
   return { row, changes };
 }

@@ -41,6 +41,13 @@ export interface RecordRules<R extends AnyRow, P> {
    * @param fresh rows that are about to be made, not completed yet; none for a change
    */
   prepare?(ctx: RecordContext, fresh: readonly R[]): Promise<P>;
+  /**
+   * As `prepare`, of a record that an upsert makes or changes: what a new one takes that cannot be given back is taken only where a
+   * look says that it will be new. @param isExpected whether the caller has seen it, so that it is never made
+   */
+  prepareUpsert?(ctx: RecordContext, fresh: R, isExpected: boolean): Promise<P>;
+  /** Before a record of an upsert is made after all. @throws what hinders it */
+  requireNew?(prepared: P): void;
   /** Completes a new row, with what is computed of it. Pure. */
   complete?(row: R, prepared: P): R;
   /** Pure. @throws 409 when the record may not change so */

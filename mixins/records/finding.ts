@@ -21,7 +21,7 @@ export const mostFound = 10_000;
 /**
  * The call that answers the ids of rows of which alone these tests may hold; undefined where an index of a column serves, or
  * none does. What it answers may hold more rows than the tests do, never fewer; of what is searched, just those.
- * @param q the placeholder of what is searched
+ * @param q what is searched, as SQL
  */
 export function findCall(
   { table, finding }: { table: string; finding?: Finding | undefined },

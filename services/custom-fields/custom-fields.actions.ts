@@ -20,6 +20,7 @@ import {
   optionsInUse,
   valuesDoNotFit,
 } from "./custom-fields.errors.ts";
+import { view, whole, type Row } from "./custom-fields.view.ts";
 import { fitting, labelled } from "./custom-fields.rules.ts";
 import {
   countOptions,
@@ -33,49 +34,11 @@ import {
 /** What the actions share within a process. */
 export interface Desk {
   keys: OrganizationKeys;
-  customKinds: ReadonlyMap<string, CustomKind>;
+  kinds: ReadonlyMap<string, CustomKind>;
 }
 
 const restorableDays = 30;
 const dayMs = 24 * 60 * 60_000;
-
-interface Row extends Record<string, unknown> {
-  id: string;
-  kind: string;
-  key: string;
-  label: string;
-  type: CustomType;
-  options: { value: string; label: string }[];
-  references: string | null;
-  is_required: boolean;
-  is_unique: boolean;
-  is_sensitive: boolean;
-  is_indexed: boolean;
-  default: CustomValue | null;
-  created_at: string;
-  updated_at: string;
-  deleted_at: string | null;
-  version: number;
-}
-type ListedRow = Partial<Row> & { id: string };
-const view = (row: ListedRow): Partial<CustomFieldView> & { id: string } => ({
-  id: row.id,
-  kind: row.kind,
-  key: row.key,
-  label: row.label,
-  type: row.type,
-  options: row.options,
-  references: row.references,
-  isRequired: row.is_required,
-  isUnique: row.is_unique,
-  isSensitive: row.is_sensitive,
-  isIndexed: row.is_indexed,
-  default: row.default,
-  createdAt: row.created_at,
-  updatedAt: row.updated_at,
-  version: row.version,
-});
-const whole = (row: Row) => view(row) as CustomFieldView;
 
 const select = `SELECT *, entity AS kind, refers_to AS "references", default_value AS "default" FROM custom_fields`;
 
@@ -310,10 +273,10 @@ export async function purge(ctx: JobCtx<"custom-fields.purge">, desk: Desk): Pro
 }
 
 function fieldOf(
-  { customKinds }: Desk,
+  { kinds }: Desk,
   { kind, key, is_sensitive: isSensitive }: Pick<Row, "kind" | "key" | "is_sensitive">,
 ) {
-  return { kind: customKinds.get(kind) as CustomKind, key, isSensitive };
+  return { kind: kinds.get(kind) as CustomKind, key, isSensitive };
 }
 
 const jsonOf = (value: CustomValue | null) => (value === null ? null : JSON.stringify(value));

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { customKinds } from "../../entities/kinds.ts";
+import { kinds as recordKinds } from "../../entities/kinds.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import {
   byId,
@@ -16,7 +16,7 @@ import { job } from "../../mixins/jobs/job-spec.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { customLimits, customTypes } from "../../mixins/values/custom-value.ts";
 
-const kinds = [...customKinds.keys()] as [string, ...string[]];
+const kinds = [...recordKinds.keys()] as [string, ...string[]];
 /** Options of one field; a process keeps every organization's at hand. */
 const mostOptions = 200;
 

@@ -1,5 +1,5 @@
 import type { ServiceSchema } from "moleculer";
-import { customKinds } from "../../entities/kinds.ts";
+import { kinds } from "../../entities/kinds.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import * as fields from "./custom-fields.actions.ts";
@@ -7,7 +7,7 @@ import { customFieldsContract } from "./custom-fields.contract.ts";
 
 /** What organizations add to their records. */
 export default function customFieldsService(runtime: Runtime): ServiceSchema {
-  const desk: fields.Desk = { keys: runtime.organizationKeys, customKinds };
+  const desk: fields.Desk = { keys: runtime.organizationKeys, kinds };
   const handlers: HandlersOf<typeof customFieldsContract> = {
     list: fields.list,
     get: fields.get,

@@ -1,4 +1,4 @@
-import type { Condition } from "../../entities/leads.ts";
+import type { Condition } from "../../entities/lead-settings.ts";
 import { invalid } from "../../mixins/contract/errors.ts";
 import { eachTest } from "../../mixins/records/conditions/condition.ts";
 import type { QueryField } from "../../mixins/records/conditions/fields.ts";

@@ -4,7 +4,9 @@ import { leadsCreated } from "../../mixins/process/metrics.ts";
 import type { RecordContext, RecordRules } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
+import { leadOvertaken } from "./leads.errors.ts";
 import { decideLead, rescored, verbsOf } from "./leads.rules.ts";
+import { hasExternalId } from "./leads.store.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
 import type { LeadRoom } from "./quota.ts";
 import type { LeadSettings } from "./settings.ts";
@@ -17,6 +19,8 @@ export interface Prepared {
   assignees: ReadonlyMap<string, string | null>;
   /** What new leads are counted under. */
   origin: string;
+  /** Whether an upsert has seen a lead where pools might have been asked for a new one. */
+  isSeen?: boolean;
 }
 
 /** What leads decide by themselves: their score, who gets a new one, how many there may be. */
@@ -29,6 +33,21 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
     room.take(fresh.length);
     const origin = "items" in (ctx.params as object) ? "bulk" : "api";
     return { settings, room, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };
+  },
+  /** A pool's turn is taken only where a look says that the lead will be new. */
+  async prepareUpsert(ctx, fresh, isExpected) {
+    const { organizationId } = ctx.locals.principal;
+    const settings = await desk.settings.of(organizationId);
+    const hasPools = settings.pools.length > 0;
+    const reader = desk.database.reader(organizationId);
+    const isSeen = isExpected || (hasPools && (await hasExternalId(reader, fresh.external_id ?? "")));
+    const assignees = await assigneesOf(ctx, desk, settings, isSeen ? [] : [fresh]);
+    const room = await desk.quota.of(organizationId);
+    return { settings, room, assignees, origin: "upsert", isSeen };
+  },
+  requireNew({ room, isSeen }) {
+    if (isSeen) throw leadOvertaken();
+    room.take(1);
   },
   complete: (row, { settings, assignees }) =>
     rescored({ ...row, assigned_to: assignees.get(row.id) ?? row.assigned_to }, settings.scoring),

@@ -1,5 +1,5 @@
 import { lead, type LeadInput, type LeadRow } from "../../entities/lead.ts";
-import type { ScoringRule } from "../../entities/leads.ts";
+import type { ScoringRule } from "../../entities/lead-settings.ts";
 import { changeRecord, composeRecord, type Change } from "../../mixins/records/changes.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
 import { leadAlreadyConverted } from "./leads.errors.ts";

@@ -45,7 +45,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
       ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
       return records.mergeable.merge(ctx);
     },
-    upsert: (ctx) => leads.upsert(ctx, desk),
     getUsage,
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),

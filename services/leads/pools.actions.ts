@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
-import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
+import type { AssignmentPool, Condition, PoolMember } from "../../entities/lead-settings.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { canSee, type Principal } from "../../mixins/access/principal.ts";
 import { requireSight } from "../../mixins/access/reach.ts";

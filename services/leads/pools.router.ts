@@ -1,4 +1,4 @@
-import type { AssignmentPool, PoolMember } from "../../entities/leads.ts";
+import type { AssignmentPool, PoolMember } from "../../entities/lead-settings.ts";
 import type { ActorHandlers } from "../../mixins/actors/actor-contract.ts";
 import type { leadsContract } from "./leads.contract.ts";
 import { nextMembers } from "./pools.rules.ts";

@@ -1,4 +1,4 @@
-import type { AssignmentPool, Condition, PoolMember } from "../../entities/leads.ts";
+import type { AssignmentPool, Condition, PoolMember } from "../../entities/lead-settings.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
 import { holdAll } from "./conditions.ts";
 import type { LeadRow } from "../../entities/lead.ts";

@@ -1,4 +1,4 @@
-import type { ScoringRule } from "../../entities/leads.ts";
+import type { ScoringRule } from "../../entities/lead-settings.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { v7 as uuidv7 } from "uuid";
-import type { ScoringRule } from "../../entities/leads.ts";
+import type { ScoringRule } from "../../entities/lead-settings.ts";
 import { invalid, versionMismatch, type FieldError } from "../../mixins/contract/errors.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { requireBytes } from "../../mixins/records/record-limits.ts";

@@ -1,4 +1,4 @@
-import type { Condition, ScoringRule } from "../../entities/leads.ts";
+import type { Condition, ScoringRule } from "../../entities/lead-settings.ts";
 
 const rule = (factor: string, points: number, detail: string, ...conditions: Condition[]): ScoringRule => ({
   factor,

@@ -1,5 +1,5 @@
 import type { ScoreReason } from "../../entities/lead.ts";
-import type { ScoringRule } from "../../entities/leads.ts";
+import type { ScoringRule } from "../../entities/lead-settings.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";
 import { predicatesOf } from "./conditions.ts";
 import type { Facts } from "./scoring.facts.ts";

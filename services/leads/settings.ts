@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { PoolMember, Condition, ScoringRule } from "../../entities/leads.ts";
+import type { PoolMember, Condition, ScoringRule } from "../../entities/lead-settings.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { Definitions } from "../../mixins/records/custom/definitions.ts";
 import type { CustomFields } from "../../mixins/records/listing.ts";

@@ -1,4 +1,4 @@
-import { customKinds } from "../../entities/kinds.ts";
+import { kinds } from "../../entities/kinds.ts";
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
 import { can, type Principal } from "../../mixins/access/principal.ts";
@@ -29,7 +29,7 @@ type Creating = Ctx<"privacy.createExport"> | Ctx<"privacy.createErasure">;
  */
 function requireMayRead(principal: Principal): void {
   requireSight(principal, "everybody");
-  for (const { plural } of customKinds.values())
+  for (const { plural } of kinds.values())
     if (!can(principal, `${plural}:sensitive`)) throw forbidden(`${plural}:sensitive`);
 }
 

@@ -1,34 +1,26 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
-import { customKinds, kinds } from "../../entities/kinds.ts";
-import { Client, type Answer } from "../support/client.ts";
+import { kinds } from "../../entities/kinds.ts";
+import type { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
-import { originOf, shareNode, type TestNode } from "../support/node.ts";
+import type { TestNode } from "../support/node.ts";
 
-type Body = Record<string, unknown> & { id: string; version: number; customFields: Record<string, unknown> };
+import { bodyOf, listOf, recordWorld, unique, type Body } from "../support/records.ts";
+
 let node: TestNode;
 let admin: Client;
 let rep: Client;
 let stranger: Client;
-
 beforeAll(async () => {
-  node = await shareNode();
-  const visitor = new Client(originOf(node));
-  admin = await visitor.register("Fields");
-  rep = await admin.addUser("sales_rep");
-  stranger = await visitor.register("Strangers");
+  ({ node, admin, rep, stranger } = await recordWorld("Fields"));
 });
 
-const bodyOf = (answer: Answer) => answer.body as Body;
-const dataOf = (answer: Answer) => (answer.body as { data: Body[] }).data;
-let count = 0;
-const unique = () => `k${++count}-${Math.random().toString(36).slice(2, 8)}`;
 const problem = (path: string, code: string) => ({
   status: 422,
   body: { errors: [expect.objectContaining({ path, code })] },
 });
 
-describe.each([...customKinds.values()].map((kind) => [kind.plural, kind] as const))("%s", (plural, kind) => {
+describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("%s", (plural, kind) => {
   const path = `/${plural}`;
   const title = kinds.get(kind.name)?.title[0] ?? "lastName";
   const post = (customFields: Record<string, unknown>, by = admin) =>
@@ -51,7 +43,7 @@ describe.each([...customKinds.values()].map((kind) => [kind.plural, kind] as con
   const titles = async (query: string) => {
     const answer = await admin.get(`${path}?${query}`);
     expect(answer).toMatchObject({ status: 200 });
-    return dataOf(answer).map(({ id }) => id);
+    return listOf(answer).map(({ id }) => id);
   };
 
   describe("values are kept in the form of their type", () => {

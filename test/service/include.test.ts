@@ -1,15 +1,9 @@
 import { beforeAll, expect, test } from "@jest/globals";
-import { Client, type Answer } from "../support/client.ts";
-import { originOf, shareNode } from "../support/node.ts";
+import type { Answer, Client } from "../support/client.ts";
+import { made, recordWorld, type Body } from "../support/records.ts";
 
-type Body = Record<string, unknown> & { id: string };
 let admin: Client;
 let rep: Client;
-const made = async (client: Client, path: string, body: object) => {
-  const answer = await client.post(path, body);
-  expect(answer).toMatchObject({ status: 201 });
-  return answer.body as Body;
-};
 const included = (answer: Answer) => (answer.body as { included: Record<string, Body[]> }).included;
 let parent: Body;
 let company: Body;
@@ -17,8 +11,7 @@ let hidden: Body;
 let one: Body;
 
 beforeAll(async () => {
-  admin = await new Client(originOf(await shareNode())).register("Include");
-  rep = await admin.addUser("sales_rep");
+  ({ admin, rep } = await recordWorld("Include"));
   parent = await made(admin, "/companies", { name: "Parent" });
   company = await made(admin, "/companies", {
     name: "Rao Textiles",

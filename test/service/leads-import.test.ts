@@ -194,9 +194,15 @@ describe("a batch of an import", () => {
       },
     ]);
     const [event] = (await node.call("leads.timeline", { id: stored.id, limit: 1 }, org.as("admin"))).data;
-    expect(event).toMatchObject({
-      type: "lead.updated",
-      data: { changes: { title: [null, "CEO"] } },
+    expect(event?.type).toBe("lead.updated");
+    const { changes } = event?.data as { changes: Record<string, unknown> };
+    const { scoreReasons, ...told } = changes;
+    expect(scoreReasons).toHaveLength(2);
+    expect(told).toEqual({
+      firstName: ["Old", "New"],
+      title: [null, "CEO"],
+      score: [stored.score, stored.score + 20],
+      "customFields.more": [null, 2],
     });
   });
 

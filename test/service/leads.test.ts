@@ -2,8 +2,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
-import { CustomField } from "../../entities/leads.ts";
-import { conflict } from "../../mixins/contract/errors.ts";
 import { inspect } from "../support/database.ts";
 import { makeOrganization, shardUrl, type TestOrganization } from "../support/leads.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -111,31 +109,6 @@ describe("capturing a lead", () => {
         code: 422,
         data: { errors: [{ path: "assignedTo" }] },
       });
-  });
-});
-
-describe("the violation of a constraint", () => {
-  test("means what the unit of work was told, also when MikroORM wrapped it", async () => {
-    const clash = node.runtime.database.transaction({ organizationId: org.id }, async (tx) => {
-      tx.onViolation("custom_fields_organization_id_entity_key_key", () => conflict("NAMED", "by the test"));
-      const field = {
-        entity: "lead",
-        key: "orm",
-        type: "text",
-        label: "ORM",
-        options: [],
-        defaultValue: null,
-      };
-      for (let twice = 0; twice < 2; twice++)
-        tx.em.create(CustomField, {
-          ...field,
-          organizationId: org.id,
-          createdAt: tx.now,
-          updatedAt: tx.now,
-        });
-      await tx.em.flush();
-    });
-    await expect(clash).rejects.toMatchObject({ code: 409, type: "NAMED" });
   });
 });
 

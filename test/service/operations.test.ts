@@ -4,9 +4,9 @@ import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { shardUrl } from "../support/leads.ts";
+import { bodyOf, listOf, type Body } from "../support/records.ts";
 import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
-type Body = Record<string, unknown> & { id: string; version: number };
 let node: TestNode;
 let visitor: Client;
 beforeAll(async () => {
@@ -14,8 +14,6 @@ beforeAll(async () => {
   visitor = new Client(originOf(node));
 });
 
-const bodyOf = (answer: Answer) => answer.body as Body;
-const listOf = (answer: Answer) => (answer.body as { data: Body[] }).data;
 /** The operation that an answer has begun, when it is over. */
 async function endOf(client: Client, begun: Answer): Promise<Body> {
   expect(begun).toMatchObject({ status: 202, body: { status: "pending" } });
@@ -123,6 +121,25 @@ describe.each(listed.map((kind) => [kind.plural, kind] as const))("many %s at on
         status: 422,
         body: { errors: [expect.anything()] },
       });
+    const [reference] =
+      Object.entries(kind.fields).find(([, { refersTo, setBy }]) => refersTo && setBy === "caller") ?? [];
+    if (reference !== undefined) {
+      const unknown = { field: "customFields.nosuch", op: "eq", value: "x" };
+      for (const dryRun of [true, false])
+        expect(
+          await admin.send("PATCH", `${path}/bulk`, {
+            where: unknown,
+            changes: { [reference]: ids[0] },
+            dryRun,
+          }),
+        ).toMatchObject({ status: 400, body: { errors: [expect.anything()] } });
+      expect(
+        await admin.send("PATCH", `${path}/bulk`, { where, changes: { [reference]: ids[0] } }),
+      ).toMatchObject({
+        status: 422,
+        body: { errors: [{ path: reference, code: "not_found" }] },
+      });
+    }
     const viewer = await admin.addUser("viewer");
     expect(await viewer.send("PATCH", `${path}/bulk`, { ids, changes: { [main]: "x" } })).toMatchObject({
       status: 403,

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { CustomField } from "../../entities/lead-settings.ts";
+import { conflict } from "../../mixins/contract/errors.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { inUnit } from "../../mixins/database/one-connection.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
@@ -155,4 +157,15 @@ test("whoever holds a connection cannot wait for another: not before it is given
     await work(tx);
   });
   expect(await names()).toEqual(["another", "own"]);
+});
+
+test("the violation of a constraint means what the unit of work was told, also when MikroORM wrapped it", async () => {
+  const clash = database.transaction({ organizationId }, async (tx) => {
+    tx.onViolation("custom_fields_organization_id_entity_key_key", () => conflict("NAMED", "by the test"));
+    const field = { entity: "lead", key: "orm", type: "text", label: "ORM", options: [], defaultValue: null };
+    const times = { createdAt: tx.now, updatedAt: tx.now };
+    for (let twice = 0; twice < 2; twice++) tx.em.create(CustomField, { ...field, ...times, organizationId });
+    await tx.em.flush();
+  });
+  await expect(clash).rejects.toMatchObject({ code: 409, type: "NAMED" });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { lead } from "../../entities/lead.ts";
-import type { PoolMember } from "../../entities/leads.ts";
+import type { PoolMember } from "../../entities/lead-settings.ts";
 import { dealName, firstOpenStage, furthestStage } from "../../services/leads/convert.rules.ts";
 import { ImportPlan } from "../../services/leads/import.rules.ts";
 import { disarm } from "../../services/leads/leads.export.ts";

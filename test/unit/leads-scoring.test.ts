@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import type { Condition, ScoringRule } from "../../entities/leads.ts";
+import type { Condition, ScoringRule } from "../../entities/lead-settings.ts";
 import { customQueryField } from "../../mixins/records/conditions/fields.ts";
 import { holdAll } from "../../services/leads/conditions.ts";
 import { type LeadInput } from "../../entities/lead.ts";

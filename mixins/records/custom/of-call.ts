@@ -20,7 +20,7 @@ export interface CustomDesk {
   keys: OrganizationKeys;
   users: ActiveUsers;
   /** Records that a reference may name, by the name of their kind. */
-  customKinds: ReadonlyMap<string, CustomKind>;
+  kinds: ReadonlyMap<string, CustomKind>;
 }
 
 const nothing: Apart = new Map();
@@ -186,7 +186,7 @@ export class CallFields {
   referencesOf(inputs: readonly Input[]): { key: string; target: CustomKind; ids: string[] }[] {
     return [...this.#fields.all.values()].flatMap(({ key, type, references, isSensitive }) => {
       if (type !== "reference" || isSensitive) return [];
-      const target = this.#desk.customKinds.get(references ?? "");
+      const target = this.#desk.kinds.get(references ?? "");
       const ids = inputs.flatMap((input) => {
         const value = givenIn(input)?.[key];
         return typeof value === "string" ? [value] : [];

@@ -2,7 +2,14 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
 import { loopsOf } from "../ancestors.ts";
-import { changeRecord, composeRecord, normalised, type Change, type Changes } from "../changes.ts";
+import {
+  changeRecord,
+  composeRecord,
+  nextVersion,
+  normalised,
+  type Change,
+  type Changes,
+} from "../changes.ts";
 import { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
@@ -71,38 +78,72 @@ export async function ownAccepted(
   return normal;
 }
 
+/** What of a call its writes need. */
+export interface Writing {
+  tx: UnitOfWork;
+  principal: Principal;
+  fields: CallFields;
+}
+
 /**
- * Writes what an input makes of a locked record, with its event and what its kind adds, and answers the record as it is then.
- * What changes nothing makes no version and no event.
+ * What an input makes of a locked record; null where nothing differs. Pure.
+ * @throws 409 where its kind says that it may not change so; 422 when it would be larger than a record may be
  */
-export async function storeChange<R extends AnyRow, P>(
-  { kind, store, rules }: Counter<R, P>,
-  { tx, principal, fields }: { tx: UnitOfWork; principal: Principal; fields: CallFields },
+export function changeOf<R extends AnyRow, P>(
+  { kind, rules }: Pick<Counter<R, P>, "kind" | "rules">,
+  { tx, principal, fields }: Writing,
   before: R,
   { input, apart }: Accepted,
   prepared: P,
-): Promise<{ id: string }> {
+): Change<R> | null {
   const now = tx.now.toISOString();
   const change = withSealed(before, changeRecord(kind, before, input, now), fields.sealedIn(apart), now);
-  if (!change) return fields.showOne(tx, kind.show(before) as { id: string });
-  const decided = rules.decide?.(before, change, prepared, principal) ?? change;
-  const { row } = decided;
-  store.update(tx, [row]);
-  fields.store(tx, [{ id: row.id, apart }]);
-  tellChange({ kind, rules }, tx, decided, { actorId: principal.userId, fields });
-  await rules.also?.(tx, before, decided, prepared);
-  return fields.showOne(tx, kind.show(row) as { id: string }, apart);
+  return change && (rules.decide?.(before, change, prepared, principal) ?? change);
 }
 
-/** Records what a change is told as. */
-export function tellChange<R extends AnyRow, P>(
-  { kind, rules }: Pick<Counter<R, P>, "kind" | "rules">,
-  tx: UnitOfWork,
+/** Writes a change of a locked record, with what it is told as and what its kind adds. */
+export async function writeChange<R extends AnyRow, P>(
+  { kind, store, rules }: Counter<R, P>,
+  { tx, principal, fields }: Writing,
+  before: R,
   change: Change<R>,
-  { actorId, fields }: { actorId: string | null; fields: CallFields },
-): void {
+  apart: Apart,
+  prepared: P,
+): Promise<void> {
+  store.update(tx, [change.row]);
+  fields.store(tx, [{ id: before.id, apart }]);
   for (const verb of rules.verbs?.(change) ?? ["updated"])
-    about(tx, { kind, verb, ...change, actorId, fields });
+    about(tx, { kind, verb, ...change, actorId: principal.userId, fields });
+  await rules.also?.(tx, before, change, prepared);
+}
+
+/** Deletes a locked record. */
+export function writeDeletion<R extends AnyRow, P>(
+  { kind, store }: Pick<Counter<R, P>, "kind" | "store">,
+  { tx, principal, fields }: Writing,
+  before: R,
+): void {
+  const now = tx.now.toISOString();
+  const row = nextVersion(before, now, { deleted_at: now });
+  store.update(tx, [row]);
+  fields.release(tx, [row.id]);
+  about(tx, { kind, verb: "deleted", row, actorId: principal.userId, fields });
+}
+
+/** Changes a locked record and answers it as it is then. What changes nothing makes no version and no event. */
+export async function storeChange<R extends AnyRow, P>(
+  counter: Counter<R, P>,
+  writing: Writing,
+  before: R,
+  given: Accepted,
+  prepared: P,
+): Promise<{ id: string }> {
+  const { tx, fields } = writing;
+  const show = (row: R) => counter.kind.show(row) as { id: string };
+  const change = changeOf(counter, writing, before, given, prepared);
+  if (!change) return fields.showOne(tx, show(before));
+  await writeChange(counter, writing, before, change, given.apart, prepared);
+  return fields.showOne(tx, show(change.row), given.apart);
 }
 
 /** A change by which sealed values, which the row does not hold, change too: it is told which, and no more. */
@@ -114,7 +155,7 @@ export function withSealed<R extends AnyRow>(
 ): Change<R> | null {
   if (sealed.length === 0) return change;
   const { row, changes } = change ?? {
-    row: { ...before, version: before.version + 1, updated_at: now },
+    row: nextVersion(before, now),
     changes: {},
   };
   const told = sealed.map((key) => [`customFields.${key}`, [null, null]] as const);
@@ -184,11 +225,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      const now = tx.now.toISOString();
-      const row = { ...before, deleted_at: now, updated_at: now, version: before.version + 1 };
-      store.update(tx, [row]);
-      fields.release(tx, [row.id]);
-      about(tx, { kind, verb: "deleted", row, actorId: principal.userId, fields });
+      writeDeletion(counter, { tx, principal, fields }, before);
       return null;
     },
   };

@@ -2,7 +2,7 @@ import { conflict, invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { ancestorsOf, parentFields } from "../ancestors.ts";
-import { changesBetween } from "../changes.ts";
+import { changesBetween, nextVersion } from "../changes.ts";
 import { fieldsOf } from "./crud.ts";
 import { about, type Counter, type RecordContext, type RecordDesk, type Reference } from "../desk.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
@@ -114,13 +114,7 @@ export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       };
       const change = { row: merged, changes: changesBetween(kind, winner, merged) };
       const { row: written, changes } = rules.decide?.(winner, change, prepared, principal) ?? change;
-      const gone = losers.map((loser) => ({
-        ...loser,
-        deleted_at: now,
-        merged_into: id,
-        updated_at: now,
-        version: loser.version + 1,
-      }));
+      const gone = losers.map((loser) => nextVersion(loser, now, { deleted_at: now, merged_into: id }));
       const moved = await moveReferences(tx, referencesTo(kind, desk), {
         where: ({ column }) => ({
           text: `${column} = ANY ($2) AND id <> ALL ($3)`,
@@ -234,7 +228,7 @@ export async function undoMerge(
   const restored = losers.map(({ id: loser }) => {
     // as it is kept, with what the service has computed anew since
     const row = locked.get(loser) as AnyRow;
-    return { ...row, deleted_at: null, merged_into: null, version: row.version + 1, updated_at: now };
+    return nextVersion(row, now, { deleted_at: null, merged_into: null });
   });
   tx.defer({ text: "UPDATE merges SET undone_at = $2 WHERE id = $1", values: [id, now] });
   for (const reference of referencesTo(kind, desk))

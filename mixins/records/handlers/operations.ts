@@ -1,13 +1,11 @@
 import { invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
-import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { requirePermission } from "../../access/principal.ts";
 import { loopsOf } from "../ancestors.ts";
 import { isRefusal, judged } from "../bulk-items.ts";
-import { changeRecord, type Change } from "../changes.ts";
 import type { Condition } from "../conditions/condition.ts";
 import type { CallFields } from "../custom/of-call.ts";
-import { about, type Counter, type RecordContext } from "../desk.ts";
+import type { Counter, RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
 import { matchConditions, Values } from "../listing.ts";
 import {
@@ -21,7 +19,7 @@ import {
   type Selection,
 } from "../operations.ts";
 import { requireReferences } from "../references.ts";
-import { accepted, fieldsOf, tellChange, visibleTo, withSealed } from "./crud.ts";
+import { accepted, changeOf, fieldsOf, visibleTo, writeChange, writeDeletion } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 /** Records a step looks at, in one transaction. */
@@ -39,19 +37,21 @@ interface TagChange {
 
 /** Change or delete many records by a condition or by their ids, as work that goes on; see services/records for its job. */
 export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, store, rules } = counter;
+  const { kind, rules } = counter;
 
   async function begin(
     ctx: RecordContext<Begin>,
+    fields: CallFields,
     { verb, changes }: Pick<OperationRow, "verb" | "changes">,
+    requireFit: () => Promise<void> = () => Promise.resolve(),
   ): Promise<unknown> {
     const { principal, tx } = ctx.locals;
     const { where, ids, dryRun } = ctx.params;
     if (principal.userId === null) throw invalidField("where", "user_needed", "can only be asked by a user");
     const selection: Selection = { where, ids, timeZone: tx.timeZone };
-    const values = new Values();
-    const fields = await fieldsOf(counter, ctx);
     if (where) await fields.requireKnown(counter.desk.database.reader(tx.organizationId), { where });
+    await requireFit();
+    const values = new Values();
     const conditions = conditionsOf(counter, ctx, fields, selection, values);
     const [counted] = await tx.query<{ matched: number }>({
       text: `SELECT count(*)::int AS matched FROM ${kind.plural} WHERE ${conditions.join(" AND ")}`,
@@ -81,10 +81,14 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
           "unique",
           "is unique: only one record can have a value",
         );
-      await requireReferences(ctx.locals.tx, counter, ctx.locals.principal, given.input, fields);
-      return begin(ctx, { verb: "update", changes });
+      const { tx, principal } = ctx.locals;
+      return begin(ctx, fields, { verb: "update", changes }, () =>
+        requireReferences(tx, counter, principal, given.input, fields),
+      );
     },
-    bulkRemove: (ctx: RecordContext<Begin>) => begin(ctx, { verb: "delete", changes: {} }),
+    async bulkRemove(ctx: RecordContext<Begin>) {
+      return begin(ctx, await fieldsOf(counter, ctx), { verb: "delete", changes: {} });
+    },
 
     /**
      * The next step of an operation, as whoever began it: what they may not see or change any more stays as it is. The checkpoint
@@ -100,50 +104,33 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { input, tags } = split(seen.changes);
       const fields = await fieldsOf(counter, ctx);
       const { input: taken, apart } = await accepted(counter, ctx, fields, input, { isNew: false });
-      const sealed = fields.sealedIn(apart);
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const operation = await findOperation(tx, operationId, true);
       if (!operation || isOver(operation)) return { isOver: true };
       await requireReferences(tx, counter, principal, taken, fields);
       const requireNoLoop = await loopsOf(tx, kind, taken);
       const rows = await nextRows<R>(counter, ctx, fields, operation);
-      const now = tx.now.toISOString();
+      const writing = { tx, principal, fields };
       const errors = [...operation.errors];
       let failed = 0;
       for (const before of rows) {
-        const outcome = judged(() => {
-          requireNoLoop(before.id);
-          const change =
-            operation.verb === "delete"
-              ? deletion(before, tx)
-              : withSealed(
-                  before,
-                  changeRecord(kind, before, withTags(taken, tags, before), now),
-                  sealed,
-                  now,
-                );
-          return change && operation.verb === "update"
-            ? (rules.decide?.(before, change, prepared, principal) ?? change)
-            : change;
-        });
-        if (outcome === null) continue;
-        if (isRefusal(outcome)) {
-          failed += 1;
-          const { code, detail } = outcome.error;
-          if (errors.length < mostErrors) errors.push({ id: before.id, code, detail });
-          continue;
-        }
-        const { row } = outcome;
-        store.update(tx, [row]);
-        const actorId = principal.userId;
         if (operation.verb === "delete") {
-          fields.release(tx, [row.id]);
-          about(tx, { kind, verb: "deleted", row, actorId, fields });
+          writeDeletion(counter, writing, before);
           continue;
         }
-        fields.store(tx, [{ id: row.id, apart }]);
-        tellChange(counter, tx, outcome, { actorId, fields });
-        await rules.also?.(tx, before, outcome, prepared);
+        const change = judged(() => {
+          requireNoLoop(before.id);
+          const given = { input: withTags(taken, tags, before), apart };
+          return changeOf(counter, writing, before, given, prepared);
+        });
+        if (change === null) continue;
+        if (!isRefusal(change)) {
+          await writeChange(counter, writing, before, change, apart, prepared);
+          continue;
+        }
+        failed += 1;
+        const { code, detail } = change.error;
+        if (errors.length < mostErrors) errors.push({ id: before.id, code, detail });
       }
       const isLast = rows.length < stepSize;
       storeProgress(tx, operation, {
@@ -156,11 +143,6 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       return { isOver: isLast };
     },
   };
-}
-
-function deletion<R extends AnyRow>(before: R, { now }: Pick<UnitOfWork, "now">): Change<R> {
-  const at = now.toISOString();
-  return { row: { ...before, deleted_at: at, updated_at: at, version: before.version + 1 }, changes: {} };
 }
 
 /** Changes of a record's fields, and those of its tags that depend on which it has. */

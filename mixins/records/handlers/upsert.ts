@@ -1,7 +1,7 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
 import { loopsOf } from "../ancestors.ts";
-import { composeRecord } from "../changes.ts";
+import { composeRecord, nextVersion } from "../changes.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
@@ -38,15 +38,20 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const known = fields.accept(given, { isNew: false });
       const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
       const own = newOwn(tx);
-      const prepared = (await rules.prepare?.(ctx, [composeRecord<R>(kind, input, own)])) as P;
+      const isExpected = expectedVersion !== undefined;
+      const composed = composeRecord<R>(kind, input, own);
+      const prepared = (await (rules.prepareUpsert
+        ? rules.prepareUpsert(ctx, composed, isExpected)
+        : rules.prepare?.(ctx, [composed]))) as P;
       let before = await store.findByExternalId(tx, externalId, true);
       await requireReferences(tx, counter, principal, input, fields);
       if (!before) await store.requireNotMerged(tx, principal, externalId);
-      if (!before && expectedVersion === undefined) {
+      if (!before && !isExpected) {
+        rules.requireNew?.(prepared);
         const { input: whole, apart } = fields.accept(given, { isNew: true });
         const { customFields } = whole as { customFields?: unknown };
-        const composed = composeRecord<R>(kind, { ...input, customFields }, own);
-        const fresh = rules.complete?.(composed, prepared) ?? composed;
+        const completed = composeRecord<R>(kind, { ...input, customFields }, own);
+        const fresh = rules.complete?.(completed, prepared) ?? completed;
         if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
           fields.store(tx, [{ id: fresh.id, apart }]);
           about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId, fields });
@@ -90,12 +95,7 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         const assignedTo = kind.owner === undefined ? null : (other[columnOf(kind.owner)] as string | null);
         throw externalIdTaken(kind, canSee(principal, { assignedTo }) ? other.id : undefined);
       }
-      const row = {
-        ...before,
-        deleted_at: null,
-        updated_at: tx.now.toISOString(),
-        version: before.version + 1,
-      };
+      const row = nextVersion(before, tx.now.toISOString(), { deleted_at: null });
       store.update(tx, [row]);
       await fields.claim(tx, [row.id]);
       about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });

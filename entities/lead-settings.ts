@@ -30,7 +30,7 @@ export const AssignmentPool = defineEntity({
     /** Pools are tried in this order, lowest first. */
     priority: p.integer().default(100),
     isActive: p.boolean().default(true),
-    /** Leads given out before the pool had a principal, which goes on from there; not written any more. */
+    /** Leads given out before the pool had an actor, which goes on from there; not written any more. */
     position: p.integer().default(0),
   },
 });
