@@ -17,9 +17,9 @@ export function keyOf(heading: string): string {
   return isWhole && key !== "__proto__" ? key : hashedKey(heading);
 }
 
-/** The key of a heading beside another that has taken its own. */
-export const hashedKey = (heading: string, salt = ""): string =>
-  `${camelCase(heading).slice(0, longestKey - hashLength - 1) || "field"}_${hashOf(heading + salt)}`;
+/** The key of a heading beside others that have taken its own: the first, the second … of those that read alike. */
+export const hashedKey = (heading: string, nth = 0): string =>
+  `${camelCase(heading).slice(0, longestKey - hashLength - 1) || "field"}_${hashOf(heading, nth)}`;
 
 /** What a key does not say: letters and digits of other scripts, and signs that are no punctuation. */
 const lost = /[^A-Za-z0-9\s\-_.,:;!?()[\]{}'"’“”/\\&*]/u;
@@ -41,9 +41,13 @@ function camelCase(heading: string): string {
     .join("");
 }
 
-function hashOf(heading: string): string {
+function hashOf(heading: string, nth: number): string {
   const name = heading.normalize("NFC").trim().replaceAll(/\s+/g, " ").toLowerCase();
-  return BigInt(`0x${createHash("sha256").update(name).digest("hex")}`)
+  return BigInt(
+    `0x${createHash("sha256")
+      .update(name + "\0".repeat(nth))
+      .digest("hex")}`,
+  )
     .toString(32)
     .slice(0, hashLength);
 }

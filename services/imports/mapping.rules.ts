@@ -74,7 +74,7 @@ export function resolveMapping(columns: readonly string[], mapping: Mapping): Co
       continue;
     }
     let target = `customFields.${keyOf(column)}`;
-    for (let salt = ""; taken.has(target); salt += " ") target = `customFields.${hashedKey(column, salt)}`;
+    for (let nth = 0; taken.has(target); nth++) target = `customFields.${hashedKey(column, nth)}`;
     taken.add(target);
     targets.set(column, target);
   }

@@ -108,6 +108,22 @@ describe("columns without a mapping", () => {
     expect(guess("शहर", "x", "नाम")).toEqual({ शहर: first.शहर, x: "customFields.x", नाम: first.नाम });
   });
 
+  test("have keys of their own where headings read alike", () => {
+    const columns = [
+      "Price (€)",
+      "price (€)",
+      "Price  (€)",
+      " Price (€) ",
+      "PRICE (€)",
+      "Price",
+      "price",
+      "price ",
+    ];
+    const targets = Object.values(guess(...columns));
+    expect(new Set(targets).size).toBe(columns.length);
+    expect(Object.values(guess(...columns))).toEqual(targets);
+  });
+
   test("without a heading are left out", () => {
     expect(guess("Email", "column 2")).toEqual({ Email: "email", "column 2": null });
   });
