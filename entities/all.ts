@@ -2,7 +2,6 @@ import { Organization, Session, User } from "./control.ts";
 import { LeadImport } from "./imports.ts";
 import { AssignmentPool, CustomField, ScoringRules } from "./lead-settings.ts";
 import { kinds } from "./kinds.ts";
-import { Deal, Pipeline } from "./sales.ts";
 import { entityOf } from "../mixins/records/entity.ts";
 
 /** Every entity, for MikroORM's metadata. */
@@ -13,8 +12,6 @@ export const allEntities = [
   AssignmentPool,
   ScoringRules,
   CustomField,
-  Pipeline,
-  Deal,
   LeadImport,
   ...[...kinds.values()].map(entityOf),
 ];

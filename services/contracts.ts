@@ -20,11 +20,14 @@ import { analyticsContract } from "./analytics/analytics.contract.ts";
 import { companiesContract } from "./companies/companies.contract.ts";
 import { contactsContract } from "./contacts/contacts.contract.ts";
 import { customFieldsContract } from "./custom-fields/custom-fields.contract.ts";
+import { dealsContract } from "./deals/deals.contract.ts";
 import { eventsContract } from "./events/events.contract.ts";
 import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
 import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
+import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
+import { productsContract } from "./products/products.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
@@ -35,6 +38,9 @@ export const contracts = [
   leadsContract,
   contactsContract,
   companiesContract,
+  dealsContract,
+  pipelinesContract,
+  productsContract,
   recordsContract,
   customFieldsContract,
   importsContract,

@@ -1,6 +1,6 @@
 const background = [
-  ...["identity", "teams", "leads", "contacts", "companies", "records", "custom-fields"],
-  ...["imports", "analytics", "events"],
+  ...["identity", "teams", "leads", "contacts", "companies", "deals", "pipelines", "products"],
+  ...["records", "custom-fields", "imports", "analytics", "events"],
   ...["jobs", "privacy", "worker", "mirror"],
 ];
 const core = [...background, "cron"];
@@ -11,7 +11,10 @@ const core = [...background, "cron"];
  * and `cron` leaves it to them.
  */
 export const servicesByRole: Record<string, readonly string[]> = {
-  gateway: ["gateway", "identity", "leads", "contacts", "companies", "records", "custom-fields", "events"],
+  gateway: [
+    ...["gateway", "identity", "leads", "contacts", "companies", "deals", "pipelines", "products"],
+    ...["records", "custom-fields", "events"],
+  ],
   core,
   worker: background,
   cron: ["cron"],

@@ -37,6 +37,8 @@ const resources = [
   "contacts",
   "companies",
   "deals",
+  "pipelines",
+  "products",
   "activities",
   "pools",
   "scoring",
@@ -44,7 +46,9 @@ const resources = [
   "custom-fields",
 ];
 /** Values of sensitive custom fields. */
-const sensitive = ["leads", "contacts", "companies"].map((plural) => `${plural}:sensitive`);
+const sensitive = ["leads", "contacts", "companies", "deals", "products"].map(
+  (plural) => `${plural}:sensitive`,
+);
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -86,7 +90,7 @@ const builtIn: Record<Role, Rights> = {
         `${resource}:update`,
       ]),
       ...["users:read", "teams:read", "organization:read", "events:read", "pools:read", "scoring:read"],
-      "custom-fields:read",
+      ...["custom-fields:read", "pipelines:read", "products:read"],
       ...forOwnKeys,
     ]),
     sees: "own",

@@ -11,6 +11,8 @@ export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["contact", "contacts:read"],
   ["company", "companies:read"],
   ["deal", "deals:read"],
+  ["pipeline", "pipelines:read"],
+  ["product", "products:read"],
   ["import", "imports:read"],
   ["pool", "pools:read"],
   ["scoring", "scoring:read"],

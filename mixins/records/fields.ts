@@ -113,6 +113,12 @@ export const count = (least: number, most: number, says: Said = {}) =>
     fallback: 0,
     ...says,
   });
+/** Yes or no. @param fallback of a new record */
+export const flag = (fallback: boolean, says: Said = {}) =>
+  field("boolean", z.boolean(), z.boolean(), { fallback, ...says });
+/** JSON of a shape of its own. Given, it takes the place of the whole. Default an empty array. */
+export const json = <I extends z.ZodType, O extends z.ZodType>(input: I, output: O, says: Said = {}) =>
+  field("jsonText", input, output, { isFilterable: false, fallback: [], ...says });
 /**
  * JSON of which many records have the same: a list has it parsed once for all of them. Default an empty array.
  * @param output what it holds
@@ -127,6 +133,9 @@ export const user = (says: Said = {}) =>
 /** A record of another kind, or of the same one. */
 export const ref = (kind: string, says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), { refersTo: kind, ...says });
+/** An id of what is no record. */
+export const identifier = (says: Said = {}) =>
+  field("uuid", schemas.id.nullable(), schemas.id.nullable(), says);
 /** A strict object of texts, such as an address. Given, it takes the place of the whole. */
 export const texts = <const K extends readonly [string, ...string[]]>(
   keys: K,
@@ -214,6 +223,13 @@ export function fromMinorUnits(units: string, currency: string): { amount: strin
   return { amount, currency };
 }
 
+/** The same field, of what always has a value: the service gives it one where the caller does not, and nobody empties it. */
+export const always = <I extends z.ZodType, O extends z.ZodType, C extends StoredAs>(
+  given: Field<z.ZodNullable<I>, z.ZodNullable<O>, "caller", C>,
+): Field<I, O, "caller", C> => ({
+  ...given,
+  ...{ input: given.input.unwrap(), output: given.output.unwrap(), fallback: null },
+});
 /** The same field, set by the service alone: shown, never taken from a caller. */
 export const byService = <I extends z.ZodType, O extends z.ZodType, C extends StoredAs>(
   given: Field<I, O, "caller", C>,

@@ -25,9 +25,17 @@ export const problem = z
     errorCount: z.number().int().optional(),
     /** Of the 410 MERGED: the record that it is part of now. */
     mergedInto: z.string().optional(),
+    /** Of the 409 IN_USE: by how many records. */
+    uses: z.number().int().optional(),
   })
   .meta({ id: "Problem" });
 export type Problem = z.output<typeof problem>;
+
+/** What an error says besides, by its code. */
+const members = new Map([
+  ["MERGED", "mergedInto"],
+  ["IN_USE", "uses"],
+]);
 
 /** Titles of problems, by status. */
 export const titles: Record<number, string> = {
@@ -90,7 +98,7 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
     type?: unknown;
     code?: unknown;
     message?: string;
-    data?: { errors?: FieldError[]; errorCount?: number; mergedInto?: string };
+    data?: { errors?: FieldError[]; errorCount?: number } & Record<string, unknown>;
   };
   const known = foreign.get(String(type)) ?? foreign.get(String(name));
   const isOurs = typeof type === "string" && /^[A-Z][A-Z0-9_]+$/.test(type) && typeof code === "number";
@@ -100,6 +108,7 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
       ? { status: code, code: type, detail: message ?? "" }
       : { status: 500, code: "INTERNAL_ERROR", detail: "Something went wrong here; it has been logged." });
   const detail = clipped(said.detail);
+  const member = members.get(said.code);
   return {
     type: "about:blank",
     title: titles[said.status] ?? "Error",
@@ -108,7 +117,7 @@ export function problemOf(error: unknown, instance: string, requestId: string): 
     instance: clipped(instance, mostOfPath),
     code: said.code,
     requestId,
-    ...(said.code === "MERGED" && data?.mergedInto !== undefined ? { mergedInto: data.mergedInto } : {}),
+    ...(member !== undefined && data?.[member] !== undefined ? { [member]: data[member] } : {}),
     ...(said.status === 400 || said.status === 422 ? errorsOf(data ?? {}, said.code, detail) : {}),
   };
 }

@@ -1,5 +1,6 @@
 import { lead } from "../../entities/lead.ts";
 import { CallFields, type CustomDesk } from "../../mixins/records/custom/of-call.ts";
+import type { PipelineCache } from "../../mixins/sales/pipelines.ts";
 import type { RecordDesk } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
 import type { LeadQuota } from "./quota.ts";
@@ -9,6 +10,8 @@ import type { SettingsCache } from "./settings.ts";
 export interface Desk extends RecordDesk {
   settings: SettingsCache;
   quota: LeadQuota;
+  /** Where the deals of converted leads go. */
+  pipelines: PipelineCache;
 }
 
 /** The part of a context by which an action asks other services. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { company } from "../../entities/company.ts";
 import { contact } from "../../entities/contact.ts";
+import { deal } from "../../entities/deal.ts";
 import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import {
@@ -17,7 +18,7 @@ import {
   withoutSensitive,
 } from "../../mixins/records/capabilities.ts";
 import { listParams } from "../../mixins/records/listing.ts";
-import { id, money, price } from "../../mixins/contract/schemas.ts";
+import { id } from "../../mixins/contract/schemas.ts";
 import { leadImportActions } from "./lead-import.contract.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
@@ -28,36 +29,15 @@ const convertResult = z
   .strictObject({
     contact: contact.view,
     company: company.view.optional(),
-    deal: z
-      .strictObject({
-        id,
-        name: z.string(),
-        amount: money.nullable(),
-        pipelineId: id,
-        stageId: id,
-        ownerId: id.nullable(),
-        contactId: id.nullable(),
-        companyId: id.nullable(),
-        status: z.enum(["open", "won", "lost"]),
-        version: z.number().int(),
-      })
-      .optional(),
+    deal: deal.view.optional(),
   })
   .meta({ id: "ConvertResult" });
 export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
   tables: {
-    owns: [
-      "assignment_pools",
-      "deals",
-      "import_changes",
-      "lead_reminders",
-      "leads",
-      "pipelines",
-      "scoring_rules",
-    ],
-    reads: ["companies"],
+    owns: ["assignment_pools", "import_changes", "lead_reminders", "leads", "scoring_rules"],
+    reads: ["companies", "pipelines"],
     writes: ["contacts", "import_errors", "imports", "merges"],
   },
   actors: poolActors,
@@ -94,7 +74,7 @@ export const leadsContract = defineContract("leads", {
         id,
         createDeal: z.boolean().default(false),
         pipelineId: id.optional(),
-        amount: price.optional(),
+        amount: deal.fields.amount.input.optional(),
       }),
       returns: convertResult,
       permission: "leads:update",
@@ -132,8 +112,6 @@ export const leadsContract = defineContract("leads", {
       dealId: id.nullable(),
     }),
     "scoring.rules_changed": z.strictObject({ version: z.number().int() }),
-    "deal.created": z.strictObject({ dealId: id, name: z.string(), pipelineId: id, stageId: id }),
-    "deal.updated": z.strictObject({ dealId: id, changes: z.array(z.string()) }),
   },
   jobs: { ...scoringJobs, ...reminderJobs },
   personalData: leadsPersonalData,

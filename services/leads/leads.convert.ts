@@ -1,7 +1,6 @@
-import { v7 as uuidv7 } from "uuid";
 import { company, type CompanyRow } from "../../entities/company.ts";
 import { contact, type ContactRow } from "../../entities/contact.ts";
-import { Deal, Pipeline } from "../../entities/sales.ts";
+import { deal, type DealRow } from "../../entities/deal.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { changesBetween, composeRecord } from "../../mixins/records/changes.ts";
 import { about } from "../../mixins/records/desk.ts";
@@ -14,23 +13,19 @@ import { mergedRow } from "../../mixins/records/merging.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import { Values } from "../../mixins/records/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
-import { record, type Ctx } from "../contracts.ts";
-import {
-  dealName,
-  defaultStages,
-  firstOpenStage,
-  furthestStage,
-  stageAfterConversion,
-} from "./convert.rules.ts";
+import { requireStage } from "../../mixins/sales/pipelines.ts";
+import { entered, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
+import type { Ctx } from "../contracts.ts";
+import { dealName, furthestStage, stageAfterConversion } from "./convert.rules.ts";
 import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import type { ConvertResult } from "./leads.contract.ts";
-import { leadAlreadyConverted, pipelineWithoutStage, unknownPipeline } from "./leads.errors.ts";
-import { audienceOf } from "../../mixins/records/ownership.ts";
+import { leadAlreadyConverted } from "./leads.errors.ts";
 import { leadFields, type Desk } from "./desk.ts";
 import { leadStore } from "./leads.store.ts";
 
 const companies = storeOf<CompanyRow & AnyRow>(company);
 const contacts = storeOf<ContactRow & AnyRow>(contact);
+const deals = storeOf<DealRow>(deal);
 
 type ConvertContext = Ctx<"leads.convert">;
 
@@ -44,7 +39,9 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     lead: await leadFields(ctx, desk),
     contact: await CallFields.of(ctx, desk, contact),
     company: await CallFields.of(ctx, desk, company),
+    deal: await CallFields.of(ctx, desk, deal),
   };
+  const pipelines = ctx.params.createDeal ? await desk.pipelines.of(principal.organizationId) : undefined;
   const before = await leadStore.lock(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   await lockNames(tx, before);
@@ -52,7 +49,14 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     before.company_name === null ? undefined : await findOrMakeCompany(ctx, before, before.company_name);
   const companyId = madeCompany?.id ?? null;
   const madeContact = await findOrMakeContact(ctx, before, companyId, fields);
-  const deal = ctx.params.createDeal ? await makeDeal(ctx, before, madeContact.id, companyId) : undefined;
+  const madeDeal =
+    pipelines
+    && (await makeDeal(ctx, before, {
+      contactId: madeContact.id,
+      companyId,
+      pipelines,
+      fields: fields.deal,
+    }));
 
   const now = tx.now.toISOString();
   const row: LeadRow = {
@@ -66,12 +70,12 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
   about(tx, {
     ...{ kind: leadKind, verb: "converted", row, actorId: principal.userId, fields: fields.lead },
     changes: changesBetween(leadKind, before, row),
-    more: { contactId: madeContact.id, companyId, dealId: deal?.id ?? null },
+    more: { contactId: madeContact.id, companyId, dealId: madeDeal?.id ?? null },
   });
   return {
     contact: await fields.contact.showOne(tx, contact.show(madeContact)),
     ...(madeCompany && { company: await fields.company.showOne(tx, company.show(madeCompany)) }),
-    ...(deal && { deal: dealView(deal) }),
+    ...(madeDeal && { deal: await fields.deal.showOne(tx, deal.show(madeDeal)) }),
   };
 }
 
@@ -189,73 +193,30 @@ async function complete(
   return change.row;
 }
 
+/** The lead's deal, in the first stage of the pipeline. @throws 422 for a pipeline that there is not, or whose stage asks for more */
 async function makeDeal(
   ctx: ConvertContext,
   lead: LeadRow,
-  contactId: string,
-  companyId: string | null,
-): Promise<Deal> {
+  of: { contactId: string; companyId: string | null; pipelines: Pipelines; fields: CallFields },
+): Promise<DealRow> {
   const { principal, tx } = ctx.locals;
-  const { amount, pipelineId } = ctx.params;
-  const pipeline =
-    pipelineId === undefined
-      ? await getDefaultPipeline(tx)
-      : await tx.em.findOne(Pipeline, { id: pipelineId });
-  if (!pipeline) throw unknownPipeline();
-  const stage = firstOpenStage(pipeline.stages);
-  if (!stage) throw pipelineWithoutStage();
-  const deal = tx.em.create(Deal, {
-    ...newRecord(tx),
-    name: dealName(lead),
-    amount: amount?.amount ?? null,
-    currency: amount?.currency ?? null,
+  const { amount = null, pipelineId } = ctx.params;
+  const { pipeline, stage } = of.pipelines.target({ pipelineId });
+  const { contactId, companyId } = of;
+  const { input, apart } = of.fields.accept(
+    { name: dealName(lead), amount, contactId, companyId, ownerId: lead.assigned_to ?? principal.userId },
+    { isNew: true },
+  );
+  const own = newOwn(tx);
+  const row = entered(composeRecord<DealRow>(deal, input, own), {
     pipelineId: pipeline.id,
-    stageId: stage.id,
-    ownerId: lead.assigned_to ?? principal.userId,
-    contactId,
-    companyId,
-    status: "open",
+    stage,
+    now: own.now,
   });
-  await tx.em.flush();
-  record(tx, {
-    type: "deal.created",
-    entity: { kind: "deal", id: deal.id, version: 1 },
-    actorId: principal.userId,
-    audience: audienceOf(deal.ownerId),
-    data: { dealId: deal.id, name: deal.name, pipelineId: deal.pipelineId, stageId: deal.stageId },
-  });
-  return deal;
+  requireFieldsOf(deal, row, stage);
+  await requireStage(tx, pipeline.id, stage.id);
+  deals.insert(tx, row);
+  of.fields.store(tx, [{ id: row.id, apart }]);
+  about(tx, { kind: deal, verb: "created", row, actorId: principal.userId, fields: of.fields });
+  return row;
 }
-
-/** The default pipeline, made at its first use; of two who make it at once one does. */
-async function getDefaultPipeline(tx: UnitOfWork): Promise<Pipeline> {
-  const known = await tx.em.findOne(Pipeline, { isDefault: true });
-  if (known) return known;
-  const stages = defaultStages.map((stage, position) => ({ id: uuidv7(), ...stage, position }));
-  await tx.execute({
-    text: `INSERT INTO pipelines (organization_id, id, name, stages, is_default, created_at, updated_at)
-      VALUES ($1, $2, 'Sales', $3, true, $4, $4) ON CONFLICT (organization_id) WHERE is_default DO NOTHING`,
-    values: [tx.organizationId, uuidv7(), JSON.stringify(stages), tx.now.toISOString()],
-  });
-  return tx.em.findOneOrFail(Pipeline, { isDefault: true });
-}
-
-const newRecord = ({ organizationId, now }: UnitOfWork) => ({
-  id: uuidv7(),
-  organizationId,
-  createdAt: now,
-  updatedAt: now,
-});
-
-const dealView = (deal: Deal): ConvertResult["deal"] => ({
-  id: deal.id,
-  name: deal.name,
-  amount: deal.amount && deal.currency ? { amount: deal.amount, currency: deal.currency } : null,
-  pipelineId: deal.pipelineId,
-  stageId: deal.stageId,
-  ownerId: deal.ownerId ?? null,
-  contactId: deal.contactId ?? null,
-  companyId: deal.companyId ?? null,
-  status: deal.status,
-  version: deal.version,
-});

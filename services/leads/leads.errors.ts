@@ -36,9 +36,6 @@ export const poolNotFound = () => appError(404, "POOL_NOT_FOUND", "There is no s
 export const unknownPool = () => invalidField("poolId", "not_found", "is not an assignment pool");
 export const poolEmpty = () => conflict("POOL_EMPTY", "No member of the pool is an active user.");
 export const poolNameTaken = () => conflict("POOL_NAME_TAKEN", "Another assignment pool has this name.");
-export const unknownPipeline = () => invalidField("pipelineId", "not_found", "is not a pipeline");
-export const pipelineWithoutStage = () =>
-  invalidField("pipelineId", "no_open_stage", "has no open stage for a new deal");
 export const bothConverted = () =>
   conflict(
     "BOTH_CONVERTED",

@@ -4,6 +4,7 @@ import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { mayStillSee } from "../../mixins/records/may-still-see.ts";
+import { PipelineCache, pipelinesChanged } from "../../mixins/sales/pipelines.ts";
 import { recordDesk } from "../record-desk.ts";
 import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
@@ -30,6 +31,7 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     ...recordDesk(runtime),
     settings: new SettingsCache(database, runtime.definitions),
     quota: new LeadQuota(database, runtime.organizations),
+    pipelines: new PipelineCache(database),
   };
   const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
@@ -78,6 +80,9 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);
+      },
+      [pipelinesChanged](ctx: Context<{ organizationId: string }>) {
+        desk.pipelines.forget(ctx.params.organizationId);
       },
     },
   });

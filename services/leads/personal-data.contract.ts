@@ -13,9 +13,4 @@ export const leadsPersonalData = {
     fields: [...personalFields(lead), "note"],
     retention: { default: sevenYears, least: 30, most: 36_500 },
   }),
-  deals: personalData({
-    summary: "Deals of the person's contacts; they keep amount and stage, and are named after their company",
-    tables: ["deals"],
-    fields: ["name"],
-  }),
 };

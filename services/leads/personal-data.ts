@@ -17,7 +17,6 @@ import { about } from "../../mixins/records/desk.ts";
 import { leadStore, lockLeads } from "./leads.store.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { keysOfMarks, marksOf, personOf } from "../../mixins/privacy/person.ts";
-import { dealData } from "./personal-data.sales.ts";
 import { forgetValues, openSensitive } from "../../mixins/records/custom/values-apart.ts";
 
 const atOnce = 200;
@@ -69,7 +68,6 @@ export const leadsPersonalDataHandlers = ({
     erase: eraseLeads,
     expire: expireLeads,
   },
-  deals: dealData,
 });
 
 async function eraseLeads({

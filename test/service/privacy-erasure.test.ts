@@ -85,7 +85,7 @@ describe("an erasure by email", () => {
     expect(countsOf(request)).toMatchObject({
       "leads.leads": 3,
       "contacts.contacts": 1,
-      "leads.deals": 1,
+      "deals.deals": 1,
       "imports.rejected-rows": 2,
       "events.answers": 1,
     });
@@ -93,10 +93,10 @@ describe("an erasure by email", () => {
   });
 
   test("leaves the amount of the person's deal", async () => {
-    const [deal] = await inspect(url, "SELECT amount, currency, status FROM deals WHERE id = $1", [
+    const [deal] = await inspect(url, "SELECT amount, amount_currency, status FROM deals WHERE id = $1", [
       left.dealId,
     ]);
-    expect(deal).toEqual({ amount: "1200.00", currency: "EUR", status: "open" });
+    expect(deal).toEqual({ amount: "120000", amount_currency: "EUR", status: "open" });
   });
 
   test("leaves tombstones in the feed, in their places", async () => {

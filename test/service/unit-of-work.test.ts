@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
-import { CustomField } from "../../entities/lead-settings.ts";
+import { AssignmentPool, CustomField } from "../../entities/lead-settings.ts";
 import { conflict } from "../../mixins/contract/errors.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { inUnit } from "../../mixins/database/one-connection.ts";
 import { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { Pipeline } from "../../entities/sales.ts";
 import { inspect, openDatabase } from "../support/database.ts";
 
 const organizationId = "01900000-0000-7000-8000-000000000001";
@@ -36,13 +35,18 @@ const event = {
 
 test("entities, statements and deferred writes commit together", async () => {
   const tx = begin();
-  tx.em.create(Pipeline, { organizationId, name: "entity", stages: [] }, { partial: true });
+  tx.em.create(
+    AssignmentPool,
+    { organizationId, name: "entity", strategy: "round_robin", members: [], criteria: [] },
+    { partial: true },
+  );
   await tx.query(insertPipeline("statement"));
   tx.defer(insertPipeline("deferred"));
   tx.record(event);
   expect(await names()).toEqual([]);
   await tx.commit();
-  expect(await names()).toEqual(["deferred", "entity", "statement"]);
+  expect(await names()).toEqual(["deferred", "statement"]);
+  expect(await inspect(url, "SELECT name FROM assignment_pools")).toEqual([{ name: "entity" }]);
   expect(await inspect(url, "SELECT type FROM events")).toEqual([{ type: "t" }]);
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { lead } from "../../entities/lead.ts";
 import type { PoolMember } from "../../entities/lead-settings.ts";
-import { dealName, firstOpenStage, furthestStage } from "../../services/leads/convert.rules.ts";
+import { dealName, furthestStage } from "../../services/leads/convert.rules.ts";
 import { ImportPlan } from "../../services/leads/import.rules.ts";
 import { disarm } from "../../services/leads/leads.export.ts";
 import { changeLead, composeLead } from "../../services/leads/leads.rules.ts";
@@ -145,19 +145,6 @@ describe("conversion", () => {
     expect(dealName(compose({ companyName: "Acme", firstName: "A" }))).toBe("Acme");
     expect(dealName(compose({ firstName: "A", lastName: "B" }))).toBe("A B");
     expect(dealName(compose({ email: "a@b.example" }))).toBe("a@b.example");
-  });
-  test("a deal begins in the open stage that comes first", () => {
-    const stage = (id: string, position: number, kind: "open" | "won") => ({
-      id,
-      name: id,
-      probability: 1,
-      position,
-      kind,
-    });
-    expect(firstOpenStage([stage("w", 0, "won"), stage("b", 2, "open"), stage("a", 1, "open")])?.id).toBe(
-      "a",
-    );
-    expect(firstOpenStage([stage("w", 0, "won")])).toBeUndefined();
   });
 });
 

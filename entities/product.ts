@@ -1,0 +1,23 @@
+import * as f from "../mixins/records/fields.ts";
+import { defineKind, type RowOf } from "../mixins/records/kind.ts";
+
+/** What is sold; deals list it in their line items. */
+export const product = defineKind("product", {
+  plural: "products",
+  title: ["name", "sku"],
+  identifiedBy: ["name", "sku", "externalId"],
+  fields: {
+    externalId: f.text(200),
+    name: f.text(300, { search: "A", isSortable: true, aliases: ["product"] }),
+    /** The number it is stocked by. */
+    sku: f.text(100, { search: "B", matches: true }),
+    description: f.text(5000, { isFilterable: false }),
+    unitPrice: f.money({ isFilterable: false }),
+    /** Whether it is still sold. */
+    isActive: f.flag(true),
+    tags: f.tags(),
+    customFields: f.customFields(),
+  },
+  example: { name: "Loom, 12 shafts", sku: "LM-12", unitPrice: { amount: "1500.00", currency: "INR" } },
+});
+export type ProductRow = RowOf<typeof product>;

@@ -1,0 +1,94 @@
+import { LRUCache } from "lru-cache";
+import { v7 as uuidv7 } from "uuid";
+import type { Database } from "../database/database.ts";
+import type { UnitOfWork } from "../database/unit-of-work.ts";
+import { invalid } from "../contract/errors.ts";
+import { defaultStages, Pipelines, type PipelineStages } from "./stages.ts";
+
+/** Broadcast {organizationId} after a change of pipelines: every process forgets its copy. */
+export const pipelinesChanged = "pipelines.changed";
+
+const ttlMs = 30_000;
+const most = 10_000;
+
+/**
+ * This process's copy of each organization's pipelines, so that writing a deal reads none. What a copy says of a stage that a deal
+ * enters is asked again in its transaction (`requireStage`).
+ */
+export class PipelineCache {
+  readonly #database: Database;
+  readonly #loaded = new LRUCache<string, Promise<Pipelines>>({ max: most, ttl: ttlMs });
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** As they are, the default one made where there is none yet; loaded where this process has no copy. */
+  of(organizationId: string): Promise<Pipelines> {
+    let loading = this.#loaded.get(organizationId);
+    if (loading === undefined) {
+      loading = this.#load(organizationId);
+      this.#loaded.set(organizationId, loading);
+      loading.catch(() => this.#loaded.delete(organizationId));
+    }
+    return loading;
+  }
+
+  forget(organizationId: string): void {
+    this.#loaded.delete(organizationId);
+  }
+
+  async #load(organizationId: string): Promise<Pipelines> {
+    const read = async (tx: UnitOfWork) =>
+      new Pipelines(
+        await tx.query<PipelineStages>({
+          text: "SELECT id, name, stages, is_default FROM pipelines WHERE deleted_at IS NULL ORDER BY created_at, id",
+        }),
+      );
+    const there = await this.#database.transaction({ organizationId }, read);
+    if (there.default !== undefined) return there;
+    return this.#database.transaction({ organizationId }, async (tx) => {
+      await makeDefault(tx);
+      return read(tx);
+    });
+  }
+}
+
+/** Of two who make it at once one does. */
+async function makeDefault(tx: UnitOfWork): Promise<void> {
+  const stages = defaultStages.map((stage, position) => ({
+    ...{ id: uuidv7(), ...stage, position },
+    ...{ requiredFields: [], rottingDays: null, forecastCategory: "pipeline" },
+  }));
+  await tx.execute({
+    text: `INSERT INTO pipelines (organization_id, id, name, stages, is_default, created_at, updated_at)
+      VALUES ($1, $2, 'Sales', $3, true, $4, $4)
+      ON CONFLICT (organization_id) WHERE is_default AND deleted_at IS NULL DO NOTHING`,
+    values: [tx.organizationId, uuidv7(), JSON.stringify(stages), tx.now.toISOString()],
+  });
+}
+
+const asked = new WeakMap<UnitOfWork, Map<string, Promise<void>>>();
+/**
+ * Makes sure that a stage is still there, and that nobody takes it out until the end of the transaction. Asked once for all deals
+ * of a transaction. @throws 422
+ */
+export function requireStage(tx: UnitOfWork, pipelineId: string, stageId: string): Promise<void> {
+  let ofTx = asked.get(tx);
+  if (ofTx === undefined) asked.set(tx, (ofTx = new Map()));
+  let asking = ofTx.get(stageId);
+  if (asking === undefined) ofTx.set(stageId, (asking = askStage(tx, pipelineId, stageId)));
+  return asking;
+}
+
+async function askStage(tx: UnitOfWork, pipelineId: string, stageId: string): Promise<void> {
+  const [row] = await tx.query<Pick<PipelineStages, "stages">>({
+    name: "pipeline_for_deal",
+    text: "SELECT stages FROM pipelines WHERE id = $1 AND deleted_at IS NULL FOR SHARE",
+    values: [pipelineId],
+  });
+  if (row?.stages.some(({ id }) => id === stageId) !== true)
+    throw invalid([
+      { path: "stageId", code: "unknown_stage", message: "was taken out of the pipeline just now" },
+    ]);
+}

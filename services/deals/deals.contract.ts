@@ -1,0 +1,124 @@
+import { z } from "zod";
+import { deal } from "../../entities/deal.ts";
+import { stage } from "../../entities/pipeline.ts";
+import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { expectedVersion, id, money, text, wholeNumber } from "../../mixins/contract/schemas.ts";
+import { job } from "../../mixins/jobs/job-spec.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import {
+  bulk,
+  bulkChangeable,
+  comparable,
+  crud,
+  eventsOf,
+  historical,
+  mergeable,
+  personalFields,
+  recordData,
+  restorable,
+  upsertable,
+  withoutSensitive,
+} from "../../mixins/records/capabilities.ts";
+import { listParams } from "../../mixins/records/listing.ts";
+
+const changed = {
+  returns: deal.view,
+  kept: withoutSensitive,
+  permission: "deals:update",
+  fails: [409, 410],
+} as const;
+const column = z
+  .strictObject({
+    stage,
+    /** Whether it was taken out of the pipeline; it is shown while deals are in it. */
+    isRemoved: z.boolean(),
+    count: z.number().int(),
+    /** Of all its deals, by currency. */
+    amounts: z.array(money),
+    cards: z.array(deal.view),
+    /** For the next cards of this stage. */
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ id: "BoardColumn" });
+
+export const dealsContract = defineContract("deals", {
+  tables: { owns: ["deals"], reads: ["pipelines", "contacts", "companies"] },
+  actions: {
+    ...crud(deal),
+    ...bulk(deal),
+    ...bulkChangeable(deal),
+    ...upsertable(deal),
+    ...restorable(deal),
+    ...historical(deal),
+    ...comparable(deal),
+    ...mergeable(deal),
+    move: action({
+      summary:
+        "Puts a deal into a stage of its pipeline, before or after another deal; at its end where neither is given",
+      params: z.strictObject({
+        id,
+        stageId: id,
+        before: id.optional(),
+        after: id.optional(),
+        expectedVersion,
+      }),
+      ...changed,
+      rest: "POST /deals/:id/move",
+      example: { params: { stageId: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" } },
+    }),
+    win: action({
+      summary: "Puts a deal into the first stage where deals are won",
+      params: z.strictObject({ id, expectedVersion }),
+      ...changed,
+      rest: "POST /deals/:id/win",
+    }),
+    lose: action({
+      summary: "Puts a deal into the first stage where deals are lost",
+      params: z.strictObject({ id, reason: text(500), expectedVersion }),
+      ...changed,
+      rest: "POST /deals/:id/lose",
+      example: { params: { reason: "Bought from a competitor" } },
+    }),
+    board: action({
+      summary: "The deals of a pipeline by stage, each with its first cards in their order",
+      params: listParams(deal.listing)
+        .omit({ sort: true, cursor: true, count: true, fields: true })
+        .extend({
+          id,
+          limit: wholeNumber(1, 200).default(50),
+          /** Only this stage; with `cursor` its next cards. */
+          stageId: id.optional(),
+          cursor: z.string().max(1000).optional(),
+        })
+        .refine(({ cursor, stageId }) => cursor === undefined || stageId !== undefined, {
+          path: ["stageId"],
+          error: "must be given with a cursor",
+        }),
+      returns: z.strictObject({ columns: z.array(column) }),
+      reads: true,
+      permission: "deals:read",
+      rest: "GET /pipelines/:id/board",
+    }),
+  },
+  events: {
+    ...eventsOf(deal),
+    "deal.moved": recordData(deal),
+    "deal.won": recordData(deal),
+    "deal.lost": recordData(deal),
+    /** The places of a stage's deals were made anew, in the same order. */
+    "pipeline.rebalanced": z.strictObject({ pipelineId: id, stageId: id }),
+  },
+  jobs: {
+    rebalance: job({
+      summary: "Makes the places of a stage's deals short again",
+      payload: z.strictObject({ pipelineId: id, stageId: id }),
+    }),
+  },
+  personalData: {
+    deals: personalData({
+      summary: "Deals of a person's contacts; the deal stays, under the name of its company",
+      tables: ["deals"],
+      fields: personalFields(deal),
+    }),
+  },
+});

@@ -1,0 +1,46 @@
+import type { Context, ServiceSchema } from "moleculer";
+import { deal, type DealRow } from "../../entities/deal.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
+import { recordHandlers } from "../../mixins/records/handlers.ts";
+import { mayStillSee } from "../../mixins/records/may-still-see.ts";
+import { storeOf } from "../../mixins/records/store.ts";
+import { PipelineCache, pipelinesChanged } from "../../mixins/sales/pipelines.ts";
+import type { HandlersOf } from "../contracts.ts";
+import { recordDesk } from "../record-desk.ts";
+import { board } from "./board.ts";
+import { dealsContract } from "./deals.contract.ts";
+import { dealRules, type Desk } from "./deals.records.ts";
+import { lose, move, rebalance, win } from "./moves.ts";
+import { dealsPersonalData } from "./personal-data.ts";
+
+/** Deals on their way through the stages of pipelines. */
+export default function dealsService(runtime: Runtime): ServiceSchema {
+  const desk: Desk = { ...recordDesk(runtime), pipelines: new PipelineCache(runtime.database) };
+  const rules = dealRules(desk);
+  const counter = { kind: deal, desk, rules, store: storeOf<DealRow>(deal) };
+  const records = recordHandlers(deal, desk, rules);
+  const handlers: HandlersOf<typeof dealsContract> = {
+    ...records.crud,
+    ...records.bulk,
+    ...records.bulkChangeable,
+    ...records.upsertable,
+    ...records.restorable,
+    ...records.historical,
+    ...records.comparable,
+    ...records.mergeable,
+    move: (ctx) => move(ctx, counter as never),
+    win: (ctx) => win(ctx, counter as never),
+    lose: (ctx) => lose(ctx, counter as never),
+    board: (ctx) => board(ctx, counter as never),
+  };
+  return createService(dealsContract, handlers, runtime, {
+    jobs: { rebalance },
+    mayStillSee: mayStillSee(deal),
+    personalData: dealsPersonalData,
+    events: {
+      [pipelinesChanged](ctx: Context<{ organizationId: string }>) {
+        desk.pipelines.forget(ctx.params.organizationId);
+      },
+    },
+  });
+}

@@ -1,0 +1,24 @@
+import type { ServiceSchema } from "moleculer";
+import { product } from "../../entities/product.ts";
+import { createService, type Runtime } from "../../mixins/contract/service.ts";
+import { recordHandlers } from "../../mixins/records/handlers.ts";
+import { mayStillSee } from "../../mixins/records/may-still-see.ts";
+import type { HandlersOf } from "../contracts.ts";
+import { recordDesk } from "../record-desk.ts";
+import { productsContract } from "./products.contract.ts";
+
+/** What is sold. */
+export default function productsService(runtime: Runtime): ServiceSchema {
+  const records = recordHandlers(product, recordDesk(runtime));
+  const handlers: HandlersOf<typeof productsContract> = {
+    ...records.crud,
+    ...records.bulk,
+    ...records.bulkChangeable,
+    ...records.upsertable,
+    ...records.restorable,
+    ...records.historical,
+    ...records.comparable,
+    ...records.mergeable,
+  };
+  return createService(productsContract, handlers, runtime, { mayStillSee: mayStillSee(product) });
+}
