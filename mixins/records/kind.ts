@@ -122,11 +122,14 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     sortable: ["createdAt", "updatedAt", ...all(({ isSortable }) => isSortable)],
     nullable: all(({ isSortable, fallback }) => isSortable && fallback === undefined),
     defaultSort,
-    finding: {
-      // those that match have an index of their own
-      terms: all(({ stored: as, isFilterable, matches }) => as === "text" && isFilterable && !matches),
-      likes: all(({ stored: as, isFilterable }) => as === "text" && isFilterable),
-    },
+    // what has tags and custom fields is found by them; see pg_temp.findable
+    ...("customFields" in fields && {
+      finding: {
+        // those that match have an index of their own
+        terms: all(({ stored: as, isFilterable, matches }) => as === "text" && isFilterable && !matches),
+        likes: all(({ stored: as, isFilterable }) => as === "text" && isFilterable),
+      },
+    }),
     customFields: "customFields" in fields,
   };
   const owner = entries.find(([, { isOwner }]) => isOwner)?.[0] as (keyof F & string) | undefined;

@@ -42,7 +42,7 @@ const column = z
   .meta({ id: "BoardColumn" });
 
 export const dealsContract = defineContract("deals", {
-  tables: { owns: ["deals"], reads: ["pipelines", "contacts", "companies"] },
+  tables: { owns: ["deals"], reads: ["companies"] },
   actions: {
     ...crud(deal),
     ...bulk(deal),

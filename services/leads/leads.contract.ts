@@ -37,7 +37,7 @@ export type ConvertResult = z.output<typeof convertResult>;
 export const leadsContract = defineContract("leads", {
   tables: {
     owns: ["assignment_pools", "import_changes", "lead_reminders", "leads", "scoring_rules"],
-    reads: ["companies", "pipelines"],
+    reads: ["companies"],
     writes: ["contacts", "import_errors", "imports", "merges"],
   },
   actors: poolActors,

@@ -11,6 +11,7 @@ export const pipelinesContract = defineContract("pipelines", {
   tables: { owns: ["pipelines"], reads: ["deals"] },
   actions: {
     ...records,
+    list: { ...records.list, params: records.list.params.omit({ q: true }) },
     update: {
       ...records.update,
       summary:

@@ -19,6 +19,7 @@ const withoutPersons: Record<string, string> = {
   listener_holds: "ids",
   operations: "what is asked and written, until it is over; counts and ids afterwards",
   pipelines: "settings",
+  products: "what is sold",
   received_ids: "ids of messages",
   retention_settings: "settings",
   scoring_rules: "settings",

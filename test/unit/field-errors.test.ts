@@ -15,7 +15,7 @@ const wrong = [
 ];
 /** zod's own words, and schemas that say too little. */
 const isRaw = (message: string) =>
-  /invalid|expected|received|unrecognized|too (big|small)|pattern|undefined|\binput\b/i.test(message)
+  /invalid|\bexpected\b|received|unrecognized|too (big|small)|pattern|undefined|\binput\b/i.test(message)
   || message === unworded
   || message === "";
 
