@@ -22,6 +22,7 @@ import {
   type Definitions,
   type DefinitionsChanged,
 } from "../records/custom/definitions.ts";
+import type { RecordQuota } from "../records/quota.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
 import type { Health } from "../process/health.ts";
@@ -58,6 +59,8 @@ export interface Runtime {
   definitions: Definitions;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
+  /** How many records organizations may have. */
+  recordQuota: RecordQuota;
   /** How the parts stand that this process works with. */
   health: Health;
   /** Sends mail, or keeps it where none is sent. */

@@ -17,7 +17,6 @@ import { rollbackImport } from "./leads.rollback.ts";
 import { leadsPersonalDataHandlers } from "./personal-data.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
-import { getUsage, LeadQuota } from "./quota.ts";
 import * as reminders from "./reminders.actions.ts";
 import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
@@ -29,7 +28,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   const desk: Desk = {
     ...recordDesk(runtime),
     settings: new SettingsCache(database, runtime.definitions),
-    quota: new LeadQuota(database, runtime.organizations),
   };
   const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
@@ -45,7 +43,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
       ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
       return records.mergeable.merge(ctx);
     },
-    getUsage,
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
