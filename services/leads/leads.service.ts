@@ -3,7 +3,6 @@ import { lead } from "../../entities/lead.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import { recordDesk } from "../record-desk.ts";
 import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
@@ -71,7 +70,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     actors: { router },
     jobs,
     personalData: leadsPersonalDataHandlers(desk),
-    mayStillSee: mayStillSee(lead),
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);
