@@ -67,6 +67,7 @@ const mostStages = 50;
 /** The stages that deals go through, in their order. */
 export const pipeline = defineKind("pipeline", {
   plural: "pipelines",
+  isSetting: true,
   title: ["name"],
   defaultSort: "createdAt",
   fields: {

@@ -4,6 +4,7 @@ import { defineKind, type RowOf } from "../mixins/records/kind.ts";
 /** What is sold; deals list it in their line items. */
 export const product = defineKind("product", {
   plural: "products",
+  isSetting: true,
   title: ["name", "sku"],
   identifiedBy: ["name", "sku", "externalId"],
   fields: {

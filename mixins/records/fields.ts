@@ -74,6 +74,8 @@ const shownText = z.string().nullable();
 /** Text on any number of lines. @param most characters */
 export const text = (most: number, says: Said = {}) =>
   field("text", schemas.text(most).nullable(), shownText, says);
+/** The id that a record has elsewhere. */
+export const externalId = (says: Said = {}) => field("text", schemas.externalId.nullable(), shownText, says);
 /** An email address; lowercased. */
 export const email = (says: Said = {}) =>
   field("text", schemas.email.nullable(), shownText, {
@@ -197,7 +199,7 @@ export const consent = () =>
 
 /** More minor units than any price has; they fit a bigint. */
 const mostDigits = 18;
-/** An amount with its currency; 0 or more. */
+/** An amount with its currency; 0 or more. Lists do not filter by it. */
 export const money = (says: Said = {}) =>
   field(
     "money",
@@ -208,7 +210,7 @@ export const money = (says: Said = {}) =>
       })
       .nullable(),
     schemas.money.nullable(),
-    says,
+    { ...says, isFilterable: false },
   );
 
 /** `{ amount: "12.50", currency: "INR" }` as the 1250 that is stored. */

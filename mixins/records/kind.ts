@@ -55,17 +55,22 @@ const own = {
   ...{ createdAt: timestamp, updatedAt: timestamp, version: z.number().int() },
 };
 
+/** Code of the refusal of a record that would say nothing of who or what it is. */
+export const unidentified = "unidentified";
+
 /** What is said of a kind besides its fields. */
 interface Says<F extends Fields> {
   /** As paths, permissions and its table name it. */
   plural: string;
   fields: F;
-  /** A new record must have one of these. Default: `title`. */
+  /** A record must have one of these. Default: `title`. */
   identifiedBy?: readonly (keyof F & string)[];
   /** What it is called, of the first of these that are there. */
   title: readonly (keyof F & string)[];
   /** Default `-createdAt`. */
   defaultSort?: string;
+  /** Whether it is set up by those who lead, and only read by those who sell. Default false. */
+  isSetting?: boolean;
   /** An input, for the docs. */
   example: Record<string, unknown>;
 }
@@ -75,7 +80,8 @@ interface Says<F extends Fields> {
  * functions that make rows of inputs and views of rows.
  */
 export function defineKind<const N extends string, F extends Fields>(name: N, spec: Says<F>) {
-  const { plural, fields, title, identifiedBy = title, defaultSort = "-createdAt", example } = spec;
+  const { plural, fields, title, identifiedBy = title, defaultSort = "-createdAt" } = spec;
+  const { isSetting = false, example } = spec;
   const columned = Object.entries(fields);
   const entries = shownFields(fields);
   const all = (test: (field: Field) => unknown) =>
@@ -102,7 +108,10 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   const isThere = (given: Record<string, unknown>) =>
     identifiedBy.some((key) => given[key] !== undefined && given[key] !== null);
   const newInput = input
-    .refine(isThere, `give at least one of ${identifiedBy.join(", ")}`)
+    .refine(isThere, {
+      error: `give at least one of ${identifiedBy.join(", ")}`,
+      params: { code: unidentified },
+    })
     .meta({ id: `New${typeName}`, examples: [example] });
   const listing: Listing = {
     table: plural,
@@ -134,7 +143,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   };
   const owner = entries.find(([, { isOwner }]) => isOwner)?.[0] as (keyof F & string) | undefined;
   return {
-    ...{ name, typeName, plural, fields, title, identifiedBy, example },
+    ...{ name, typeName, plural, fields, title, identifiedBy, isSetting, example },
     /** What a caller is shown. */
     view,
     /** What a caller may change. */

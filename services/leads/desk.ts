@@ -3,13 +3,11 @@ import { CallFields, type CustomDesk } from "../../mixins/records/custom/of-call
 import type { PipelineCache } from "../../mixins/sales/pipelines.ts";
 import type { RecordDesk } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
-import type { LeadQuota } from "./quota.ts";
 import type { SettingsCache } from "./settings.ts";
 
 /** What the actions of leads share within a process. */
 export interface Desk extends RecordDesk {
   settings: SettingsCache;
-  quota: LeadQuota;
   /** Where the deals of converted leads go. */
   pipelines: PipelineCache;
 }
