@@ -8,7 +8,7 @@ export const deal = defineKind("deal", {
   title: ["name"],
   identifiedBy: ["name", "externalId"],
   fields: {
-    externalId: f.text(200),
+    externalId: f.externalId(),
     name: f.text(300, { search: "A", isSortable: true, personal: "name", aliases: ["deal", "opportunity"] }),
     amount: f.money({ isFilterable: false }),
     /** Default: that of its stage, else the organization's default. */

@@ -8,7 +8,7 @@ export const product = defineKind("product", {
   title: ["name", "sku"],
   identifiedBy: ["name", "sku", "externalId"],
   fields: {
-    externalId: f.text(200),
+    externalId: f.externalId(),
     name: f.text(300, { search: "A", isSortable: true, aliases: ["product"] }),
     /** The number it is stocked by. */
     sku: f.text(100, { search: "B", matches: true }),

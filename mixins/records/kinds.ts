@@ -9,9 +9,10 @@ const declared = new Map<string, AnyKind>();
  * them asks here when it is asked itself, never while it is loaded.
  */
 export const kinds: ReadonlyMap<string, AnyKind> = declared;
+const customNames: string[] = [];
+/** Names of those that an organization can add fields to; the same list, which grows. */
+export const customKindNames: readonly string[] = customNames;
 const names: string[] = [];
-/** Their names; the same list, which grows. */
-export const kindNames: readonly string[] = names;
 
 /**
  * Makes kinds known: to roles, the feed, presence, quotas, custom fields, whatever takes the name of a kind. Before anything is
@@ -28,12 +29,16 @@ export function declareKinds(of: Iterable<AnyKind>): void {
     if (clash) continue;
     declared.set(kind.name, kind);
     names.push(kind.name);
+    if ("customFields" in kind.fields) customNames.push(kind.name);
     admitRecords(kind.plural, kind.isSetting);
   }
 }
 
 /** The name of a kind, as a value. */
 export const kindName = z.lazy(() => z.enum(names as [string, ...string[]]));
+
+/** The name of a kind that an organization can add fields to. */
+export const customKindName = z.lazy(() => z.enum(customNames as [string, ...string[]]));
 
 /** Whether records of a kind say who somebody is. */
 export const tellsOfPersons = ({ fields }: Pick<AnyKind, "fields">): boolean =>

@@ -12,7 +12,7 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
-import { kindName, kindNames } from "../../mixins/records/kinds.ts";
+import { customKindName, customKindNames, kindName } from "../../mixins/records/kinds.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { customLimits, customTypes } from "../../mixins/values/custom-value.ts";
 
@@ -24,7 +24,7 @@ const customField = z
   .strictObject({
     id,
     /** Of which records it is a field. */
-    kind: kindName,
+    kind: customKindName,
     /** Records carry it as `customFields.<key>`; it cannot change. */
     key: z.string(),
     label: z.string(),
@@ -72,7 +72,7 @@ export const customFieldListing: Listing = {
   },
   columns: { references: ['"references"'], default: ['"default"'] },
   filterable: ["kind", "key", "type", "isSensitive", "isRequired", "isUnique"],
-  values: { kind: kindNames, type: customTypes },
+  values: { kind: customKindNames, type: customTypes },
   sortable: ["key", "createdAt"],
   defaultSort: "key",
 };
@@ -107,7 +107,7 @@ export const customFieldsContract = defineContract("custom-fields", {
     create: action({
       summary: "Defines a custom field; a sensitive one is kept encrypted, which it stays",
       params: z.strictObject({
-        kind: kindName.default("lead"),
+        kind: customKindName.default("lead"),
         key: z
           .string()
           .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")

@@ -109,11 +109,14 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     }),
   );
   const records = [];
-  for (const { name, plural, title, owner = "" } of kinds.values()) {
+  for (const { name, plural, title, fields, owner, example } of kinds.values()) {
     // made above, with what hangs on it
     if (name === "lead") continue;
-    const named = { [title[0] ?? ""]: mark, externalId: mark, tags: [mark], [owner]: rep.userId };
-    const { id } = await created(theirs.post(`/${plural}`, { ...named, customFields: { secret: mark } }));
+    const named = { [title[0] ?? ""]: mark, ...(owner && { [owner]: rep.userId }) };
+    const more = { externalId: mark, tags: [mark], customFields: { secret: mark } };
+    const { id } = await created(
+      theirs.post(`/${plural}`, "customFields" in fields ? { ...named, ...more } : { ...example, ...named }),
+    );
     records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);
   }
   const loser = await created(theirs.post("/contacts", { lastName: mark }));

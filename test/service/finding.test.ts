@@ -4,17 +4,26 @@ import pg from "pg";
 import { kinds } from "../../entities/kinds.ts";
 import { columnOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/page.ts";
-import { lead } from "../../entities/lead.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 
 const mine = "01900000-0000-7000-8000-000000000001";
 const theirs = "01900000-0000-7000-8000-000000000002";
-const listings = [
-  ...new Map([...kinds.values()].map(({ listing }) => [listing.table, listing]))
-    .set("leads", lead.listing)
-    .values(),
-] as Listing[];
-const names: Record<string, string> = { leads: "last_name", contacts: "last_name", companies: "name" };
+const sorted = "01900000-0000-7000-8000-000000000004";
+const listings = [...kinds.values()].flatMap(({ listing }) => (listing.finding ? [listing] : []));
+/** Of each table: by what its records are called, and columns that none may lack, with their values. */
+const tables: Record<string, { name: string; more?: Record<string, string> }> = {
+  leads: { name: "last_name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
+  contacts: { name: "last_name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
+  companies: { name: "name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
+  products: { name: "name" },
+  deals: {
+    name: "name",
+    more: {
+      ...{ pipeline_id: "$1::uuid", stage_id: "$1::uuid", stage_entered_at: "now() - n * interval '1 s'" },
+      position: "'h' || n",
+    },
+  },
+};
 
 let url: string;
 let client: pg.Client;
@@ -22,11 +31,16 @@ beforeAll(async () => {
   url = await createDatabase();
   client = new pg.Client({ connectionString: url });
   await client.connect();
-  for (const [table, name] of Object.entries(names))
+  // what deals cannot do without
+  await client.query(
+    "INSERT INTO pipelines (organization_id, id, name, stages, created_at, updated_at) SELECT one, $1, 'P', '[]', now(), now() FROM unnest($2::uuid[]) AS one",
+    [mine, [mine, theirs, sorted]],
+  );
+  for (const [table, { name, more = {} }] of Object.entries(tables))
     await client.query(
-      `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${name}, phone, tags, custom_fields)
+      `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${[name, ...Object.keys(more)].join(", ")}, tags, custom_fields)
        SELECT gen_random_uuid(), CASE WHEN n <= 12500 THEN $1::uuid ELSE $2::uuid END, now() - n * interval '1 min', now() - n * interval '1 s',
-         'Name ' || n, '+9198' || lpad(n::text, 8, '0'), ARRAY['t' || n % 100] || CASE WHEN n > 2100 THEN '{late}'::text[] ELSE '{}' END, jsonb_build_object('city', 'c' || n % 1000)
+         ${["'Name ' || n", ...Object.values(more)].join(", ")}, ARRAY['t' || n % 100] || CASE WHEN n > 2100 THEN '{late}'::text[] ELSE '{}' END, jsonb_build_object('city', 'c' || n % 1000)
        FROM generate_series(1, 16500) AS n`,
       [mine, theirs],
     );
@@ -94,6 +108,7 @@ function waysOf(listing: Listing): [params: object, served: { index?: string; co
       if (type === "text[]") return [[{ filter: { [field]: { contains: "nosuch" } } }, found]];
       if (type === "integer" || type === "timestamp")
         return [[{ filter: { [field]: { gte: value } } }, column]];
+      if (type === "boolean") return [[{ filter: { [field]: false } }, column]];
       if (type === "uuid") return [[{ filter: { [field]: value } }, column]];
       return [
         [{ filter: { [field]: value } }, finding?.terms.includes(field) ? found : column],
@@ -171,24 +186,25 @@ describe.each(listings.map((listing) => [listing.table, listing] as const))("%s"
   });
 
   test("pages go on through rows with and without a value, either way, as people sort", async () => {
-    const organizationId = "01900000-0000-7000-8000-000000000004";
-    const column = names[table] as string;
+    const { name: column = "", more = {} } = tables[table] ?? {};
+    const { phone: _, ...needed } = more;
     const field = column === "name" ? "name" : "lastName";
     const given = ["Zed", "de Souza", "\u00c9mile", "emil", "Zed", null, "Abel", null, null, "zed"];
-    const sorted = ["Abel", "de Souza", "emil", "\u00c9mile", "zed", "Zed", "Zed", null, null, null];
+    const expectedOrder = ["Abel", "de Souza", "emil", "\u00c9mile", "zed", "Zed", "Zed", null, null, null];
     for (const name of given)
       await client.query(
-        `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${column}) VALUES (gen_random_uuid(), $1, now(), now(), $2)`,
-        [organizationId, name],
+        `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${[column, ...Object.keys(needed)].join(", ")})
+         SELECT gen_random_uuid(), $2, now(), now(), ${["$3", ...Object.values(needed)].join(", ")} FROM (SELECT 1 AS n WHERE $1::uuid IS NOT NULL) AS one`,
+        [mine, sorted, name],
       );
-    const backwards = [...sorted.slice(0, 7).reverse(), null, null, null];
-    for (const [sort, expected] of [[field, sorted] as const, [`-${field}`, backwards] as const])
+    const backwards = [...expectedOrder.slice(0, 7).reverse(), null, null, null];
+    for (const [sort, expected] of [[field, expectedOrder] as const, [`-${field}`, backwards] as const])
       for (const limit of [1, 3, 4]) {
         const met: unknown[] = [];
         let cursor: string | undefined;
         do {
           const params = { ...listParams(listing).parse({ sort, limit }), cursor };
-          const { rows } = await look(listing, { sort, limit, ...(cursor && { cursor }) }, organizationId);
+          const { rows } = await look(listing, { sort, limit, ...(cursor && { cursor }) }, sorted);
           const { data, page } = toPage({ rows, isCut: false }, listing, params, (row) => row);
           met.push(...data.map((row) => (row as unknown as Record<string, unknown>)[column]));
           cursor = page.nextCursor ?? undefined;

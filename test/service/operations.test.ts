@@ -1,10 +1,9 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
-import { kinds } from "../../entities/kinds.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { shardUrl } from "../support/leads.ts";
-import { bodyOf, listOf, type Body } from "../support/records.ts";
+import { bodyOf, kindsThat, listOf, type Body } from "../support/records.ts";
 import { originOf, shareNode, type TestNode } from "../support/node.ts";
 
 let node: TestNode;
@@ -24,8 +23,7 @@ async function endOf(client: Client, begun: Answer): Promise<Body> {
   }, 30_000);
 }
 
-const listed = [...kinds.values()];
-describe.each(listed.map((kind) => [kind.plural, kind] as const))("many %s at once", (plural, kind) => {
+describe.each(kindsThat("bulkUpdate"))("many %s at once", (plural, kind) => {
   const path = `/${plural}`;
   const [main = ""] = kind.title;
   let admin: Client;

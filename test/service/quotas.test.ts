@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/g
 import pg from "pg";
 import { plans } from "../../mixins/organizations/plans.ts";
 import { kinds } from "../../entities/kinds.ts";
+import { kindsThat } from "../support/records.ts";
 import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { metaOf, newEmail, password } from "../support/identity.ts";
@@ -64,7 +65,7 @@ describe("users", () => {
   });
 });
 
-describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("%s", (plural, kind) => {
+describe.each(kindsThat("upsert"))("%s", (plural, kind) => {
   test("may not be made when the plan is over, by one, in a batch or by external id; what is there may change", async () => {
     const client = await new Client(originOf(node)).register("Full");
     const { organizationId } = client;

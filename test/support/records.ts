@@ -1,4 +1,7 @@
 import { expect } from "@jest/globals";
+import { kinds } from "../../entities/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+import { contracts } from "../../services/contracts.ts";
 import { Client, type Answer } from "./client.ts";
 import { originOf, shareNode, type TestNode } from "./node.ts";
 
@@ -6,6 +9,13 @@ import { originOf, shareNode, type TestNode } from "./node.ts";
 export type Body = Record<string, unknown> & { id: string; version: number };
 export const bodyOf = (answer: Answer) => answer.body as Body;
 export const listOf = (answer: Answer) => (answer.body as { data: Body[] }).data;
+
+/** The kinds that offer an action, such as `merge`, by what they are called in paths. */
+export const kindsThat = (action: string): [plural: string, kind: AnyKind][] =>
+  [...kinds.values()].flatMap((kind) => {
+    const contract = contracts.find(({ name }) => name === kind.plural);
+    return contract && action in contract.actions ? [[kind.plural, kind] as [string, AnyKind]] : [];
+  });
 
 let count = 0;
 /** A text that no other test has. */
