@@ -13,7 +13,7 @@ import {
 } from "../contract/schemas.ts";
 import { conditionInput } from "./conditions/schema.ts";
 import * as fields from "./fields.ts";
-import { byIdOf, fieldsParam, listParams, pageParams, queryableOf } from "./listing.ts";
+import { byIdOf, fieldsParam, listParams, pageParams, queryableOf, type Listing } from "./listing.ts";
 import { includeParam } from "./include.ts";
 import { operationBegun } from "./operations.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
@@ -31,6 +31,12 @@ export function withoutSensitive<T>(shown: T): T {
   return { ...shown, customFields: { ...customFields, ...emptied } };
 }
 
+/** A view that a list is asked by, see GET /views; what is given beside it must hold too, or takes the place of its own. */
+const viewParams = (listing: Listing) => ({
+  view: id.optional(),
+  sort: listParams(listing).shape.sort.removeDefault().optional(),
+});
+
 /** Create, list, read, change, delete. */
 export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   create: action({
@@ -45,7 +51,10 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
   list: action({
     summary: `Lists ${kind.plural}`,
-    params: listParams(kind.listing).extend({ include: includeParam(kind as unknown as AnyKind) }),
+    params: listParams(kind.listing).extend({
+      include: includeParam(kind as unknown as AnyKind),
+      ...viewParams(kind.listing),
+    }),
     returns: pageOf(
       kind.view
         .partial()

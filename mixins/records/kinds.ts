@@ -13,6 +13,8 @@ const customNames: string[] = [];
 /** Names of those that an organization can add fields to; the same list, which grows. */
 export const customKindNames: readonly string[] = customNames;
 const names: string[] = [];
+/** Their names; the same list, which grows. */
+export const kindNames: readonly string[] = names;
 
 /**
  * Makes kinds known: to roles, the feed, presence, quotas, custom fields, whatever takes the name of a kind. Before anything is

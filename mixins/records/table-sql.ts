@@ -57,11 +57,7 @@ const types = {
 function columnsSql(key: string, { stored, fallback, values }: Field): string[] {
   const [column = "", currency] = columnsOf(key, { stored });
   const plain =
-    stored === "text[]"
-      ? "{}"
-      : stored.startsWith("json")
-        ? JSON.stringify(fallback)
-        : String(fallback as string);
+    stored === "text[]" ? "{}" : stored.startsWith("json") ? JSON.stringify(fallback) : String(fallback);
   const asked = fallback === undefined ? "" : ` NOT NULL DEFAULT '${plain.replaceAll("'", "''")}'`;
   const checked = values
     ? ` CHECK (${column} IN (${values.map((value) => `'${value.replaceAll("'", "''")}'`).join(", ")}))`

@@ -68,14 +68,16 @@ async function makeDefault(tx: UnitOfWork): Promise<void> {
   });
 }
 
-const asked = new WeakMap<UnitOfWork, Map<string, Promise<void>>>();
+/** By stage. */
+type Asking = Map<string, Promise<void>>;
+const asked = new WeakMap<UnitOfWork, Asking>();
 /**
  * Makes sure that a stage is still there, and that nobody takes it out until the end of the transaction. Asked once for all deals
  * of a transaction. @throws 422
  */
 export function requireStage(tx: UnitOfWork, pipelineId: string, stageId: string): Promise<void> {
   let ofTx = asked.get(tx);
-  if (ofTx === undefined) asked.set(tx, (ofTx = new Map()));
+  if (ofTx === undefined) asked.set(tx, (ofTx = new Map() as Asking));
   let asking = ofTx.get(stageId);
   if (asking === undefined) ofTx.set(stageId, (asking = askStage(tx, pipelineId, stageId)));
   return asking;

@@ -86,7 +86,7 @@ interface Asked {
 /** What the deals of a board must be, whatever their stage. */
 function conditionsOf({ counter, ctx, fields, asked }: Asked, values: Values): string {
   const { principal, tx } = ctx.locals;
-  const listing = fields.listing(deal.listing, asked as never);
+  const listing = fields.listing(deal.listing, asked);
   const { conditions, find } = matchConditions(listing, asked, values, tx.timeZone);
   return [
     ...visibleTo(counter, principal)(values),

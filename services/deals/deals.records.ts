@@ -34,7 +34,7 @@ export const dealRules = (desk: Desk): RecordRules<DealRow, Prepared> => ({
   verbs: verbsOf,
   async also(tx, before, { row }) {
     // one that comes back too: its stage may be gone
-    if (before === null || before.deleted_at !== null || before.stage_id !== row.stage_id)
+    if (before?.deleted_at !== null || before.stage_id !== row.stage_id)
       await requireStage(tx, row.pipeline_id, row.stage_id);
   },
 });

@@ -28,10 +28,10 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
-    move: (ctx) => move(ctx, counter as never),
-    win: (ctx) => win(ctx, counter as never),
-    lose: (ctx) => lose(ctx, counter as never),
-    board: (ctx) => board(ctx, counter as never),
+    move: (ctx) => move(ctx, counter),
+    win: (ctx) => win(ctx, counter),
+    lose: (ctx) => lose(ctx, counter),
+    board: (ctx) => board(ctx, counter),
   };
   return createService(dealsContract, handlers, runtime, {
     jobs: { rebalance },

@@ -58,7 +58,7 @@ async function changed(
 ) {
   const { principal, tx } = ctx.locals;
   const { id, expectedVersion } = ctx.params;
-  const fields = await fieldsOf(counter as never, ctx as never);
+  const fields = await fieldsOf(counter, ctx as never);
   const prepared = (await counter.rules.prepare?.(ctx as never, [])) as Prepared;
   const before = await counter.store.lock(tx, principal, id);
   requireVersion(before, expectedVersion);

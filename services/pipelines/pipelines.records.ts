@@ -46,12 +46,7 @@ export const pipelineRules = (desk: RecordDesk): RecordRules<PipelineRow, Prepar
   decide(before, change, { custom }) {
     if (before.is_default && !change.row.is_default) throw isTheDefault();
     if (!("stages" in change.changes)) return change;
-    const stages = rearranged(
-      change.row.stages as readonly StageInput[],
-      before,
-      change.row.updated_at,
-      custom,
-    );
+    const stages = rearranged(change.row.stages, before, change.row.updated_at, custom);
     const row = { ...change.row, ...stages };
     return { row, changes: changesBetween(pipeline, before, row) };
   },

@@ -6,6 +6,7 @@ import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
 import { eventually } from "../support/eventually.ts";
 import { originOf, startTestNode, type TestNode } from "../support/node.ts";
+import { kindsThat } from "../support/records.ts";
 import { useSaml } from "../support/saml.ts";
 
 /** What somebody tries on a person or a right that is beyond them. It makes what it needs, as the admin, each time anew. */
@@ -359,13 +360,19 @@ export const reachNobody: Record<string, string> = {
   "records.listOperations": "one's own, or everybody's for who sees all records",
   "records.getOperation": "as the list",
   ...Object.fromEntries(
-    [...kinds.values()].map(({ plural }) => [
+    kindsThat("applyOperation").map(([plural]) => [
       `${plural}.applyOperation`,
       "asks for the right that the operation needs, and for each record",
     ]),
   ),
   "records.undoMerge": "asks for the right to delete records of the merge's kind, and for each record",
   "records.getUsage": reads,
+  ...Object.fromEntries(
+    ["list", "get", "create", "update", "remove"].map((name) => [
+      `views.${name}`,
+      "one's own; a shared one shows each only the records that they see anyway, and is changed by its owner or an admin",
+    ]),
+  ),
   "imports.getUsage": reads,
   ...Object.fromEntries(
     [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(

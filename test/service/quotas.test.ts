@@ -16,7 +16,7 @@ let node: TestNode;
 let admin: SignedIn;
 beforeAll(async () => {
   node = await startTestNode({
-    SERVICES: "identity,leads,contacts,companies,records,imports,events,service:gateway",
+    SERVICES: `identity,${[...kinds.values()].map(({ plural }) => plural).join()},records,imports,events,service:gateway`,
   });
 });
 afterAll(() => node.stop());
