@@ -2,13 +2,17 @@ import { kinds, references } from "../entities/kinds.ts";
 import type { Runtime } from "../mixins/contract/service.ts";
 import { ActiveUsers } from "../mixins/records/active-users.ts";
 import type { RecordDesk } from "../mixins/records/desk.ts";
+import { importFile } from "./imports/import-file.ts";
 
 /** What a service needs to work with records: every kind, as `entities/` declares it. */
 export const recordDesk = ({
   database,
   definitions,
   organizationKeys: keys,
-}: Pick<Runtime, "database" | "definitions" | "organizationKeys">): RecordDesk => ({
+  organizations,
+}: Pick<Runtime, "database" | "definitions" | "organizationKeys" | "organizations">): RecordDesk => ({
   ...{ database, definitions, keys, kinds, references },
   users: new ActiveUsers(),
+  countryOf: async (organizationId) => (await organizations.of(organizationId)).country,
+  takeFile: (ctx, kind) => importFile(ctx, { database, organizations }, kind),
 });

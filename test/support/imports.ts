@@ -25,7 +25,7 @@ export async function upload(
 ): Promise<Result<"imports.create">> {
   const stream =
     file instanceof Readable ? file : Readable.from([Buffer.from(file as string)], { objectMode: false });
-  return node.broker.call("imports.create", params as never, { meta: { ...meta }, stream, timeout: 300_000 });
+  return node.broker.call("leads.import", params as never, { meta: { ...meta }, stream, timeout: 300_000 });
 }
 
 /** The import once it has come to an end. */

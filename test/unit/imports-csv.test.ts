@@ -7,7 +7,11 @@ import { armedCell, inertCell } from "../../mixins/values/cells.ts";
 import { decoded, encodingOf, type Encoding } from "../../services/imports/file/encoding.ts";
 import { detectFormat } from "../../services/imports/file/format.ts";
 import { readRecords, type FileRecord } from "../../services/imports/file/records.ts";
-import { isKnownColumn } from "../../services/imports/known-columns.ts";
+import { kinds } from "../../entities/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+import { isKnownColumn as isKnownOf, targetsOf } from "../../services/imports/targets.ts";
+
+const isKnownColumn = isKnownOf(targetsOf(kinds.get("lead") as AnyKind));
 
 const format = (text: string, columns: string[] = []) =>
   detectFormat(Buffer.from(text), true, { columns, isKnown: isKnownColumn });

@@ -1,8 +1,12 @@
 import { z } from "zod";
+import { kinds } from "../../../entities/kinds.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { job } from "../../../mixins/jobs/job-spec.ts";
 import { listParams, type Listing } from "../../../mixins/records/listing.ts";
 import { id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
+
+/** Of each kind of record: somebody took records out. */
+export const exported = (plural: string) => `${plural}.exported` as const;
 
 export const auditTypes = [
   "user.signed_in",
@@ -27,7 +31,7 @@ export const auditTypes = [
   "role.created",
   "role.updated",
   "role.deleted",
-  "leads.exported",
+  ...[...kinds.values()].map(({ plural }) => exported(plural)),
   "privacy.export_requested",
   "privacy.archive_downloaded",
   "privacy.erasure_requested",
@@ -79,8 +83,12 @@ export const auditListing: Listing = {
 
 export const auditActions = {
   noteExport: action({
-    summary: "Notes in the audit log that somebody takes leads out",
-    params: z.strictObject({ format: z.string(), filteredBy: z.array(z.string()) }),
+    summary: "Notes in the audit log that somebody takes records out",
+    params: z.strictObject({
+      /** Name of their kind. */
+      kind: z.string().default("lead"),
+      ...{ format: z.string(), filteredBy: z.array(z.string()) },
+    }),
     returns: z.null(),
     permission: "reports:export",
   }),

@@ -1,9 +1,8 @@
 import { isUtf8 } from "node:buffer";
+import type { Encoding } from "../../../mixins/records/importing/import-form.ts";
 import { unfinishedTail } from "../../../mixins/upload/text.ts";
 
-/** How the characters of a file may be written. */
-export const encodings = ["utf-8", "utf-16le", "utf-16be", "windows-1252"] as const;
-export type Encoding = (typeof encodings)[number];
+export type { Encoding };
 
 /** Stands where bytes of a UTF-8 file belong to no character; half a character, so that no text may hold it. */
 export const brokenCharacter = "\udcff";
