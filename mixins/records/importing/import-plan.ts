@@ -1,5 +1,6 @@
 import { composeRecord, changeRecord, type Change } from "../changes.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
+import { columnOf } from "../listing.ts";
 import { externalIdTaken } from "../store.ts";
 import { importKeysOf, keyName, textIn, textOf, type Matching } from "./keys.ts";
 
@@ -89,9 +90,17 @@ export class ImportPlan<R extends AnyRow> {
     return undefined;
   }
 
-  /** The record that an input names by its keys, or that it makes. */
+  /** The record that an input names by its keys, or that it makes. What the batch makes itself gets the keys that it lacks. */
   resolve(from: FileRow, given: RowInput): ImportedRecord<R> {
     const found = this.#find(given.input)?.record;
+    if (found?.before === null) {
+      const { kind, now } = this.#rules;
+      const lacking = this.#keys.filter((key) => textOf(found.row, key) === null);
+      const more = Object.fromEntries(lacking.map((key) => [key, textIn(given.input, key)]));
+      const change = changeRecord(kind, found.row, more, now);
+      found.row = change ? { ...change.row, version: found.row.version } : found.row;
+      this.#index(found);
+    }
     if (found) return found;
     this.take(from, given);
     return this.#records.at(-1) as ImportedRecord<R>;
@@ -129,7 +138,7 @@ export class ImportPlan<R extends AnyRow> {
 
   #update(record: ImportedRecord<R>, from: FileRow, input: Input): void {
     const { kind, now, marks, decide } = this.#rules;
-    const wished = changeRecord(kind, record.row, input, now);
+    const wished = changeRecord(kind, record.row, withParts(kind, record.row, input), now);
     const change = wished && (decide?.(record.row, wished) ?? wished);
     record.from.push(from);
     this.counts.updated++;
@@ -155,6 +164,15 @@ export class ImportPlan<R extends AnyRow> {
       else if (!holders.includes(record)) holders.push(record);
     }
   }
+}
+
+/** A file may give a part of an object, such as the city of an address: the other parts stay. */
+function withParts({ fields }: AnyKind, row: AnyRow, input: Input): Input {
+  const whole: Record<string, unknown> = {};
+  for (const [key, { stored, merge }] of Object.entries(fields))
+    if (stored === "json" && merge === undefined && typeof input[key] === "object" && input[key] !== null)
+      whole[key] = { ...(row[columnOf(key)] as object), ...input[key] };
+  return { ...input, ...whole };
 }
 
 /** Whether two may be of one record, by this key: one says nothing, or both the same. */
