@@ -15,7 +15,15 @@ export type ScoreReason = z.output<typeof scoreReason>;
 const statusWords: Record<(typeof leadStatuses)[number], readonly string[]> = {
   new: ["open", "opennotcontacted", "notcontacted", "uncontacted", "fresh", "raw", "created"],
   contacted: [
-    ...["working", "workingcontacted", "inprogress", "attempted", "attemptedtocontact", "connected", "engaged"],
+    ...[
+      "working",
+      "workingcontacted",
+      "inprogress",
+      "attempted",
+      "attemptedtocontact",
+      "connected",
+      "engaged",
+    ],
     ...["followup", "nurturing", "contactmade", "opencontacted"],
   ],
   qualified: [

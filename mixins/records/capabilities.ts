@@ -1,14 +1,6 @@
 import { z } from "zod";
 import { action } from "../contract/contract.ts";
-import {
-  byId,
-  byIdVersioned,
-  expectedVersion,
-  id,
-  pageOf,
-  text,
-  timestamp,
-} from "../contract/schemas.ts";
+import { byId, byIdVersioned, expectedVersion, id, pageOf, text, timestamp } from "../contract/schemas.ts";
 import { byIdOf, fieldsParam, listParams, pageParams } from "./listing.ts";
 import { includeParam } from "./include.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";

@@ -34,7 +34,10 @@ export interface Field<
    * The form that is stored and looked for, or why there is none; of what the schema has let through.
    * @param country of phones that name none; default the installation's
    */
-  normalise?: (value: unknown, country?: CountryCode) => { value: unknown } | { code: string; message: string };
+  normalise?: (
+    value: unknown,
+    country?: CountryCode,
+  ) => { value: unknown } | { code: string; message: string };
   /** Completes "must be …" where `normalise` finds no form. */
   formExample?: string;
   isFilterable?: boolean;

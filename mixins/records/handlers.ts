@@ -1,14 +1,7 @@
 import type { ParamsOut, ResultOf } from "../contract/contract.ts";
 import type { importable } from "./capabilities/files.ts";
 import type { bulk, bulkChangeable } from "./capabilities/many.ts";
-import type {
-  comparable,
-  crud,
-  historical,
-  mergeable,
-  restorable,
-  upsertable,
-} from "./capabilities.ts";
+import type { comparable, crud, historical, mergeable, restorable, upsertable } from "./capabilities.ts";
 import type { RecordContext, RecordDesk, RecordRules } from "./desk.ts";
 import { bulkHandlers } from "./handlers/bulk.ts";
 import { crudHandlers } from "./handlers/crud.ts";

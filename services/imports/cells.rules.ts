@@ -24,7 +24,8 @@ export function amountOf(
 ): { money: { amount: string; currency: string } } | { doubt: string } {
   const { amount, code = currency } = written(cell);
   if (amount === undefined) return { doubt: "is no amount; write it as 1500.50 INR" };
-  if (code === undefined) return { doubt: "names no currency; write it as 1500.50 INR, or name the file's `currency`" };
+  if (code === undefined)
+    return { doubt: "names no currency; write it as 1500.50 INR, or name the file's `currency`" };
   const digits = currencyDigits.get(code);
   if (digits === undefined) return { doubt: "names no currency of ISO 4217" };
   const [whole = "", part = ""] = amount.split(".");

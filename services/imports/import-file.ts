@@ -78,9 +78,15 @@ function withheldFrom(principal: Principal, kind: AnyKind): KindTargets["withhel
   if (sightOf(principal) !== "all")
     for (const [target, { reading }] of targetsOf(kind).targets) {
       if (reading === "user")
-        withheld.set(target, `only who sees all ${kind.plural} may assign by import; map this column to null`);
+        withheld.set(
+          target,
+          `only who sees all ${kind.plural} may assign by import; map this column to null`,
+        );
       if (reading === "reference")
-        withheld.set(target, "only who sees all records may refer to them by import; map this column to null");
+        withheld.set(
+          target,
+          "only who sees all records may refer to them by import; map this column to null",
+        );
     }
   for (const { relation, keys, target } of associationsOf(kind, kinds))
     if (!can(principal, `${target.plural}:create`))

@@ -57,7 +57,10 @@ const usersAtOnce = 100;
 const progressEvery = { rows: 5000, ms: 2000 };
 
 /** The job of an import: takes it from whoever had it and works until it is over, or the node stops. */
-export async function runImport(ctx: JobCtx<"imports.run" | "imports.runOfKind">, parts: RunParts): Promise<void> {
+export async function runImport(
+  ctx: JobCtx<"imports.run" | "imports.runOfKind">,
+  parts: RunParts,
+): Promise<void> {
   const { tx, principal } = ctx.locals;
   const { importId } = ctx.params;
   const { organizationId } = principal;
@@ -162,7 +165,7 @@ class ImportRun {
       ...(matchBy && { matchBy }),
     };
     try {
-      await this.#parts.call(`${this.#service}.importBatch`, params as never, { ...this.#meta });
+      await this.#parts.call(`${this.#service}.importBatch`, params, { ...this.#meta });
     } catch (error) {
       if (!isTooLarge(error) || rows.length === 1) throw error;
       const half = Math.ceil(rows.length / 2);

@@ -101,7 +101,10 @@ const importJob = {
 } as const;
 
 export const importsContract = defineContract("imports", {
-  tables: { owns: ["import_chunks", "import_errors", "import_record_changes", "imports"], writes: ["custom_fields"] },
+  tables: {
+    owns: ["import_chunks", "import_errors", "import_record_changes", "imports"],
+    writes: ["custom_fields"],
+  },
   actions: {
     getUsage: action({
       summary: "Bytes of the organization's files that are kept",
@@ -166,7 +169,10 @@ export const importsContract = defineContract("imports", {
     }),
   },
   jobs: {
-    run: job({ ...importJob, summary: "Imports a file of leads, or turns an import back, from where it is to its end" }),
+    run: job({
+      ...importJob,
+      summary: "Imports a file of leads, or turns an import back, from where it is to its end",
+    }),
     /** Nodes of the release before would take any file for one of leads: they do not know this job. */
     runOfKind: job({ ...importJob, summary: "As run, of a file of another kind of record" }),
     forgetDeadUploads: job({

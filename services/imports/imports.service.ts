@@ -2,7 +2,6 @@ import type { ServiceBroker, ServiceSchema } from "moleculer";
 import { lead } from "../../entities/lead.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { definitionsChanged } from "../../mixins/records/custom/definitions.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
 import type { HandlersOf, JobCtx, JobHandlersOf } from "../contracts.ts";
 import { importFile } from "./import-file.ts";
 import { runImport } from "./import-run.ts";
@@ -18,7 +17,7 @@ export default function importsService(runtime: Runtime): ServiceSchema {
 
   const handlers: HandlersOf<typeof importsContract> = {
     getUsage: actions.getUsage,
-    create: (ctx) => importFile(ctx, runtime, lead as AnyKind),
+    create: (ctx) => importFile(ctx, runtime, lead),
     list: actions.list,
     get: actions.get,
     errors: (ctx) => actions.errors(ctx, database),

@@ -17,7 +17,10 @@ export type Mapping = Readonly<Record<string, string | null>>;
 export type ColumnTargets = [column: string, target: string | null][];
 
 /** What is wrong with a mapping, whatever the file: unknown fields, what the caller may not fill, and fields that two columns fill. */
-export function mappingErrors({ kind, targets, keyed, withheld }: KindTargets, mapping: Mapping): FieldError[] {
+export function mappingErrors(
+  { kind, targets, keyed, withheld }: KindTargets,
+  mapping: Mapping,
+): FieldError[] {
   const isKnown = (target: string) =>
     targets.has(target) || keyed.some((key) => keyedTargets[key]?.test(target));
   const errors: FieldError[] = [];

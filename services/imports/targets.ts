@@ -64,7 +64,9 @@ export function targetsOf(kind: AnyKind): KindTargets {
   const found = known.get(kind.name);
   if (found) return found;
   const targets = new Map<string, Target>();
-  const named = (key: string, aliases: readonly string[] = []) => [...new Set([key, ...aliases].map(letters))];
+  const named = (key: string, aliases: readonly string[] = []) => [
+    ...new Set([key, ...aliases].map(letters)),
+  ];
   for (const [key, field] of Object.entries(kind.fields)) {
     // a row cannot name another of its own file by an id that it has not yet
     if ((field.setBy !== "caller" && !field.isImported) || field.refersTo === kind.name) continue;
@@ -73,7 +75,14 @@ export function targetsOf(kind: AnyKind): KindTargets {
     const isGuessed = !["object", "user", "reference"].includes(reading) && field.setBy === "caller";
     targets.set(key, {
       ...{ reading, field },
-      names: key === "externalId" ? [...names, ...idNames] : key === "tags" ? [...names, "labels"] : isGuessed ? names : [],
+      names:
+        key === "externalId"
+          ? [...names, ...idNames]
+          : key === "tags"
+            ? [...names, "labels"]
+            : isGuessed
+              ? names
+              : [],
     });
     for (const part of partsOf(field))
       targets.set(`${key}.${part}`, { reading: "part", field, names: named(part, [`${key}${part}`]) });
@@ -119,9 +128,10 @@ export function exportTargets(
     columns.every((column) => shown.has(column) || targets.get(column)?.reading === "associated")
     && columns.some((column) => isTelling(kind, column));
   if (!isExport) return new Map();
-  return new Map(columns.map((column) => [column, targets.has(column) && !withheld.has(column) ? column : null]));
+  return new Map(
+    columns.map((column) => [column, targets.has(column) && !withheld.has(column) ? column : null]),
+  );
 }
 /** A name that no other program gives a column. */
 const isTelling = ({ fields }: AnyKind, column: string): boolean =>
-  column === "customFields"
-  || (fields[column]?.setBy === "service" && /[a-z][A-Z]/.test(column));
+  column === "customFields" || (fields[column]?.setBy === "service" && /[a-z][A-Z]/.test(column));

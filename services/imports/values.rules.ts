@@ -18,7 +18,8 @@ export function valueOf(values: ValueMap[string] | undefined, cell: string): str
 export const suggestChoice =
   ({ values = [], words = {} }: Pick<Field, "values" | "words">) =>
   (theirs: string): string | null =>
-    values.find((value) => letters(value) === letters(theirs) || words[value]?.includes(letters(theirs))) ?? null;
+    values.find((value) => letters(value) === letters(theirs) || words[value]?.includes(letters(theirs)))
+    ?? null;
 /** The value of a field that a cell names, in any case. */
 export const choiceOf = ({ values = [] }: Pick<Field, "values">, cell: string): string | undefined =>
   values.find((value) => value.toLowerCase() === cell.toLowerCase());

@@ -46,14 +46,7 @@ export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
   tables: {
-    owns: [
-      "assignment_pools",
-      "deals",
-      "lead_reminders",
-      "leads",
-      "pipelines",
-      "scoring_rules",
-    ],
+    owns: ["assignment_pools", "deals", "lead_reminders", "leads", "pipelines", "scoring_rules"],
     reads: ["companies"],
     writes: ["contacts", "import_record_changes", "merges"],
   },

@@ -18,13 +18,16 @@ const call = <T = Record<string, unknown>>(name: string, params: object, meta: M
   node.broker.call<T, object>(name, params, { meta: { ...meta } });
 const bring = (file: string, params = {}, meta: Meta = buildMeta(), plural = "contacts") =>
   on.importFile(file, params, meta, plural);
-const make = (plural: string, meta: Meta, input: object) => call<{ id: string }>(`${plural}.create`, input, meta);
+const make = (plural: string, meta: Meta, input: object) =>
+  call<{ id: string }>(`${plural}.create`, input, meta);
 /** Names of the companies that contacts have, by last name. */
 async function employers(meta: Meta): Promise<Record<string, unknown>> {
-  const companies = new Map((await on.recordsOf("companies", meta)).map(({ id, name, domain }) => [id, name ?? domain]));
-  return Object.fromEntries(
+  const companies = new Map(
+    (await on.recordsOf("companies", meta)).map(({ id, name, domain }) => [id, name ?? domain]),
+  );
+  return Object.fromEntries<unknown>(
     (await on.recordsOf("contacts", meta)).map(({ lastName, companyId }) => [
-      lastName,
+      String(lastName),
       companyId === null ? null : companies.get(companyId as string),
     ]),
   );
@@ -95,7 +98,10 @@ test("files of contacts and of companies that come at once make each company onc
   const meta = buildMeta();
   const rows = Array.from({ length: 1200 }, (_, index) => index);
   const contacts = `Last Name,Company Domain\n${rows.map((n) => `L${n},d${n % 60}.example`).join("\n")}\n`;
-  const companies = `Name,Domain\n${rows.slice(0, 60).map((n) => `N${n},d${n}.example`).join("\n")}\n`;
+  const companies = `Name,Domain\n${rows
+    .slice(0, 60)
+    .map((n) => `N${n},d${n}.example`)
+    .join("\n")}\n`;
   const uploads = await Promise.all([
     upload(node, meta, contacts, {}, "contacts"),
     upload(node, meta, companies, {}, "companies"),
@@ -115,7 +121,10 @@ test("a rollback takes the companies back that the import made, but those that o
   await call("companies.update", { id: idOf("Worked on"), industry: "Textiles" }, meta);
   await rollBack(meta, id);
   expect((await on.recordsOf("contacts", meta)).map(({ lastName }) => lastName)).toEqual(["Other"]);
-  expect((await on.recordsOf("companies", meta)).map(({ name }) => name).sort()).toEqual(["Used", "Worked on"]);
+  expect((await on.recordsOf("companies", meta)).map(({ name }) => name).sort()).toEqual([
+    "Used",
+    "Worked on",
+  ]);
   const told = await on.rowsOf<{ type: string; data: { kept: number } }>(meta, "events");
   expect(told.find(({ type }) => type === "import.rolled_back")?.data.kept).toBe(2);
 });
@@ -148,7 +157,12 @@ test("contacts that are exported find their companies elsewhere", async () => {
 test("a part of an address leaves its other parts as they are", async () => {
   const meta = buildMeta();
   await make("companies", meta, { domain: "a.example", address: { street: "MG Road 1", city: "Pune" } });
-  const { view } = await bring("Domain,City,Number of employees,Revenue\na.example,Mumbai,\"1,200\",INR 5000\n", { onDuplicate: "update" }, meta, "companies");
+  const { view } = await bring(
+    'Domain,City,Number of employees,Revenue\na.example,Mumbai,"1,200",INR 5000\n',
+    { onDuplicate: "update" },
+    meta,
+    "companies",
+  );
   expect(view).toMatchObject({ updated: 1 });
   expect(await on.recordsOf("companies", meta)).toMatchObject([
     {

@@ -58,5 +58,8 @@ export const exported = async (
   params: Record<string, unknown> = {},
 ): Promise<string> =>
   text(
-    await node.broker.call<Readable, object>(`${kind.plural}.export`, params, { meta: { ...meta }, timeout: 60_000 }),
+    await node.broker.call<Readable, object>(`${kind.plural}.export`, params, {
+      meta: { ...meta },
+      timeout: 60_000,
+    }),
   );

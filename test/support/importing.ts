@@ -34,7 +34,9 @@ export class Importing {
 
   recordsOf = async (plural: string, meta: Meta) => {
     const params = { sort: "createdAt", limit: 200 };
-    const call = this.#node.broker.call<{ data: Body[] }, object>(`${plural}.list`, params, { meta: { ...meta } });
+    const call = this.#node.broker.call<{ data: Body[] }, object>(`${plural}.list`, params, {
+      meta: { ...meta },
+    });
     return (await call).data;
   };
 

@@ -26,7 +26,11 @@ export async function upload(
 ): Promise<Result<"leads.import">> {
   const stream =
     file instanceof Readable ? file : Readable.from([Buffer.from(file as string)], { objectMode: false });
-  return node.broker.call(`${plural}.import`, params as never, { meta: { ...meta }, stream, timeout: 300_000 });
+  return node.broker.call(`${plural}.import`, params as never, {
+    meta: { ...meta },
+    stream,
+    timeout: 300_000,
+  });
 }
 
 /** The import once it has come to an end. */

@@ -103,7 +103,8 @@ describe("the type of a custom field", () => {
 
 describe("words of the file", () => {
   test("that mean nothing here are suggested meanings, once each", () => {
-    const survey = new ColumnSurvey(leads, 
+    const survey = new ColumnSurvey(
+      leads,
       [
         ["Lead Status", "status"],
         ["Email opt", "consent.email"],

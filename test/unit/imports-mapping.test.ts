@@ -55,7 +55,8 @@ describe("a mapping", () => {
 });
 
 describe("columns without a mapping", () => {
-  const guess = (...columns: string[]) => Object.fromEntries(resolveMapping(leads, columns, {}) as ColumnTargets);
+  const guess = (...columns: string[]) =>
+    Object.fromEntries(resolveMapping(leads, columns, {}) as ColumnTargets);
 
   test("go to the field they are known for", () => {
     expect(
@@ -166,7 +167,9 @@ describe("columns without a mapping", () => {
   });
 
   test("never take a field that the mapping gives to another column", () => {
-    expect(resolveMapping(leads, ["Email", "Work e-mail", "Note"], { "Work e-mail": "email", Note: null })).toEqual([
+    expect(
+      resolveMapping(leads, ["Email", "Work e-mail", "Note"], { "Work e-mail": "email", Note: null }),
+    ).toEqual([
       ["Email", "customFields.email"],
       ["Work e-mail", "email"],
       ["Note", null],

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { lead, type LeadRow } from "../../entities/lead.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
 import type { PoolMember } from "../../entities/lead-settings.ts";
 import { dealName, firstOpenStage, furthestStage } from "../../services/leads/convert.rules.ts";
 import { ImportPlan } from "../../mixins/records/importing/import-plan.ts";
@@ -187,7 +186,7 @@ describe("a batch of an import", () => {
   const planOf = (onDuplicate: "skip" | "update" | "create", matchBy = everyKey) =>
     new ImportPlan<LeadRow>(
       {
-        ...{ onDuplicate, matchBy, kind: lead as unknown as AnyKind, ...origin, marks: { import_id: "i" } },
+        ...{ onDuplicate, matchBy, kind: lead, ...origin, marks: { import_id: "i" } },
         decide: (before, change) => decideLead(before, change, scoring),
       },
       [stored],
@@ -203,12 +202,14 @@ describe("a batch of an import", () => {
   });
   test("never joins by a weaker key two whom a stronger one tells apart", () => {
     const plan = planOf("update");
-    plan.take(
-      from(1),
-      { input: { externalId: "1", firstName: "Asha", email: "a@a.example", phone: "+912223456789" }, id: "a" });
-    plan.take(
-      from(2),
-      { input: { externalId: "2", firstName: "Ravi", email: "r@a.example", phone: "+912223456789" }, id: "b" });
+    plan.take(from(1), {
+      input: { externalId: "1", firstName: "Asha", email: "a@a.example", phone: "+912223456789" },
+      id: "a",
+    });
+    plan.take(from(2), {
+      input: { externalId: "2", firstName: "Ravi", email: "r@a.example", phone: "+912223456789" },
+      id: "b",
+    });
     plan.take(from(3), { input: { email: "m@a.example", phone: "+912223456789" }, id: "c" });
     plan.take(from(4), { input: { externalId: "2", email: "moved@a.example" }, id: "d" });
     plan.take(from(5), { input: { phone: "+912223456789" }, id: "e" });
@@ -221,14 +222,20 @@ describe("a batch of an import", () => {
   });
   test("matches by no other keys than it is told, and says by which", () => {
     const plan = planOf("skip", ["externalId", "email"]);
-    expect(plan.take(from(1), { input: { firstName: "A", phone: "+5511987654321" }, id: "a" })).toBeUndefined();
-    expect(plan.take(from(2), { input: { firstName: "B", phone: "+5511987654321" }, id: "b" })).toBeUndefined();
+    expect(
+      plan.take(from(1), { input: { firstName: "A", phone: "+5511987654321" }, id: "a" }),
+    ).toBeUndefined();
+    expect(
+      plan.take(from(2), { input: { firstName: "B", phone: "+5511987654321" }, id: "b" }),
+    ).toBeUndefined();
     expect(plan.take(from(3), { input: { email: "old@a.example" }, id: "c" })).toBe(
       "skipped: the lead stored has this email",
     );
     const byPhone = planOf("skip", ["phone"]);
     byPhone.take(from(1), { input: { phone: "+5511987654321" }, id: "a" });
-    expect(byPhone.take(from(2), { input: { phone: "+551187654321" }, id: "b" })).toBe("skipped: row 1 has this phone");
+    expect(byPhone.take(from(2), { input: { phone: "+551187654321" }, id: "b" })).toBe(
+      "skipped: row 1 has this phone",
+    );
   });
   test("with update changes the stored lead once, whatever the number of rows", () => {
     const plan = planOf("update");

@@ -25,7 +25,7 @@ const importRow = z.strictObject({
 
 /** Records out of files. */
 export const importable = <N extends string, F extends Fields>(kind: Kind<N, F>) => {
-  const keys = importKeysOf(kind as unknown as AnyKind) as [string, ...string[]];
+  const keys = importKeysOf(kind) as [string, ...string[]];
   return {
     import: action({
       summary: `Takes a CSV file of ${kind.plural} and imports it in the background`,

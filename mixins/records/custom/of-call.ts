@@ -241,9 +241,7 @@ export class CallFields {
       tx,
       records.map(({ apart }) => apart),
     );
-    return new Set(
-      records.flatMap(({ id, apart }) => (claims.take(id, apart) === undefined ? [] : [id])),
-    );
+    return new Set(records.flatMap(({ id, apart }) => (claims.take(id, apart) === undefined ? [] : [id])));
   }
 
   /** Whose the unique values among these are, as things stand; `store` decides. */

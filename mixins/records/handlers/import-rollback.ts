@@ -42,10 +42,10 @@ export function rollbackHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = fieldsByKind.get(target.name) as CallFields;
       const { changes, rows, kept } = await undone(tx, desk, target, {
         changes: found.changes.filter((change) => change.kind === first.kind),
-        restored: (row) => (side ? row : ((rules.complete?.(row as R, prepared) ?? row) as AnyRow)),
+        restored: (row) => (side ? row : ((rules.complete?.(row as R, prepared) ?? row))),
         isBeside: side !== undefined,
       });
-      const written: Store = side?.store ?? (store as unknown as Store);
+      const written: Store = side?.store ?? (store);
       written.update(
         tx,
         rows.map(({ row }) => row),
@@ -137,7 +137,11 @@ async function referredTo(
 ): Promise<ReadonlySet<string>> {
   const own = [...kinds.values()].flatMap(({ plural, fields }) =>
     Object.entries(fields).flatMap(([key, { refersTo }]) =>
-      refersTo === name ? [`SELECT ${columnOf(key)} AS id FROM ${plural} WHERE deleted_at IS NULL AND ${columnOf(key)} = ANY ($1)`] : [],
+      refersTo === name
+        ? [
+            `SELECT ${columnOf(key)} AS id FROM ${plural} WHERE deleted_at IS NULL AND ${columnOf(key)} = ANY ($1)`,
+          ]
+        : [],
     ),
   );
   const others = references

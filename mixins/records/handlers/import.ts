@@ -1,15 +1,11 @@
-import { v7 as uuidv7 } from "uuid";
 import { errorType, type FieldError } from "../../contract/errors.ts";
-import { fieldErrors } from "../../contract/field-errors.ts";
 import { erasedAmong, markHash } from "../../privacy/erased-persons.ts";
-import { emailMark, phoneMark } from "../../privacy/personal-data.ts";
-import { phoneForms } from "../../values/phone.ts";
-import { changesBetween, normalForm } from "../changes.ts";
+import { changesBetween } from "../changes.ts";
 import { valueTaken } from "../custom/custom.errors.ts";
 import type { CallFields } from "../custom/of-call.ts";
-import type { Apart, Claims } from "../custom/values-apart.ts";
+import type { Claims } from "../custom/values-apart.ts";
 import { about, type Counter, type RecordContext } from "../desk.ts";
-import { Associates, makeAssociates, sidesOf, splitNamed, type Named } from "../importing/associations.ts";
+import { Associates, makeAssociates, sidesOf } from "../importing/associations.ts";
 import {
   fenceImport,
   moveCheckpoint,
@@ -26,6 +22,17 @@ import {
   sensitiveNotImported,
 } from "../importing/import.errors.ts";
 import { ImportPlan, type ImportedRecord } from "../importing/import-plan.ts";
+import {
+  fitCustomFields,
+  inputsOf,
+  judge,
+  leaveOut,
+  leaveOutReferences,
+  markedFields,
+  sentenceOf,
+  type ImportRow,
+  type Judged,
+} from "../importing/judged-rows.ts";
 import { defaultKeysOf, soughtKeysOf, textIn } from "../importing/keys.ts";
 import { matchesOf } from "../importing/matches.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
@@ -34,16 +41,6 @@ import { referencesOf } from "../references.ts";
 import { externalIdTaken } from "../store.ts";
 import { fieldsOf } from "./crud.ts";
 
-type Input = Readonly<Record<string, unknown>>;
-
-/** One row of a file, read. */
-interface ImportRow {
-  rowNumber: number;
-  input?: unknown;
-  record: Record<string, string>;
-  error?: string | undefined;
-  notes?: string[] | undefined;
-}
 /** What importBatch is given. */
 export interface BatchParams {
   importId: string;
@@ -55,27 +52,6 @@ export interface BatchParams {
   rows: ImportRow[];
 }
 
-/** A row, judged by itself. */
-interface Judged {
-  /** Of its record, if it makes one. */
-  id: string;
-  rowNumber: number;
-  record: Record<string, string>;
-  notes: string[];
-  /** Undefined where the row is refused. */
-  input: Input | undefined;
-  /** Why it is refused. */
-  reason: string;
-  /** What only a new record gets. */
-  own?: Partial<AnyRow> | undefined;
-  /** Associated records that it names by their keys. */
-  named: Named;
-  apart: Apart;
-  /** Of whom it may be, to find persons who were erased. */
-  hashes: Buffer[];
-}
-
-const nothing: Apart = new Map();
 const erasedPerson = "erased_person: this person was erased on request and is not imported again";
 
 /** Takes files of records, and writes their rows. */
@@ -87,30 +63,6 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const marksOf = markedFields(kind);
   const { owner } = kind;
 
-  /** A row with its input when that is valid, else with the reason why not. */
-  function judge({ rowNumber, record, input, error, notes = [] }: ImportRow): Judged {
-    const known = { id: uuidv7(), rowNumber, record, notes, named: new Map(), apart: nothing, hashes: [] };
-    const rejected = (reason: string): Judged => ({ ...known, input: undefined, reason });
-    if (error !== undefined) return rejected(error);
-    if (typeof input !== "object" || input === null) return rejected("The row is no object.");
-    const { rest, named, problems: ofNamed } = splitNamed(sides, input as Input);
-    const { input: fields, own } = rules.readImported?.(rest) ?? { input: rest };
-    const parsed = kind.newInput.safeParse(fields);
-    const { input: valid, problems } = parsed.success
-      ? normalForm(kind, parsed.data as Input)
-      : { input: undefined, problems: fieldErrors(parsed.error) };
-    const wrong = [...problems, ...ofNamed];
-    if (valid === undefined || wrong.length > 0) return rejected(sentenceOf(wrong));
-    return { ...known, input: valid, reason: "", own, named };
-  }
-
-  /** Takes a field off the input of a row, and tells of it. */
-  function leaveOut(row: Judged, field: string, why: string): void {
-    const { [field]: _left, ...rest } = row.input ?? {};
-    row.input = rest;
-    row.notes = [...row.notes, `${field}: ${why}`];
-  }
-
   /**
    * Writes the next rows of an import with the import's new counts, in one transaction: either all of it happened or
    * nothing did, so a run that died is resumed from `processed` and no row is written twice. The import's row is locked
@@ -121,7 +73,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const { importId, onDuplicate, isDryRun, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
-    const judged = rows.map(judge);
+    const judged = rows.map((row) => judge(row, { kind, rules, sides }));
     for (const row of judged)
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);
@@ -275,53 +227,10 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     return counts;
   }
 
-  /** Leaves out of a row what refers to a record that is not there. */
-  function leaveOutReferences(row: Judged, refers: (input: Input) => void): void {
-    try {
-      if (row.input) refers(row.input);
-    } catch (error) {
-      const { data } = error as { data?: { errors?: FieldError[] } };
-      if (data?.errors === undefined) throw error;
-      for (const { path, message } of data.errors) {
-        const key = path.startsWith("customFields.") ? path.slice("customFields.".length) : undefined;
-        if (key === undefined) leaveOut(row, path, message);
-        else {
-          const { [key]: _left, ...rest } = row.input?.customFields as Input;
-          row.input = { ...row.input, customFields: rest };
-          row.notes = [...row.notes, `${path}: ${message}`];
-        }
-      }
-    }
-  }
-
   return {
     import: (ctx: RecordContext) => desk.takeFile(ctx, kind),
     importBatch,
   };
-}
-
-const inputsOf = (rows: readonly Judged[]): Input[] =>
-  rows.map(({ input }) => input).filter((input) => input !== undefined);
-
-/** What does not fit the definitions of custom fields is left out of a row, and told of. */
-function fitCustomFields(row: Judged, fields: CallFields): void {
-  if (row.input === undefined) return;
-  const { input, apart, problems } = fields.acceptFitting(row.input);
-  row.input = input;
-  row.apart = apart;
-  row.notes = [...row.notes, ...problems.map(({ path, message }) => `${path}: ${message}`)];
-}
-
-/** Marks of the persons that an input of a kind may be of. */
-function markedFields({ fields }: AnyKind): (input: Input) => string[] {
-  const known = (as: "email" | "phone") =>
-    Object.entries(fields).flatMap(([key, { personal }]) => (personal === as ? [key] : []));
-  const [emails, phones] = [known("email"), known("phone")];
-  const textsOf = (input: Input, keys: string[]) => keys.flatMap((key) => textIn(input, key) ?? []);
-  return (input) => [
-    ...textsOf(input, emails).map(emailMark),
-    ...textsOf(input, phones).flatMap((phone) => phoneForms(phone).map(phoneMark)),
-  ];
 }
 
 /** Adds a row to the plan; answers why it was refused or skipped, if it was. */
@@ -339,9 +248,6 @@ function takeRow<R extends AnyRow>(
     return { refused: data?.errors ? sentenceOf(data.errors) : message };
   }
 }
-
-const sentenceOf = (problems: readonly FieldError[]): string =>
-  problems.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
 
 /** Records what happened to a record; answers it as a change. */
 function tell<R extends AnyRow>(

@@ -82,9 +82,7 @@ export function importForm(kind: AnyKind) {
       .max(10)
       .transform((given) => delimiterNames[given.toLowerCase()] ?? given)
       .pipe(
-        z
-          .string()
-          .regex(/^[^\w"\r\n]$/, "must be one character that is no letter, digit, quote or line end"),
+        z.string().regex(/^[^\w"\r\n]$/, "must be one character that is no letter, digit, quote or line end"),
       )
       .optional(),
     /** Found out where it is not given. */

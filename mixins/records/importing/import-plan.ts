@@ -67,7 +67,8 @@ export class ImportPlan<R extends AnyRow> {
   take(
     from: FileRow,
     { input, id, own }: RowInput,
-    finish: (input: Input, record: { id: string; own?: Partial<AnyRow> | undefined }) => Input = (whole) => whole,
+    finish: (input: Input, record: { id: string; own?: Partial<AnyRow> | undefined }) => Input = (whole) =>
+      whole,
   ): string | undefined {
     const { kind, onDuplicate } = this.#rules;
     const found = this.#find(input);

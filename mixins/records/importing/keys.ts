@@ -66,5 +66,4 @@ export function textIn(input: Input, key: string): string | null {
   return typeof value === "string" ? value : null;
 }
 /** The same of a row. */
-export const textOf = (row: AnyRow, key: string): string | null =>
-  row[columnOf(key)] as string | null;
+export const textOf = (row: AnyRow, key: string): string | null => row[columnOf(key)] as string | null;

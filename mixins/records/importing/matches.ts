@@ -38,7 +38,9 @@ export function matchesOf<R extends AnyRow>(kind: AnyKind): FindMatches<R> {
     const arrays = names.map(() => `$${++place}::text[]`).join(", ");
     const found = `SELECT ${["id", ...stronger].join(", ")} FROM ${table}
             WHERE ${isKey(kind, key)} AND deleted_at IS NULL ORDER BY id LIMIT ${rank === 0 ? 1 : candidates}`;
-    const agreeing = stronger.map((column) => `coalesce(found.${column} = key.${column}, true)`).join(" AND ");
+    const agreeing = stronger
+      .map((column) => `coalesce(found.${column} = key.${column}, true)`)
+      .join(" AND ");
     return `SELECT first.id FROM unnest(${arrays}) AS key (${names.join(", ")}) CROSS JOIN LATERAL (
           ${rank === 0 ? found : `SELECT id FROM (${found}) AS found WHERE ${agreeing} ORDER BY id LIMIT 1`}) first`;
   });
