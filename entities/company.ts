@@ -7,7 +7,7 @@ export const company = defineKind("company", {
   title: ["name", "domain"],
   identifiedBy: ["name", "domain", "externalId"],
   fields: {
-    externalId: f.text(200, { aliases: ["company id", "account id"] }),
+    externalId: f.externalId({ aliases: ["company id", "account id"] }),
     name: f.text(300, {
       search: "A",
       isSortable: true,
@@ -17,13 +17,12 @@ export const company = defineKind("company", {
     domain: f.text(253, {
       search: "B",
       matches: true,
-      importKey: "always",
       aliases: ["company domain", "company domain name"],
       normalise: (value) => ({ value: String(value).toLowerCase() }),
     }),
     industry: f.text(200),
     employees: f.integer(0, 100_000_000, { isSortable: true, aliases: ["number of employees"] }),
-    annualRevenue: f.money({ isFilterable: false, aliases: ["revenue"] }),
+    annualRevenue: f.money({ aliases: ["revenue"] }),
     website: f.text(2000, { isFilterable: false, aliases: ["website url", "url"] }),
     phone: f.phone({ search: "B" }),
     address: f.texts(["street", "city", "state", "postalCode", "country"], 300),

@@ -19,12 +19,12 @@ export const contact = defineKind("contact", {
   title: ["firstName", "lastName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "externalId"],
   fields: {
-    externalId: f.text(200, { personal: true, aliases: ["contact id"] }),
+    externalId: f.externalId({ personal: true, aliases: ["contact id"] }),
     firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
     email: f.email({
       ...{ search: "B", personal: "email", matches: true },
-      ...{ importKey: "always", aliases: headings.email },
+      aliases: headings.email,
     }),
     phone: f.phone({
       ...{ search: "B", personal: "phone", matches: true },

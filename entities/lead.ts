@@ -42,12 +42,12 @@ export const lead = defineKind("lead", {
   title: ["firstName", "lastName", "companyName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "companyName", "externalId"],
   fields: {
-    externalId: f.text(200, { personal: true, aliases: ["prospect id", "lead id"] }),
+    externalId: f.externalId({ personal: true, aliases: ["prospect id", "lead id"] }),
     firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
     email: f.email({
       ...{ search: "B", personal: "email", matches: true },
-      ...{ importKey: "always", aliases: headings.email },
+      aliases: headings.email,
     }),
     phone: f.phone({
       ...{ search: "B", personal: "phone", matches: true },

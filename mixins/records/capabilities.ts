@@ -1,6 +1,15 @@
 import { z } from "zod";
 import { action } from "../contract/contract.ts";
-import { byId, byIdVersioned, expectedVersion, id, pageOf, text, timestamp } from "../contract/schemas.ts";
+import {
+  byId,
+  byIdVersioned,
+  expectedVersion,
+  externalId,
+  id,
+  pageOf,
+  text,
+  timestamp,
+} from "../contract/schemas.ts";
 import { byIdOf, fieldsParam, listParams, pageParams } from "./listing.ts";
 import { includeParam } from "./include.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
@@ -85,7 +94,7 @@ export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>)
   }),
   upsert: action({
     summary: `Makes the ${kind.name} with this external id, or changes it`,
-    params: kind.input.extend({ externalId: text(200), expectedVersion }),
+    params: kind.input.extend({ externalId, expectedVersion }),
     returns: kind.view,
     kept: withoutSensitive,
     upserts: true,

@@ -69,7 +69,7 @@ export interface Field<
   words?: Readonly<Record<string, readonly string[]>>;
   /**
    * Whether imports find a record by it, besides `externalId`; `asked`: only where they are told to, for several may share it, and
-   * weaker than the others. Of several the one declared first is the strongest.
+   * weaker than the others. Of several the one declared first is the strongest. Default: `always` where it `matches`.
    */
   importKey?: "always" | "asked";
   /** Of a reference: whether an import may name the record by its keys instead (`company.name`), and makes one that is not there. */
@@ -93,6 +93,8 @@ const shownText = z.string().nullable();
 /** Text on any number of lines. @param most characters */
 export const text = (most: number, says: Said = {}) =>
   field("text", schemas.text(most).nullable(), shownText, says);
+/** The id that a record has elsewhere. */
+export const externalId = (says: Said = {}) => field("text", schemas.externalId.nullable(), shownText, says);
 /** An email address; lowercased. */
 export const email = (says: Said = {}) =>
   field("text", schemas.email.nullable(), shownText, {
@@ -209,7 +211,7 @@ export const consent = () =>
 
 /** More minor units than any price has; they fit a bigint. */
 const mostDigits = 18;
-/** An amount with its currency; 0 or more. */
+/** An amount with its currency; 0 or more. Lists do not filter by it. */
 export const money = (says: Said = {}) =>
   field(
     "money",
@@ -220,7 +222,7 @@ export const money = (says: Said = {}) =>
       })
       .nullable(),
     schemas.money.nullable(),
-    says,
+    { ...says, isFilterable: false },
   );
 
 /** `{ amount: "12.50", currency: "INR" }` as the 1250 that is stored. */

@@ -1,4 +1,3 @@
-import { kinds } from "../../entities/kinds.ts";
 import { can, requirePermission, sightOf, type Principal } from "../../mixins/access/principal.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
@@ -9,6 +8,7 @@ import { associationsOf } from "../../mixins/records/importing/associations.ts";
 import type { ImportForm } from "../../mixins/records/importing/import-form.ts";
 import { defaultKeysOf } from "../../mixins/records/importing/keys.ts";
 import type { AnyKind } from "../../mixins/records/kind.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
 import { enqueue } from "../contracts.ts";
 import { mayNotReachAll, uploadExpired } from "./imports.errors.ts";
 import { countBytes, submitUpload, type ImportRecord } from "./imports.repository.ts";

@@ -1,11 +1,11 @@
 import type { Logger } from "moleculer";
-import { kinds } from "../../entities/kinds.ts";
 import { systemMeta } from "../../mixins/access/principal.ts";
 import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { AnyKind } from "../../mixins/records/kind.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
 import {
   record,
   type ActionName,

@@ -1,9 +1,9 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
-import { kinds } from "../../entities/kinds.ts";
 import { lead } from "../../entities/lead.ts";
 import { canSee, sightOf } from "../../mixins/access/principal.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Values } from "../../mixins/records/listing.ts";

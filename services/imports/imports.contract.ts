@@ -1,11 +1,11 @@
 import { z } from "zod";
-import { kinds } from "../../entities/kinds.ts";
 import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { duplicateRules, encodings, importForm } from "../../mixins/records/importing/import-form.ts";
 import type { AnyKind } from "../../mixins/records/kind.ts";
+import { kindName, kindNames } from "../../mixins/records/kinds.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { byId, id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
@@ -35,7 +35,7 @@ export const recordImport = z
   .strictObject({
     id,
     /** Of what the file's rows are. */
-    kind: z.string(),
+    kind: kindName,
     fileName: z.string(),
     status: z.enum(statuses),
     isDryRun: z.boolean(),
@@ -88,7 +88,7 @@ export const importListing: Listing = {
     version: "integer",
   },
   filterable: ["kind", "status", "fileName", "isDryRun", "onDuplicate", "createdAt", "finishedAt"],
-  values: { kind: [...kinds.keys()], status: statuses, onDuplicate: duplicateRules },
+  values: { kind: kindNames, status: statuses, onDuplicate: duplicateRules },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };

@@ -1,5 +1,5 @@
+import { kinds } from "../../mixins/records/kinds.ts";
 import type { ImportView } from "./imports.contract.ts";
-import { kinds } from "../../entities/kinds.ts";
 import { lead } from "../../entities/lead.ts";
 import { defaultKeysOf } from "../../mixins/records/importing/keys.ts";
 import { defaultCountry } from "../../mixins/values/phone.ts";

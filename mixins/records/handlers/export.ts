@@ -102,7 +102,7 @@ async function* readBatches<R extends AnyRow, P>(
     const statement = pageStatement(listing, { ...params, cursor }, visibleTo({ kind }, principal));
     const page = await database.transaction({ organizationId: principal.organizationId }, async (tx) => {
       const read = toPage(await tx.queryWithin<R>(statement), listing, { ...params, cursor }, show);
-      const views = (isSensitiveShown ? await fields.show(tx, read.data) : read.data);
+      const views = isSensitiveShown ? await fields.show(tx, read.data) : read.data;
       return { ...read, data: await withKeys(tx, principal, along, views) };
     });
     yield page.data;

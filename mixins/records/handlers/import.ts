@@ -84,6 +84,11 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       if (key !== undefined) throw sensitiveNotImported(key);
     }
     await fields.prepare(ctx, inputs);
+    const rooms = new Map(
+      await Promise.all(
+        turns.map(async (one) => [one.name, await desk.quota.of(tx.organizationId, one)] as const),
+      ),
+    );
     for (const row of judged) fitCustomFields(row, fields);
     if (owner !== undefined) {
       const owners = inputs.flatMap((input) => textIn(input, owner) ?? []);
@@ -177,6 +182,8 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const changed = plan.changed();
     const wanted = associates.wanted([...created, ...changed].map(({ row }) => row));
     if (!isDryRun) {
+      rooms.get(kind.name)?.take(created.length);
+      for (const { target, records } of wanted) rooms.get(target.name)?.take(records.length);
       rules.requireNew?.(
         prepared,
         created.map(({ row }) => row),

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { currencyDigits } from "../../contract/currencies.ts";
+import { repeatedName } from "../../contract/repeated-names.ts";
 import { text } from "../../contract/schemas.ts";
 import { isPhoneCountry } from "../../values/phone.ts";
 import type { AnyKind } from "../kind.ts";
@@ -17,7 +18,15 @@ const json = <T extends z.ZodType>(schema: T) =>
     .max(100_000)
     .transform((value, issues) => {
       try {
-        return JSON.parse(value || "{}") as unknown;
+        const parsed = JSON.parse(value || "{}") as unknown;
+        const repeated = repeatedName(value);
+        if (!repeated) return parsed;
+        issues.addIssue({
+          code: "custom",
+          message: `has ${repeated.join(".")} twice`,
+          params: { code: "duplicate_field" },
+        });
+        return z.NEVER;
       } catch {
         issues.addIssue({ code: "custom", message: "must be JSON" });
         return z.NEVER;

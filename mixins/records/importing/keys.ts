@@ -7,7 +7,9 @@ type Input = Readonly<Record<string, unknown>>;
 /** Fields by which a row of a file may be found to be of a record, the strongest first. */
 export function importKeysOf({ fields }: Pick<AnyKind, "fields">): string[] {
   const declared = (as: "always" | "asked") =>
-    Object.entries(fields).flatMap(([key, { importKey }]) => (importKey === as ? [key] : []));
+    Object.entries(fields).flatMap(([key, { importKey, matches }]) =>
+      (importKey ?? (matches ? "always" : undefined)) === as ? [key] : [],
+    );
   return [...("externalId" in fields ? ["externalId"] : []), ...declared("always"), ...declared("asked")];
 }
 

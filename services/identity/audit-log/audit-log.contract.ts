@@ -1,14 +1,14 @@
 import { z } from "zod";
-import { kinds } from "../../../entities/kinds.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { job } from "../../../mixins/jobs/job-spec.ts";
+import { eachKind } from "../../../mixins/records/kinds.ts";
 import { listParams, type Listing } from "../../../mixins/records/listing.ts";
 import { id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** Of each kind of record: somebody took records out. */
 export const exported = (plural: string) => `${plural}.exported` as const;
 
-export const auditTypes = [
+const auditTypes = [
   "user.signed_in",
   "user.sign_in_failed",
   "user.invited",
@@ -31,7 +31,6 @@ export const auditTypes = [
   "role.created",
   "role.updated",
   "role.deleted",
-  ...[...kinds.values()].map(({ plural }) => exported(plural)),
   "privacy.export_requested",
   "privacy.archive_downloaded",
   "privacy.erasure_requested",
@@ -45,12 +44,14 @@ export const auditTypes = [
   "organization.deletion_scheduled",
   "organization.restored",
 ] as const;
-export type AuditType = (typeof auditTypes)[number];
+export type AuditType = (typeof auditTypes)[number] | ReturnType<typeof exported>;
+const allTypes = eachKind(({ plural }) => exported(plural), auditTypes);
+const auditType = z.lazy(() => z.enum(allTypes as [AuditType, ...AuditType[]]));
 
 const entry = z
   .strictObject({
     id,
-    type: z.enum(auditTypes),
+    type: auditType,
     /** Who did it; null where nobody was signed in. */
     actorId: id.nullable(),
     /** Whom or what it was done to. */
@@ -76,7 +77,7 @@ export const auditListing: Listing = {
     createdAt: "timestamp",
   },
   filterable: ["type", "actorId", "subjectId", "ip", "createdAt"],
-  values: { type: auditTypes },
+  values: { type: allTypes },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
@@ -107,7 +108,7 @@ export const auditJobs = {
     summary: "Writes an entry of another service, whose organization lives in a shard, to the audit log",
     payload: z.strictObject({
       id,
-      type: z.enum(auditTypes),
+      type: auditType,
       actorId: id.nullable(),
       subjectId: id.nullable(),
       at: timestamp,

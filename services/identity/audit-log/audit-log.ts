@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from "uuid";
-import { kinds } from "../../../entities/kinds.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { kinds } from "../../../mixins/records/kinds.ts";
 import { readPage } from "../../../mixins/records/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { auditListing, exported, type AuditEntryView, type AuditType } from "./audit-log.contract.ts";
