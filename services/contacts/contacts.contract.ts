@@ -33,7 +33,7 @@ export const contactsContract = defineContract("contacts", {
     contacts: personalData({
       summary:
         "Contacts, and what it takes to undo their merges and imports; the contact stays as a deleted one, without what tells who it was",
-      tables: ["contacts", "merges", "import_record_changes"],
+      tables: ["contacts", "merges"],
       fields: personalFields(contact),
     }),
   },
