@@ -34,7 +34,7 @@ beforeAll(async () => {
     await client.query(
       `INSERT INTO ${table} (id, organization_id, created_at, updated_at, ${columnOf(name)}, ${hasPhone ? "phone, " : ""}tags, custom_fields)
        SELECT gen_random_uuid(), CASE WHEN n <= 12500 THEN $1::uuid ELSE $2::uuid END, now() - n * interval '1 min', now() - n * interval '1 s',
-         'Name ' || n, ${hasPhone ? "'+9198' || lpad(n::text, 8, '0'), " : ""}ARRAY['t' || n % 100] || CASE WHEN n > 2100 THEN '{late}'::text[] ELSE '{}' END, jsonb_build_object('city', 'c' || n % 1000)
+         'Name ' || n, ${hasPhone ? "'+9198' || lpad(n::text, 8, '0'), " : ""}ARRAY['t' || n % 100] || CASE WHEN n > 2100 THEN '{late}'::text[] ELSE '{}' END, jsonb_build_object('city', 'c' || n % 1000, 'width', repeat(md5(n::text), 10))
        FROM generate_series(1, 16500) AS n`,
       [mine, theirs],
     );
