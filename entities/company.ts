@@ -7,7 +7,7 @@ export const company = defineKind("company", {
   title: ["name", "domain"],
   identifiedBy: ["name", "domain", "externalId"],
   fields: {
-    externalId: f.text(200),
+    externalId: f.externalId(),
     name: f.text(300, { search: "A", isSortable: true, aliases: ["company", "account", "organization"] }),
     domain: f.text(253, {
       search: "B",

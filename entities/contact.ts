@@ -11,7 +11,7 @@ export const contact = defineKind("contact", {
   title: ["firstName", "lastName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "externalId"],
   fields: {
-    externalId: f.text(200, { personal: true }),
+    externalId: f.externalId({ personal: true }),
     firstName: f.text(200, { search: "A", personal: "name" }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true }),
     email: f.email({ search: "B", personal: "email", matches: true }),

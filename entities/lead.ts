@@ -16,7 +16,7 @@ export const lead = defineKind("lead", {
   title: ["firstName", "lastName", "companyName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "companyName", "externalId"],
   fields: {
-    externalId: f.text(200, { personal: true }),
+    externalId: f.externalId({ personal: true }),
     firstName: f.text(200, { search: "A", personal: "name" }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true }),
     email: f.email({ search: "B", personal: "email", matches: true }),

@@ -4,6 +4,7 @@ import {
   byId,
   byIdVersioned,
   expectedVersion,
+  externalId,
   fieldError,
   id,
   pageOf,
@@ -189,7 +190,7 @@ export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>)
   }),
   upsert: action({
     summary: `Makes the ${kind.name} with this external id, or changes it`,
-    params: kind.input.extend({ externalId: text(200), expectedVersion }),
+    params: kind.input.extend({ externalId, expectedVersion }),
     returns: kind.view,
     kept: withoutSensitive,
     upserts: true,

@@ -74,6 +74,8 @@ const shownText = z.string().nullable();
 /** Text on any number of lines. @param most characters */
 export const text = (most: number, says: Said = {}) =>
   field("text", schemas.text(most).nullable(), shownText, says);
+/** The id that a record has elsewhere. */
+export const externalId = (says: Said = {}) => field("text", schemas.externalId.nullable(), shownText, says);
 /** An email address; lowercased. */
 export const email = (says: Said = {}) =>
   field("text", schemas.email.nullable(), shownText, {

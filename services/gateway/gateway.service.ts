@@ -235,7 +235,11 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { aliases: Alias[] }).aliases,
         ({ action }) => !sideEffects.has(action ?? ""),
       );
-      requestLog = new RequestLog(env.REQUEST_LOG, (line) => logger.info(line, "request"));
+      requestLog = new RequestLog(
+        env.REQUEST_LOG,
+        (path) => routing.patternOf(path),
+        (line) => logger.info(line, "request"),
+      );
       realtime = new Realtime({
         httpServer: server,
         database: runtime.database,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { repeatedName } from "../../mixins/contract/repeated-names.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { defaultCountry, isPhoneCountry } from "../../mixins/values/phone.ts";
@@ -92,7 +93,15 @@ const json = <T extends z.ZodType>(schema: T) =>
     .max(100_000)
     .transform((value, issues) => {
       try {
-        return JSON.parse(value || "{}") as unknown;
+        const parsed = JSON.parse(value || "{}") as unknown;
+        const repeated = repeatedName(value);
+        if (!repeated) return parsed;
+        issues.addIssue({
+          code: "custom",
+          message: `has ${repeated.join(".")} twice`,
+          params: { code: "duplicate_field" },
+        });
+        return z.NEVER;
       } catch {
         issues.addIssue({ code: "custom", message: "must be JSON" });
         return z.NEVER;

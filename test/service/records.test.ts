@@ -2,9 +2,10 @@ import { beforeAll, describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
 import type { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
+import { eventually } from "../support/eventually.ts";
 import { shardUrl } from "../support/leads.ts";
-import type { TestNode } from "../support/node.ts";
-
+import { originOf, type TestNode } from "../support/node.ts";
+import { RawHttp } from "../support/raw-http.ts";
 import { bodyOf, listOf, recordWorld, unique, type Body } from "../support/records.ts";
 
 let node: TestNode;
@@ -44,6 +45,69 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     const answer = await admin.post(path, { tags: ["lonely"] });
     expect(answer).toMatchObject({ status: 422, body: { code: "VALIDATION_FAILED" } });
     expect(JSON.stringify(answer.body)).toContain(kind.identifiedBy.join(", "));
+  });
+
+  test("stay somebody: no change, bulk change, merge or way back takes the last of what says who", async () => {
+    const unidentified = { status: 422, body: { errors: [{ path: "", code: "unidentified" }] } };
+    const nothing = Object.fromEntries(kind.identifiedBy.map((key) => [key, null]));
+    const one = await make({ externalId: unique() });
+    const refused = await admin.send("PATCH", `${path}/${one.id}`, nothing);
+    expect(refused).toMatchObject(unidentified);
+    expect(JSON.stringify(refused.body)).toContain(kind.identifiedBy.join(", "));
+    expect(await admin.send("PATCH", `${path}/${one.id}`, { [main]: null })).toMatchObject({ status: 200 });
+
+    const other = await make();
+    const { externalId: _, ...changes } = nothing;
+    const begun = await admin.send("PATCH", `${path}/bulk`, { ids: [other.id, one.id], changes });
+    const operation = `/operations/${bodyOf(begun).id}`;
+    await eventually(async () => bodyOf(await admin.get(operation)).status === "completed");
+    expect((await admin.get(operation)).body).toMatchObject({
+      failed: 1,
+      errors: [{ id: other.id, code: "VALIDATION_FAILED" }],
+    });
+
+    // each says by another field who it is, and every other field is taken from the other
+    await admin.send("PATCH", `${path}/${one.id}`, { externalId: null, [main]: "One" });
+    const last = "email" in kind.fields ? "email" : "domain";
+    const bare = await make({ [last]: last === "email" ? `${unique()}@example.com` : `${unique()}.example` });
+    await admin.send("PATCH", `${path}/${bare.id}`, { [main]: null });
+    const merging = { loserIds: [bare.id], take: { [main]: bare.id, [last]: one.id } };
+    expect(await admin.post(`${path}/${one.id}/merge`, merging)).toMatchObject(unidentified);
+
+    // a record from before that was nobody
+    const url = shardUrl(node, admin.organizationId);
+    await inspect(
+      url,
+      `UPDATE events SET data = jsonb_set(data, '{record}', data -> 'record' || $2) WHERE entity_id = $1`,
+      [bare.id, nothing],
+    );
+    expect(await admin.post(`${path}/${bare.id}/revert`, { version: 1 })).toMatchObject(unidentified);
+  });
+
+  test.each([".", ".."])("have no external id %s, which no address could name", async (externalId) => {
+    const refused = { path: "externalId", code: "not_an_address" };
+    const answer = { status: 422, body: { errors: [refused] } };
+    expect(await admin.post(path, input({ externalId }))).toMatchObject(answer);
+    const made = await make();
+    expect(await admin.send("PATCH", `${path}/${made.id}`, { externalId })).toMatchObject(answer);
+    const { results } = (await admin.post(`${path}/bulk`, { items: [input({ externalId })] })).body as {
+      results: unknown[];
+    };
+    expect(results).toMatchObject([{ status: 422, error: { errors: [refused] } }]);
+    // fetch would ask for another address, as it does for %2E
+    const body = JSON.stringify(input());
+    const connection = (await RawHttp.open(originOf(node))).begin(
+      "PUT",
+      `/api/v1${path}/by-external-id/${externalId.replaceAll(".", "%2E")}`,
+      {
+        Authorization: `Bearer ${admin.token}`,
+        "Content-Type": "application/json",
+        "Content-Length": Buffer.byteLength(body),
+      },
+      body,
+    );
+    expect(await connection.answer()).toMatchObject(answer);
+    connection.end();
   });
 
   test("are changed field by field; custom fields key by key; what changes nothing makes no version", async () => {
