@@ -74,6 +74,11 @@ export class CallFields {
     return new CallFields(kind, desk, fields, principal, { cipher, country });
   }
 
+  /** As the organization has defined them. */
+  get defined(): KindFields {
+    return this.#fields;
+  }
+
   get #permission(): string {
     return `${this.#kind.plural}:sensitive`;
   }
