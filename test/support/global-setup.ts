@@ -1,9 +1,8 @@
-import { chmodSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import { requireProgram } from "./programs.ts";
+import { makeScratch } from "./scratch.ts";
 import { testServer } from "./test-server.ts";
 
 /**
@@ -14,8 +13,7 @@ export default async function setup(): Promise<void> {
   if (testServer.running) return;
   requireProgram("nats-server");
   requireProgram("redis-server");
-  const folder = mkdtempSync(join(tmpdir(), "sangam-test-"));
-  chmodSync(folder, 0o755); // PostgreSQL runs as a user of its own when the tests run as root
+  const folder = makeScratch("sangam-test-");
   const log = (line: string) => {
     if (process.env.TEST_POSTGRES_LOG) console.error(line);
   };
