@@ -16,7 +16,7 @@ export const company = defineKind("company", {
     }),
     industry: f.text(200),
     employees: f.integer(0, 100_000_000, { isSortable: true }),
-    annualRevenue: f.money({ isFilterable: false }),
+    annualRevenue: f.money(),
     website: f.text(2000, { isFilterable: false }),
     phone: f.phone({ search: "B" }),
     address: f.texts(["street", "city", "state", "postalCode", "country"], 300),

@@ -11,6 +11,8 @@ import type {
   ResultOf,
   TypedContext,
 } from "../mixins/contract/contract.ts";
+import { kinds } from "../entities/kinds.ts";
+import { declareKinds } from "../mixins/records/kinds.ts";
 import type { ActorRef } from "../mixins/actors/actor-contract.ts";
 import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";
@@ -28,6 +30,9 @@ import { leadsContract } from "./leads/leads.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
+
+// before anything is asked of what derives from them
+declareKinds(kinds.values());
 
 /** Every contract of the system: routes, OpenAPI, permissions, types and generated tests derive from this list. */
 export const contracts = [

@@ -1,15 +1,13 @@
 import { z } from "zod";
 import { can, sightOf, systemRole, type Principal } from "../access/principal.ts";
+import { kinds } from "../records/kinds.ts";
 import type { SequencedEvent } from "./feed.ts";
 
 /** What a decision about an event needs of it. */
 export type FilteredEvent = Pick<SequencedEvent, "type" | "audience"> & { entity: { kind: string } };
 
-/** What a principal needs to see events of each kind of record. */
+/** What a principal needs to see events of what is no kind of record; those of a kind need the right to read it. */
 export const readPermissions: ReadonlyMap<string, string> = new Map([
-  ["lead", "leads:read"],
-  ["contact", "contacts:read"],
-  ["company", "companies:read"],
   ["deal", "deals:read"],
   ["import", "imports:read"],
   ["pool", "pools:read"],
@@ -62,7 +60,8 @@ function audienceTest(principal: Principal): (audience: readonly string[] | null
 }
 
 function mayReadKind(principal: Principal, kind: string): boolean {
-  const permission = readPermissions.get(kind);
+  const plural = kinds.get(kind)?.plural;
+  const permission = plural === undefined ? readPermissions.get(kind) : `${plural}:read`;
   if (permission !== undefined) return can(principal, permission);
   return overseers.includes(principal.role) && principal.scopes === undefined;
 }

@@ -140,7 +140,7 @@ export const variables = {
   SERVICES: variable(
     list(z.string()).optional(),
     "",
-    "Roles (gateway, core, worker, cron) or services this process hosts; service:gateway is the gateway alone. Unset: all.",
+    "Roles (gateway, core, worker, cron) or services this process hosts; service:gateway is the gateway alone, -cron takes one away. Unset: all.",
   ),
   NODE_ID: variable(
     z

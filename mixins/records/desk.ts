@@ -8,6 +8,7 @@ import type { CallFields, CustomDesk } from "./custom/of-call.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
 import { audienceOf } from "./ownership.ts";
+import type { RecordQuota } from "./quota.ts";
 import type { Store } from "./store.ts";
 
 /** What the handlers of records share within a process. */
@@ -15,6 +16,8 @@ export interface RecordDesk extends CustomDesk {
   database: Database;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
+  /** How many records plans allow. */
+  quota: RecordQuota;
   /** References to records from what is no kind, which merges move too. */
   references?: readonly Reference[];
 }

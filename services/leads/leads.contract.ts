@@ -70,13 +70,6 @@ export const leadsContract = defineContract("leads", {
     ...historical(lead),
     ...comparable(lead),
     ...mergeable(lead),
-    getUsage: action({
-      summary: "How many leads the organization has",
-      params: z.strictObject({}),
-      returns: z.strictObject({ leads: z.number().int() }),
-      reads: true,
-      permission: "authenticated",
-    }),
     assign: action({
       summary: "Gives a lead to a user, or to whom a pool's strategy chooses",
       params: z

@@ -51,7 +51,7 @@ export async function importBatch(ctx: ImportContext, desk: Desk): Promise<Resul
     .map(judgeRow)
     .map((row) => ({ ...row, hashes: marksOfInput(row.input).map((mark) => markHash(cipher, mark)) }));
   const hashes = judged.flatMap((row) => row.hashes);
-  const quota = await desk.quota.of(tx.organizationId);
+  const quota = await desk.quota.of(tx.organizationId, leadKind);
   const inputs = judged.flatMap(({ input }) => (input ? [input] : []));
   const fields = await leadFields(ctx, desk);
   for (const input of inputs) {

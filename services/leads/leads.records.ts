@@ -8,13 +8,11 @@ import { leadOvertaken } from "./leads.errors.ts";
 import { decideLead, rescored, verbsOf } from "./leads.rules.ts";
 import { hasExternalId } from "./leads.store.ts";
 import { assignByPools, membersOf } from "./pools.assignment.ts";
-import type { LeadRoom } from "./quota.ts";
 import type { LeadSettings } from "./settings.ts";
 
 /** What a call knows of leads before its transaction. */
 export interface Prepared {
   settings: LeadSettings;
-  room: LeadRoom;
   /** To whom new leads that nobody has yet go, by id, where a pool wants them. */
   assignees: ReadonlyMap<string, string | null>;
   /** What new leads are counted under. */
@@ -23,16 +21,14 @@ export interface Prepared {
   isSeen?: boolean;
 }
 
-/** What leads decide by themselves: their score, who gets a new one, how many there may be. */
+/** What leads decide by themselves: their score, and who gets a new one. */
 export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
   /** Nothing is asked of anybody where the settings are at hand and no pool wants a lead: capturing stays one round trip. */
   async prepare(ctx, fresh) {
     const { organizationId } = ctx.locals.principal;
     const settings = await desk.settings.of(organizationId);
-    const room = await desk.quota.of(organizationId);
-    room.take(fresh.length);
     const origin = "items" in (ctx.params as object) ? "bulk" : "api";
-    return { settings, room, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };
+    return { settings, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };
   },
   /** A pool's turn is taken only where a look says that the lead will be new. */
   async prepareUpsert(ctx, fresh, isExpected) {
@@ -42,21 +38,17 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
     const reader = desk.database.reader(organizationId);
     const isSeen = isExpected || (hasPools && (await hasExternalId(reader, fresh.external_id ?? "")));
     const assignees = await assigneesOf(ctx, desk, settings, isSeen ? [] : [fresh]);
-    const room = await desk.quota.of(organizationId);
-    return { settings, room, assignees, origin: "upsert", isSeen };
+    return { settings, assignees, origin: "upsert", isSeen };
   },
-  requireNew({ room, isSeen }) {
+  requireNew({ isSeen }) {
     if (isSeen) throw leadOvertaken();
-    room.take(1);
   },
   complete: (row, { settings, assignees }) =>
     rescored({ ...row, assigned_to: assignees.get(row.id) ?? row.assigned_to }, settings.scoring),
   decide: (before, change, { settings }) => decideLead(before, change, settings.scoring),
   verbs: verbsOf,
-  also(tx, before, _change, { room, origin }) {
-    // one that is restored takes the room of a new one
-    if (before?.deleted_at != null) room.take(1);
-    else if (before === null) countCreated(tx, origin);
+  also(tx, before, _change, { origin }) {
+    if (before === null) countCreated(tx, origin);
   },
 });
 

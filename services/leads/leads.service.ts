@@ -3,7 +3,6 @@ import { lead } from "../../entities/lead.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import { recordDesk } from "../record-desk.ts";
 import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
@@ -17,7 +16,6 @@ import { rollbackImport } from "./leads.rollback.ts";
 import { leadsPersonalDataHandlers } from "./personal-data.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
-import { getUsage, LeadQuota } from "./quota.ts";
 import * as reminders from "./reminders.actions.ts";
 import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
@@ -29,7 +27,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   const desk: Desk = {
     ...recordDesk(runtime),
     settings: new SettingsCache(database, runtime.definitions),
-    quota: new LeadQuota(database, runtime.organizations),
   };
   const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
@@ -45,7 +42,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
       ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
       return records.mergeable.merge(ctx);
     },
-    getUsage,
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),
     export: (ctx) => exportLeads(ctx, desk),
@@ -74,7 +70,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     actors: { router },
     jobs,
     personalData: leadsPersonalDataHandlers(desk),
-    mayStillSee: mayStillSee(lead),
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

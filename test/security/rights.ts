@@ -365,7 +365,7 @@ export const reachNobody: Record<string, string> = {
     ]),
   ),
   "records.undoMerge": "asks for the right to delete records of the merge's kind, and for each record",
-  "leads.getUsage": reads,
+  "records.getUsage": reads,
   "imports.getUsage": reads,
   ...Object.fromEntries(
     [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(

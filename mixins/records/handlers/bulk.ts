@@ -76,6 +76,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       refuse(({ id }) => {
         if (clashing.has(id)) throw valueTaken(kind);
       });
+      (await desk.quota.of(tx.organizationId, kind)).take(outcomes.filter(isFresh).length);
       const prepared = (await rules.prepare?.(
         ctx,
         outcomes.filter(isFresh).map(({ row }) => row),

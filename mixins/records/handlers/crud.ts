@@ -164,7 +164,7 @@ export function withSealed<R extends AnyRow>(
 
 /** Create, list, get, change and delete records of a kind. */
 export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, store, rules } = counter;
+  const { kind, store, rules, desk } = counter;
   // a function that stays, see toPage
   const show = (row: R) => kind.show(row) as { id: string };
   return {
@@ -174,6 +174,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const { input, apart } = await accepted(counter, ctx, fields, ctx.params, { isNew: true });
       const fresh = composeRecord<R>(kind, input, newOwn(tx));
+      (await desk.quota.of(tx.organizationId, kind)).take(1);
       const prepared = (await rules.prepare?.(ctx, [fresh])) as P;
       const row = rules.complete?.(fresh, prepared) ?? fresh;
       await requireReferences(tx, counter, principal, input, fields);

@@ -85,7 +85,10 @@ export const organizationActions = {
       plan: z.string(),
       /** Active ones. */
       users: used,
+      /** As `records.lead`. */
       leads: used,
+      /** Those that are not deleted, by the name of their kind. */
+      records: z.record(z.string(), used),
       storageBytes: used,
       /** Today, UTC; some seconds behind. */
       apiCallsPerDay: used,
