@@ -15,6 +15,13 @@ export const customKindNames: readonly string[] = customNames;
 const names: string[] = [];
 /** Their names; the same list, which grows. */
 export const kindNames: readonly string[] = names;
+const derived: ((kind: AnyKind) => void)[] = [];
+/** A list that begins so and grows by one for each kind, as `kindNames` does. */
+export function eachKind(of: (kind: AnyKind) => string, beginning: readonly string[]): readonly string[] {
+  const list = [...beginning, ...[...declared.values()].map(of)];
+  derived.push((kind) => list.push(of(kind)));
+  return list;
+}
 
 /**
  * Makes kinds known: to roles, the feed, presence, quotas, custom fields, whatever takes the name of a kind. Before anything is
@@ -32,6 +39,7 @@ export function declareKinds(of: Iterable<AnyKind>): void {
     declared.set(kind.name, kind);
     names.push(kind.name);
     if ("customFields" in kind.fields) customNames.push(kind.name);
+    for (const grow of derived) grow(kind);
     admitRecords(kind.plural, kind.isSetting);
   }
 }

@@ -14,8 +14,9 @@ export function tableSql(kind: AnyKind, kinds: ReadonlyMap<string, Pick<AnyKind,
     fields.filter(([key, field]) => test(field, key)).map(([key]) => columnOf(key));
   const { terms = [], likes = [] } = listing.finding ?? {};
   const { sortable } = listing;
-  const isFound = (field: Field, key: string) =>
-    terms.includes(key) || sortable.includes(key) || key === owner || field.stored === "text[]";
+  // texts sort by a collation of their own, whose index finds none that are equal
+  const isFound = ({ stored, matches }: Field, key: string) =>
+    terms.includes(key) || (sortable.includes(key) && !matches) || key === owner || stored === "text[]";
   const lists = {
     texts: some(({ search }) => search),
     terms: terms.map(columnOf),

@@ -129,7 +129,7 @@ export function underView<P extends Omit<ListParams, "sort"> & { sort?: string |
   params: P,
   view: ViewOfList | undefined,
 ): Omit<P, "sort"> & { sort: ListParams["sort"]; kept?: Condition } {
-  const fields = params.fields ?? (view?.fields as ListParams["fields"]);
-  const sort = (params.sort ?? view?.sort ?? listing.defaultSort) as ListParams["sort"];
+  const fields = params.fields ?? view?.fields;
+  const sort = params.sort ?? view?.sort ?? listing.defaultSort;
   return { ...params, fields, sort, ...(view?.condition ? { kept: view.condition } : {}) };
 }
