@@ -5,6 +5,7 @@ import * as can from "../../mixins/records/capabilities.ts";
 import * as f from "../../mixins/records/fields.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { defineKind } from "../../mixins/records/kind.ts";
+import { personalDataOf, recordPersonalData } from "../../mixins/records/personal-data.ts";
 import type { Actions } from "../../services/contracts.ts";
 import type { ExtraService } from "../../services/node.ts";
 import { recordDesk } from "../../services/record-desk.ts";
@@ -17,9 +18,9 @@ export const vehicle = defineKind("vehicle", {
     externalId: f.text(200),
     plate: f.text(20, { search: "A", isSortable: true, matches: true }),
     maker: f.text(100, { search: "B" }),
+    driverEmail: f.email({ personal: "email", matches: true }),
     fuel: f.oneOf(["petrol", "diesel", "electric"], "petrol"),
     mileage: f.count(0, 10_000_000, { isSortable: true }),
-    price: f.money(),
     companyId: f.ref("company"),
     assignedTo: f.user({ isOwner: true }),
     tags: f.tags(),
@@ -41,6 +42,7 @@ export const vehiclesContract = defineContract("vehicles", {
     ...can.mergeable(vehicle),
   },
   events: { ...can.eventsOf(vehicle) },
+  personalData: { vehicles: personalDataOf(vehicle) },
 });
 
 /** What `startNode` is given to host it. */
@@ -65,6 +67,7 @@ export const vehicles: ExtraService = {
       ...records.comparable,
       ...records.mergeable,
     };
-    return createService(vehiclesContract, handlers, runtime);
+    const personalData = { vehicles: recordPersonalData(vehicle, runtime) };
+    return createService(vehiclesContract, handlers, runtime, { personalData });
   },
 };
