@@ -55,18 +55,19 @@ export async function accepted(
 ): Promise<Accepted> {
   await fields.prepare(ctx, [input]);
   const { input: given, apart } = fields.accept(input, { isNew });
-  return { input: await ownAccepted(counter, ctx, given, { isNew }), apart };
+  return { input: await ownAccepted(counter, ctx, fields, given, { isNew }), apart };
 }
 
 /** As `accepted`, of the fields that every organization has. */
 export async function ownAccepted(
   { kind, desk }: Counter,
   ctx: RecordContext,
+  { country }: Pick<CallFields, "country">,
   input: Input,
   { isNew }: { isNew: boolean },
 ): Promise<Input> {
   const { principal } = ctx.locals;
-  const normal = normalised(kind, input);
+  const normal = normalised(kind, input, country);
   const { owner } = kind;
   if (owner === undefined) return normal;
   const given = normal[owner] as string | null | undefined;
