@@ -15,6 +15,7 @@ import { personalFields } from "./capabilities.ts";
 import { forgetValues, openSensitive } from "./custom/values-apart.ts";
 import { about } from "./desk.ts";
 import type { Field } from "./fields.ts";
+import { forgetImported } from "./importing/import.repository.ts";
 import { stored, type AnyKind, type AnyRow } from "./kind.ts";
 import { columnOf, Values } from "./listing.ts";
 import { storeOf } from "./store.ts";
@@ -127,6 +128,7 @@ export function recordPersonalData(
       }));
       store.update(tx, erased);
       forgetValues(tx, ids);
+      forgetImported(tx, ids);
       tx.defer({ text: "DELETE FROM merges WHERE record_ids && $1::uuid[]", values: [ids] });
       for (const row of erased) about(tx, { kind, verb: "deleted", row, actorId: null });
       return { count: erased.length, kept: 0, next: erased.length === atOnce ? "more" : null };

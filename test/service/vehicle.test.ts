@@ -287,7 +287,7 @@ describe("capabilities", () => {
     expect(row).toEqual({ plate: one.plate, mileage: 7, driver_email: null, tags: [], custom_fields: {} });
     const left = await inspect(
       url,
-      "SELECT data::text AS data FROM events UNION ALL SELECT before::text FROM merges",
+      "SELECT data::text AS data FROM events UNION ALL SELECT before::text FROM merges UNION ALL SELECT c::text FROM import_record_changes AS c",
     );
     expect(JSON.stringify(left).replaceAll(`other-${driverEmail}`, "")).not.toContain(driverEmail);
   });
