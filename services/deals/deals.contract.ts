@@ -5,9 +5,9 @@ import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { expectedVersion, id, money, text, wholeNumber } from "../../mixins/contract/schemas.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
+import { exportable } from "../../mixins/records/capabilities/files.ts";
 import {
-  bulk,
-  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -52,6 +52,7 @@ export const dealsContract = defineContract("deals", {
     ...historical(deal),
     ...comparable(deal),
     ...mergeable(deal),
+    ...exportable(deal),
     move: action({
       summary:
         "Puts a deal into a stage of its pipeline, before or after another deal; at its end where neither is given",

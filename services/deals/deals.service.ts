@@ -2,7 +2,6 @@ import type { Context, ServiceSchema } from "moleculer";
 import { deal, type DealRow } from "../../entities/deal.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import { PipelineCache, pipelinesChanged } from "../../mixins/sales/pipelines.ts";
 import type { HandlersOf } from "../contracts.ts";
@@ -28,6 +27,7 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.exportable,
     move: (ctx) => move(ctx, counter),
     win: (ctx) => win(ctx, counter),
     lose: (ctx) => lose(ctx, counter),
@@ -35,7 +35,6 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
   };
   return createService(dealsContract, handlers, runtime, {
     jobs: { rebalance },
-    mayStillSee: mayStillSee(deal),
     personalData: dealsPersonalData,
     events: {
       [pipelinesChanged](ctx: Context<{ organizationId: string }>) {

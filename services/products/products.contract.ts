@@ -1,8 +1,8 @@
 import { product } from "../../entities/product.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import {
-  bulk,
-  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -23,6 +23,8 @@ export const productsContract = defineContract("products", {
     ...historical(product),
     ...comparable(product),
     ...mergeable(product),
+    ...importable(product),
+    ...exportable(product),
   },
   events: { ...eventsOf(product) },
 });

@@ -2,7 +2,6 @@ import type { ServiceSchema } from "moleculer";
 import { product } from "../../entities/product.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
 import { productsContract } from "./products.contract.ts";
@@ -19,6 +18,8 @@ export default function productsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.importable,
+    ...records.exportable,
   };
-  return createService(productsContract, handlers, runtime, { mayStillSee: mayStillSee(product) });
+  return createService(productsContract, handlers, runtime);
 }

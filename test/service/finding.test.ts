@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import pg from "pg";
 import { kinds } from "../../entities/kinds.ts";
+import { lead } from "../../entities/lead.ts";
 import { customQueryField } from "../../mixins/records/conditions/fields.ts";
 import { Values } from "../../mixins/records/conditions/values.ts";
 import {

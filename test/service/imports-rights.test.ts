@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
 import type { Client } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
-import { bodyOf, made, recordWorld, unique, type Body } from "../support/records.ts";
+import { kindsThat, bodyOf, made, recordWorld, unique, type Body } from "../support/records.ts";
 
 let admin: Client;
 let stranger: Client;
@@ -24,88 +24,83 @@ const ended = (client: Client, id: string): Promise<Body> =>
     return view.status === "completed" ? view : null;
   }, 20_000);
 
-describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))(
-  "files of %s",
-  (plural, kind) => {
-    const [main = ""] = kind.title;
-    const file = `External Id,${main}\n${unique()},Asha\n`;
+describe.each(kindsThat("import"))("files of %s", (plural, kind) => {
+  const [main = ""] = kind.title;
+  const file = `External Id,${main}\n${unique()},Asha\n`;
 
-    test("are taken from who may import and make such records, under an address that tells how far it is", async () => {
-      const answer = await admin.post(`/${plural}/import`, formOf(file));
-      expect(answer).toMatchObject({ status: 202, body: { status: "pending" } });
-      const { id } = bodyOf(answer);
-      expect(answer.headers.get("location")).toMatch(new RegExp(`/imports/${id}$`));
-      expect(await ended(admin, id)).toMatchObject({ kind: kind.name, created: 1 });
-      expect(await stranger.get(`/imports/${id}`)).toMatchObject({ status: 404 });
-      for (const [permissions, allowed] of [
-        [["imports:create", "imports:read"], false],
-        [[`${plural}:create`], false],
-        [["imports:create", "imports:read", `${plural}:create`], true],
-      ] as const) {
-        const { status } = await (await role([...permissions])).post(`/${plural}/import`, formOf(file));
-        expect([permissions, status]).toEqual([permissions, allowed ? 202 : 403]);
-      }
+  test("are taken from who may import and make such records, under an address that tells how far it is", async () => {
+    const answer = await admin.post(`/${plural}/import`, formOf(file));
+    expect(answer).toMatchObject({ status: 202, body: { status: "pending" } });
+    const { id } = bodyOf(answer);
+    expect(answer.headers.get("location")).toMatch(new RegExp(`/imports/${id}$`));
+    expect(await ended(admin, id)).toMatchObject({ kind: kind.name, created: 1 });
+    expect(await stranger.get(`/imports/${id}`)).toMatchObject({ status: 404 });
+    for (const [permissions, allowed] of [
+      [["imports:create", "imports:read"], false],
+      [[`${plural}:create`], false],
+      [["imports:create", "imports:read", `${plural}:create`], true],
+    ] as const) {
+      const { status } = await (await role([...permissions])).post(`/${plural}/import`, formOf(file));
+      expect([permissions, status]).toEqual([permissions, allowed ? 202 : 403]);
+    }
+  });
+
+  test("change what is there only for who may change it and sees all", async () => {
+    const all = ["imports:create", "imports:read", `${plural}:create`];
+    const update = formOf(file, { onDuplicate: "update" });
+    expect(await (await role(all, "all")).post(`/${plural}/import`, update)).toMatchObject({ status: 403 });
+    expect(await (await role([...all, `${plural}:update`])).post(`/${plural}/import`, update)).toMatchObject({
+      status: 403,
     });
+    expect(
+      await (await role([...all, `${plural}:update`], "all")).post(`/${plural}/import`, update),
+    ).toMatchObject({ status: 202 });
+  });
 
-    test("change what is there only for who may change it and sees all", async () => {
-      const all = ["imports:create", "imports:read", `${plural}:create`];
-      const update = formOf(file, { onDuplicate: "update" });
-      expect(await (await role(all, "all")).post(`/${plural}/import`, update)).toMatchObject({ status: 403 });
-      expect(
-        await (await role([...all, `${plural}:update`])).post(`/${plural}/import`, update),
-      ).toMatchObject({
+  test("give nobody away for who sees only their own: neither told to, nor by an export's heading", async () => {
+    const client = await role(["imports:create", "imports:read", `${plural}:create`]);
+    const mapped = await client.post(
+      `/${plural}/import`,
+      formOf(`${main},Owner\nA,${admin.userId}\n`, { mapping: JSON.stringify({ Owner: "assignedTo" }) }),
+    );
+    expect(mapped).toMatchObject({ status: 422, body: { errors: [{ code: "not_permitted" }] } });
+    const begun = await client.post(
+      `/${plural}/import`,
+      formOf(`externalId,${main},assignedTo,customFields\n${unique()},A,${admin.userId},{}\n`),
+    );
+    const view = await ended(client, bodyOf(begun).id);
+    expect(view.mapping).toMatchObject({ assignedTo: null });
+  });
+
+  test("are written for who may export and read, of what they see", async () => {
+    const tag = unique();
+    const seer = await role(["reports:export", `${plural}:read`, `${plural}:create`]);
+    await made(seer, `/${plural}`, { [main]: "Mine", tags: [tag] });
+    await made(admin, `/${plural}`, { [main]: "Hidden", tags: [tag] });
+    const where = `filter[tags][contains]=${tag}`;
+    const text = async (client: Client, query: string) =>
+      String((await client.get(`/${plural}/export?${query}`)).body);
+    expect(await text(seer, `${where}&fields=${main}`)).toBe(`${main}\nMine\n`);
+    expect((await text(admin, `${where}&fields=${main}&sort=createdAt`)).split("\n").slice(0, 3)).toEqual([
+      main,
+      "Mine",
+      "Hidden",
+    ]);
+    const tree = encodeURIComponent(JSON.stringify({ field: "tags", op: "contains", value: tag }));
+    expect(await text(admin, `where=${tree}&fields=${main}`)).toContain("Hidden");
+    for (const permissions of [["reports:export"], [`${plural}:read`]])
+      expect(await (await role(permissions, "all")).get(`/${plural}/export`)).toMatchObject({
         status: 403,
       });
-      expect(
-        await (await role([...all, `${plural}:update`], "all")).post(`/${plural}/import`, update),
-      ).toMatchObject({ status: 202 });
+    for (const name of ["viewer", "sales_rep"])
+      expect(await (await admin.addUser(name)).get(`/${plural}/export`)).toMatchObject({ status: 403 });
+    expect(await admin.get(`/audit-log?filter[type]=${plural}.exported&limit=1`)).toMatchObject({
+      status: 200,
+      body: { data: [{ details: { format: "csv" } }] },
     });
-
-    test("give nobody away for who sees only their own: neither told to, nor by an export's heading", async () => {
-      const client = await role(["imports:create", "imports:read", `${plural}:create`]);
-      const mapped = await client.post(
-        `/${plural}/import`,
-        formOf(`${main},Owner\nA,${admin.userId}\n`, { mapping: JSON.stringify({ Owner: "assignedTo" }) }),
-      );
-      expect(mapped).toMatchObject({ status: 422, body: { errors: [{ code: "not_permitted" }] } });
-      const begun = await client.post(
-        `/${plural}/import`,
-        formOf(`externalId,${main},assignedTo,customFields\n${unique()},A,${admin.userId},{}\n`),
-      );
-      const view = await ended(client, bodyOf(begun).id);
-      expect(view.mapping).toMatchObject({ assignedTo: null });
-    });
-
-    test("are written for who may export and read, of what they see", async () => {
-      const tag = unique();
-      const seer = await role(["reports:export", `${plural}:read`, `${plural}:create`]);
-      await made(seer, `/${plural}`, { [main]: "Mine", tags: [tag] });
-      await made(admin, `/${plural}`, { [main]: "Hidden", tags: [tag] });
-      const where = `filter[tags][contains]=${tag}`;
-      const text = async (client: Client, query: string) =>
-        String((await client.get(`/${plural}/export?${query}`)).body);
-      expect(await text(seer, `${where}&fields=${main}`)).toBe(`${main}\nMine\n`);
-      expect((await text(admin, `${where}&fields=${main}&sort=createdAt`)).split("\n").slice(0, 3)).toEqual([
-        main,
-        "Mine",
-        "Hidden",
-      ]);
-      const tree = encodeURIComponent(JSON.stringify({ field: "tags", op: "contains", value: tag }));
-      expect(await text(admin, `where=${tree}&fields=${main}`)).toContain("Hidden");
-      for (const permissions of [["reports:export"], [`${plural}:read`]])
-        expect(await (await role(permissions, "all")).get(`/${plural}/export`)).toMatchObject({
-          status: 403,
-        });
-      for (const name of ["viewer", "sales_rep"])
-        expect(await (await admin.addUser(name)).get(`/${plural}/export`)).toMatchObject({ status: 403 });
-      expect(await admin.get(`/audit-log?filter[type]=${plural}.exported&limit=1`)).toMatchObject({
-        status: 200,
-        body: { data: [{ details: { format: "csv" } }] },
-      });
-      expect(await admin.get(`/${plural}/export?filter[nosuch]=1`)).toMatchObject({ status: 400 });
-    });
-  },
-);
+    expect(await admin.get(`/${plural}/export?filter[nosuch]=1`)).toMatchObject({ status: 400 });
+  });
+});
 
 test("a file of contacts makes companies only for who may make them", async () => {
   const client = await role(["imports:create", "imports:read", "contacts:create"], "all");

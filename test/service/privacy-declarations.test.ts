@@ -24,8 +24,6 @@ const withoutPersons: Record<string, string> = {
   listener_cursors: "counts",
   listener_holds: "ids",
   operations: "what is asked and written, until it is over; counts and ids afterwards",
-  pipelines: "settings",
-  products: "what is sold",
   received_ids: "ids of messages",
   retention_settings: "settings",
   scoring_rules: "settings",
