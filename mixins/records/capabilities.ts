@@ -10,7 +10,7 @@ import {
   text,
   timestamp,
 } from "../contract/schemas.ts";
-import { byIdOf, fieldsParam, listParams, pageParams } from "./listing.ts";
+import { byIdOf, fieldsParam, listParams, pageParams, type Listing } from "./listing.ts";
 import { includeParam } from "./include.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
 
@@ -27,6 +27,12 @@ export function withoutSensitive<T>(shown: T): T {
   return { ...shown, customFields: { ...customFields, ...emptied } };
 }
 
+/** A view that a list is asked by, see GET /views; what is given beside it must hold too, or takes the place of its own. */
+const viewParams = (listing: Listing) => ({
+  view: id.optional(),
+  sort: listParams(listing).shape.sort.removeDefault().optional(),
+});
+
 /** Create, list, read, change, delete. */
 export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   create: action({
@@ -41,7 +47,10 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
   list: action({
     summary: `Lists ${kind.plural}`,
-    params: listParams(kind.listing).extend({ include: includeParam(kind as unknown as AnyKind) }),
+    params: listParams(kind.listing).extend({
+      include: includeParam(kind as unknown as AnyKind),
+      ...viewParams(kind.listing),
+    }),
     returns: pageOf(
       kind.view
         .partial()

@@ -19,10 +19,12 @@ import { columnOf, type ListParams, type Values } from "../listing.ts";
 import { firstOwner, requireMayAssign } from "../ownership.ts";
 import { fieldsToInclude, includedOf } from "../include.ts";
 import { pickFields, readPage } from "../page.ts";
+import { underView, viewOfList } from "../views.ts";
 import { requireReferences } from "../references.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 type Including = { include?: string[] | undefined };
+type Listed = Omit<ListParams, "sort"> & Including & { view?: string | undefined; sort?: ListParams["sort"] };
 type Versioned = Input & { id: string; expectedVersion?: number | undefined };
 
 /** Which rows a list shows this principal. */
@@ -185,10 +187,14 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
       return fields.showNew(kind.show(row), apart);
     },
-    async list(ctx: RecordContext<ListParams & Including>) {
+    /** By a view it takes one round trip more. */
+    async list(ctx: RecordContext<Listed>) {
       const { principal, tx } = ctx.locals;
-      const { include, ...params } = ctx.params;
+      const { include, view: viewId, ...given } = ctx.params;
       const fields = await fieldsOf(counter, ctx);
+      const view =
+        viewId === undefined ? undefined : await viewOfList(tx, principal, kind, fields.defined, viewId);
+      const params = underView(kind, given, view);
       const listing = fields.listing(kind.listing, params);
       const asked =
         include && params.fields ? [...params.fields, ...fieldsToInclude(kind, include)] : params.fields;
