@@ -183,13 +183,18 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))(
       });
 
       test("keeps custom fields that others use or have changed", async () => {
-        const { meta, id } = await bring(`External Id,${main},Town,Seats,Color\n1,Asha,Pune,3,red\n`);
+        const { meta, id } = await bring(`External Id,${main},Town,Seats,Color,Size\n1,Asha,Pune,3,red,XL\n`);
+        await call(
+          "views.create",
+          { kind: kind.name, name: "Sizes", columns: ["customFields.size"], isShared: false },
+          meta,
+        );
         await make(meta, { [main]: "Other", customFields: { town: "Goa" } });
         const { data } = await call<{ data: { id: string; key: string }[] }>("custom-fields.list", {}, meta);
         const color = data.find(({ key }) => key === "color");
         await call("custom-fields.update", { id: color?.id, label: "Colour" }, meta);
         await rollBack(meta, id);
-        expect(await on.fieldsOf(meta)).toEqual({ town: "text", color: "text" });
+        expect(await on.fieldsOf(meta)).toEqual({ color: "text", size: "text", town: "text" });
       });
 
       test("gives what it changed back, and keeps what somebody worked on since", async () => {
