@@ -30,6 +30,7 @@ import { leadsContract } from "./leads/leads.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
+import { viewsContract } from "./views/views.contract.ts";
 
 // before anything is asked of what derives from them
 declareKinds(kinds.values());
@@ -47,6 +48,7 @@ export const contracts = [
   eventsContract,
   jobsContract,
   teamsContract,
+  viewsContract,
   // erases what it keeps of exports last, when nothing is left that a new one could find
   privacyContract,
 ] as const;

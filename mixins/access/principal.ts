@@ -43,7 +43,7 @@ const ofRecords: Record<Role, readonly string[]> = {
 export const recordPermissions = (plural: string): string[] =>
   ofRecords.admin.map((verb) => `${plural}:${verb}`);
 
-const resources = ["pools", "scoring", "imports", "custom-fields"];
+const resources = ["pools", "scoring", "imports", "custom-fields", "views"];
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -79,7 +79,7 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
   sales_rep: {
     permissions: new Set([
       ...["users:read", "teams:read", "organization:read", "events:read", "pools:read", "scoring:read"],
-      "custom-fields:read",
+      ...["custom-fields:read", "views:create", "views:read", "views:update", "views:delete"],
       ...forOwnKeys,
     ]),
     sees: "own",

@@ -14,9 +14,12 @@ export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["scoring", "scoring:read"],
   ["team", "teams:read"],
   ["operation", "events:read"],
+  ["view", "views:read"],
 ]);
 /** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
 export const nobody = "00000000-0000-0000-0000-000000000000";
+/** What is somebody's own: its audience holds for those too who see all records. */
+const ofSomebody: ReadonlySet<string> = new Set(["view"]);
 /** Roles that see kinds of which nothing is said above: users and settings. */
 const overseers: readonly string[] = ["admin", "manager", systemRole];
 
@@ -45,8 +48,12 @@ export function feedFilter(
 ): (event: FilteredEvent) => boolean {
   const isForActor = audienceTest(principal);
   const isWanted = typeTest(types);
+  const isOwn = (audience: readonly string[] | null) =>
+    audience === null || (principal.userId !== null && audience.includes(principal.userId));
   return ({ type, entity, audience }) =>
-    mayReadKind(principal, entity.kind) && isForActor(audience) && isWanted(type);
+    mayReadKind(principal, entity.kind)
+    && (ofSomebody.has(entity.kind) ? isOwn(audience) : isForActor(audience))
+    && isWanted(type);
 }
 
 function audienceTest(principal: Principal): (audience: readonly string[] | null) => boolean {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { invalid, invalidField, type FieldError } from "../contract/errors.ts";
+import type { CountryCode } from "../values/phone.ts";
 import { columnsOf, shownFields, stored, unidentified, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
 import { requireFits, type RecordContent } from "./record-limits.ts";
@@ -13,14 +14,21 @@ export interface Change<R extends AnyRow = AnyRow> {
 }
 type Values = Readonly<Record<string, unknown>>;
 
-/** An input with every value in the form that is stored, and which have none. */
-export function normalForm<T extends Values>(kind: AnyKind, input: T): { input: T; problems: FieldError[] } {
+/**
+ * An input with every value in the form that is stored, and which have none.
+ * @param country of phones that name none; default the installation's
+ */
+export function normalForm<T extends Values>(
+  kind: AnyKind,
+  input: T,
+  country?: CountryCode,
+): { input: T; problems: FieldError[] } {
   const normal: Record<string, unknown> = { ...input };
   const problems: FieldError[] = [];
   for (const [key, value] of Object.entries(input)) {
     const normalise = kind.fields[key]?.normalise;
     if (!normalise || value === undefined || value === null) continue;
-    const found = normalise(value);
+    const found = normalise(value, country);
     if ("value" in found) normal[key] = found.value;
     else problems.push({ path: key, ...found });
   }
@@ -28,8 +36,8 @@ export function normalForm<T extends Values>(kind: AnyKind, input: T): { input: 
 }
 
 /** As `normalForm`. @throws 422 naming each that has none */
-export function normalised<T extends Values>(kind: AnyKind, given: T): T {
-  const { input, problems } = normalForm(kind, given);
+export function normalised<T extends Values>(kind: AnyKind, given: T, country: CountryCode): T {
+  const { input, problems } = normalForm(kind, given, country);
   if (problems.length > 0) throw invalid(problems);
   return input;
 }

@@ -12,6 +12,13 @@ export const kinds: ReadonlyMap<string, AnyKind> = declared;
 const names: string[] = [];
 /** Their names; the same list, which grows. */
 export const kindNames: readonly string[] = names;
+const derived: ((kind: AnyKind) => void)[] = [];
+/** A list that begins so and grows by one for each kind, as `kindNames` does. */
+export function eachKind(of: (kind: AnyKind) => string, beginning: readonly string[]): readonly string[] {
+  const list = [...beginning, ...[...declared.values()].map(of)];
+  derived.push((kind) => list.push(of(kind)));
+  return list;
+}
 
 /**
  * Makes kinds known: to roles, the feed, presence, quotas, custom fields, whatever takes the name of a kind. Before anything is
@@ -28,6 +35,7 @@ export function declareKinds(of: Iterable<AnyKind>): void {
     if (clash) continue;
     declared.set(kind.name, kind);
     names.push(kind.name);
+    for (const grow of derived) grow(kind);
     admitRecords(kind.plural);
   }
 }

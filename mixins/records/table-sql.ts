@@ -14,8 +14,9 @@ export function tableSql(kind: AnyKind, kinds: ReadonlyMap<string, Pick<AnyKind,
     fields.filter(([key, field]) => test(field, key)).map(([key]) => columnOf(key));
   const { terms = [], likes = [] } = listing.finding ?? {};
   const { sortable } = listing;
-  const isFound = (field: Field, key: string) =>
-    terms.includes(key) || sortable.includes(key) || key === owner || field.stored === "text[]";
+  // texts sort by a collation of their own, whose index finds none that are equal
+  const isFound = ({ stored, matches }: Field, key: string) =>
+    terms.includes(key) || (sortable.includes(key) && !matches) || key === owner || stored === "text[]";
   const lists = {
     texts: some(({ search }) => search),
     terms: terms.map(columnOf),
@@ -57,11 +58,7 @@ const types = {
 function columnsSql(key: string, { stored, fallback, values }: Field): string[] {
   const [column = "", currency] = columnsOf(key, { stored });
   const plain =
-    stored === "text[]"
-      ? "{}"
-      : stored.startsWith("json")
-        ? JSON.stringify(fallback)
-        : String(fallback as string);
+    stored === "text[]" ? "{}" : stored.startsWith("json") ? JSON.stringify(fallback) : String(fallback);
   const asked = fallback === undefined ? "" : ` NOT NULL DEFAULT '${plain.replaceAll("'", "''")}'`;
   const checked = values
     ? ` CHECK (${column} IN (${values.map((value) => `'${value.replaceAll("'", "''")}'`).join(", ")}))`

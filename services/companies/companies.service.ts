@@ -18,6 +18,8 @@ export default function companiesService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.importable,
+    ...records.exportable,
   };
   return createService(companiesContract, handlers, runtime);
 }

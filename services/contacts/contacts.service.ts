@@ -19,6 +19,8 @@ export default function contactsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.importable,
+    ...records.exportable,
   };
   return createService(contactsContract, handlers, runtime, {
     personalData: contactsPersonalData(runtime),

@@ -94,7 +94,7 @@ const changed = z.strictObject({ kind: z.string(), key: z.string(), isSensitive:
 
 /** Definitions of what organizations add to their records. */
 export const customFieldsContract = defineContract("custom-fields", {
-  tables: { owns: ["custom_fields", "custom_field_values"] },
+  tables: { owns: ["custom_fields", "custom_field_values"], reads: ["saved_views"] },
   actions: {
     list: action({
       summary: "Lists the custom fields that are defined",

@@ -8,11 +8,8 @@ import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
 import { leadsContract } from "./leads.contract.ts";
 import { convert } from "./leads.convert.ts";
-import { exportLeads } from "./leads.export.ts";
 import { bothConverted } from "./leads.errors.ts";
 import { leadRules } from "./leads.records.ts";
-import { importBatch } from "./leads.import.ts";
-import { rollbackImport } from "./leads.rollback.ts";
 import { leadsPersonalDataHandlers } from "./personal-data.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
@@ -38,13 +35,14 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.importable,
+    ...records.exportable,
     merge(ctx) {
       ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
       return records.mergeable.merge(ctx);
     },
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),
-    export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
     getScoringModel: scoring.getScoringModel,
     getScoringRules: scoring.getScoringRules,
@@ -54,8 +52,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     createPool: (ctx) => pools.createPool(ctx, desk),
     updatePool: (ctx) => pools.updatePool(ctx, desk),
     removePool: pools.removePool,
-    importBatch: (ctx) => importBatch(ctx, desk),
-    rollbackImport: (ctx) => rollbackImport(ctx, desk),
     getReminder: reminders.getReminder,
     createReminder: reminders.createReminder,
     listReminders: reminders.listReminders,

@@ -14,8 +14,9 @@ import type { SignedIn } from "../../services/identity/identity.contract.ts";
 let node: TestNode;
 let admin: SignedIn;
 beforeAll(async () => {
+  const records = [...kinds.values()].map(({ plural }) => plural).join();
   node = await startTestNode({
-    SERVICES: "identity,leads,contacts,companies,records,imports,events,service:gateway",
+    SERVICES: `identity,${records},records,custom-fields,imports,events,service:gateway`,
   });
 });
 afterAll(() => node.stop());

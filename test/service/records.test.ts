@@ -142,9 +142,11 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     expect(await admin.get(`${path}?filter[nosuch]=1`)).toMatchObject({ status: 400 });
   });
 
-  test("are found by another case of an email or a domain, and another form of a phone", async () => {
-    const [key, value] =
-      "email" in kind.fields ? ["email", `${unique()}@example.com`] : ["domain", `${unique()}.example`];
+  const [folded] = ["email", "domain"].filter((key) => key in kind.fields);
+  const whatFolds = folded === undefined ? test.skip : test;
+  whatFolds("are found by another case of an email or a domain, and another form of a phone", async () => {
+    const key = folded ?? "";
+    const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example`;
     const made = await make({ [key]: value.toUpperCase(), phone: "098765 43210" });
     expect(
       listOf(await admin.get(`${path}?filter[${key}]=${encodeURIComponent(value.toUpperCase())}`)),
@@ -262,7 +264,7 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     const [key] = Object.entries(kind.fields).flatMap(([name, { matches }]) => (matches ? [name] : []));
     const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example.com`;
     const one = await make({ [key ?? ""]: value });
-    const other = await make({ [key ?? ""]: value.toUpperCase() });
+    const other = await make({ [key ?? ""]: key === folded ? value.toUpperCase() : value });
     const { data } = (await admin.get(`${path}/${one.id}/duplicates`)).body as {
       data: { record: Body; matchedBy: string[] }[];
     };
@@ -289,15 +291,15 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
   });
 
   const references = Object.entries(kind.fields).flatMap(([key, { refersTo = "", setBy }]) =>
-    setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)?.plural ?? ""]] : [],
+    setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)] as const] : [],
   );
   if (references.length === 0) return;
-  test.each(references)(
+  test.each(references.map(([key, target]) => [key, target?.plural, target?.title[0] ?? ""] as const))(
     "refer by %s to %s that are there and seen, and to no others",
-    async (key, others) => {
+    async (key, others, title) => {
       const [theirs, ours, gone] = await Promise.all(
         [stranger, admin, admin].map(
-          async (by) => bodyOf(await by.post(`/${others}`, { name: unique() })).id,
+          async (by) => bodyOf(await by.post(`/${others}`, { [title]: unique() })).id,
         ),
       );
       await admin.send("DELETE", `/${others}/${gone}`);

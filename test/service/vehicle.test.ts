@@ -268,3 +268,29 @@ describe("capabilities", () => {
     expect(await typesOf(stranger)).toEqual([]);
   });
 });
+
+test("files of it are imported, found again by its keys, and written", async () => {
+  const [one, two] = [plate(), plate()];
+  const bring = async (file: string, fields: Record<string, string> = {}) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.set(name, value);
+    form.set("file", new Blob([file]), "vehicles.csv");
+    const begun = bodyOf(await admin.post("/vehicles/import", form));
+    return eventually(async () => {
+      const view = bodyOf(await admin.get(`/imports/${begun.id}`));
+      return view.status === "completed" ? view : null;
+    }, 20_000);
+  };
+  const file = `Plate,Maker,Fuel,Mileage,Price,Doors\n${one},Tata,Electric,"12,000",INR 900000,5\n${two},BMW,,,,\n`;
+  expect(await bring(file)).toMatchObject({ kind: "vehicle", created: 2, failed: 0 });
+  expect(await bring(file)).toMatchObject({ created: 0, skipped: 2 });
+  const slower = `Plate,Mileage\n${one},11000\n${two},5\n`;
+  expect(await bring(slower, { onDuplicate: "update" })).toMatchObject({ updated: 1, failed: 1 });
+  const { body } = await admin.get(`/vehicles/export?filter[plate]=${encodeURIComponent(one)}`);
+  expect(body).toContain(`${one},Tata,electric,12000,`);
+  expect(await rep.get("/vehicles/export")).toMatchObject({ status: 403 });
+  expect(await admin.get("/audit-log?filter[type]=vehicles.exported")).toMatchObject({
+    status: 200,
+    body: { data: [{ type: "vehicles.exported" }] },
+  });
+}, 60_000);

@@ -2,6 +2,8 @@ import { defineContract, type Handlers } from "../../mixins/contract/contract.ts
 import { conflict } from "../../mixins/contract/errors.ts";
 import { createService } from "../../mixins/contract/service.ts";
 import * as can from "../../mixins/records/capabilities.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
+import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import * as f from "../../mixins/records/fields.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { defineKind } from "../../mixins/records/kind.ts";
@@ -32,13 +34,15 @@ export const vehiclesContract = defineContract("vehicles", {
   tables: { owns: ["vehicles"] },
   actions: {
     ...can.crud(vehicle),
-    ...can.bulk(vehicle),
-    ...can.bulkChangeable(vehicle),
+    ...bulk(vehicle),
+    ...bulkChangeable(vehicle),
     ...can.upsertable(vehicle),
     ...can.restorable(vehicle),
     ...can.historical(vehicle),
     ...can.comparable(vehicle),
     ...can.mergeable(vehicle),
+    ...importable(vehicle),
+    ...exportable(vehicle),
   },
   events: { ...can.eventsOf(vehicle) },
 });
@@ -64,6 +68,8 @@ export const vehicles: ExtraService = {
       ...records.historical,
       ...records.comparable,
       ...records.mergeable,
+      ...records.importable,
+      ...records.exportable,
     };
     return createService(vehiclesContract, handlers, runtime);
   },

@@ -1,5 +1,6 @@
 import type { FieldError } from "../../contract/errors.ts";
 import { customLimits, readCustomValue, type CustomValue } from "../../values/custom-value.ts";
+import type { CountryCode } from "../../values/phone.ts";
 import type { Definition, KindFields } from "./definitions.ts";
 import { custom } from "./values-apart.ts";
 
@@ -17,6 +18,8 @@ interface Reading {
   /** Of a new record what is required must be there, and what has a default gets it. */
   isNew: boolean;
   maySeeSensitive: boolean;
+  /** Of phones without one. */
+  country: CountryCode;
   /** Whether it is an active user of the organization. */
   isActive(user: string): boolean;
 }
@@ -62,10 +65,14 @@ export function readValues(
   return { kept, apart, problems };
 }
 
-function valueOf(field: Definition, given: unknown, { isActive }: Reading): { value: CustomValue } | Problem {
+function valueOf(
+  field: Definition,
+  given: unknown,
+  { isActive, country }: Reading,
+): { value: CustomValue } | Problem {
   const isChosen = field.type === "select" || field.type === "multiSelect";
   const { type, options } = field;
-  const read = readCustomValue(isChosen ? { type, options } : { type }, given);
+  const read = readCustomValue({ type, country, ...(isChosen && { options }) }, given);
   if (!("value" in read)) return read;
   const { value } = read;
   if (type === "user" && !isActive(value as string))

@@ -36,7 +36,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         judged((): Accepted => {
           if (!one.success) throw invalid(fieldErrors(one.error));
           const { input: given, apart } = fields.accept(one.data as Input, { isNew: true });
-          const input: Input = normalised(kind, given);
+          const input: Input = normalised(kind, given, fields.country);
           if (owner === undefined) return { input, apart };
           const first = firstOwner(kind, principal, input[owner] as string | null | undefined);
           return { input: { ...input, [owner]: first }, apart };

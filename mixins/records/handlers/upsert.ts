@@ -36,7 +36,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await fields.prepare(ctx, [given]);
       // of a record that is there nothing is required that is not given, and it gets no defaults
       const known = fields.accept(given, { isNew: false });
-      const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
+      const input = await ownAccepted(counter, ctx, fields, known.input, { isNew: true });
       const own = newOwn(tx);
       const isExpected = expectedVersion !== undefined;
       const composed = composeRecord<R>(kind, input, own);
@@ -48,7 +48,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await requireReferences(tx, counter, principal, input, fields);
       if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && !isExpected) {
-        rules.requireNew?.(prepared);
+        rules.requireNew?.(prepared, [composed]);
         room.take(1);
         const { input: whole, apart } = fields.accept(given, { isNew: true });
         const { customFields } = whole as { customFields?: unknown };
