@@ -42,9 +42,7 @@ describe("a phone", () => {
 
 describe("a change", () => {
   const before = compose({
-    firstName: "A",
-    lastName: "R",
-    tags: ["x"],
+    ...{ firstName: "A", lastName: "B", tags: ["x"] },
     customFields: { a: 1, b: { c: 1 } as never },
   });
   const later = "2026-02-01T00:00:00.000Z";
