@@ -88,3 +88,15 @@ $function$, target, replace(found, '''', ''''''), looked);
     EXECUTE format('ALTER INDEX %s_find ALTER COLUMN 1 SET STATISTICS 0, ALTER COLUMN 2 SET STATISTICS 0, ALTER COLUMN 4 SET STATISTICS 0', target);
   END IF;
 END $$;
+
+-- Keeps custom_field_index of a table of records, see migration indexed_custom_fields.
+-- kind: the name of its kind, as custom fields are defined for it.
+CREATE FUNCTION pg_temp.indexes_custom_fields(target regclass, kind text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  event text;
+BEGIN
+  FOREACH event IN ARRAY '{insert,update,delete}'::text[] LOOP
+    EXECUTE format('CREATE TRIGGER index_%1$s AFTER %1$s ON %2$s REFERENCING %3$s TABLE AS written FOR EACH STATEMENT
+      EXECUTE FUNCTION public.index_custom_fields(%4$L)', event, target, CASE event WHEN 'delete' THEN 'OLD' ELSE 'NEW' END, kind);
+  END LOOP;
+END $$;
