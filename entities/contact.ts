@@ -1,9 +1,17 @@
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type RowOf } from "../mixins/records/kind.ts";
+import { headings } from "./headings.ts";
 
 export const lifecycleStages = [
   ...(["subscriber", "lead", "mql", "sql", "opportunity", "customer", "evangelist"] as const),
 ] as const;
+
+/** What other programs call them. */
+const stageWords: Partial<Record<(typeof lifecycleStages)[number], readonly string[]>> = {
+  mql: ["marketingqualifiedlead", "marketingqualified"],
+  sql: ["salesqualifiedlead", "salesqualified"],
+  customer: ["client", "won"],
+};
 
 /** A person whom the organization knows. */
 export const contact = defineKind("contact", {
@@ -11,14 +19,20 @@ export const contact = defineKind("contact", {
   title: ["firstName", "lastName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "externalId"],
   fields: {
-    externalId: f.text(200, { personal: true }),
-    firstName: f.text(200, { search: "A", personal: "name" }),
-    lastName: f.text(200, { search: "A", personal: "name", isSortable: true }),
-    email: f.email({ search: "B", personal: "email", matches: true }),
-    phone: f.phone({ search: "B", personal: "phone", matches: true }),
-    title: f.text(200, { personal: true }),
-    lifecycleStage: f.oneOf(lifecycleStages, "lead"),
-    companyId: f.ref("company"),
+    externalId: f.externalId({ personal: true, aliases: ["contact id"] }),
+    firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
+    lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
+    email: f.email({
+      ...{ search: "B", personal: "email", matches: true },
+      aliases: headings.email,
+    }),
+    phone: f.phone({
+      ...{ search: "B", personal: "phone", matches: true },
+      ...{ importKey: "asked", aliases: headings.phone },
+    }),
+    title: f.text(200, { personal: true, aliases: headings.title }),
+    lifecycleStage: f.oneOf(lifecycleStages, "lead", { aliases: ["stage"], words: stageWords }),
+    companyId: f.ref("company", { isAssociated: true }),
     leadId: f.byService(f.ref("lead")),
     assignedTo: f.user({ isOwner: true }),
     tags: f.tags(),

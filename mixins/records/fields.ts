@@ -2,7 +2,7 @@ import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
 import { customLimits } from "../values/custom-value.ts";
-import { readPhone } from "../values/phone.ts";
+import { readPhone, type CountryCode } from "../values/phone.ts";
 import { emailText, phoneText } from "./conditions/fields.ts";
 import { recordLimits } from "./record-limits.ts";
 
@@ -30,8 +30,14 @@ export interface Field<
   output: O;
   setBy: S;
   stored: C;
-  /** The form that is stored and looked for, or why there is none; of what the schema has let through. */
-  normalise?: (value: unknown) => { value: unknown } | { code: string; message: string };
+  /**
+   * The form that is stored and looked for, or why there is none; of what the schema has let through.
+   * @param country of phones that name none; default the installation's
+   */
+  normalise?: (
+    value: unknown,
+    country?: CountryCode,
+  ) => { value: unknown } | { code: string; message: string };
   /** Completes "must be …" where `normalise` finds no form. */
   formExample?: string;
   isFilterable?: boolean;
@@ -57,8 +63,21 @@ export interface Field<
   merge?: Merging;
   /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
   prevails?: unknown;
-  /** Headings of files by which imports know it, besides its name. */
+  /** Headings of files by which imports know it, besides its name, whatever their case, spaces and punctuation. */
   aliases?: readonly string[];
+  /** What else its values are called in files, in small letters without spaces: an import suggests what such a word may mean. */
+  words?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * Whether imports find a record by it, besides `externalId`; `asked`: only where they are told to, for several may share it, and
+   * weaker than the others. Of several the one declared first is the strongest. Default: `always` where it `matches`.
+   */
+  importKey?: "always" | "asked";
+  /** Of a reference: whether an import may name the record by its keys instead (`company.name`), and makes one that is not there. */
+  isAssociated?: boolean;
+  /** Of what no caller sets: whether an import brings it along, as it was elsewhere. */
+  isImported?: boolean;
+  /** What its text is, where that can be written in several ways. */
+  format?: "email" | "phone";
 }
 type Said = Omit<Partial<Field>, "input" | "output" | "setBy" | "stored">;
 
@@ -74,21 +93,25 @@ const shownText = z.string().nullable();
 /** Text on any number of lines. @param most characters */
 export const text = (most: number, says: Said = {}) =>
   field("text", schemas.text(most).nullable(), shownText, says);
+/** The id that a record has elsewhere. */
+export const externalId = (says: Said = {}) => field("text", schemas.externalId.nullable(), shownText, says);
 /** An email address; lowercased. */
 export const email = (says: Said = {}) =>
   field("text", schemas.email.nullable(), shownText, {
     normalise: (value) => ({ value: emailText.normalise(String(value)) }),
+    format: "email",
     ...says,
   });
 /** A phone number as people write it; as `readPhone` stores it. */
 export const phone = (says: Said = {}) =>
   field("text", schemas.text(40).nullable(), shownText, {
-    normalise(value) {
-      const reading = readPhone(String(value));
+    normalise(value, country) {
+      const reading = readPhone(String(value), country);
       if ("phone" in reading) return { value: reading.phone };
       return { code: "invalid_phone", message: reading.doubt };
     },
     formExample: phoneText.example,
+    format: "phone",
     ...says,
   });
 /** One of a few values. */
@@ -188,7 +211,7 @@ export const consent = () =>
 
 /** More minor units than any price has; they fit a bigint. */
 const mostDigits = 18;
-/** An amount with its currency; 0 or more. */
+/** An amount with its currency; 0 or more. Lists do not filter by it. */
 export const money = (says: Said = {}) =>
   field(
     "money",
@@ -199,7 +222,7 @@ export const money = (says: Said = {}) =>
       })
       .nullable(),
     schemas.money.nullable(),
-    says,
+    { ...says, isFilterable: false },
   );
 
 /** `{ amount: "12.50", currency: "INR" }` as the 1250 that is stored. */

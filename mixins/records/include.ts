@@ -11,7 +11,7 @@ import { columnOf, Values } from "./listing.ts";
 export type Included = z.output<typeof included>;
 
 /** `companyId` is the relation `company`; a user's is called as its field. */
-const relationOf = (key: string): string => key.replace(/Id$/, "");
+export const relationOf = (key: string): string => key.replace(/Id$/, "");
 const relationsOf = (fields: Fields): Map<string, { key: string; kind: string }> =>
   new Map(
     Object.entries(fields).flatMap(([key, { refersTo, isUser = false }]) =>

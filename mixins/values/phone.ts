@@ -7,15 +7,17 @@ import {
   type PhoneNumber,
 } from "libphonenumber-js/max";
 
-/**
- * Country of numbers written without + or 00, where nobody names another: an import names its own. One for the installation,
- * not a setting of each organization: organizations live in the control database, and capturing a lead reads only its shard.
- */
+export type { CountryCode };
+
+/** Country of numbers written without + or 00, where neither the organization nor an import names another. */
 export const defaultCountry: CountryCode = "IN";
 
 /** Countries (ISO 3166-1 alpha-2) whose numbers are known. */
 export const phoneCountries = getCountries() as [CountryCode, ...CountryCode[]];
 export const isPhoneCountry: (code: string) => code is CountryCode = isSupportedCountry;
+
+/** Characters of a number as anybody writes it, marks and extension included; what is longer is not looked into. */
+const longestWritten = 200;
 
 /** A number as it is stored, or why it cannot be told which number it is, as words that follow the number. */
 export type PhoneReading = { phone: string } | { doubt: string };
@@ -32,6 +34,7 @@ const extension = /(?:;\s*ext\s*=|,?\s*(?:\bext(?:ension|n)?\b|(?<![a-z])x|#|Ð´Ð
  * @param country of a number without + or 00
  */
 export function readPhone(input: string, country: CountryCode = defaultCountry): PhoneReading {
+  if (input.length > longestWritten) return { doubt: "is longer than a phone number" };
   const plain = input
     .normalize("NFKC")
     .replaceAll(invisible, "")

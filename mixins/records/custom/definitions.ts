@@ -54,6 +54,7 @@ export class KindFields {
         one.key,
         {
           ...customQueryField(one, storedForms),
+          ...(one.isSensitive ? { isSensitive: true } : {}),
           ...(one.isIndexed && { index: { kind: one.kind, column: indexedColumn(one.type) } }),
         },
       ]),

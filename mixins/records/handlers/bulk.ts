@@ -36,7 +36,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         judged((): Accepted => {
           if (!one.success) throw invalid(fieldErrors(one.error));
           const { input: given, apart } = fields.accept(one.data as Input, { isNew: true });
-          const input: Input = normalised(kind, given);
+          const input: Input = normalised(kind, given, fields.country);
           if (owner === undefined) return { input, apart };
           const first = firstOwner(kind, principal, input[owner] as string | null | undefined);
           return { input: { ...input, [owner]: first }, apart };
@@ -76,6 +76,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       refuse(({ id }) => {
         if (clashing.has(id)) throw valueTaken(kind);
       });
+      (await desk.quota.of(tx.organizationId, kind)).take(outcomes.filter(isFresh).length);
       const prepared = (await rules.prepare?.(
         ctx,
         outcomes.filter(isFresh).map(({ row }) => row),
