@@ -53,9 +53,7 @@ const maxCursorLength = 4_096;
 export function listParams(listing: Listing) {
   return z.strictObject({
     ...pageParams,
-    sort: z
-      .enum(listing.sortable.flatMap((field) => [field, `-${field}`]))
-      .default(listing.defaultSort as never),
+    sort: sortParam(listing).default(listing.defaultSort as never),
     filter: z
       .unknown()
       .transform((given, issues) => readFilter(listing, given, issues))
@@ -82,6 +80,23 @@ export function listParams(listing: Listing) {
 }
 export type ListParams = z.output<ReturnType<typeof listParams>>;
 
+/** An order of a list; of custom fields too where it has some. */
+function sortParam({ sortable, customFields }: Listing) {
+  const ways = sortable.flatMap((field) => [field, `-${field}`]);
+  const own = z.enum(ways);
+  if (customFields === undefined || customFields === false) return own.transform((sort): string => sort);
+  return z
+    .string()
+    .transform((given, issues) => {
+      if (customField.test(given.replace(/^-/, ""))) return given;
+      const read = own.safeParse(given);
+      if (read.success) return read.data;
+      for (const issue of read.error.issues) issues.addIssue({ ...issue });
+      return z.NEVER;
+    })
+    .meta({ anyOf: [{ enum: ways }, { pattern: "^-?customFields\\.[A-Za-z0-9_ -]{1,64}$" }] });
+}
+
 /** Where a page begins: `nextCursor` of the page before. */
 const cursorParam = z.string().max(maxCursorLength).optional();
 /** `limit` and `cursor`, of a list that knows neither sort nor filter. */
@@ -96,7 +111,8 @@ export const fieldsParam = (listing: Pick<Listing, "fields">) =>
     .pipe(z.array(z.enum(Object.keys(listing.fields))).min(1))
     .optional();
 
-const prefix = "customFields.";
+/** Before the key of a custom field in a path. */
+export const prefix = "customFields.";
 const customField = /^customFields\.[\w -]{1,64}$/;
 
 /** What conditions may ask of the rows of a list. */

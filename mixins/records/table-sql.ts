@@ -46,7 +46,7 @@ CREATE TABLE ${plural} (
   ${columns.join(",\n  ")}
 );
 SELECT pg_temp.record_table('${plural}',
-  ${[...named, ...owned].join(",\n  ")});
+  ${[...named, ...owned, `kind => '${kind.name}'`].join(",\n  ")});
 ${references.length === 0 ? "" : `ALTER TABLE ${plural}${references.join(",")};\n`}`;
 }
 

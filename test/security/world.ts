@@ -108,12 +108,17 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
       members: [{ userId: rep.userId }],
     }),
   );
+  await created(
+    theirs.post("/custom-fields", { kind: "contact", key: "rank", type: "number", isIndexed: true }),
+  );
   const records = [];
   for (const { name, plural, title, owner = "" } of kinds.values()) {
     // made above, with what hangs on it
     if (name === "lead") continue;
     const named = { [title[0] ?? ""]: mark, externalId: mark, tags: [mark], [owner]: rep.userId };
-    const { id } = await created(theirs.post(`/${plural}`, { ...named, customFields: { secret: mark } }));
+    const { id } = await created(
+      theirs.post(`/${plural}`, { ...named, customFields: { secret: mark, rank: 7 } }),
+    );
     records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);
   }
   const loser = await created(theirs.post("/contacts", { lastName: mark }));
