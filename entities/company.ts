@@ -11,7 +11,7 @@ export const company = defineKind("company", {
     name: f.text(300, { search: "A", isSortable: true, aliases: ["company", "account", "organization"] }),
     domain: f.text(253, {
       search: "B",
-      matches: true,
+      matches: 0.8,
       normalise: (value) => ({ value: String(value).toLowerCase() }),
     }),
     industry: f.text(200),

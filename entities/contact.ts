@@ -1,24 +1,42 @@
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type RowOf } from "../mixins/records/kind.ts";
+import { identities } from "../mixins/records/identities.ts";
 
 export const lifecycleStages = [
   ...(["subscriber", "lead", "mql", "sql", "opportunity", "customer", "evangelist"] as const),
 ] as const;
 
+/** Where they work. */
+const companies = f.parts(
+  {
+    companyId: f.ref("company"),
+    role: f.text(200, { personal: true }),
+    isPrimary: f.flag(),
+  },
+  {
+    ...{ table: "contact_companies", key: ["companyId"], most: 50, flag: "isPrimary" },
+    primaries: [{ field: "companyId", value: "companyId" }],
+    filters: { companyId: (id) => [id] },
+  },
+  { personal: true },
+);
+
 /** A person whom the organization knows. */
 export const contact = defineKind("contact", {
   plural: "contacts",
   title: ["firstName", "lastName", "email", "phone"],
-  identifiedBy: ["email", "phone", "firstName", "lastName", "externalId"],
+  identifiedBy: ["email", "phone", "firstName", "lastName", "externalId", "identities"],
   fields: {
     externalId: f.text(200, { personal: true }),
     firstName: f.text(200, { search: "A", personal: "name" }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true }),
-    email: f.email({ search: "B", personal: "email", matches: true }),
-    phone: f.phone({ search: "B", personal: "phone", matches: true }),
+    email: f.email({ search: "B", personal: "email", matches: 0.9 }),
+    phone: f.phone({ search: "B", personal: "phone", matches: 0.7 }),
+    identities: identities("contact_identities"),
     title: f.text(200, { personal: true }),
     lifecycleStage: f.oneOf(lifecycleStages, "lead"),
     companyId: f.ref("company"),
+    companies,
     leadId: f.byService(f.ref("lead")),
     assignedTo: f.user({ isOwner: true }),
     tags: f.tags(),

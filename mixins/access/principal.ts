@@ -45,6 +45,8 @@ const resources = [
 ];
 /** Values of sensitive custom fields. */
 const sensitive = ["leads", "contacts", "companies"].map((plural) => `${plural}:sensitive`);
+/** To say when it was seen that a contact has an identity. */
+const verify = "contacts:verify";
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -63,7 +65,7 @@ const builtIn: Record<Role, Rights> = {
       ...["teams:read", "teams:create", "teams:update", "teams:delete"],
       ...["organization:read", "organization:update", "organization:delete"],
       ...["events:read", "reports:view", "reports:export"],
-      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", ...sensitive],
+      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", ...sensitive, verify],
       ...["privacy:create", "privacy:read"],
       ...forOwnKeys,
     ]),

@@ -15,6 +15,7 @@ import * as fields from "./fields.ts";
 import { byIdOf, fieldsParam, listParams, pageParams, queryableOf } from "./listing.ts";
 import { includeParam } from "./include.ts";
 import { operationBegun } from "./operations.ts";
+import { partsOf } from "./parts.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
 
 /**
@@ -128,6 +129,13 @@ const selection = (kind: AnyKind) => ({
 });
 const isOneSelection = ({ where, ids }: { where?: unknown; ids?: unknown }) =>
   (where === undefined) !== (ids === undefined);
+/** What many records cannot have at once. */
+const ofOneRecord = ({ fields: of }: { fields: Fields }) => ({
+  externalId: true,
+  ...Object.fromEntries(
+    partsOf(of).flatMap(([key, { isExclusive }]) => (isExclusive === undefined ? [] : [[key, true]])),
+  ),
+});
 const created2026 = { field: "createdAt", op: "lt", value: "2026-01-01" };
 const label = fields.tags().input;
 /** Change or delete many, as work that goes on. */
@@ -137,7 +145,7 @@ export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N,
     params: z
       .strictObject({
         ...selection(kind as unknown as AnyKind),
-        changes: kind.input.omit({ externalId: true } as never).extend({
+        changes: kind.input.omit(ofOneRecord(kind) as never).extend({
           tags: z.union([label, z.strictObject({ add: label, remove: label }).partial()]).optional(),
         }),
       })

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { invalid, type FieldError } from "../contract/errors.ts";
 import { columnsOf, shownFields, stored, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
+import { readParts, settled, type Part } from "./parts.ts";
 import { requireFits, type RecordContent } from "./record-limits.ts";
 
 /** What differs, by field: the value before and the one after. */
@@ -17,8 +18,15 @@ export function normalForm<T extends Values>(kind: AnyKind, input: T): { input: 
   const normal: Record<string, unknown> = { ...input };
   const problems: FieldError[] = [];
   for (const [key, value] of Object.entries(input)) {
-    const normalise = kind.fields[key]?.normalise;
-    if (!normalise || value === undefined || value === null) continue;
+    const { normalise, parts } = kind.fields[key] ?? {};
+    if (value === undefined || value === null) continue;
+    if (parts) {
+      const read = readParts(parts, value as Part[]);
+      normal[key] = read.parts;
+      for (const { path, ...problem } of read.problems)
+        problems.push({ path: path === "" ? key : `${key}.${path}`, ...problem });
+    }
+    if (!normalise) continue;
     const found = normalise(value);
     if ("value" in found) normal[key] = found.value;
     else problems.push({ path: key, ...found });
@@ -46,7 +54,7 @@ export function composeRecord<R extends AnyRow>(
   input: Values,
   own: { id: string; organizationId: string; now: string },
 ): R {
-  const given: Record<string, unknown> = { ...input };
+  const given: Record<string, unknown> = { ...settled(kind.fields, null, input) };
   for (const [key, { merge }] of Object.entries(kind.fields))
     if (merge === "keys" && given[key] !== undefined) given[key] = mergeKeys({}, given[key] as Values);
   const row = kind.compose(given, own);
@@ -67,7 +75,7 @@ export function changeRecord<R extends AnyRow>(
 ): Change<R> | null {
   const wanted: Record<string, unknown> = {};
   const changes: Changes = {};
-  for (const [key, value] of Object.entries(input)) {
+  for (const [key, value] of Object.entries(settled(kind.fields, before, input))) {
     const field = kind.fields[key];
     if (value === undefined || !field) continue;
     const former = valueOf(before, key, field);
@@ -127,7 +135,8 @@ export function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
     const [column = ""] = columnsOf(key, field);
     const value = row[column];
     if (field.stored === "text") content.texts.push(value as string | null);
-    else if (field.stored === "json" && field.merge !== "keys") content.texts.push(JSON.stringify(value));
+    else if (field.parts || (field.stored === "json" && field.merge !== "keys"))
+      content.texts.push(JSON.stringify(value));
     else if (key in content) Object.assign(content, { [key]: value });
   }
   return content;

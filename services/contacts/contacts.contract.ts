@@ -15,7 +15,11 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const contactsContract = defineContract("contacts", {
-  tables: { owns: ["contacts"], reads: ["companies"], writes: ["merges"] },
+  tables: {
+    owns: ["contacts", "contact_identities", "contact_companies"],
+    reads: ["companies"],
+    writes: ["merges"],
+  },
   actions: {
     ...crud(contact),
     ...bulk(contact),

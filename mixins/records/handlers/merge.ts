@@ -253,7 +253,7 @@ export async function undoMerge(
     merge.moved.flatMap(({ table, column, from }) => (table === sealedTable ? [{ key: column, from }] : [])),
   );
   fields.store(tx, [{ id: written.id, apart: fields.marksOf(written) }]);
-  store.update(tx, restored);
+  store.update(tx, restored, undefined, principal);
   await fields.claim(
     tx,
     restored.map((row) => row.id),
