@@ -195,6 +195,13 @@ export class CallFields {
     });
   }
 
+  /** Keys of the fields by which records of this kind refer to those of another. */
+  referringTo({ name }: Pick<CustomKind, "name">): string[] {
+    return [...this.#fields.all.values()].flatMap(({ key, type, references }) =>
+      type === "reference" && references === name ? [key] : [],
+    );
+  }
+
   /** Keys of sealed values that a change writes: the record, which does not hold them, gets a version and an event. */
   sealedIn(apart: Apart): string[] {
     return [...apart.keys()].filter((key) => this.#fields.all.get(key)?.isSensitive);
