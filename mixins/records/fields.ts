@@ -2,7 +2,7 @@ import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
 import { customLimits } from "../values/custom-value.ts";
-import { readPhone } from "../values/phone.ts";
+import { phoneForms, readPhone } from "../values/phone.ts";
 import { emailText, phoneText } from "./conditions/fields.ts";
 import type { Part, PartsSpec } from "./parts.ts";
 import { recordLimits } from "./record-limits.ts";
@@ -49,6 +49,8 @@ export interface Field<
   personal?: boolean | "email" | "phone" | "name";
   /** How likely two records with the same value are one, 0 to 1; such a field has an index of its own. */
   matches?: number;
+  /** All forms in which a value may be stored that means the same; default itself. */
+  forms?: (value: string) => readonly string[];
   /** Whether it names the user to whom the record belongs: who sees only their own sees it by this. */
   isOwner?: boolean;
   /** Whether it names a user. */
@@ -92,6 +94,7 @@ export const phone = (says: Said = {}) =>
       return { code: "invalid_phone", message: reading.doubt };
     },
     formExample: phoneText.example,
+    forms: phoneForms,
     ...says,
   });
 /** One of a few values. */
