@@ -19,7 +19,7 @@ export interface Store<R extends AnyRow = AnyRow> {
   /** Refuses an external id whose record is part of another now, unless a record has it. @throws 410 MERGED */
   requireNotMerged(tx: UnitOfWork, principal: Principal, externalId: string): Promise<void>;
   /** Inserts a row at commit; a clash of external ids, or of parts that one record has alone, is a 409 then. */
-  insert(tx: UnitOfWork, row: R, principal: Principal): void;
+  insert(tx: UnitOfWork, row: R, principal?: Principal): void;
   /** Inserts rows now, and their parts at commit; answers the ids of those whose external id was free. */
   insertFree(tx: UnitOfWork, rows: readonly R[], principal?: Principal): Promise<ReadonlySet<string>>;
   /**

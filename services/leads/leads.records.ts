@@ -1,7 +1,8 @@
-import type { LeadRow } from "../../entities/lead.ts";
+import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import type { RecordContext, RecordRules } from "../../mixins/records/desk.ts";
+import { externalIdTaken } from "../../mixins/records/store.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { leadOvertaken } from "./leads.errors.ts";
@@ -30,6 +31,11 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
     const { organizationId } = ctx.locals.principal;
     const settings = await desk.settings.of(organizationId);
     const room = await desk.quota.of(organizationId);
+    // of many, those are refused before
+    const [only] = settings.pools.length > 0 && fresh.length === 1 ? fresh : [];
+    if (only?.external_id != null)
+      if (await hasExternalId(desk.database.reader(organizationId), only.external_id))
+        throw externalIdTaken(lead);
     room.take(fresh.length);
     const origin = "items" in (ctx.params as object) ? "bulk" : "api";
     return { settings, room, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };

@@ -76,6 +76,11 @@ export class CallFields {
     return Object.keys(givenIn(input) ?? {}).find((key) => this.#fields.all.get(key)?.isSensitive);
   }
 
+  /** Whether values may name users, whom `prepare` has to look for. */
+  get mayNameUsers(): boolean {
+    return [...this.#fields.all.values()].some(({ type }) => type === "user");
+  }
+
   /** Looks for the users whom inputs name. Before the transaction, and before `accept`. */
   async prepare(ctx: Caller, inputs: readonly Input[]): Promise<void> {
     const named = new Set<string>();
