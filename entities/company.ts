@@ -18,7 +18,7 @@ export const company = defineKind("company", {
     employees: f.integer(0, 100_000_000, { isSortable: true }),
     annualRevenue: f.money({ isFilterable: false }),
     website: f.text(2000, { isFilterable: false }),
-    phone: f.phone({ search: "B" }),
+    phone: f.phone({ search: "B", personal: "phone" }),
     address: f.texts(["street", "city", "state", "postalCode", "country"], 300),
     parentId: f.ref("company"),
     assignedTo: f.user({ isOwner: true }),

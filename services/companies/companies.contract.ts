@@ -1,5 +1,6 @@
 import { company } from "../../entities/company.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
 import {
   bulk,
   bulkChangeable,
@@ -8,12 +9,13 @@ import {
   eventsOf,
   historical,
   mergeable,
+  personalFields,
   restorable,
   upsertable,
 } from "../../mixins/records/capabilities.ts";
 
 export const companiesContract = defineContract("companies", {
-  tables: { owns: ["companies"] },
+  tables: { owns: ["companies"], writes: ["merges"] },
   actions: {
     ...crud(company),
     ...bulk(company),
@@ -25,4 +27,12 @@ export const companiesContract = defineContract("companies", {
     ...mergeable(company),
   },
   events: { ...eventsOf(company) },
+  personalData: {
+    companies: personalData({
+      summary:
+        "Companies are nobody; of what is kept of them, values of custom fields, labels and a phone that show the person are taken away",
+      tables: ["companies"],
+      fields: personalFields(company),
+    }),
+  },
 });

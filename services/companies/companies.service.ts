@@ -6,6 +6,7 @@ import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
 import { companiesContract } from "./companies.contract.ts";
+import { companiesPersonalData } from "./personal-data.ts";
 
 /** Organizations that are sold to. */
 export default function companiesService(runtime: Runtime): ServiceSchema {
@@ -20,5 +21,8 @@ export default function companiesService(runtime: Runtime): ServiceSchema {
     ...records.comparable,
     ...records.mergeable,
   };
-  return createService(companiesContract, handlers, runtime, { mayStillSee: mayStillSee(company) });
+  return createService(companiesContract, handlers, runtime, {
+    mayStillSee: mayStillSee(company),
+    personalData: companiesPersonalData(runtime),
+  });
 }

@@ -35,7 +35,7 @@ export const contactsContract = defineContract("contacts", {
     contacts: personalData({
       summary:
         "Contacts, and what it takes to undo their merges; the contact stays as a deleted one, without what tells who it was",
-      tables: ["contacts", "merges"],
+      tables: ["contacts", "contact_identities", "contact_companies", "merges"],
       fields: personalFields(contact),
     }),
   },
