@@ -1,6 +1,7 @@
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type RowOf } from "../mixins/records/kind.ts";
 import { identities } from "../mixins/records/identities.ts";
+import { headings } from "./headings.ts";
 
 export const lifecycleStages = [
   ...(["subscriber", "lead", "mql", "sql", "opportunity", "customer", "evangelist"] as const),
@@ -20,6 +21,12 @@ const companies = f.parts(
   },
   { personal: true },
 );
+/** What other programs call them. */
+const stageWords: Partial<Record<(typeof lifecycleStages)[number], readonly string[]>> = {
+  mql: ["marketingqualifiedlead", "marketingqualified"],
+  sql: ["salesqualifiedlead", "salesqualified"],
+  customer: ["client", "won"],
+};
 
 /** A person whom the organization knows. */
 export const contact = defineKind("contact", {
@@ -27,15 +34,21 @@ export const contact = defineKind("contact", {
   title: ["firstName", "lastName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "externalId", "identities"],
   fields: {
-    externalId: f.text(200, { personal: true }),
-    firstName: f.text(200, { search: "A", personal: "name" }),
-    lastName: f.text(200, { search: "A", personal: "name", isSortable: true }),
-    email: f.email({ search: "B", personal: "email", matches: 0.9 }),
-    phone: f.phone({ search: "B", personal: "phone", matches: 0.7 }),
+    externalId: f.externalId({ personal: true, aliases: ["contact id"] }),
+    firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
+    lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
+    email: f.email({
+      ...{ search: "B", personal: "email", matches: 0.9 },
+      aliases: headings.email,
+    }),
+    phone: f.phone({
+      ...{ search: "B", personal: "phone", matches: 0.7 },
+      ...{ importKey: "asked", aliases: headings.phone },
+    }),
     identities: identities("contact_identities"),
-    title: f.text(200, { personal: true }),
-    lifecycleStage: f.oneOf(lifecycleStages, "lead"),
-    companyId: f.ref("company"),
+    title: f.text(200, { personal: true, aliases: headings.title }),
+    lifecycleStage: f.oneOf(lifecycleStages, "lead", { aliases: ["stage"], words: stageWords }),
+    companyId: f.ref("company", { isAssociated: true }),
     companies,
     leadId: f.byService(f.ref("lead")),
     assignedTo: f.user({ isOwner: true }),

@@ -17,6 +17,8 @@ export const Organization = defineEntity({
     trialEndsAt: p.datetime(3).nullable(),
     /** IANA name. */
     timezone: p.string().default("UTC"),
+    /** Of phones that are written without one; ISO 3166-1. Null: the installation's. */
+    country: p.string().nullable(),
     suspendedAt: p.datetime(3).nullable(),
     suspendedBecause: p.string().nullable(),
     /** When everything of it is erased; until then it can be restored. */

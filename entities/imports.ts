@@ -1,13 +1,15 @@
 import { defineEntity, p, type InferEntity } from "@mikro-orm/postgresql";
 import { tenantColumns } from "./columns.ts";
 
-/** An uploaded CSV on its way into leads. The counts are a checkpoint: written with the rows they count. */
+/** An uploaded CSV on its way into records. The counts are a checkpoint: written with the rows they count. */
 export const LeadImport = defineEntity({
   name: "LeadImport",
   tableName: "imports",
   properties: {
     ...tenantColumns,
     createdBy: p.uuid().nullable(),
+    /** Of its rows. */
+    kind: p.string().default("lead"),
     fileName: p.string(),
     /** Column and target, in the order of the file: a JSON object would lose it. */
     mapping: p.json<[string, string | null][]>(),
@@ -24,6 +26,10 @@ export const LeadImport = defineEntity({
     updated: p.integer().default(0),
     skipped: p.integer().default(0),
     failed: p.integer().default(0),
+    /** Records of other kinds that it made, by kind. */
+    associated: p.json<Record<string, number>>(),
+    /** Custom fields that it has defined. */
+    definedFields: p.array<string>().columnType("uuid[]"),
     /** Rows of the file; null until it has been read to its end. */
     total: p.integer().nullable(),
     /** Fences a run: each takeover raises it, every batch checks it. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type InputOf, type AnyRow, type RowOf, type ViewOf } from "../mixins/records/kind.ts";
+import { headings } from "./headings.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 
@@ -10,22 +11,58 @@ export const scoreReason = z
   .meta({ id: "ScoreReason" });
 export type ScoreReason = z.output<typeof scoreReason>;
 
+/** What other programs call the statuses of leads. */
+const statusWords: Record<(typeof leadStatuses)[number], readonly string[]> = {
+  new: ["open", "opennotcontacted", "notcontacted", "uncontacted", "fresh", "raw", "created"],
+  contacted: [
+    ...[
+      "working",
+      "workingcontacted",
+      "inprogress",
+      "attempted",
+      "attemptedtocontact",
+      "connected",
+      "engaged",
+    ],
+    ...["followup", "nurturing", "contactmade", "opencontacted"],
+  ],
+  qualified: [
+    ...["opendeal", "salesqualified", "sql", "mql", "marketingqualified", "hot", "interested", "accepted"],
+  ],
+  unqualified: [
+    ...["disqualified", "junk", "junklead", "lost", "lostlead", "notqualified", "notinterested", "badtiming"],
+    ...["dead", "closednotconverted", "rejected", "recycled", "invalid"],
+  ],
+  converted: ["closedconverted", "customer", "won", "closedwon", "client"],
+};
+
 /** A person who may buy, before they are a contact. */
 export const lead = defineKind("lead", {
   plural: "leads",
   title: ["firstName", "lastName", "companyName", "email", "phone"],
   identifiedBy: ["email", "phone", "firstName", "lastName", "companyName", "externalId"],
   fields: {
-    externalId: f.text(200, { personal: true }),
-    firstName: f.text(200, { search: "A", personal: "name" }),
-    lastName: f.text(200, { search: "A", personal: "name", isSortable: true }),
-    email: f.email({ search: "B", personal: "email", matches: 0.9 }),
-    phone: f.phone({ search: "B", personal: "phone", matches: 0.7 }),
-    companyName: f.text(300, { search: "A", personal: true, isSortable: true }),
-    title: f.text(200, { search: "C", personal: true }),
-    source: f.text(100),
+    externalId: f.externalId({ personal: true, aliases: ["prospect id", "lead id"] }),
+    firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
+    lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
+    email: f.email({
+      ...{ search: "B", personal: "email", matches: 0.9 },
+      aliases: headings.email,
+    }),
+    phone: f.phone({
+      ...{ search: "B", personal: "phone", matches: 0.7 },
+      ...{ importKey: "asked", aliases: headings.phone },
+    }),
+    companyName: f.text(300, {
+      ...{ search: "A", personal: true, isSortable: true },
+      aliases: ["company", "organization", "organisation", "account name", "account"],
+    }),
+    title: f.text(200, { search: "C", personal: true, aliases: headings.title }),
+    source: f.text(100, { aliases: ["lead source"] }),
     // converted is what `convert` makes of it
-    status: f.oneOf(leadStatuses, "new", { notGiven: ["converted"] }),
+    status: f.oneOf(leadStatuses, "new", {
+      ...{ notGiven: ["converted"], aliases: ["lead status"], words: statusWords },
+    }),
     /** 0 to 100; scoreReasons explain every point. */
     score: f.byService(f.count(0, 100, { isSortable: true })),
     scoreReasons: f.byService(f.sharedJson(z.array(scoreReason), { personal: true })),
@@ -36,7 +73,7 @@ export const lead = defineKind("lead", {
     customFields: f.customFields(),
     consent: f.consent(),
     lastActivityAt: f.byService(f.time({ isSortable: true })),
-    convertedAt: f.byService(f.time()),
+    convertedAt: f.byService(f.time({ isImported: true })),
     /** The import that wrote the lead last. */
     importId: f.unseen(f.ref("import")),
   },

@@ -11,6 +11,8 @@ import type {
   ResultOf,
   TypedContext,
 } from "../mixins/contract/contract.ts";
+import { kinds } from "../entities/kinds.ts";
+import { declareKinds } from "../mixins/records/kinds.ts";
 import type { ActorRef } from "../mixins/actors/actor-contract.ts";
 import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";
@@ -28,6 +30,10 @@ import { leadsContract } from "./leads/leads.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
+import { viewsContract } from "./views/views.contract.ts";
+
+// before anything is asked of what derives from them
+declareKinds(kinds.values());
 
 /** Every contract of the system: routes, OpenAPI, permissions, types and generated tests derive from this list. */
 export const contracts = [
@@ -42,6 +48,7 @@ export const contracts = [
   eventsContract,
   jobsContract,
   teamsContract,
+  viewsContract,
   // erases what it keeps of exports last, when nothing is left that a new one could find
   privacyContract,
 ] as const;

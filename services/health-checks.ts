@@ -2,16 +2,16 @@ import type { ServiceBroker } from "moleculer";
 import { readLeader } from "../mixins/concurrency/leader.ts";
 import type { Runtime } from "../mixins/contract/service.ts";
 import type { Check } from "../mixins/process/health.ts";
-import { contracts } from "./contracts.ts";
 import { servicesByRole } from "./roles.ts";
 
 /** Without these a gateway serves nobody: sign-in, records and the feed. */
 const hot = (servicesByRole.gateway as readonly string[]).filter((name) => name !== "gateway");
 /** The others that answer requests. */
-const others = contracts
-  .filter(({ actions }) => Object.values(actions).some(({ rest }) => rest !== undefined))
-  .map(({ name }) => name)
-  .filter((name) => !hot.includes(name));
+const othersOf = ({ contracts }: Pick<Runtime, "contracts">): string[] =>
+  contracts
+    .filter(({ actions }) => Object.values(actions).some(({ rest }) => rest !== undefined))
+    .map(({ name }) => name)
+    .filter((name) => !hot.includes(name));
 
 /**
  * The parts a node works with. Vital is only what it cannot work without: the database for all; NATS where calls come or go
@@ -19,10 +19,12 @@ const others = contracts
  * @param hosted services of this node
  */
 export function healthChecks(
-  { database, redis, env }: Pick<Runtime, "database" | "redis" | "env">,
+  runtime: Pick<Runtime, "database" | "redis" | "env" | "contracts">,
   broker: ServiceBroker,
   hosted: readonly string[],
 ): Check[] {
+  const { database, redis, env } = runtime;
+  const others = othersOf(runtime);
   const isGateway = hosted.includes("gateway");
   const isWhole = isGateway && hot.every((name) => hosted.includes(name));
   const checks: Check[] = [{ name: "database", isVital: true, ask: () => database.ping() }];

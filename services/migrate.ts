@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { startEmbeddedPostgres } from "../mixins/database/embedded-postgres.ts";
 import { checkSchema, migrate } from "../mixins/database/migrate.ts";
 import { readEnv, type Env } from "../mixins/process/env.ts";
+import { loadEnvFile } from "../mixins/process/env-file.ts";
 
 // What `npm run migrate` runs: brings all databases of the settings up to date, or says what they lack.
 const usage = `Usage: npm run migrate [-- <options>]
@@ -10,7 +10,7 @@ const usage = `Usage: npm run migrate [-- <options>]
   --force   runs breaking migrations although nodes of an older release run`;
 
 try {
-  if (existsSync(".env")) process.loadEnvFile(".env");
+  loadEnvFile((line) => console.warn(line));
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
   const { code, message } = error as { code?: string; message: string };

@@ -8,6 +8,9 @@ import { ActorClient } from "../mixins/actors/client.ts";
 import type { Contract } from "../mixins/contract/contract.ts";
 import { Database } from "../mixins/database/database.ts";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../mixins/database/embedded-postgres.ts";
+import type { AnyKind } from "../mixins/records/kind.ts";
+import { declareKinds } from "../mixins/records/kinds.ts";
+import { RecordQuota } from "../mixins/records/quota.ts";
 import { Definitions } from "../mixins/records/custom/definitions.ts";
 import { OrganizationKeys } from "../mixins/encryption/organization-keys.ts";
 import type { Env } from "../mixins/process/env.ts";
@@ -37,6 +40,8 @@ export type { Runtime };
 export type ServiceFactory = (runtime: Runtime) => ServiceSchema;
 /** A service that is not in this folder. */
 export interface ExtraService {
+  /** The kind of record that it keeps, if it keeps one; its contract has the kind's plural as name. */
+  kind?: AnyKind;
   contract: Contract;
   factory: ServiceFactory;
 }
@@ -68,6 +73,7 @@ export async function startNode(
   extras: readonly ExtraService[] = [],
   { signal, log }: { signal?: AbortSignal; log?: { write(line: string): void } } = {},
 ): Promise<Node> {
+  declareKinds(extras.flatMap(({ kind }) => kind ?? []));
   const services = chooseServices(env.SERVICES).filter(
     (name) => name !== mirrorContract.name || env.JETSTREAM_MIRROR,
   );
@@ -176,6 +182,7 @@ export async function startNode(
       organizationKeys: new OrganizationKeys(database, sealedBox),
       definitions: new Definitions(database),
       organizations,
+      recordQuota: new RecordQuota(database, organizations),
       health,
       mailer: createMailer(env, database),
       checkResults: env.CHECK_RESULTS,

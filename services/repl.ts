@@ -1,14 +1,15 @@
-import { existsSync } from "node:fs";
 import type { REPLServer } from "node:repl";
 import { ServiceBroker } from "moleculer";
-import { readEnv } from "../mixins/process/env.ts";
+import { hideSecrets, readEnv } from "../mixins/process/env.ts";
+import { loadEnvFile } from "../mixins/process/env-file.ts";
 import { ReplLog, replLevel } from "../mixins/process/repl-log.ts";
 import { brokerOptions } from "../moleculer.config.ts";
 
 // What `npm run repl` runs: a node without services that joins the cluster and gives the operator Moleculer's REPL.
 try {
-  if (existsSync(".env")) process.loadEnvFile(".env");
+  loadEnvFile((line) => console.warn(line));
   const env = readEnv({ ...process.env, NODE_ID: `repl-${process.pid}` });
+  hideSecrets(process.env);
   if (env.NATS_URL === undefined)
     throw new Error(
       "NATS_URL is unset: an embedded Sangam is one process; start it with `npm start -- --repl`.",

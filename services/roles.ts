@@ -1,7 +1,15 @@
-const background = [
-  ...["identity", "teams", "leads", "contacts", "companies", "records", "custom-fields"],
-  ...["imports", "analytics", "events"],
-  ...["jobs", "privacy", "worker", "mirror"],
+import { kinds } from "../entities/kinds.ts";
+import { contracts } from "./contracts.ts";
+
+/** Every service with a contract, and what has none. */
+const background = [...contracts.map(({ name }) => name as string), "worker", "mirror"];
+/** Services that users wait for: sign-in, records of every kind, the feed. */
+const hot = [
+  "identity",
+  ...[...kinds.values()].map(({ plural }) => plural),
+  "records",
+  "custom-fields",
+  "events",
 ];
 const core = [...background, "cron"];
 
@@ -11,7 +19,7 @@ const core = [...background, "cron"];
  * and `cron` leaves it to them.
  */
 export const servicesByRole: Record<string, readonly string[]> = {
-  gateway: ["gateway", "identity", "leads", "contacts", "companies", "records", "custom-fields", "events"],
+  gateway: ["gateway", ...hot],
   core,
   worker: background,
   cron: ["cron"],
@@ -21,20 +29,26 @@ export const allServices: readonly string[] = [...core, "gateway"];
 
 /**
  * The services a process hosts, from names of roles and services. A name that is both means the role;
- * `service:gateway` is the service alone.
+ * `service:gateway` is the service alone, and `-cron` takes a service away.
  * @throws Error naming what it does not know
  */
 export function chooseServices(names: readonly string[] | undefined): string[] {
   if (names === undefined) return [...allServices];
   const chosen = new Set<string>();
-  for (const name of names) {
+  const isTaken = (name: string) => name.startsWith("-");
+  // whatever is taken away goes last
+  for (const name of [...names.filter((one) => !isTaken(one)), ...names.filter(isTaken)]) {
+    if (isTaken(name) && allServices.includes(name.slice(1))) {
+      chosen.delete(name.slice(1));
+      continue;
+    }
     const service = name.replace(/^service:/, "");
     const members =
       (service === name ? servicesByRole[name] : undefined)
       ?? (allServices.includes(service) ? [service] : undefined);
     if (members === undefined)
       throw new Error(
-        `SERVICES names "${name}"; it may list the roles ${Object.keys(servicesByRole).join(", ")} and the services ${allServices.join(", ")}.`,
+        `SERVICES names "${name}"; it may list the roles ${Object.keys(servicesByRole).join(", ")} and the services ${allServices.join(", ")}; - before a service takes it away.`,
       );
     for (const member of members) chosen.add(member);
   }

@@ -1,10 +1,10 @@
-import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Database } from "../mixins/database/database.ts";
 import { abandonMove, moveOrganization } from "../mixins/database/moves/move.ts";
 import { listHomes, verifyOrganization } from "../mixins/database/moves/report.ts";
 import { isUuid } from "../mixins/database/statement.ts";
 import { readEnv } from "../mixins/process/env.ts";
+import { loadEnvFile } from "../mixins/process/env-file.ts";
 
 // What `npm run shards` runs: which database each organization lives in, and moves from one to another.
 const usage = `Usage: npm run shards -- <command>
@@ -18,7 +18,7 @@ const usage = `Usage: npm run shards -- <command>
 <database> is 0 for DATABASE_URL, 1 for the first of DATABASE_SHARDS and so on.`;
 
 try {
-  if (existsSync(".env")) process.loadEnvFile(".env");
+  loadEnvFile((line) => console.warn(line));
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
   console.error((error as Error).message);

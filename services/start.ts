@@ -1,6 +1,6 @@
-import { existsSync } from "node:fs";
 import type { REPLServer } from "node:repl";
-import { readEnv } from "../mixins/process/env.ts";
+import { hideSecrets, readEnv } from "../mixins/process/env.ts";
+import { loadEnvFile } from "../mixins/process/env-file.ts";
 import { freePort } from "../mixins/process/ports.ts";
 import { ReplLog, replLevel } from "../mixins/process/repl-log.ts";
 import { startNode, type Node } from "./node.ts";
@@ -31,10 +31,11 @@ async function stop(node: Promise<Node>, code: number): Promise<void> {
 
 // What `npm start` runs: one process of Sangam, until it is told to stop.
 try {
-  if (existsSync(".env")) process.loadEnvFile(".env");
+  loadEnvFile((line) => console.warn(line));
   // what it prints and mails must lead to the port that it gets
   if (process.env.PORT === "0") process.env.PORT = String(await freePort());
   const env = readEnv(process.env);
+  hideSecrets(process.env);
   const replLog = process.argv.includes("--repl") ? new ReplLog() : undefined;
   if (replLog) env.LOG_LEVEL = replLevel(env.LOG_LEVEL);
   const running = startNode(env, [], { signal: starting.signal, log: replLog });

@@ -75,3 +75,42 @@ $function$, target, found, looked);
     EXECUTE format('CREATE INDEX %1$s_like ON %1$s USING gin (organization_id, %2$s public.gin_trgm_ops) WHERE deleted_at IS NULL', target, regexp_replace(looked, '\mr[.]', '', 'g'));
   END IF;
 END $$;
+
+-- Completes the table of a kind of record, in which the columns of its fields stand: adds what every record has, puts it under
+-- row-level security, makes it findable, and makes the indexes that lists ask. `npm run -s kind-table <kind>` writes the call.
+-- It has tags and custom_fields.
+-- texts, phones, likes: see findable. terms: columns found by their whole value; the field of first_name is firstName.
+-- owner: the column of whose a record is. sorts: columns that lists sort by, besides times of creation and change.
+-- filters: columns by which lists find rows, and that are in none of the others.
+CREATE FUNCTION pg_temp.record_table(target regclass, texts name[], terms name[], likes name[], phones name[] DEFAULT '{}',
+  owner name DEFAULT NULL, sorts name[] DEFAULT '{}', filters name[] DEFAULT '{}')
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  one name;
+  kind text;
+BEGIN
+  EXECUTE format('ALTER TABLE %s ADD organization_id uuid NOT NULL, ADD id uuid NOT NULL, ADD version integer NOT NULL DEFAULT 1,
+    ADD created_at timestamptz(3) NOT NULL, ADD updated_at timestamptz(3) NOT NULL, ADD deleted_at timestamptz(3), ADD merged_into uuid,
+    ADD PRIMARY KEY (organization_id, id)', target);
+  IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = target AND attname = 'external_id' AND NOT attisdropped) THEN
+    EXECUTE format('CREATE UNIQUE INDEX %1$s_external_id ON %1$s (organization_id, external_id)
+      WHERE external_id IS NOT NULL AND deleted_at IS NULL', target);
+    EXECUTE format('CREATE INDEX %1$s_merged_external_id ON %1$s (organization_id, external_id) WHERE merged_into IS NOT NULL', target);
+  END IF;
+  IF owner IS NOT NULL THEN
+    EXECUTE format('CREATE INDEX %1$s_by_%2$s ON %1$s (organization_id, %2$I, created_at, id)
+      WHERE %2$I IS NOT NULL AND deleted_at IS NULL', target, owner);
+  END IF;
+  FOREACH one IN ARRAY '{created_at,updated_at}' || sorts LOOP
+    SELECT CASE atttypid WHEN 'text'::regtype THEN 'COLLATE "und-x-icu"' ELSE '' END INTO kind
+    FROM pg_attribute WHERE attrelid = target AND attname = one;
+    EXECUTE format('CREATE INDEX %1$s_by_%2$s ON %1$s (organization_id, %2$I %3$s, id) WHERE deleted_at IS NULL', target, one, kind);
+  END LOOP;
+  FOREACH one IN ARRAY filters LOOP
+    EXECUTE format('CREATE INDEX %1$s_with_%2$s ON %1$s (organization_id, %2$I) WHERE %2$I IS NOT NULL', target, one);
+  END LOOP;
+  PERFORM pg_temp.tenant_table(target);
+  PERFORM pg_temp.findable(target, texts => texts, phones => phones, likes => likes, terms => ARRAY(
+    SELECT unnest(ARRAY[lower(left(given, 1)) || substr(replace(initcap(replace(given, '_', ' ')), ' ', ''), 2), given::text])
+    FROM unnest(terms) AS given));
+END $$;

@@ -14,6 +14,15 @@ export const text = (most: number) =>
       params: { code: "invalid_characters" },
     });
 
+/**
+ * The id that a record has elsewhere. It stands in an address, where `.` and `..` mean another one: clients take them out before
+ * they send (RFC 3986, 6.2.2.3; the URL standard also where they are percent-encoded), so nobody could ask for the record by it.
+ */
+export const externalId = text(200).refine((value) => value !== "." && value !== "..", {
+  error: "may not be . or .., which mean another address in a URL",
+  params: { code: "not_an_address" },
+});
+
 /** As `text`, on one line and without what turns the direction of reading: what things and people are called. */
 export const nameText = (most: number) =>
   text(most).refine((value) => !/[\t\n\u0085\u2028\u2029\u202a-\u202e\u2066-\u2069]/.test(value), {

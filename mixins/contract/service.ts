@@ -22,6 +22,9 @@ import {
   type Definitions,
   type DefinitionsChanged,
 } from "../records/custom/definitions.ts";
+import { kinds } from "../records/kinds.ts";
+import { mayStillSee as mayStillSeeOf } from "../records/may-still-see.ts";
+import type { RecordQuota } from "../records/quota.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
 import type { Health } from "../process/health.ts";
@@ -58,6 +61,8 @@ export interface Runtime {
   definitions: Definitions;
   /** How organizations stand: suspended or not, and on which plan. */
   organizations: Organizations;
+  /** How many records organizations may have. */
+  recordQuota: RecordQuota;
   /** How the parts stand that this process works with. */
   health: Health;
   /** Sends mail, or keeps it where none is sent. */
@@ -83,8 +88,8 @@ type CallContext = Context<unknown, Meta> & { locals: Record<string, unknown> };
  *
  * Public actions run before anybody is known, so theirs is the platform's view of the control database.
  * @param options.home where its transactions run; default `shard`
- * @param options.mayStillSee decides whether a recorded answer is repeated; default: always. A service whose records have an
- *   assignee gives one
+ * @param options.mayStillSee decides whether a recorded answer is repeated; default: of the records of a kind, whether they may
+ *   still be seen, and else always
  */
 export function createService<C extends Contract>(
   contract: C,
@@ -100,7 +105,8 @@ export function createService<C extends Contract>(
   } & Partial<ServiceSchema> = {},
 ): ServiceSchema {
   const { home = "shard", jobs = {}, listeners = {}, actors, personalData = {}, ...rest } = options;
-  const { mayStillSee = () => Promise.resolve(true), ...schema } = rest;
+  const kind = [...kinds.values()].find(({ plural }) => plural === contract.name);
+  const { mayStillSee = kind ? mayStillSeeOf(kind) : () => Promise.resolve(true), ...schema } = rest;
   if (Object.keys(contract.actors).length > 0 && !actors)
     throw new Error(`${contract.name} declares actors: give createService their handlers`);
   const actions: Record<string, unknown> = {};
@@ -328,7 +334,9 @@ function pipeline(
 /** Whether a call chooses rows by a day or a time, which may name no zone. */
 function namesTimes(params: unknown): boolean {
   if (typeof params !== "object" || params === null) return false;
-  const { filter, where } = params as { filter?: unknown; where?: unknown };
+  const { filter, where, view } = params as { filter?: unknown; where?: unknown; view?: unknown };
+  // what a view asks is not known yet
+  if (view !== undefined) return true;
   return (
     (filter !== undefined || where !== undefined) && /"\d{4}-\d\d-\d\d/.test(JSON.stringify([filter, where]))
   );

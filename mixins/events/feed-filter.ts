@@ -1,24 +1,25 @@
 import { z } from "zod";
 import { can, sightOf, systemRole, type Principal } from "../access/principal.ts";
+import { kinds } from "../records/kinds.ts";
 import type { SequencedEvent } from "./feed.ts";
 
 /** What a decision about an event needs of it. */
 export type FilteredEvent = Pick<SequencedEvent, "type" | "audience"> & { entity: { kind: string } };
 
-/** What a principal needs to see events of each kind of record. */
+/** What a principal needs to see events of what is no kind of record; those of a kind need the right to read it. */
 export const readPermissions: ReadonlyMap<string, string> = new Map([
-  ["lead", "leads:read"],
-  ["contact", "contacts:read"],
-  ["company", "companies:read"],
   ["deal", "deals:read"],
   ["import", "imports:read"],
   ["pool", "pools:read"],
   ["scoring", "scoring:read"],
   ["team", "teams:read"],
   ["operation", "events:read"],
+  ["view", "views:read"],
 ]);
 /** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
 export const nobody = "00000000-0000-0000-0000-000000000000";
+/** What is somebody's own: its audience holds for those too who see all records. */
+const ofSomebody: ReadonlySet<string> = new Set(["view"]);
 /** Roles that see kinds of which nothing is said above: users and settings. */
 const overseers: readonly string[] = ["admin", "manager", systemRole];
 
@@ -47,8 +48,12 @@ export function feedFilter(
 ): (event: FilteredEvent) => boolean {
   const isForActor = audienceTest(principal);
   const isWanted = typeTest(types);
+  const isOwn = (audience: readonly string[] | null) =>
+    audience === null || (principal.userId !== null && audience.includes(principal.userId));
   return ({ type, entity, audience }) =>
-    mayReadKind(principal, entity.kind) && isForActor(audience) && isWanted(type);
+    mayReadKind(principal, entity.kind)
+    && (ofSomebody.has(entity.kind) ? isOwn(audience) : isForActor(audience))
+    && isWanted(type);
 }
 
 function audienceTest(principal: Principal): (audience: readonly string[] | null) => boolean {
@@ -62,7 +67,8 @@ function audienceTest(principal: Principal): (audience: readonly string[] | null
 }
 
 function mayReadKind(principal: Principal, kind: string): boolean {
-  const permission = readPermissions.get(kind);
+  const plural = kinds.get(kind)?.plural;
+  const permission = plural === undefined ? readPermissions.get(kind) : `${plural}:read`;
   if (permission !== undefined) return can(principal, permission);
   return overseers.includes(principal.role) && principal.scopes === undefined;
 }

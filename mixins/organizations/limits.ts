@@ -41,6 +41,11 @@ export const limits = {
     rows: { table: "custom_fields", where: "is_sensitive" },
   },
   customFields: { most: 500, words: "custom fields", rows: { table: "custom_fields" } },
+  viewsOfUser: {
+    most: 500,
+    words: "views of one user",
+    rows: { table: "saved_views", where: "owner_id = $2" },
+  },
   assignmentPools: { most: 200, words: "assignment pools", rows: { table: "assignment_pools" } },
   remindersOfLead: {
     most: 100,

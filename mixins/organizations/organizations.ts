@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Database } from "../database/database.ts";
 import { appError } from "../contract/errors.ts";
+import { defaultCountry, type CountryCode } from "../values/phone.ts";
 import { limitsOf, type PlanLimits } from "./plans.ts";
 import { Poller } from "../concurrency/poller.ts";
 
@@ -17,6 +18,8 @@ export interface Standing {
   isSuspended: boolean;
   /** See mixins/contract/time-zone.ts. */
   timeZone: string;
+  /** Of phones that are written without one; ISO 3166-1. */
+  country: CountryCode;
 }
 
 const most = 50_000;
@@ -27,10 +30,20 @@ const checkEveryMs = 1_000;
 /** Of how long ago changes are asked for: longer than clocks differ and transactions last. */
 const lookBackSeconds = 60;
 
-const columns = `id, plan, timezone AS "timeZone", suspended_at IS NOT NULL OR deletion_due_at IS NOT NULL AS "isSuspended"`;
-type Row = { id: string; plan: string; isSuspended: boolean; timeZone: string };
+const columns = `id, plan, timezone AS "timeZone", country, suspended_at IS NOT NULL OR deletion_due_at IS NOT NULL AS "isSuspended"`;
+type Row = {
+  id: string;
+  plan: string;
+  isSuspended: boolean;
+  timeZone: string;
+  country: CountryCode | null;
+};
 /** Of an organization that is in no table: internal callers may name one. */
-const stranger: Standing = { plan: "", limits: limitsOf(""), isSuspended: false, timeZone: "UTC" };
+const stranger: Standing = {
+  ...{ plan: "", limits: limitsOf("") },
+  isSuspended: false,
+  ...{ timeZone: "UTC", country: defaultCountry },
+};
 
 /**
  * This process's copy of how organizations stand. The control database decides; a broadcast makes a change quick,
@@ -117,7 +130,7 @@ export const suspended = () =>
     "The organization is suspended or about to be deleted; its admins and the operator can tell.",
   );
 
-const standingOf = ({ plan, isSuspended, timeZone }: Row): Standing => ({
-  ...{ plan, isSuspended, timeZone },
+const standingOf = ({ plan, isSuspended, timeZone, country }: Row): Standing => ({
+  ...{ plan, isSuspended, timeZone, country: country ?? defaultCountry },
   limits: limitsOf(plan),
 });

@@ -4,8 +4,8 @@ import { appError } from "../contract/errors.ts";
 export interface PlanLimits {
   /** Active users. */
   users: number | null;
-  /** Leads that are not deleted. */
-  leads: number | null;
+  /** Records of each kind that are not deleted. */
+  records: number | null;
   /** Files that are kept. */
   storageBytes: number | null;
   /** Requests in a day, UTC. */
@@ -17,7 +17,7 @@ export interface PlanLimits {
 const gigabyte = 1024 ** 3;
 const unlimited: PlanLimits = {
   users: null,
-  leads: null,
+  records: null,
   storageBytes: null,
   apiCallsPerDay: null,
   rateFactor: 5,
@@ -27,22 +27,22 @@ const unlimited: PlanLimits = {
 export const plans = {
   trial: {
     users: 100,
-    leads: 1_000_000,
+    records: 1_000_000,
     storageBytes: 5 * gigabyte,
     apiCallsPerDay: 5_000_000,
     rateFactor: 1,
   },
-  expired: { users: 0, leads: 0, storageBytes: 0, apiCallsPerDay: 20_000, rateFactor: 0.5 },
+  expired: { users: 0, records: 0, storageBytes: 0, apiCallsPerDay: 20_000, rateFactor: 0.5 },
   starter: {
     users: 10,
-    leads: 50_000,
+    records: 50_000,
     storageBytes: 10 * gigabyte,
     apiCallsPerDay: 200_000,
     rateFactor: 1,
   },
   growth: {
     users: 100,
-    leads: 1_000_000,
+    records: 1_000_000,
     storageBytes: 100 * gigabyte,
     apiCallsPerDay: 5_000_000,
     rateFactor: 2,
@@ -56,21 +56,23 @@ export const planNames = Object.keys(plans) as [PlanName, ...PlanName[]];
 export const limitsOf = (plan: string): PlanLimits =>
   (plans as Record<string, PlanLimits>)[plan] ?? unlimited;
 
-const words = {
+const words: Readonly<Record<string, string>> = {
   users: "active users",
-  leads: "leads",
   storageBytes: "bytes of files",
   apiCallsPerDay: "requests a day",
-} as const;
+};
 
-/** What an organization has used up of its plan: 403, and 429 for requests, which come back tomorrow. */
+/**
+ * What an organization has used up of its plan: 403, and 429 for requests, which come back tomorrow.
+ * @param resource a limit of the plan, or records by their plural
+ */
 export const quotaExceeded = (
-  resource: keyof typeof words,
+  resource: string,
   { plan, limit, retryAfterSeconds }: { plan: string; limit: number; retryAfterSeconds?: number },
 ) =>
   appError(
     retryAfterSeconds === undefined ? 403 : 429,
     "QUOTA_EXCEEDED",
-    `The plan ${plan} allows ${limit} ${words[resource]}.`,
+    `The plan ${plan} allows ${limit} ${words[resource] ?? resource}.`,
     { resource, limit, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) },
   );

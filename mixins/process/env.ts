@@ -140,7 +140,7 @@ export const variables = {
   SERVICES: variable(
     list(z.string()).optional(),
     "",
-    "Roles (gateway, core, worker, cron) or services this process hosts; service:gateway is the gateway alone. Unset: all.",
+    "Roles (gateway, core, worker, cron) or services this process hosts; service:gateway is the gateway alone, -cron takes one away. Unset: all.",
   ),
   NODE_ID: variable(
     z
@@ -294,8 +294,8 @@ export function readEnv(source: Record<string, string | undefined>): Env {
     else
       problems.push(
         ...parsed.error.issues.map(({ path, message }) => {
-          const value = isSecret ? ["(hidden)", ...path].join(".") : (source[name] ?? "");
-          return `${name}=${value}: ${message}`;
+          const value = shownValue(source[name] ?? "", isSecret);
+          return `${name}=${isSecret ? [value, ...path].join(".") : value}: ${message}`;
         }),
       );
   }
@@ -331,6 +331,23 @@ export function readEnv(source: Record<string, string | undefined>): Env {
   values.RATE_LIMIT_PER_MINUTE_ORGANIZATION ??= 30 * (values.RATE_LIMIT_PER_MINUTE as number);
   values.NODE_ID ??= `${hostname()}-${process.pid}`;
   return values as Env;
+}
+
+/** A setting as it may be shown: of a URL, who signs in with what is left out. */
+const shownValue = (text: string, isSecret = false): string =>
+  isSecret
+    ? "(hidden)"
+    : text.replace(/:\/\/[^\s,]*@/g, "://(hidden)@").replace(/([?&]password=)[^&\s,]*/gi, "$1(hidden)");
+
+/**
+ * Takes what is secret of our settings out of an environment that has been read: Moleculer's REPL prints all of it, and programs
+ * that are started get it.
+ */
+export function hideSecrets(environment: Record<string, string | undefined>): void {
+  for (const [name, { isSecret }] of Object.entries<Variable>(variables)) {
+    const value = environment[name];
+    if (value !== undefined && value !== "") environment[name] = shownValue(value, isSecret);
+  }
 }
 
 /** The text of `.env.example`. */

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { createServer, type AddressInfo } from "node:net";
+import { holderOf } from "./port-holder.ts";
 
 /** Below every system's range for outgoing connections, one of which could take the port before its owner listens. */
 const firstPort = 10_000;
@@ -30,15 +31,21 @@ export async function freePort(): Promise<number> {
 /**
  * Checks that a port can be listened on, before anything is started that would have to be undone.
  * @param variable the setting the port comes from
- * @throws Error naming the setting
+ * @throws Error naming the setting and, where that can be known, the process that has it and its folder
  */
 export async function requireFreePort(variable: string, port: number, host: string): Promise<void> {
   try {
     await listenOnce(port, host);
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === "EADDRINUSE"
-      ? new Error(`${variable} ${port} is in use; choose another, or 0 for any free one.`)
-      : new Error(`${variable} ${port} on ${host} cannot be listened on: ${(error as Error).message}`);
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE")
+      throw new Error(`${variable} ${port} on ${host} cannot be listened on: ${(error as Error).message}`, {
+        cause: error,
+      });
+    const holder = await holderOf(port);
+    const by = holder ? ` by process ${holder.pid} (${holder.command}, in ${holder.folder})` : "";
+    throw new Error(`${variable} ${port} is in use${by}; choose another, or 0 for any free one.`, {
+      cause: error,
+    });
   }
 }
 

@@ -4,23 +4,19 @@ import {
   byId,
   byIdVersioned,
   expectedVersion,
-  fieldError,
+  externalId,
   id,
   pageOf,
   text,
   timestamp,
 } from "../contract/schemas.ts";
-import { conditionInput } from "./conditions/schema.ts";
-import * as fields from "./fields.ts";
-import { byIdOf, fieldsParam, listParams, pageParams, queryableOf } from "./listing.ts";
+import { byIdOf, fieldsParam, listParams, pageParams, type Listing } from "./listing.ts";
 import { includeParam } from "./include.ts";
-import { operationBegun } from "./operations.ts";
-import { partsOf } from "./parts.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
 
 /**
  * What a service offers of a kind, as parts of its contract: with a line go its routes, permissions, docs and tests. Bodies come
- * from recordHandlers.
+ * from recordHandlers. Of many records at once see capabilities/many.ts, of files capabilities/files.ts.
  */
 
 /** What of a record is kept under an Idempotency-Key: sensitive values are stored nowhere but sealed. */
@@ -30,6 +26,12 @@ export function withoutSensitive<T>(shown: T): T {
   const emptied = Object.fromEntries(sensitive.map((key) => [key, null]));
   return { ...shown, customFields: { ...customFields, ...emptied } };
 }
+
+/** A view that a list is asked by, see GET /views; what is given beside it must hold too, or takes the place of its own. */
+const viewParams = (listing: Listing) => ({
+  view: id.optional(),
+  sort: listParams(listing).shape.sort.removeDefault().optional(),
+});
 
 /** Create, list, read, change, delete. */
 export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
@@ -45,7 +47,10 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
   list: action({
     summary: `Lists ${kind.plural}`,
-    params: listParams(kind.listing).extend({ include: includeParam(kind as unknown as AnyKind) }),
+    params: listParams(kind.listing).extend({
+      include: includeParam(kind as unknown as AnyKind),
+      ...viewParams(kind.listing),
+    }),
     returns: pageOf(
       kind.view
         .partial()
@@ -86,96 +91,6 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
 });
 
-const bulkResult = z.strictObject({
-  index: z.number().int(),
-  status: z.number().int(),
-  id: id.optional(),
-  error: z
-    .strictObject({
-      code: z.string(),
-      detail: z.string(),
-      /** The first ten. */
-      errors: z.array(fieldError).optional(),
-    })
-    .optional(),
-});
-/** What many are given as, and how each fared. */
-export const bulkItems = z.strictObject({ items: z.array(z.unknown()).min(1).max(1000) });
-export const bulkResults = z.strictObject({ results: z.array(bulkResult) });
-const begins = {
-  location: (begun: z.output<typeof operationBegun>) => `/operations/${"id" in begun ? begun.id : ""}`,
-  isDone: (begun: z.output<typeof operationBegun>) => "matched" in begun,
-};
-/** Many at once. */
-export const bulk = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
-  bulkCreate: action({
-    summary: `Makes up to 1,000 ${kind.plural}; a bad one does not fail the rest`,
-    params: bulkItems,
-    returns: bulkResults,
-    permission: `${kind.plural}:create`,
-    rest: `POST /${kind.plural}/bulk`,
-    example: {
-      params: { items: [kind.example] },
-      result: { results: [{ index: 0, status: 201, id: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" }] },
-    },
-  }),
-});
-
-/** Of which records: of a condition, as `where` of a list, or some by their ids. */
-const selection = (kind: AnyKind) => ({
-  where: conditionInput(queryableOf(kind.listing)).optional(),
-  ids: z.array(id).min(1).max(10_000).optional(),
-  dryRun: z.boolean().default(false),
-});
-const isOneSelection = ({ where, ids }: { where?: unknown; ids?: unknown }) =>
-  (where === undefined) !== (ids === undefined);
-/** What many records cannot have at once. */
-const ofOneRecord = ({ fields: of }: { fields: Fields }) => ({
-  externalId: true,
-  ...Object.fromEntries(
-    partsOf(of).flatMap(([key, { isExclusive }]) => (isExclusive === undefined ? [] : [[key, true]])),
-  ),
-});
-const created2026 = { field: "createdAt", op: "lt", value: "2026-01-01" };
-const label = fields.tags().input;
-/** Change or delete many, as work that goes on. */
-export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
-  bulkUpdate: action({
-    summary: `Changes many ${kind.plural}, those of a condition or by their ids; with dryRun says how many`,
-    params: z
-      .strictObject({
-        ...selection(kind as unknown as AnyKind),
-        changes: kind.input.omit(ofOneRecord(kind) as never).extend({
-          tags: z.union([label, z.strictObject({ add: label, remove: label }).partial()]).optional(),
-        }),
-      })
-      .refine(isOneSelection, "give where or ids"),
-    returns: operationBegun,
-    permission: `${kind.plural}:update`,
-    rest: `PATCH /${kind.plural}/bulk`,
-    status: 202,
-    ...begins,
-    example: { params: { where: created2026, changes: { tags: { add: ["fair-2026"] } } } },
-  }),
-  bulkRemove: action({
-    summary: `Deletes many ${kind.plural}, those of a condition or by their ids; with dryRun says how many`,
-    params: z.strictObject(selection(kind as unknown as AnyKind)).refine(isOneSelection, "give where or ids"),
-    returns: operationBegun,
-    permission: `${kind.plural}:delete`,
-    rest: `POST /${kind.plural}/bulk-delete`,
-    status: 202,
-    ...begins,
-    example: { params: { where: created2026, dryRun: true } },
-  }),
-  /** The next step of such an operation, for its job. */
-  applyOperation: action({
-    summary: `Changes or deletes the next ${kind.plural} of an operation, in one transaction`,
-    params: z.strictObject({ operationId: id }),
-    returns: z.strictObject({ isOver: z.boolean() }),
-    permission: "authenticated",
-  }),
-});
-
 /** By the id that a record has elsewhere; the kind has a field `externalId`. */
 export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   getByExternalId: action({
@@ -188,7 +103,7 @@ export const upsertable = <N extends string, F extends Fields>(kind: Kind<N, F>)
   }),
   upsert: action({
     summary: `Makes the ${kind.name} with this external id, or changes it`,
-    params: kind.input.extend({ externalId: text(200), expectedVersion }),
+    params: kind.input.extend({ externalId, expectedVersion }),
     returns: kind.view,
     kept: withoutSensitive,
     upserts: true,
@@ -228,9 +143,9 @@ export const timelinePage = pageOf(
     data: z.unknown(),
   }),
 );
-/** What happened to a record, and the way back. */
 /** What the column of versions holds. */
 const greatestVersion = 2_147_483_647;
+/** What happened to a record, and the way back. */
 export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   timeline: action({
     summary: `What happened to a ${kind.name}, newest first`,

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
-import { invalid, type FieldError } from "../contract/errors.ts";
-import { columnsOf, shownFields, stored, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
+import { invalid, invalidField, type FieldError } from "../contract/errors.ts";
+import type { CountryCode } from "../values/phone.ts";
+import { columnsOf, shownFields, stored, unidentified, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
+import { columnOf } from "./listing.ts";
 import { readParts, settled, type Part } from "./parts.ts";
 import { requireFits, type RecordContent } from "./record-limits.ts";
 
@@ -13,21 +15,28 @@ export interface Change<R extends AnyRow = AnyRow> {
 }
 type Values = Readonly<Record<string, unknown>>;
 
-/** An input with every value in the form that is stored, and which have none. */
-export function normalForm<T extends Values>(kind: AnyKind, input: T): { input: T; problems: FieldError[] } {
+/**
+ * An input with every value in the form that is stored, and which have none.
+ * @param country of phones that name none; default the installation's
+ */
+export function normalForm<T extends Values>(
+  kind: AnyKind,
+  input: T,
+  country?: CountryCode,
+): { input: T; problems: FieldError[] } {
   const normal: Record<string, unknown> = { ...input };
   const problems: FieldError[] = [];
   for (const [key, value] of Object.entries(input)) {
     const { normalise, parts } = kind.fields[key] ?? {};
     if (value === undefined || value === null) continue;
     if (parts) {
-      const read = readParts(parts, value as Part[]);
+      const read = readParts(parts, value as Part[], country);
       normal[key] = read.parts;
       for (const { path, ...problem } of read.problems)
         problems.push({ path: path === "" ? key : `${key}.${path}`, ...problem });
     }
     if (!normalise) continue;
-    const found = normalise(value);
+    const found = normalise(value, country);
     if ("value" in found) normal[key] = found.value;
     else problems.push({ path: key, ...found });
   }
@@ -35,8 +44,8 @@ export function normalForm<T extends Values>(kind: AnyKind, input: T): { input: 
 }
 
 /** As `normalForm`. @throws 422 naming each that has none */
-export function normalised<T extends Values>(kind: AnyKind, given: T): T {
-  const { input, problems } = normalForm(kind, given);
+export function normalised<T extends Values>(kind: AnyKind, given: T, country: CountryCode): T {
+  const { input, problems } = normalForm(kind, given, country);
   if (problems.length > 0) throw invalid(problems);
   return input;
 }
@@ -65,7 +74,7 @@ export function composeRecord<R extends AnyRow>(
 /**
  * What an input makes of a record; null when nothing differs. Custom fields and consent merge key by key, and are told of key by
  * key: `customFields.city`.
- * @throws 422 when it would make the record larger than one may be
+ * @throws 422 when it would make the record larger than one may be, or take all that says who or what it is
  */
 export function changeRecord<R extends AnyRow>(
   kind: AnyKind,
@@ -87,7 +96,18 @@ export function changeRecord<R extends AnyRow>(
   if (Object.keys(changes).length === 0) return null;
   const row = nextVersion(before, now, wanted);
   requireFits(contentOf(kind, row), contentOf(kind, before));
+  requireIdentified(kind, row, before);
   return { row, changes };
+}
+
+/**
+ * Refuses a change that leaves nothing of what a new record must have one of. One that had nothing before may still be changed.
+ * @throws 422 naming the fields
+ */
+export function requireIdentified(kind: AnyKind, after: AnyRow, before: AnyRow): void {
+  const isIdentified = (row: AnyRow) => kind.identifiedBy.some((key) => row[columnOf(key)] != null);
+  if (isIdentified(after) || !isIdentified(before)) return;
+  throw invalidField("", unidentified, `leave at least one of ${kind.identifiedBy.join(", ")}`);
 }
 
 /** What differs between two versions of a record, by the fields that callers and the service set. */

@@ -8,6 +8,7 @@ import type { CallFields, CustomDesk } from "./custom/of-call.ts";
 import type { AnyRow, AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
 import { audienceOf } from "./ownership.ts";
+import type { RecordQuota } from "./quota.ts";
 import type { Store } from "./store.ts";
 
 /** What the handlers of records share within a process. */
@@ -15,8 +16,12 @@ export interface RecordDesk extends CustomDesk {
   database: Database;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
+  /** How many records plans allow. */
+  quota: RecordQuota;
   /** References to records from what is no kind, which merges move too. */
   references?: readonly Reference[];
+  /** Stores the file that comes with a call, and begins to import it as records of a kind. */
+  takeFile(ctx: RecordContext, kind: AnyKind): Promise<{ id: string; status: string }>;
 }
 
 /** A column that refers to records of a kind. */
@@ -46,8 +51,18 @@ export interface RecordRules<R extends AnyRow, P> {
    * look says that it will be new. @param isExpected whether the caller has seen it, so that it is never made
    */
   prepareUpsert?(ctx: RecordContext, fresh: R, isExpected: boolean): Promise<P>;
-  /** Before a record of an upsert is made after all. @throws what hinders it */
-  requireNew?(prepared: P): void;
+  /** Before records of an upsert or an import are made after all. @throws what hinders it */
+  requireNew?(prepared: P, rows: readonly R[]): void;
+  /**
+   * As `prepare`, of a batch of an import.
+   * @param look which records the batch will make, as things stand and as far as that is known by then; none of a dry run
+   */
+  prepareImport?(ctx: RecordContext, look: (known: P) => Promise<readonly R[]>): Promise<P>;
+  /** Takes off the input of a file's row what callers may not give, as columns that a new record gets. Pure. */
+  readImported?(input: Readonly<Record<string, unknown>>): {
+    input: Readonly<Record<string, unknown>>;
+    own?: Partial<R>;
+  };
   /** Completes a new row, with what is computed of it. Pure. */
   complete?(row: R, prepared: P): R;
   /** Pure. @throws 409 when the record may not change so */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
 import { customLimits } from "../values/custom-value.ts";
-import { phoneForms, readPhone } from "../values/phone.ts";
+import { phoneForms, readPhone, type CountryCode } from "../values/phone.ts";
 import { emailText, phoneText } from "./conditions/fields.ts";
 import type { Part, PartsSpec } from "./parts.ts";
 import { recordLimits } from "./record-limits.ts";
@@ -31,8 +31,14 @@ export interface Field<
   output: O;
   setBy: S;
   stored: C;
-  /** The form that is stored and looked for, or why there is none; of what the schema has let through. */
-  normalise?: (value: unknown) => { value: unknown } | { code: string; message: string };
+  /**
+   * The form that is stored and looked for, or why there is none; of what the schema has let through.
+   * @param country of phones that name none; default the installation's
+   */
+  normalise?: (
+    value: unknown,
+    country?: CountryCode,
+  ) => { value: unknown } | { code: string; message: string };
   /** Completes "must be …" where `normalise` finds no form. */
   formExample?: string;
   isFilterable?: boolean;
@@ -47,8 +53,8 @@ export interface Field<
   search?: "A" | "B" | "C";
   /** Whether it says something of a person, and is there a name to look for in texts. */
   personal?: boolean | "email" | "phone" | "name";
-  /** How likely two records with the same value are one, 0 to 1; such a field has an index of its own. */
-  matches?: number;
+  /** Whether two records with the same value may be one, and how likely, 0 to 1; default 0.8. Such a field has an index of its own. */
+  matches?: boolean | number;
   /** All forms in which a value may be stored that means the same; default itself. */
   forms?: (value: string) => readonly string[];
   /** Whether it names the user to whom the record belongs: who sees only their own sees it by this. */
@@ -60,10 +66,23 @@ export interface Field<
   merge?: Merging;
   /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
   prevails?: unknown;
-  /** Headings of files by which imports know it, besides its name. */
+  /** Headings of files by which imports know it, besides its name, whatever their case, spaces and punctuation. */
   aliases?: readonly string[];
   /** Of a list of parts: what they are. */
   parts?: PartsSpec;
+  /** What else its values are called in files, in small letters without spaces: an import suggests what such a word may mean. */
+  words?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * Whether imports find a record by it, besides `externalId`; `asked`: only where they are told to, for several may share it, and
+   * weaker than the others. Of several the one declared first is the strongest. Default: `always` where it `matches`.
+   */
+  importKey?: "always" | "asked";
+  /** Of a reference: whether an import may name the record by its keys instead (`company.name`), and makes one that is not there. */
+  isAssociated?: boolean;
+  /** Of what no caller sets: whether an import brings it along, as it was elsewhere. */
+  isImported?: boolean;
+  /** What its text is, where that can be written in several ways. */
+  format?: "email" | "phone";
 }
 type Said = Omit<Partial<Field>, "input" | "output" | "setBy" | "stored">;
 
@@ -79,22 +98,26 @@ const shownText = z.string().nullable();
 /** Text on any number of lines. @param most characters */
 export const text = (most: number, says: Said = {}) =>
   field("text", schemas.text(most).nullable(), shownText, says);
+/** The id that a record has elsewhere. */
+export const externalId = (says: Said = {}) => field("text", schemas.externalId.nullable(), shownText, says);
 /** An email address; lowercased. */
 export const email = (says: Said = {}) =>
   field("text", schemas.email.nullable(), shownText, {
     normalise: (value) => ({ value: emailText.normalise(String(value)) }),
+    format: "email",
     ...says,
   });
 /** A phone number as people write it; as `readPhone` stores it. */
 export const phone = (says: Said = {}) =>
   field("text", schemas.text(40).nullable(), shownText, {
-    normalise(value) {
-      const reading = readPhone(String(value));
+    normalise(value, country) {
+      const reading = readPhone(String(value), country);
       if ("phone" in reading) return { value: reading.phone };
       return { code: "invalid_phone", message: reading.doubt };
     },
     formExample: phoneText.example,
     forms: phoneForms,
+    format: "phone",
     ...says,
   });
 /** One of a few values. */
@@ -220,7 +243,7 @@ export const consent = () =>
 
 /** More minor units than any price has; they fit a bigint. */
 const mostDigits = 18;
-/** An amount with its currency; 0 or more. */
+/** An amount with its currency; 0 or more. Lists do not filter by it. */
 export const money = (says: Said = {}) =>
   field(
     "money",
@@ -231,7 +254,7 @@ export const money = (says: Said = {}) =>
       })
       .nullable(),
     schemas.money.nullable(),
-    says,
+    { ...says, isFilterable: false },
   );
 
 /** `{ amount: "12.50", currency: "INR" }` as the 1250 that is stored. */

@@ -1,18 +1,14 @@
 import type { ParamsOut, ResultOf } from "../contract/contract.ts";
-import type {
-  bulk,
-  bulkChangeable,
-  comparable,
-  crud,
-  historical,
-  mergeable,
-  restorable,
-  upsertable,
-} from "./capabilities.ts";
+import type { importable } from "./capabilities/files.ts";
+import type { bulk, bulkChangeable } from "./capabilities/many.ts";
+import type { comparable, crud, historical, mergeable, restorable, upsertable } from "./capabilities.ts";
 import type { RecordContext, RecordDesk, RecordRules } from "./desk.ts";
 import { bulkHandlers } from "./handlers/bulk.ts";
 import { crudHandlers } from "./handlers/crud.ts";
 import { duplicateHandlers } from "./handlers/duplicates.ts";
+import { exportHandlers } from "./handlers/export.ts";
+import { importHandlers } from "./handlers/import.ts";
+import { rollbackHandlers } from "./handlers/import-rollback.ts";
 import { historyHandlers } from "./handlers/history.ts";
 import { mergeHandlers } from "./handlers/merge.ts";
 import { operationHandlers } from "./handlers/operations.ts";
@@ -24,7 +20,7 @@ type HandlersFor<A> = {
   [K in keyof A]: (ctx: RecordContext<ParamsOut<A[K]>>) => Promise<ResultOf<A[K]>>;
 };
 
-/** The bodies of each capability of a kind, by its name in mixins/records/capabilities.ts. */
+/** The bodies of each capability of a kind, by its name in mixins/records/capabilities.ts and capabilities/. */
 export interface RecordHandlers<N extends string, F extends Fields> {
   crud: HandlersFor<ReturnType<typeof crud<N, F>>>;
   bulk: HandlersFor<ReturnType<typeof bulk<N, F>>>;
@@ -34,6 +30,8 @@ export interface RecordHandlers<N extends string, F extends Fields> {
   historical: HandlersFor<ReturnType<typeof historical<N, F>>>;
   comparable: HandlersFor<ReturnType<typeof comparable<N, F>>>;
   mergeable: HandlersFor<ReturnType<typeof mergeable<N, F>>>;
+  importable: HandlersFor<ReturnType<typeof importable<N, F>>>;
+  exportable: { export(ctx: RecordContext): Promise<NodeJS.ReadableStream> };
 }
 
 /** What a service does with records of a kind, but for what it decides by itself. */
@@ -53,5 +51,7 @@ export function recordHandlers<const N extends string, F extends Fields, P = und
     historical: historyHandlers(counter),
     comparable: duplicateHandlers(counter),
     mergeable: mergeHandlers(counter),
+    importable: { ...importHandlers(counter), ...rollbackHandlers(counter) },
+    exportable: exportHandlers(counter),
   } as unknown as RecordHandlers<N, F>;
 }

@@ -27,7 +27,7 @@ export const identities = (table: string) =>
         { field: "email", value: "value", where: { channel: "email", kind: "email" } },
         { field: "phone", value: "value", where: { channel: "phone", kind: "phone" } },
       ],
-      complete(part) {
+      complete(part, country) {
         const { kind, value } = part as unknown as Identity;
         const of = kindsOfIdentity[kind];
         const { channel } = of;
@@ -37,7 +37,7 @@ export const identities = (table: string) =>
             code: "invalid_value",
             message: `must be ${channel}, where a ${kind} is one`,
           };
-        const reading = of.read(value);
+        const reading = of.read(value, country);
         if ("doubt" in reading) return { at: "value", code: `invalid_${kind}`, message: reading.doubt };
         return { part: { ...part, channel, value: reading.value } };
       },

@@ -18,7 +18,7 @@ interface Relation {
   part?: string;
 }
 /** `companyId` is the relation `company`; a user's is called as its field, and what parts refer to as their list. */
-const relationOf = (key: string): string => key.replace(/Id$/, "");
+export const relationOf = (key: string): string => key.replace(/Id$/, "");
 const relationsOf = (fields: Fields): Map<string, Relation> =>
   new Map(
     Object.entries(fields).flatMap(([key, { refersTo, isUser = false, parts }]): [string, Relation][] => {

@@ -57,12 +57,15 @@ const own = {
   ...{ createdAt: timestamp, updatedAt: timestamp, version: z.number().int() },
 };
 
+/** Code of the refusal of a record that would say nothing of who or what it is. */
+export const unidentified = "unidentified";
+
 /** What is said of a kind besides its fields. */
 interface Says<F extends Fields> {
   /** As paths, permissions and its table name it. */
   plural: string;
   fields: F;
-  /** A new record must have one of these. Default: `title`. */
+  /** A record must have one of these. Default: `title`. */
   identifiedBy?: readonly (keyof F & string)[];
   /** What it is called, of the first of these that are there. */
   title: readonly (keyof F & string)[];
@@ -107,7 +110,10 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
       return Array.isArray(value) ? value.length > 0 : value !== null;
     });
   const newInput = input
-    .refine(isThere, `give at least one of ${identifiedBy.join(", ")}`)
+    .refine(isThere, {
+      error: `give at least one of ${identifiedBy.join(", ")}`,
+      params: { code: unidentified },
+    })
     .meta({ id: `New${typeName}`, examples: [example] });
   const listing: Listing = {
     table: plural,

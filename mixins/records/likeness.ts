@@ -1,3 +1,4 @@
+import type { Field } from "./fields.ts";
 import type { AnyKind, AnyRow } from "./kind.ts";
 import { shownFields, valueOf } from "./kind.ts";
 import { columnOf, Values } from "./listing.ts";
@@ -35,11 +36,14 @@ const matchingParts = ({ fields }: Pick<AnyKind, "fields">): MatchingPart[] =>
 /** The fields that match by themselves: those that name the first of some parts match with these. */
 function matchingFields(kind: Pick<AnyKind, "fields">) {
   const named = new Set(matchingParts(kind).flatMap(({ spec }) => spec.primaries.map(({ field }) => field)));
-  return shownFields(kind.fields).filter(([key, { matches }]) => matches !== undefined && !named.has(key));
+  return shownFields(kind.fields).filter(([key, { matches }]) => matches && !named.has(key));
 }
 
 const partsIn = ({ key, spec }: MatchingPart, row: Readonly<Record<string, unknown>>) =>
   wholeParts(spec, columnOf(key), row);
+
+const weightOf = ({ matches }: Pick<Field, "matches">): number =>
+  typeof matches === "number" ? matches : 0.8;
 
 /** Selects of the ids of records that have something in common with one, an index scan each; none where it has nothing. */
 export function alikeSelects(kind: AnyKind, row: AnyRow, values: Values): string[] {
@@ -82,7 +86,7 @@ export function likenessOf(kind: AnyKind, row: AnyRow, other: AnyRow): Likeness 
     if (one === null || two === null) continue;
     const forms = field.forms?.(one as string) ?? [one];
     if (forms.includes(two as string))
-      reasons.push({ field: key, weight: field.matches ?? 0, detail: `${key} is ${two as string} too` });
+      reasons.push({ field: key, weight: weightOf(field), detail: `${key} is ${two as string} too` });
   }
   for (const matching of matchingParts(kind)) {
     const { key, spec, alike } = matching;
@@ -92,7 +96,8 @@ export function likenessOf(kind: AnyKind, row: AnyRow, other: AnyRow): Likeness 
       if (!found) continue;
       const primary = spec.primaries.find((one) => isOf(one)(part));
       const field = primary?.field ?? key;
-      const weight = (primary && kind.fields[primary.field]?.matches) ?? partWeight;
+      const named = primary && kind.fields[primary.field];
+      const weight = named ? weightOf(named) : partWeight;
       if (reasons.some((reason) => reason.field === field)) continue;
       reasons.push({
         field,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { badQuery, type FieldError } from "../contract/errors.ts";
 import { short } from "../contract/field-errors.ts";
 import { id, wholeNumber } from "../contract/schemas.ts";
-import { eachTest, type Operator, type Test } from "./conditions/condition.ts";
+import { eachTest, type Condition, type Operator, type Test } from "./conditions/condition.ts";
 import { undeclared, type FieldType, type Queryable, type QueryField } from "./conditions/fields.ts";
 import { fitCondition, fitTest, type FittedCondition } from "./conditions/fit.ts";
 import { problemErrors, whereParam } from "./conditions/schema.ts";
@@ -220,7 +220,10 @@ export function columnOf(field: string): string {
 const columns = new Map<string, string>();
 
 /** What chooses the rows of a list, besides who looks. */
-export type Asked = Pick<ListParams, "filter" | "where" | "q">;
+export type Asked = Pick<ListParams, "filter" | "where" | "q"> & {
+  /** Of a view, which must hold too. */
+  kept?: Condition;
+};
 
 /** Calls `visit` with the path of every field that a filter or a condition asks for. */
 export function eachField(
@@ -250,7 +253,7 @@ export const foundWords = "found_words";
  */
 export function matchConditions(
   listing: Listing,
-  { filter = {}, where, q }: Asked,
+  { filter = {}, where, q, kept }: Asked,
   values: Values,
   timeZone = "UTC",
 ): Matching {
@@ -262,6 +265,8 @@ export function matchConditions(
     tests.push(tree.fitted);
     errors.push(...problemErrors(tree.problems, ["where"]));
   }
+  // whoever found the view has seen that it fits
+  if (kept) tests.push(fitCondition(queryable, kept, { timeZone }).fitted);
   if (errors.length > 0) throw badQuery(errors);
   const conditions = tests.map((test) => sqlOfCondition(test, queryable, values));
   const asked = listing.finding === undefined || q === undefined ? undefined : values.add(q);

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { invalid } from "../contract/errors.ts";
-import { contentOf, mergeKeys } from "./changes.ts";
+import { contentOf, mergeKeys, requireIdentified } from "./changes.ts";
 import type { Field } from "./fields.ts";
 import { requireFits } from "./record-limits.ts";
 import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
@@ -19,7 +19,8 @@ const isEmpty = (value: unknown): boolean =>
  * The winner's row with what the losers have and it lacks: fields that are empty, elements of lists, keys of objects. Pure.
  * @param losers in the order in which they are asked
  * @param take by field, whose value stays whatever the others have
- * @throws 422 where `take` names none of them, or where the record would be larger than one may be
+ * @throws 422 where `take` names none of them, or where the record would be larger than one may be or have nothing left of what a
+ *   new one must have
  */
 export function mergedRow<R extends AnyRow>(
   kind: AnyKind,
@@ -72,6 +73,7 @@ export function mergedRow<R extends AnyRow>(
     );
   }
   requireFits(contentOf(kind, row as R), contentOf(kind, winner));
+  for (const one of all) requireIdentified(kind, row as R, one);
   return row as R;
 }
 

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { isUuid, pageBytes, type BoundedRows, type Statement } from "../database/statement.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
+import type { Condition } from "./conditions/condition.ts";
 import { isMisfit, operandOf } from "./conditions/operands.ts";
 import { mostFound } from "./finding.ts";
 import {
@@ -21,6 +22,8 @@ type PageParams = Omit<ListParams, "fields">
     asked?: unknown;
     /** Of times without a zone; default UTC. */
     timeZone?: string | undefined;
+    /** Of a view, see Asked. */
+    kept?: Condition;
   };
 /** Conditions of a list beside its parameters, as SQL over `values`. */
 type Where = (values: Values) => string[];
@@ -235,11 +238,12 @@ interface Cursor {
 /** A cursor goes on in the list, the order and the filter it was made for. */
 const boundTo = (
   { table }: Pick<Listing, "table">,
-  { sort, filter, where, q, asked }: PageParams,
+  { sort, filter, where, q, kept, asked }: PageParams,
 ): unknown => [
   ...[table, sort],
   ...(asked === undefined ? [filter ?? {}, q ?? null] : [asked]),
   ...(where === undefined ? [] : [where]),
+  ...(kept === undefined ? [] : [{ kept }]),
 ];
 
 function placeOf(cursor: string, bound: unknown): Cursor {

@@ -66,6 +66,20 @@ export class PartRows {
     return `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM json_populate_recordset(NULL::${table}, $1)`;
   }
 
+  /** Records that come after another of these with a part that only one may have. */
+  repeated(rows: readonly PartRow[]): ReadonlySet<string> {
+    const first = new Map<string, string>();
+    const later = new Set<string>();
+    for (const row of rows) {
+      if (!row.is_exclusive) continue;
+      const name = JSON.stringify(this.#spec.key.map((key) => row[columnOf(key)]));
+      const holder = first.get(name);
+      if (holder === undefined) first.set(name, row.record_id);
+      else if (holder !== row.record_id) later.add(row.record_id);
+    }
+    return later;
+  }
+
   /** Who has parts now that rows would have alone, by the record that would. */
   async holders(
     tx: Pick<UnitOfWork, "query">,

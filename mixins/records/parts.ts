@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { FieldError } from "../contract/errors.ts";
+import type { CountryCode } from "../values/phone.ts";
 import { columnOf } from "./listing.ts";
 
 /** One element of a field that is a list of parts, as it is shown. */
@@ -22,7 +23,10 @@ interface PartField {
   input: z.ZodType;
   output: z.ZodType;
   stored: string;
-  normalise?: (value: unknown) => { value: unknown } | { code: string; message: string };
+  normalise?: (
+    value: unknown,
+    country?: CountryCode,
+  ) => { value: unknown } | { code: string; message: string };
   fallback?: unknown;
   refersTo?: string;
 }
@@ -41,7 +45,10 @@ export interface PartsSpec {
   /** A flag of the parts, true of the primary one, which is not stored. */
   flag?: string;
   /** Completes a part that a caller gives, or says what is wrong with which of its fields. */
-  complete?: (part: Part) => { part: Part } | { at: string; code: string; message: string };
+  complete?: (
+    part: Part,
+    country?: CountryCode,
+  ) => { part: Part } | { at: string; code: string; message: string };
   /** Whether no other record that is not deleted may have it. */
   isExclusive?: (part: Part) => boolean;
   /** A field that only those may give who have the permission `<kinds>:<verb>`; of others it stays as it is. */
@@ -125,6 +132,7 @@ export function keptParts(spec: PartsSpec, whole: readonly Part[]): Part[] {
 export function readParts(
   spec: PartsSpec,
   given: readonly Part[],
+  country?: CountryCode,
 ): { parts: Part[]; problems: FieldError[] } {
   const problems: FieldError[] = [];
   const parts = given.map((part, index): Part => {
@@ -132,11 +140,11 @@ export function readParts(
     for (const [name, value] of Object.entries(part)) {
       const normalise = spec.of[name]?.normalise;
       if (!normalise || value == null) continue;
-      const form = normalise(value);
+      const form = normalise(value, country);
       if ("value" in form) read[name] = form.value;
       else problems.push({ path: `${index}.${name}`, ...form });
     }
-    const whole = spec.complete?.(read) ?? { part: read };
+    const whole = spec.complete?.(read, country) ?? { part: read };
     if ("part" in whole) return whole.part;
     const { at, ...problem } = whole;
     problems.push({ path: `${index}.${at}`, ...problem });

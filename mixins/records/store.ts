@@ -33,7 +33,7 @@ export interface Store<R extends AnyRow = AnyRow> {
     tx: Pick<UnitOfWork, "query">,
     inputs: readonly Readonly<Record<string, unknown>>[],
   ): Promise<ReadonlySet<unknown>>;
-  /** What to answer rows whose parts others have now, by their ids: 409 VALUE_TAKEN that names who has it. */
+  /** What to answer rows whose parts others have now, or one before them, by their ids: 409 VALUE_TAKEN that names who has it. */
   partsTaken(
     tx: Pick<UnitOfWork, "query">,
     rows: readonly R[],
@@ -118,10 +118,9 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
   ): Promise<ReadonlyMap<string, Error>> => {
     const errors = new Map<string, Error>();
     for (const list of lists) {
-      const holders = await list.holders(
-        tx,
-        rows.flatMap((row) => list.of(row)),
-      );
+      const parts = rows.flatMap((row) => list.of(row));
+      for (const id of list.repeated(parts)) errors.set(id, partTaken(kind));
+      const holders = await list.holders(tx, parts);
       if (holders.size === 0) continue;
       const seen = await tx.query<R>({
         text: `${select} WHERE id = ANY ($1)`,

@@ -1,6 +1,6 @@
 import { email, id, price, timeInput } from "../contract/schemas.ts";
 import { compareDecimals, decimalOf } from "./decimal.ts";
-import { readPhone } from "./phone.ts";
+import { readPhone, type CountryCode } from "./phone.ts";
 
 /** Types of custom fields. */
 export const customTypes = [
@@ -33,6 +33,8 @@ export interface CustomShape {
   type: CustomType;
   /** Of select and multiSelect; where they are not known, any. */
   options?: readonly { value: string }[];
+  /** Of phones that name none; default the installation's. */
+  country?: CountryCode | undefined;
 }
 
 /** Characters of a text, of a long one, of an address, and how many options a multiSelect may have chosen. */
@@ -43,7 +45,7 @@ export const customLimits = { text: 5_000, longText: 20_000, url: 2_000, chosen:
  * asks sees to.
  */
 export function readCustomValue(
-  { type, options }: CustomShape,
+  { type, options, country }: CustomShape,
   value: unknown,
 ): { value: CustomValue } | CustomProblem {
   const wrong = (message = expectations[type]): CustomProblem => ({ code: "wrong_type", message });
@@ -68,12 +70,12 @@ export function readCustomValue(
     return { value: chosen };
   }
   if (typeof value !== "string") return wrong();
-  return readText({ type, ...(options && { options }) }, value) ?? wrong();
+  return readText({ type, country, ...(options && { options }) }, value) ?? wrong();
 }
 
 /** Undefined: it is no such text. */
 function readText(
-  { type, options }: CustomShape,
+  { type, options, country }: CustomShape,
   text: string,
 ): { value: string } | CustomProblem | undefined {
   const most =
@@ -96,7 +98,7 @@ function readText(
       return read.success ? { value: read.data.trim().toLowerCase() } : undefined;
     }
     case "phone": {
-      const reading = readPhone(text);
+      const reading = readPhone(text, country);
       return "phone" in reading
         ? { value: reading.phone }
         : { code: "invalid_phone", message: reading.doubt };

@@ -1,5 +1,5 @@
 import { email } from "../contract/schemas.ts";
-import { phoneForms, readPhone } from "./phone.ts";
+import { phoneForms, readPhone, type CountryCode } from "./phone.ts";
 
 /** By what a person is known on a channel. */
 export const identityKinds = ["phone", "email", "wa_id", "bsuid", "username", "visitor"] as const;
@@ -19,7 +19,8 @@ interface KindOfIdentity {
   channel: IdentityChannel;
   /** Whether it belongs to one contact. Emails and phones may be shared: by a family, an office. */
   isExclusive: boolean;
-  read(text: string): IdentityReading;
+  /** @param country of a number without its country code */
+  read(text: string, country?: CountryCode): IdentityReading;
 }
 
 const matching = (pattern: RegExp, doubt: string) => (value: string) =>
@@ -32,8 +33,8 @@ const matching = (pattern: RegExp, doubt: string) => (value: string) =>
 export const kindsOfIdentity: Readonly<Record<IdentityKind, KindOfIdentity>> = {
   phone: {
     ...{ channel: "phone", isExclusive: false },
-    read(text) {
-      const reading = readPhone(text);
+    read(text, country) {
+      const reading = readPhone(text, country);
       return "phone" in reading ? { value: reading.phone } : reading;
     },
   },

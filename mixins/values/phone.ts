@@ -7,10 +7,9 @@ import {
   type PhoneNumber,
 } from "libphonenumber-js/max";
 
-/**
- * Country of numbers written without + or 00, where nobody names another: an import names its own. One for the installation,
- * not a setting of each organization: organizations live in the control database, and capturing a lead reads only its shard.
- */
+export type { CountryCode };
+
+/** Country of numbers written without + or 00, where neither the organization nor an import names another. */
 export const defaultCountry: CountryCode = "IN";
 
 /** Countries (ISO 3166-1 alpha-2) whose numbers are known. */

@@ -1,9 +1,9 @@
 import { company } from "../../entities/company.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
+import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import {
-  bulk,
-  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -25,6 +25,8 @@ export const companiesContract = defineContract("companies", {
     ...historical(company),
     ...comparable(company),
     ...mergeable(company),
+    ...importable(company),
+    ...exportable(company),
   },
   events: { ...eventsOf(company) },
   personalData: {

@@ -2,7 +2,6 @@ import type { ServiceSchema } from "moleculer";
 import { company } from "../../entities/company.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
 import { companiesContract } from "./companies.contract.ts";
@@ -20,9 +19,10 @@ export default function companiesService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.importable,
+    ...records.exportable,
   };
   return createService(companiesContract, handlers, runtime, {
-    mayStillSee: mayStillSee(company),
     personalData: companiesPersonalData(runtime),
   });
 }

@@ -1,9 +1,9 @@
 import { contact } from "../../entities/contact.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
+import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import {
-  bulk,
-  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -29,12 +29,14 @@ export const contactsContract = defineContract("contacts", {
     ...historical(contact),
     ...comparable(contact),
     ...mergeable(contact),
+    ...importable(contact),
+    ...exportable(contact),
   },
   events: { ...eventsOf(contact) },
   personalData: {
     contacts: personalData({
       summary:
-        "Contacts, and what it takes to undo their merges; the contact stays as a deleted one, without what tells who it was",
+        "Contacts, and what it takes to undo their merges and imports; the contact stays as a deleted one, without what tells who it was",
       tables: ["contacts", "contact_identities", "contact_companies", "merges"],
       fields: personalFields(contact),
     }),

@@ -12,6 +12,7 @@ import {
 import type { Runtime } from "../../mixins/contract/service.ts";
 import { forgetValues, openSensitive } from "../../mixins/records/custom/values-apart.ts";
 import { about } from "../../mixins/records/desk.ts";
+import { forgetImported } from "../../mixins/records/importing/import.repository.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
@@ -90,6 +91,7 @@ export const contactsPersonalData = ({
       }));
       store.update(tx, erased);
       forgetValues(tx, subjectIds(person, "contact"));
+      forgetImported(tx, subjectIds(person, "contact"));
       tx.defer({
         text: "DELETE FROM merges WHERE record_ids && $1::uuid[]",
         values: [subjectIds(person, "contact")],

@@ -15,6 +15,7 @@ import {
   customFieldInUse,
   customFieldNotFound,
   customFieldTaken,
+  fieldInUse,
   immutable,
   inUse,
   optionsInUse,
@@ -25,6 +26,7 @@ import { fitting, labelled } from "./custom-fields.rules.ts";
 import {
   countOptions,
   countUses,
+  countViews,
   makeShared,
   makeUnique,
   removeValues,
@@ -213,7 +215,7 @@ async function requireFit(
   if (unfit > 0) throw valuesDoNotFit(type, unfit, examples);
 }
 
-/** Hides a field and what records have in it. @throws 404, 412; 409 IN_USE without `force` where some have */
+/** Hides a field and what records have in it. @throws 404, 412; 409 IN_USE without `force` where some have, or views ask for it */
 export async function remove(ctx: Ctx<"custom-fields.remove">, desk: Desk): Promise<null> {
   const { tx } = ctx.locals;
   const { id, expectedVersion, force } = ctx.params;
@@ -221,8 +223,8 @@ export async function remove(ctx: Ctx<"custom-fields.remove">, desk: Desk): Prom
   if (expectedVersion !== undefined && expectedVersion !== before.version)
     throw versionMismatch(before.version);
   const field = fieldOf(desk, before);
-  const uses = await countUses(tx, field);
-  if (uses > 0 && !force) throw inUse("a value of this field", uses);
+  const [uses, views] = await Promise.all([countUses(tx, field), countViews(tx, field)]);
+  if (uses + views > 0 && !force) throw fieldInUse(uses, views);
   if (before.is_unique) makeShared(tx, field);
   const row = await setDeleted(tx, before, tx.now.toISOString());
   enqueue(

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { kinds as recordKinds } from "../../entities/kinds.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import {
   byId,
@@ -13,10 +12,10 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
+import { kindName, kindNames } from "../../mixins/records/kinds.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
 import { customLimits, customTypes } from "../../mixins/values/custom-value.ts";
 
-const kinds = [...recordKinds.keys()] as [string, ...string[]];
 /** Options of one field; a process keeps every organization's at hand. */
 const mostOptions = 200;
 
@@ -25,7 +24,7 @@ const customField = z
   .strictObject({
     id,
     /** Of which records it is a field. */
-    kind: z.enum(kinds),
+    kind: kindName,
     /** Records carry it as `customFields.<key>`; it cannot change. */
     key: z.string(),
     label: z.string(),
@@ -33,7 +32,7 @@ const customField = z
     /** Of select and multiSelect; empty for others. */
     options: shownOptions,
     /** The kind of record that a reference names; null for other types. */
-    references: z.enum(kinds).nullable(),
+    references: kindName.nullable(),
     /** New records must have it, and nobody may take it away. */
     isRequired: z.boolean(),
     /** No two records have the same value. */
@@ -73,7 +72,7 @@ export const customFieldListing: Listing = {
   },
   columns: { references: ['"references"'], default: ['"default"'] },
   filterable: ["kind", "key", "type", "isSensitive", "isRequired", "isUnique"],
-  values: { kind: kinds, type: customTypes },
+  values: { kind: kindNames, type: customTypes },
   sortable: ["key", "createdAt"],
   defaultSort: "key",
 };
@@ -95,7 +94,7 @@ const changed = z.strictObject({ kind: z.string(), key: z.string(), isSensitive:
 
 /** Definitions of what organizations add to their records. */
 export const customFieldsContract = defineContract("custom-fields", {
-  tables: { owns: ["custom_fields", "custom_field_values"] },
+  tables: { owns: ["custom_fields", "custom_field_values"], reads: ["saved_views"] },
   actions: {
     list: action({
       summary: "Lists the custom fields that are defined",
@@ -108,7 +107,7 @@ export const customFieldsContract = defineContract("custom-fields", {
     create: action({
       summary: "Defines a custom field; a sensitive one is kept encrypted, which it stays",
       params: z.strictObject({
-        kind: z.enum(kinds).default("lead"),
+        kind: kindName.default("lead"),
         key: z
           .string()
           .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
@@ -116,7 +115,7 @@ export const customFieldsContract = defineContract("custom-fields", {
         label: nameText(200).optional(),
         type: z.enum(customTypes).default("text"),
         options: options.optional(),
-        references: z.enum(kinds).nullable().optional(),
+        references: kindName.nullable().optional(),
         isRequired: z.boolean().default(false),
         isUnique: z.boolean().default(false),
         isSensitive: z.boolean().default(false),
@@ -153,7 +152,7 @@ export const customFieldsContract = defineContract("custom-fields", {
         label: nameText(200).optional(),
         type: z.enum(customTypes).optional(),
         options: options.optional(),
-        references: z.enum(kinds).nullable().optional(),
+        references: kindName.nullable().optional(),
         isRequired: z.boolean().optional(),
         isUnique: z.boolean().optional(),
         isIndexed: z.boolean().optional(),

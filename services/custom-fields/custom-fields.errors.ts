@@ -19,6 +19,14 @@ export const customFieldInUse = () =>
   );
 export const inUse = (what: string, uses: number) =>
   appError(409, "IN_USE", `${uses} records have ${what}; force does it nevertheless.`, { uses });
+/** @param views that ask for it, anybody's */
+export const fieldInUse = (uses: number, views: number) =>
+  appError(
+    409,
+    "IN_USE",
+    `${uses} records have a value of this field, and ${views} views ask for it; force deletes it nevertheless.`,
+    { uses, views },
+  );
 export const optionsInUse = (uses: Readonly<Record<string, number>>) =>
   appError(
     409,

@@ -31,6 +31,16 @@ export async function countUses(tx: UnitOfWork, { kind, key, isSensitive }: Fiel
   return row?.uses ?? 0;
 }
 
+/** How many saved views ask for a field, show it or sort by it. */
+export async function countViews(tx: UnitOfWork, { kind, key }: Field): Promise<number> {
+  const [row] = await tx.query<{ views: number }>({
+    text: `SELECT count(*)::int AS views FROM saved_views WHERE kind = $1 AND ($2 = ANY (columns) OR ltrim(sort, '-') = $2
+      OR jsonb_path_exists(condition, '$.**.field ? (@ == $path)', jsonb_build_object('path', $2::text)))`,
+    values: [kind.name, `customFields.${key}`],
+  });
+  return row?.views ?? 0;
+}
+
 /** How many records have each of these options; only those that some have. */
 export async function countOptions(
   tx: UnitOfWork,

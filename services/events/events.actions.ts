@@ -29,7 +29,7 @@ async function look(
   let oldest: number | undefined;
   let bytes = 0;
   for (let looked = 0; looked < mostLookedAt.events && bytes < mostLookedAt.bytes; looked += pageSize) {
-    const page = await readFeed(tx, next, pageSize);
+    const page = await readFeed(tx, next, pageSize, Math.min(pageBytes, mostLookedAt.bytes - bytes));
     bytes += page.bytes;
     oldest ??= page.events[0]?.seq;
     for (const event of page.events) {

@@ -5,10 +5,12 @@ import { brotliDecompress, gunzip, inflate } from "node:zlib";
 import {
   appError,
   badRequest,
+  clipped,
   invalid,
   invalidField,
   type FieldError,
 } from "../../mixins/contract/errors.ts";
+import { countNames, repeatedName } from "../../mixins/contract/repeated-names.ts";
 import { compareDecimals, decimalOf } from "../../mixins/values/decimal.ts";
 import type { Route } from "./routes.ts";
 
@@ -133,13 +135,14 @@ function collect(request: IncomingMessage, onBytes: (count: number) => void): Pr
 
 /**
  * What a body says.
- * @throws 400 MALFORMED_JSON, 413 for a form of too many fields, 422 for what is nested too deep, names `__proto__` or has a number
+ * @throws 400 MALFORMED_JSON, also where an object has a name twice; 413 for a form of too many fields, 422 for what is nested too deep, names `__proto__` or has a number
  *   that would be stored as another one
  */
 export function parseBody({ headers }: IncomingMessage, body: Buffer): Record<string, unknown> {
   if (formType.test(headers["content-type"] ?? "")) return parseForm(body);
   if (!isUtf8(body)) throw malformed("The body is not valid UTF-8.");
-  if (isTooDeep(body))
+  const written = namesWritten(body);
+  if (written === tooDeep)
     throw invalidField("", "too_deep", `Objects and lists may be nested ${maxDepth} levels deep.`);
   let text = body.toString();
   // RFC 8259, 8.1: a byte order mark may be ignored
@@ -152,6 +155,7 @@ export function parseBody({ headers }: IncomingMessage, body: Buffer): Record<st
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw malformed("The body must be a JSON object.");
+  if (written !== countNames(value)) refuseRepeated(text);
   if (manyDigits.test(text)) refuseRounded(text);
   // a name may be written with escapes
   if (text.includes("__proto__") || text.includes("\\u")) refuseReserved(value, []);
@@ -160,9 +164,13 @@ export function parseBody({ headers }: IncomingMessage, body: Buffer): Record<st
 
 const malformed = (detail: string) => badRequest("MALFORMED_JSON", detail);
 
-/** Looks for brackets outside of strings; much cheaper than to parse them. */
-function isTooDeep(json: Buffer): boolean {
+/** Instead of a number of names: there are more levels than are taken. */
+const tooDeep = -1;
+
+/** How many names JSON has, by the colons outside of its strings, or `tooDeep`, by the brackets. Much cheaper than to parse them. */
+function namesWritten(json: Buffer): number {
   let depth = 0;
+  let names = 0;
   let isInString = false;
   for (let at = 0; at < json.length; at++) {
     const byte = json[at];
@@ -170,11 +178,21 @@ function isTooDeep(json: Buffer): boolean {
       if (byte === 0x5c) at++;
       else if (byte === 0x22) isInString = false;
     } else if (byte === 0x22) isInString = true;
+    else if (byte === 0x3a) names++;
     else if (byte === 0x5b || byte === 0x7b) {
-      if (++depth > maxDepth) return true;
+      if (++depth > maxDepth) return tooDeep;
     } else if (byte === 0x5d || byte === 0x7d) depth--;
   }
-  return false;
+  return names;
+}
+
+/** Two readers would take two values for it: the one in front that checks, and the one behind that does it. */
+function refuseRepeated(text: string): never {
+  const path = repeatedName(text) ?? [];
+  const errors = [{ path: path.join("."), code: "duplicate_field", message: "stands twice in its object" }];
+  throw appError(400, "MALFORMED_JSON", `The body has a name twice: ${clipped(path.join("."), 200)}.`, {
+    errors,
+  });
 }
 
 /** Code that copies objects would take it for the prototype, or drop it without a word. */

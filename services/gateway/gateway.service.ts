@@ -20,7 +20,7 @@ import { Drain } from "./drain.ts";
 import { discard } from "./early-end.ts";
 import { healthRoute } from "./health.ts";
 import { createHttpServer } from "./http-server.ts";
-import { LoadShedding, priorityOf } from "./load-shedding.ts";
+import { LoadShedding, priorities } from "./load-shedding.ts";
 import { outboxRoute } from "./outbox.ts";
 import { overloaded, sendProblem } from "./problem.ts";
 import { RateLimit } from "./rate-limit.ts";
@@ -61,6 +61,8 @@ const beforeListening = {
 export default (runtime: Runtime): ServiceSchema => {
   const { env } = runtime;
   const protect = protector(env);
+  const routes = routesOf(runtime.contracts);
+  const priorityOf = priorities(routes);
   let tokens: AccessTokens;
   let apiKeys: ApiKeys;
   let revocations: Revocations;
@@ -213,7 +215,6 @@ export default (runtime: Runtime): ServiceSchema => {
         apiUsage.take(organizationId, standing, spec.deprecated && action);
       };
       const cookie = new BrowserCookie(env.API_URL);
-      const routes = routesOf(runtime.contracts);
       const api = apiRoute({
         routes,
         authenticate,
@@ -234,7 +235,11 @@ export default (runtime: Runtime): ServiceSchema => {
         (this as unknown as { aliases: Alias[] }).aliases,
         ({ action }) => !sideEffects.has(action ?? ""),
       );
-      requestLog = new RequestLog(env.REQUEST_LOG, (line) => logger.info(line, "request"));
+      requestLog = new RequestLog(
+        env.REQUEST_LOG,
+        (path) => routing.patternOf(path),
+        (line) => logger.info(line, "request"),
+      );
       realtime = new Realtime({
         httpServer: server,
         database: runtime.database,

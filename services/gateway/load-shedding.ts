@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge } from "prom-client";
 import { registry } from "../../mixins/process/metrics.ts";
-import { routes } from "./routes.ts";
+import type { Route } from "./routes.ts";
 
 /** How often the limit is set anew: a burst that is over by then is no overload. */
 const sampleMs = 500;
@@ -155,17 +155,22 @@ export function nextLimit(
 }
 
 const vital = /^\/(api\/)?health(\/|$|\?)|^\/api\/(v\d+|latest)\/auth\/logout$/;
-const transfers = routes
-  .filter(({ spec }) => (spec.transfer ?? "json") !== "json")
-  .map(({ method, path }) => ({
-    method,
-    pattern: new RegExp(`^/api/[^/]+${path.replace(/:\w+/g, "[^/]+")}(\\?|$)`),
-  }));
 
-export function priorityOf({ method, url = "" }: Pick<IncomingMessage, "method" | "url">): Priority {
-  if (vital.test(url)) return "vital";
-  if ((method === "GET" || method === "HEAD") && /[?&]count=true/.test(url)) return "low";
-  const read = method === "HEAD" ? "GET" : method;
-  for (const route of transfers) if (route.method === read && route.pattern.test(url)) return "low";
-  return "normal";
+/** Tells how much each request to these routes matters. */
+export function priorities(
+  routes: readonly Route[],
+): (request: Pick<IncomingMessage, "method" | "url">) => Priority {
+  const transfers = routes
+    .filter(({ spec }) => (spec.transfer ?? "json") !== "json")
+    .map(({ method, path }) => ({
+      method,
+      pattern: new RegExp(`^/api/[^/]+${path.replace(/:\w+/g, "[^/]+")}(\\?|$)`),
+    }));
+  return ({ method, url = "" }) => {
+    if (vital.test(url)) return "vital";
+    if ((method === "GET" || method === "HEAD") && /[?&]count=true/.test(url)) return "low";
+    const read = method === "HEAD" ? "GET" : method;
+    for (const route of transfers) if (route.method === read && route.pattern.test(url)) return "low";
+    return "normal";
+  };
 }

@@ -21,6 +21,7 @@ const byName: Record<string, unknown> = {
   role: "sales_rep",
   domain: "rao-textiles.example",
   timezone: "Asia/Kolkata",
+  country: "IN",
   plan: "trial",
   dataRegion: "in",
   totp: "123456",

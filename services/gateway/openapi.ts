@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { givenParamsOf, queryOfDelete } from "../../mixins/contract/contract.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
 import { exampleOf } from "./openapi.examples.ts";
 import { headers, problemResponses, problemsOf, successHeaders } from "./openapi.responses.ts";
 import { Components, type Json } from "./openapi.schemas.ts";
@@ -16,6 +17,14 @@ const tags: Record<string, string> = {
   jobs: "Background work that has failed",
   teams: "Who manages whom",
   privacy: "Export, erasure and retention of personal data",
+  records: "What is done with records of whatever kind",
+  "custom-fields": "What organizations add to their records",
+  views: "Lists that users keep",
+};
+/** Of a kind of record of which no more is said. */
+const tagOfKind = (service: string): string | undefined => {
+  const kind = [...kinds.values()].find(({ plural }) => plural === service);
+  return kind && `${kind.typeName} records: ${service}`;
 };
 
 /** `leads.create` is `leads_create`: a name in every language. */
@@ -41,7 +50,7 @@ export function openApiDocument(version: string, shown: readonly Route[] = route
       license: { name: "Proprietary", identifier: "LicenseRef-Proprietary" },
     },
     servers: [{ url: "/api/v1" }],
-    tags: [...used].map((name) => ({ name, description: tags[name] ?? name })),
+    tags: [...used].map((name) => ({ name, description: tags[name] ?? tagOfKind(name) ?? name })),
     security: [{ bearer: [] }, { apiKey: [] }],
     paths,
     components: {

@@ -11,7 +11,7 @@ const slowMs = 1_000;
 /** What a line of the request log says. Neither query strings nor headers nor bodies are in it: they may hold secrets. */
 export interface RequestLine {
   method: string;
-  /** Its pattern, `/api/v1/leads/:id`; null where there is none. */
+  /** Its pattern, `/api/v1/leads/:id`, also where the method does not work there; null where there is none. */
   route: string | null;
   status: number;
   ms: number;
@@ -43,20 +43,30 @@ export function isLogged(
   return (setting === "sampled" || isRefusedByLimit) && random < 1 / sampleOf;
 }
 
-/** Writes lines of requests as `setting` says. @param write one line */
+/**
+ * Writes lines of requests as `setting` says.
+ * @param patternOf the pattern of a path, for requests that were refused before their route was looked for
+ * @param write one line
+ */
 export class RequestLog {
   readonly #setting: Env["REQUEST_LOG"];
+  readonly #patternOf: (path: string) => string | undefined;
   readonly #write: (line: RequestLine) => void;
 
-  constructor(setting: Env["REQUEST_LOG"], write: (line: RequestLine) => void) {
+  constructor(
+    setting: Env["REQUEST_LOG"],
+    patternOf: (path: string) => string | undefined,
+    write: (line: RequestLine) => void,
+  ) {
     this.#setting = setting;
+    this.#patternOf = patternOf;
     this.#write = write;
   }
 
   /** Notes the beginning of a request; answers what to call at its end. */
   begin(request: GatewayRequest, response: ServerResponse): (() => void) | undefined {
     if (this.#setting === "off") return undefined;
-    const { socket } = request;
+    const { socket, url = "" } = request;
     const start = performance.now();
     const bytesBefore = socket.bytesWritten;
     return () => {
@@ -66,7 +76,7 @@ export class RequestLog {
       const { organizationId, userId } = request.$ctx?.meta ?? {};
       this.#write({
         method: request.method ?? "",
-        route: request.$alias?.fullPath ?? null,
+        route: request.$alias?.fullPath ?? this.#patternOf(url.split("?")[0] as string) ?? null,
         status,
         ms,
         bytes: socket.bytesWritten - bytesBefore,

@@ -53,6 +53,12 @@ export class Routing {
     return alias && this.#isHeadable(alias) ? alias : undefined;
   }
 
+  /** The pattern of a path, by whatever method; undefined when there is no such path. @param path without the query string */
+  patternOf(path: string): string | undefined {
+    const [alias] = find(this.#root, segmentsOf(path), 0)?.byMethod.values() ?? [];
+    return alias?.fullPath;
+  }
+
   /** Methods a path knows, for `Allow`; none when there is no such path. */
   methodsOf(path: string): string[] {
     const byMethod = find(this.#root, segmentsOf(path), 0)?.byMethod;

@@ -1,4 +1,5 @@
 import type { Organization, User } from "../../entities/control.ts";
+import { defaultCountry } from "../../mixins/values/phone.ts";
 import type { UserView } from "./identity.contract.ts";
 import type { OrganizationView } from "./organizations/organization.contract.ts";
 
@@ -56,6 +57,7 @@ export const organizationView = (organization: Organization): OrganizationView =
   domainVerifiedAt: iso(organization.domainVerifiedAt),
   domainVerification: organization.domain ? proofOfDomain(organization.id, organization.domain) : null,
   timezone: organization.timezone,
+  country: organization.country ?? defaultCountry,
   plan: organization.plan,
   dataRegion: organization.dataRegion,
   trialEndsAt: iso(organization.trialEndsAt),

@@ -9,11 +9,12 @@ import type { FileRecord } from "./file/records.ts";
 import { keyOf } from "./field-keys.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
 import { isBlank, meaningOf, objectOf, type FieldTypes } from "./rows.rules.ts";
+import type { KindTargets, Reading } from "./targets.ts";
 import {
+  choiceOf,
   consentOf,
-  isStatus,
+  suggestChoice,
   suggestConsent,
-  suggestStatus,
   type Suggestions,
   type ValueMap,
 } from "./values.rules.ts";
@@ -32,6 +33,7 @@ const mostOwners = 10_000;
 export class ColumnSurvey {
   /** What owners are called in the file, so many as an organization may have. */
   readonly owners = new Set<string>();
+  readonly #kind: KindTargets;
   readonly #targets: ColumnTargets;
   readonly #values: ValueMap;
   readonly #defined: FieldTypes;
@@ -41,7 +43,8 @@ export class ColumnSurvey {
   readonly #aside = new Set<string>();
   readonly #words = new Map<string, Map<string, string | boolean | null>>();
 
-  constructor(targets: ColumnTargets, values: ValueMap, defined: FieldTypes) {
+  constructor(kind: KindTargets, targets: ColumnTargets, values: ValueMap, defined: FieldTypes) {
+    this.#kind = kind;
     this.#targets = targets;
     this.#values = values;
     this.#defined = defined;
@@ -50,14 +53,19 @@ export class ColumnSurvey {
   /** Whether there is anything to learn that a run must know. */
   get isNeeded(): boolean {
     return this.#targets.some(([column, target]) => {
-      if (target === "assignedTo" || target === "customFields") return true;
-      const key = target === "status" ? keyOf(column) : customKey(target);
+      const reading = this.#reading(target);
+      if (reading === "user" || target === "customFields") return true;
+      const key = reading === "choice" ? keyOf(column) : customKey(target);
       return key !== undefined && !this.#defined.has(key);
     });
   }
 
   get suggestions(): Suggestions {
     return Object.fromEntries([...this.#words].map(([column, words]) => [column, Object.fromEntries(words)]));
+  }
+
+  #reading(target: string | null): Reading | undefined {
+    return target === null ? undefined : this.#kind.targets.get(target)?.reading;
   }
 
   see({ cells, flaw }: FileRecord): void {
@@ -67,10 +75,11 @@ export class ColumnSurvey {
       const cell = meaningOf(cells[index] ?? "", this.#values[column]);
       if (isBlank(cell, target)) continue;
       const key = customKey(target);
+      const reading = this.#reading(target);
       if (key !== undefined) this.#seeCustom(key, cell);
       else if (target === "customFields") this.#seeObject(cell);
-      else if (target === "status") this.#seeStatus(column, cell);
-      else if (target === "assignedTo" && this.owners.size < mostOwners) this.owners.add(cell.toLowerCase());
+      else if (reading === "choice") this.#seeChoice(column, target, cell);
+      else if (reading === "user" && this.owners.size < mostOwners) this.owners.add(cell.toLowerCase());
       else if (target.startsWith("consent.") && typeof consentOf(cell) === "string")
         this.#suggest(column, cell, suggestConsent);
     }
@@ -87,7 +96,7 @@ export class ColumnSurvey {
         [`customFields.${keyOf(column)}`, column] as const,
       ]),
     );
-    const owned = this.#targets.find(([, target]) => target === "assignedTo");
+    const owned = this.#targets.find(([, target]) => this.#reading(target) === "user");
     if (owned && [...this.owners].some((word) => !isOwner(word))) this.#aside.add(keyOf(owned[0]));
     const types = new Map<string, CustomType>([...this.#aside].map((key) => [key, "text"]));
     for (const [key, type] of this.#json) if (type !== null) types.set(key, type);
@@ -115,10 +124,11 @@ export class ColumnSurvey {
     }
   }
 
-  #seeStatus(column: string, cell: string): void {
-    if (isStatus(cell.toLowerCase())) return;
+  #seeChoice(column: string, target: string, cell: string): void {
+    const field = this.#kind.targets.get(target)?.field;
+    if (field === undefined || choiceOf(field, cell) !== undefined) return;
     this.#aside.add(keyOf(column));
-    this.#suggest(column, cell, suggestStatus);
+    this.#suggest(column, cell, suggestChoice(field));
   }
 
   #suggest(column: string, cell: string, meaning: (theirs: string) => string | boolean | null): void {

@@ -4,8 +4,9 @@ import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
 import {
-  enqueue,
   record,
   type ActionName,
   type Actions,
@@ -23,14 +24,15 @@ import { isFenced, isTooLarge } from "./failure.rules.ts";
 import {
   addOptions,
   claimImport,
-  defineFields,
-  findFieldTypes,
   findImport,
   finishImport,
   readChunk,
   type ImportRecord,
 } from "./imports.repository.ts";
+import { defineFields, findFieldTypes, undefineFields } from "./fields.repository.ts";
+import { enqueueRun } from "./import-file.ts";
 import { importView } from "./imports.view.ts";
+import { targetsOf } from "./targets.ts";
 import { toImportRow, type RowPlan } from "./rows.rules.ts";
 import { chunkBytes } from "./upload.ts";
 
@@ -39,6 +41,8 @@ export interface RunParts {
   database: Database;
   call<N extends ActionName>(name: N, params: ParamsIn<Actions[N]>, meta: Meta): Promise<Result<N>>;
   onEvents(organizationId: string): void;
+  /** Tells every node, this one too, that an organization's custom fields are others now. */
+  onDefinitions(organizationId: string): void;
   /** Whether the node wants to stop: the run ends after the batch in hand. */
   isStopping(): boolean;
   logger: Logger;
@@ -46,20 +50,23 @@ export interface RunParts {
 
 /** Rows that are cut into batches together, and what they may hold in memory. */
 const lookahead = { rows: 1000, bytes: 4 * 1024 * 1024 };
-/** A batch is one message to the leads service; NATS carries 1 MiB at most. */
+/** A batch is one message to the service of its kind; NATS carries 1 MiB at most. */
 const batch = { rows: 500, bytes: 800_000 };
 const rollbackBatch = 500;
 const usersAtOnce = 100;
 const progressEvery = { rows: 5000, ms: 2000 };
 
 /** The job of an import: takes it from whoever had it and works until it is over, or the node stops. */
-export async function runImport(ctx: JobCtx<"imports.run">, parts: RunParts): Promise<void> {
+export async function runImport(
+  ctx: JobCtx<"imports.run" | "imports.runOfKind">,
+  parts: RunParts,
+): Promise<void> {
   const { tx, principal } = ctx.locals;
   const { importId } = ctx.params;
   const { organizationId } = principal;
   const claim = await parts.database.transaction({ organizationId }, (own) => claimImport(own, importId));
   if (!claim || (await new ImportRun(claim, parts).run())) return;
-  enqueue(tx, "imports.run", { importId }, { key: importId });
+  enqueueRun(tx, claim);
 }
 
 /**
@@ -69,12 +76,16 @@ export async function runImport(ctx: JobCtx<"imports.run">, parts: RunParts): Pr
  */
 class ImportRun {
   readonly #claim: ImportRecord;
+  readonly #kind: AnyKind;
   readonly #parts: RunParts;
   readonly #meta: Meta;
   #lastProgress = { processed: 0, at: performance.now() };
 
   constructor(claim: ImportRecord, parts: RunParts) {
     this.#claim = claim;
+    const kind = kinds.get(claim.kind);
+    if (kind === undefined) throw new Error(`there are no records of kind ${claim.kind}`);
+    this.#kind = kind;
     this.#parts = parts;
     this.#meta = {
       ...systemMeta(claim.organization_id),
@@ -100,6 +111,11 @@ class ImportRun {
       );
       return true;
     }
+  }
+
+  /** What writes the records. */
+  get #service(): KindService {
+    return this.#kind.plural as KindService;
   }
 
   /** @returns false when it stopped before the end */
@@ -149,7 +165,7 @@ class ImportRun {
       ...(matchBy && { matchBy }),
     };
     try {
-      await this.#parts.call("leads.importBatch", params, { ...this.#meta });
+      await this.#parts.call(`${this.#service}.importBatch`, params, { ...this.#meta });
     } catch (error) {
       if (!isTooLarge(error) || rows.length === 1) throw error;
       const half = Math.ceil(rows.length / 2);
@@ -168,15 +184,16 @@ class ImportRun {
   }
 
   /**
-   * How rows become leads, decided for all of them before the first is written: a walk through the file finds the types of the
+   * How rows become records, decided for all of them before the first is written: a walk through the file finds the types of the
    * fields that nobody has defined, and defines them. A run that goes on finds them defined.
    * @returns undefined when the node stops before the end
    */
   async #plan(records: () => AsyncGenerator<FileRecord[]>): Promise<RowPlan | undefined> {
     const { id, mapping: targets, is_dry_run: isDryRun, options } = this.#claim;
-    const { values = {}, country } = options;
-    let types = await this.#inOrganization(findFieldTypes);
-    const survey = new ColumnSurvey(targets, values, types);
+    const { values = {}, country, currency } = options;
+    const kind = targetsOf(this.#kind);
+    let types = await this.#inOrganization((tx) => findFieldTypes(tx, this.#kind));
+    const survey = new ColumnSurvey(kind, targets, values, types);
     const owners = new Map<string, string>();
     if (survey.isNeeded || isDryRun) {
       let isHeading = true;
@@ -191,9 +208,12 @@ class ImportRun {
         types = new Map([...types, ...fields.map(({ key, type }) => [key, type] as const)]);
         const { suggestions: suggestedValues } = survey;
         await this.#inOrganization((tx) => addOptions(tx, id, { suggestedValues }));
-      } else if (fields.length > 0) types = await this.#inOrganization((tx) => defineFields(tx, fields));
+      } else if (fields.length > 0) {
+        types = await this.#inOrganization((tx) => defineFields(tx, id, this.#kind, fields));
+        this.#parts.onDefinitions(this.#claim.organization_id);
+      }
     }
-    return { targets, types, values, country, owners };
+    return { kind, targets, types, values, country, currency, owners };
   }
 
   /** Active users among those who are named by their emails. */
@@ -216,13 +236,16 @@ class ImportRun {
     for (;;) {
       if (this.#parts.isStopping()) return false;
       const step = await this.#parts.call(
-        "leads.rollbackImport",
+        `${this.#service}.rollbackImport`,
         { importId, epoch, limit: rollbackBatch },
         { ...this.#meta },
       );
       kept += step.kept;
       if (step.remaining === 0) break;
     }
+    // records that it made are gone by now; definitions after them
+    if (await this.#inOrganization((tx) => undefineFields(tx, importId, this.#kind)))
+      this.#parts.onDefinitions(this.#claim.organization_id);
     await this.#finish("rolled_back", null, kept);
     return true;
   }
@@ -288,6 +311,9 @@ class ImportRun {
 }
 
 const isUuid = (word: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(word);
+
+/** Services of kinds that can be imported. */
+type KindService = ActionName extends infer N ? (N extends `${infer S}.importBatch` ? S : never) : never;
 
 type ImportEvent = {
   [T in Extract<keyof Events, `import.${string}`>]: {

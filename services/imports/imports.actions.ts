@@ -1,10 +1,10 @@
 import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
+import { lead } from "../../entities/lead.ts";
 import { canSee, sightOf } from "../../mixins/access/principal.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import { quotaExceeded } from "../../mixins/organizations/plans.ts";
-import type { Runtime } from "../../mixins/contract/service.ts";
-import { enqueue, type Ctx, type Result } from "../contracts.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
+import type { Ctx, Result } from "../contracts.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Values } from "../../mixins/records/listing.ts";
 import { readPage } from "../../mixins/records/page.ts";
@@ -16,87 +16,25 @@ import {
   importAlreadyRolledBack,
   importNotFinished,
   importNotFound,
-  mappingInvalid,
-  mayNotMapAssignee,
   mayNotReachAll,
-  uploadExpired,
 } from "./imports.errors.ts";
 import {
   countBytes,
   findImport,
   findRejectedRows,
   startRollback,
-  submitUpload,
   type ImportRecord,
   type RejectedRow,
 } from "./imports.repository.ts";
-import { defaultMatchBy } from "./match.rules.ts";
-import { requireRoomFor } from "../../mixins/organizations/limits.ts";
+import { enqueueRun } from "./import-file.ts";
 import { importView } from "./imports.view.ts";
-import { discardUpload, storeUpload } from "./upload.ts";
-
-/** Stores the file, then adds the job that reads it in the transaction that records the Idempotency-Key. */
-export async function create(
-  ctx: Ctx<"imports.create">,
-  runtime: Pick<Runtime, "database" | "organizations">,
-): Promise<Result<"imports.create">> {
-  const { principal, tx } = ctx.locals;
-  const { database } = runtime;
-  const { organizationId } = principal;
-  const { fileName, mapping, onDuplicate, dryRun, matchBy, country, values, delimiter, encoding } =
-    ctx.params;
-  if (sightOf(principal) !== "all") {
-    if (onDuplicate === "update") throw mayNotReachAll();
-    const [assigning] = Object.entries(mapping).find(([, target]) => target === "assignedTo") ?? [];
-    if (assigning !== undefined) throw mappingInvalid([mayNotMapAssignee(assigning)]);
-  }
-  await requireStorage(runtime, organizationId);
-  await database.transaction({ organizationId }, (before) => requireRoomFor(before, "imports"));
-  const id = await storeUpload(database, ctx.stream, {
-    organizationId,
-    createdBy: principal.userId,
-    fileName,
-    mapping,
-    onDuplicate,
-    isDryRun: dryRun,
-    options: {
-      ...{ country, values },
-      // nodes of the release before take no batch that names the keys
-      ...(matchBy.join() !== defaultMatchBy.join() && { matchBy }),
-      ...(delimiter !== undefined && { delimiter }),
-      ...(encoding !== undefined && { encoding }),
-    },
-  });
-  try {
-    if (!(await submitUpload(tx, id))) throw uploadExpired();
-    await requireRoomFor(tx, "imports", { adding: 0 });
-  } catch (error) {
-    // a repeated Idempotency-Key is found here: the first upload stands, this one goes
-    await tx.rollback();
-    await discardUpload(database, organizationId, id);
-    throw error;
-  }
-  enqueue(tx, "imports.run", { importId: id }, { key: id });
-  return { id, status: "pending" };
-}
-
-/** Refuses a file to who has as much as the plan allows; the last one may pass the limit. @throws 403 QUOTA_EXCEEDED */
-async function requireStorage(
-  { database, organizations }: Pick<Runtime, "database" | "organizations">,
-  organizationId: string,
-): Promise<void> {
-  const { plan, limits } = await organizations.of(organizationId);
-  const limit = limits.storageBytes;
-  if (limit !== null && (await countBytes(database.reader(organizationId))) >= limit)
-    throw quotaExceeded("storageBytes", { plan, limit });
-}
 
 /** How much the organization's files take. */
 export async function getUsage(ctx: Ctx<"imports.getUsage">): Promise<Result<"imports.getUsage">> {
   return { storageBytes: await countBytes(ctx.locals.tx) };
 }
 
-/** A page of the imports that the caller may see: as leads assigned to who began them would be. */
+/** A page of the imports that the caller may see: as records assigned to who began them would be. */
 export async function list(ctx: Ctx<"imports.list">): Promise<Result<"imports.list">> {
   const { principal, tx } = ctx.locals;
   const where = (values: Values) => [
@@ -152,12 +90,12 @@ function rejectedCells(
 export async function rollback(ctx: Ctx<"imports.rollback">): Promise<Result<"imports.rollback">> {
   const { principal, tx } = ctx.locals;
   if (sightOf(principal) !== "all") {
-    await getImport(ctx);
-    throw mayNotReachAll();
+    const { kind } = await getImport(ctx);
+    throw mayNotReachAll(kinds.get(kind) ?? lead);
   }
   const found = await startRollback(tx, ctx.params.id);
   if (!found) throw whyNotRolledBack(await getImport(ctx));
-  enqueue(tx, "imports.run", { importId: found.id }, { key: found.id });
+  enqueueRun(tx, found);
   return { id: found.id, status: found.status };
 }
 
@@ -166,7 +104,7 @@ function whyNotRolledBack({ status, is_dry_run }: ImportRecord): Error {
   return is_dry_run ? dryRunNotRolledBack() : importAlreadyRolledBack();
 }
 
-/** An import is seen as a lead assigned to who began it would be: rejected rows hold what may become leads. */
+/** An import is seen as a record assigned to who began it would be: rejected rows hold what may become records. */
 async function getImport(
   ctx: Ctx<"imports.get" | "imports.errors" | "imports.rollback">,
 ): Promise<ImportRecord> {

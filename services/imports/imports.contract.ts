@@ -1,22 +1,24 @@
 import { z } from "zod";
+import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
-import { defaultCountry, isPhoneCountry } from "../../mixins/values/phone.ts";
+import { duplicateRules, encodings, importForm } from "../../mixins/records/importing/import-form.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+import { kindName, kindNames } from "../../mixins/records/kinds.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
-import { byId, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
-import { encodings } from "./file/encoding.ts";
-import { defaultMatchBy, matchKeys } from "./match.rules.ts";
+import { byId, id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 const statuses = ["pending", "running", "completed", "failed", "rolling_back", "rolled_back"] as const;
-const duplicateRules = ["skip", "update", "create"] as const;
 
 const importOptions = z
   .strictObject({
-    /** By what a row is found to be of a lead that there is; the first counts most. */
-    matchBy: z.array(z.enum(matchKeys)),
+    /** By what a row is found to be of a record that there is; the first counts most. */
+    matchBy: z.array(z.string()),
     /** Of phones without a country code; ISO 3166-1. */
     country: z.string(),
+    /** Of amounts without one; ISO 4217. */
+    currency: z.string().nullable(),
     /** What separates cells; as given, or as found. */
     delimiter: z.string().nullable(),
     encoding: z.enum(encodings).nullable(),
@@ -29,9 +31,11 @@ const importOptions = z
     ),
   })
   .meta({ id: "ImportOptions" });
-export const leadImport = z
+export const recordImport = z
   .strictObject({
     id,
+    /** Of what the file's rows are. */
+    kind: kindName,
     fileName: z.string(),
     status: z.enum(statuses),
     isDryRun: z.boolean(),
@@ -45,6 +49,8 @@ export const leadImport = z
     updated: z.number().int(),
     skipped: z.number().int(),
     failed: z.number().int(),
+    /** Records of other kinds that were made beside those of the file, by kind. */
+    associated: z.record(z.string(), z.number().int()),
     /** Rows of the file; null until it has been read to its end. */
     total: z.number().int().nullable(),
     /** Why status is failed. */
@@ -55,12 +61,13 @@ export const leadImport = z
     version: z.number().int(),
   })
   .meta({ id: "Import" });
-export type ImportView = z.output<typeof leadImport>;
+export type ImportView = z.output<typeof recordImport>;
 
 export const importListing: Listing = {
   table: "imports",
   fields: {
     id: "uuid",
+    kind: "text",
     fileName: "text",
     status: "text",
     isDryRun: "boolean",
@@ -72,6 +79,7 @@ export const importListing: Listing = {
     updated: "integer",
     skipped: "integer",
     failed: "integer",
+    associated: "json",
     total: "integer",
     failure: "text",
     startedAt: "timestamp",
@@ -79,42 +87,24 @@ export const importListing: Listing = {
     createdAt: "timestamp",
     version: "integer",
   },
-  filterable: ["status", "fileName", "isDryRun", "onDuplicate", "createdAt", "finishedAt"],
-  values: { status: statuses, onDuplicate: duplicateRules },
+  filterable: ["kind", "status", "fileName", "isDryRun", "onDuplicate", "createdAt", "finishedAt"],
+  values: { kind: kindNames, status: statuses, onDuplicate: duplicateRules },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
 
-/** Form fields arrive as text; JSON values are written as JSON, and an empty field counts as none. */
-const json = <T extends z.ZodType>(schema: T) =>
-  z
-    .string()
-    .max(100_000)
-    .transform((value, issues) => {
-      try {
-        return JSON.parse(value || "{}") as unknown;
-      } catch {
-        issues.addIssue({ code: "custom", message: "must be JSON" });
-        return z.NEVER;
-      }
-    })
-    .pipe(schema);
-const mapping = z.record(text(200), text(200).nullable());
-const values = z.record(
-  text(200),
-  z.record(z.string().max(5000), z.union([z.string().max(5000), z.number(), z.boolean(), z.null()])),
-);
-const matchBy = z.array(z.enum(matchKeys)).min(1);
-const delimiterNames: Record<string, string> = {
-  comma: ",",
-  semicolon: ";",
-  tab: "\t",
-  "\\t": "\t",
-  pipe: "|",
-};
+const importJob = {
+  payload: z.strictObject({ importId: id }),
+  queue: "imports",
+  maxAttempts: 25,
+  timeoutMs: 24 * 3_600_000,
+} as const;
 
 export const importsContract = defineContract("imports", {
-  tables: { owns: ["import_chunks", "import_errors", "imports"], writes: ["custom_fields"] },
+  tables: {
+    owns: ["import_chunks", "import_errors", "import_record_changes", "imports"],
+    writes: ["custom_fields"],
+  },
   actions: {
     getUsage: action({
       summary: "Bytes of the organization's files that are kept",
@@ -123,63 +113,17 @@ export const importsContract = defineContract("imports", {
       reads: true,
       permission: "authenticated",
     }),
+    /** Gateways of the release before ask this for `POST /leads/import`, which is an action of leads now. */
     create: action({
       summary: "Takes a CSV file of leads and imports it in the background",
-      params: z.strictObject({
-        fileName: text(255).default("upload.csv"),
-        /** CSV column → lead field, `customFields.<key>`, or null to leave it out. Unmapped columns are guessed by name. */
-        mapping: z.union([mapping, json(mapping)]).default({}),
-        dryRun: z
-          .union([z.boolean(), z.enum(["true", "false"]).transform((flag) => flag === "true")])
-          .default(false),
-        onDuplicate: z.enum(duplicateRules).default("skip"),
-        /**
-         * By what a row is found to be of a lead that there is, or of an earlier row. A key never joins two whom a stronger one (in
-         * the order externalId, email, phone) tells apart. As a form field separated by commas.
-         */
-        matchBy: z
-          .union([
-            matchBy,
-            z
-              .string()
-              .max(100)
-              .transform((list) => list.split(",").map((key) => key.trim()))
-              .pipe(matchBy),
-          ])
-          .default([...defaultMatchBy]),
-        /** Of phones without a country code; ISO 3166-1. */
-        country: z
-          .string()
-          .toUpperCase()
-          .refine(isPhoneCountry, "must be a country of ISO 3166-1, such as IN, US or DE")
-          .default(defaultCountry),
-        /** What words of the file mean: column → { theirs: ours }; null: nothing. Their case does not matter. */
-        values: z.union([values, json(values)]).default({}),
-        /** One character, or comma, semicolon, tab, pipe. Found out where it is not given. */
-        delimiter: z
-          .string()
-          .max(10)
-          .transform((given) => delimiterNames[given.toLowerCase()] ?? given)
-          .pipe(
-            z
-              .string()
-              .regex(/^[^\w"\r\n]$/, "must be one character that is no letter, digit, quote or line end"),
-          )
-          .optional(),
-        /** Found out where it is not given. */
-        encoding: z.string().toLowerCase().pipe(z.enum(encodings)).optional(),
-      }),
+      params: importForm(lead as unknown as AnyKind),
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:create",
-      rest: "POST /leads/import",
-      status: 202,
-      location: ({ id }) => `/imports/${id}`,
-      transfer: "multipart",
     }),
     list: action({
       summary: "Lists imports, newest first",
       params: listParams(importListing).omit({ q: true }),
-      returns: pageOf(leadImport.partial().extend({ id }).meta({ id: "ImportPart" })),
+      returns: pageOf(recordImport.partial().extend({ id }).meta({ id: "ImportPart" })),
       reads: true,
       permission: "imports:read",
       rest: "GET /imports",
@@ -187,7 +131,7 @@ export const importsContract = defineContract("imports", {
     get: action({
       summary: "How far an import is",
       params: byIdOf(importListing),
-      returns: leadImport,
+      returns: recordImport,
       reads: true,
       permission: "imports:read",
       rest: "GET /imports/:id",
@@ -205,7 +149,7 @@ export const importsContract = defineContract("imports", {
     }),
     rollback: action({
       summary:
-        "Undoes an import: leads it made are deleted, leads it changed get their fields back, unless somebody worked on them since",
+        "Undoes an import: records it made are deleted, records it changed get their fields back, unless somebody worked on them since; custom fields that it defined go where nothing uses them",
       params: byId,
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:delete",
@@ -215,23 +159,22 @@ export const importsContract = defineContract("imports", {
     }),
   },
   events: {
-    "import.progressed": z.strictObject({ import: leadImport }),
-    "import.completed": z.strictObject({ import: leadImport }),
-    "import.failed": z.strictObject({ import: leadImport }),
+    "import.progressed": z.strictObject({ import: recordImport }),
+    "import.completed": z.strictObject({ import: recordImport }),
+    "import.failed": z.strictObject({ import: recordImport }),
     "import.rolled_back": z.strictObject({
-      import: leadImport,
-      /** Leads left as they are, because somebody worked on them after the import. */
+      import: recordImport,
+      /** Records left as they are, because somebody worked on them after the import. */
       kept: z.number().int(),
     }),
   },
   jobs: {
     run: job({
-      summary: "Imports a file, or turns an import back, from where it is to its end",
-      payload: z.strictObject({ importId: id }),
-      queue: "imports",
-      maxAttempts: 25,
-      timeoutMs: 24 * 3_600_000,
+      ...importJob,
+      summary: "Imports a file of leads, or turns an import back, from where it is to its end",
     }),
+    /** Nodes of the release before would take any file for one of leads: they do not know this job. */
+    runOfKind: job({ ...importJob, summary: "As run, of a file of another kind of record" }),
     forgetDeadUploads: job({
       summary: "Forgets uploads that never came to their end",
       payload: cronPayload,

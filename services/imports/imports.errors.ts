@@ -8,14 +8,13 @@ export const importAlreadyRolledBack = () =>
 export const dryRunNotRolledBack = () =>
   conflict("IMPORT_IS_DRY_RUN", "A dry run changes nothing, so there is nothing to roll back.");
 
-/** What reaches into leads of everybody is for who sees them. */
-export const mayNotReachAll = () =>
-  appError(403, "FORBIDDEN", "Only who sees all leads may update leads by import, or roll an import back.");
-export const mayNotMapAssignee = (column: string): FieldError => ({
-  path: `mapping.${column}`,
-  code: "not_permitted",
-  message: "only who sees all leads may assign by import; map this column to null",
-});
+/** What reaches into records of everybody is for who sees them. */
+export const mayNotReachAll = ({ plural }: { plural: string }) =>
+  appError(
+    403,
+    "FORBIDDEN",
+    `Only who sees all ${plural} may update ${plural} by import, or roll an import back.`,
+  );
 
 export const fileMissing = () => badRequest("FILE_REQUIRED", "Send the CSV file in the field `file`.");
 export const uploadBrokeOff = () =>

@@ -1,21 +1,18 @@
-import { v7 as uuidv7 } from "uuid";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { limits, requireRoomFor } from "../../mixins/organizations/limits.ts";
-import type { CustomType } from "../../mixins/values/custom-value.ts";
-import type { Encoding } from "./file/encoding.ts";
-import type { FieldTypes } from "./rows.rules.ts";
+import type { Encoding } from "../../mixins/records/importing/import-form.ts";
 import type { Suggestions, ValueMap } from "./values.rules.ts";
-import type { MatchKey } from "./match.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
 
 /** How a file is written and read. Imports of before there were options have none. */
 export interface ImportOptions {
   delimiter?: string;
   encoding?: Encoding;
-  matchBy?: MatchKey[];
+  matchBy?: string[];
   /** Of phones without one; ISO 3166-1 alpha-2. */
   country?: string;
+  /** Of amounts without one; ISO 4217. */
+  currency?: string;
   values?: ValueMap;
   /** Of a dry run. */
   suggestedValues?: Suggestions;
@@ -28,6 +25,7 @@ export interface ImportRecord {
   version: number;
   created_at: string;
   created_by: string | null;
+  kind: string;
   file_name: string;
   /** In the order of the file's columns. */
   mapping: ColumnTargets;
@@ -41,19 +39,22 @@ export interface ImportRecord {
   updated: number;
   skipped: number;
   failed: number;
+  associated: Record<string, number>;
   total: number | null;
   epoch: number;
   started_at: string | null;
   finished_at: string | null;
 }
 
-const columns = `id, organization_id, version, created_at, created_by, file_name, mapping, on_duplicate, is_dry_run, options,
-  status, failure, processed, created, updated, skipped, failed, total, epoch, started_at, finished_at`;
+const columns = `id, organization_id, version, created_at, created_by, kind, file_name, mapping, on_duplicate, is_dry_run, options,
+  status, failure, processed, created, updated, skipped, failed, associated, total, epoch, started_at, finished_at`;
 
 /** What an upload says of itself. */
 export interface NewImport {
   id: string;
   createdBy: string | null;
+  /** Of its rows. */
+  kind: string;
   fileName: string;
   mapping: ColumnTargets;
   onDuplicate: string;
@@ -64,8 +65,8 @@ export interface NewImport {
 export const insertUpload = (tx: UnitOfWork, upload: NewImport): Promise<number> =>
   tx.execute({
     text: `INSERT INTO imports (id, organization_id, created_at, updated_at, created_by, file_name, mapping,
-        on_duplicate, is_dry_run, options, status)
-      VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, 'uploading')`,
+        on_duplicate, is_dry_run, options, kind, status)
+      VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9, $10, 'uploading')`,
     values: [
       upload.id,
       tx.organizationId,
@@ -76,6 +77,7 @@ export const insertUpload = (tx: UnitOfWork, upload: NewImport): Promise<number>
       upload.onDuplicate,
       upload.isDryRun,
       JSON.stringify(upload.options),
+      upload.kind,
     ],
   });
 
@@ -200,46 +202,4 @@ export async function countBytes(tx: UnitOfWork): Promise<number> {
     text: "SELECT coalesce(sum(octet_length(bytes)), 0)::float8 AS bytes FROM import_chunks",
   });
   return stored?.bytes ?? 0;
-}
-
-/** Types of the custom fields of leads. */
-export async function findFieldTypes(tx: UnitOfWork): Promise<FieldTypes> {
-  const rows = await tx.query<{ key: string; type: CustomType }>({
-    text: "SELECT key, type FROM custom_fields WHERE entity = 'lead' AND deleted_at IS NULL",
-  });
-  return new Map(rows.map(({ key, type }) => [key, type]));
-}
-
-/**
- * Defines custom fields of leads; one that is defined meanwhile stands as it is. Beyond as many as an organization may have
- * none is defined: leads keep such values as text.
- */
-export async function defineFields(
-  tx: UnitOfWork,
-  fields: readonly { key: string; type: CustomType; label: string }[],
-): Promise<FieldTypes> {
-  // in one order, so that two imports that define the same fields cannot wait for each other
-  const sorted = fields.toSorted((a, b) => (a.key < b.key ? -1 : 1));
-  // of two imports that define fields at once the second counts what the first has made
-  await requireRoomFor(tx, "customFields", { adding: 0 });
-  await tx.execute({
-    text: `INSERT INTO custom_fields (id, organization_id, entity, key, type, label, created_at, updated_at)
-      SELECT id, $1, 'lead', key, type, label, $2, $2
-      FROM (
-        SELECT n.*, o.key IS NOT NULL AS is_known, row_number() OVER (PARTITION BY o.key IS NOT NULL ORDER BY n.key) AS place
-        FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[]) AS n (id, key, type, label)
-        LEFT JOIN custom_fields o ON o.entity = 'lead' AND o.key = n.key
-      ) AS new WHERE is_known OR place <= ${limits.customFields.most} - (SELECT count(*) FROM custom_fields)
-      ORDER BY key
-      ON CONFLICT (organization_id, entity, key) DO NOTHING`,
-    values: [
-      tx.organizationId,
-      tx.now,
-      sorted.map(() => uuidv7()),
-      sorted.map(({ key }) => key),
-      sorted.map(({ type }) => type),
-      sorted.map(({ label }) => label),
-    ],
-  });
-  return findFieldTypes(tx);
 }

@@ -1,15 +1,14 @@
 import type { FieldError } from "../../mixins/contract/errors.ts";
 import { isReport, reportColumns } from "./file/format.ts";
 import { hashedKey, keyOf } from "./field-keys.rules.ts";
-import { exportTargets, knownNames, letters } from "./known-columns.ts";
+import { letters } from "./letters.rules.ts";
+import { exportTargets, type KindTargets } from "./targets.ts";
 
-/** Fields of a lead that a column may fill; `customFields` and `consent` from JSON, as an export writes them. */
-const leadTargets = [
-  ...["externalId", "firstName", "lastName", "email", "phone", "companyName", "title", "source", "status"],
-  ...["assignedTo", "tags", "convertedAt", "customFields", "consent"],
-];
-const customTarget = /^customFields\.(?!__proto__$)[\w -]{1,64}$/;
-const consentTarget = /^consent\.(?!__proto__$)\w{1,32}$/;
+/** Keys of fields that have keys of their own. */
+const keyedTargets: Record<string, RegExp> = {
+  customFields: /^customFields\.(?!__proto__$)[\w -]{1,64}$/,
+  consent: /^consent\.(?!__proto__$)\w{1,32}$/,
+};
 const maxCustomFields = 100;
 
 /** Column → field, `customFields.<key>`, `consent.<key>`, or null to leave the column out. */
@@ -17,19 +16,26 @@ export type Mapping = Readonly<Record<string, string | null>>;
 /** The same for every column of a file, in its order. */
 export type ColumnTargets = [column: string, target: string | null][];
 
-/** What is wrong with a mapping, whatever the file: unknown fields, and fields that two columns fill. */
-export function mappingErrors(mapping: Mapping): FieldError[] {
+/** What is wrong with a mapping, whatever the file: unknown fields, what the caller may not fill, and fields that two columns fill. */
+export function mappingErrors(
+  { kind, targets, keyed, withheld }: KindTargets,
+  mapping: Mapping,
+): FieldError[] {
+  const isKnown = (target: string) =>
+    targets.has(target) || keyed.some((key) => keyedTargets[key]?.test(target));
   const errors: FieldError[] = [];
   const taken = new Set<string>();
   for (const [column, target] of Object.entries(mapping)) {
     const path = `mapping.${column}`;
     if (target === null) continue;
-    if (!leadTargets.includes(target) && !customTarget.test(target) && !consentTarget.test(target))
+    if (!isKnown(target))
       errors.push({
         path,
         code: "unknown_field",
-        message: `"${target}" is no field of a lead. Fields are ${leadTargets.join(", ")}, customFields.<key> and consent.<key>.`,
+        message: `"${target}" is no field of a ${kind.name}. Fields are ${[...targets.keys(), ...keyed.map((key) => `${key}.<key>`)].join(", ")}.`,
       });
+    else if (withheld.has(target))
+      errors.push({ path, code: "not_permitted", message: withheld.get(target) as string });
     else if (taken.has(target))
       errors.push({ path, code: "duplicate_field", message: `Two columns are mapped to ${target}.` });
     taken.add(target);
@@ -45,14 +51,18 @@ export const unknownColumns = (named: readonly string[], columns: readonly strin
 /**
  * Where each column goes: as `mapping` says, else by its name, else into a custom field named after it. What an export or a file
  * of rejected rows has added is left out, and so is a column without a heading, which would make a field of its place.
- * @returns an error instead when a lead would get too many custom fields
+ * @returns an error instead when a record would get too many custom fields
  */
-export function resolveMapping(columns: readonly string[], mapping: Mapping): ColumnTargets | FieldError {
+export function resolveMapping(
+  known: KindTargets,
+  columns: readonly string[],
+  mapping: Mapping,
+): ColumnTargets | FieldError {
   const own = isReport(columns) ? columns.slice(0, reportColumns.length) : [];
   const file = columns.slice(own.length);
   const targets = new Map<string, string | null>([
     ...own.map((column) => [column, null] as const),
-    ...exportTargets(file),
+    ...exportTargets(known, file),
     ...columns.filter((c) => Object.hasOwn(mapping, c)).map((c) => [c, mapping[c] ?? null] as const),
   ]);
   // what the mapping gives to one column, no other has
@@ -60,11 +70,11 @@ export function resolveMapping(columns: readonly string[], mapping: Mapping): Co
     if (target !== null && !Object.hasOwn(mapping, column) && Object.values(mapping).includes(target))
       targets.delete(column);
   const taken = new Set<string | null>(targets.values());
-  for (const [field, names] of Object.entries(knownNames)) {
-    if (taken.has(field)) continue;
+  for (const [field, { names }] of known.targets) {
+    if (taken.has(field) || known.withheld.has(field)) continue;
     const free = columns.filter((column) => !targets.has(column));
-    const known = names.flatMap((name) => free.filter((column) => letters(column) === name))[0];
-    if (known !== undefined) targets.set(known, field);
+    const found = names.flatMap((name) => free.filter((column) => letters(column) === name))[0];
+    if (found !== undefined) targets.set(found, field);
   }
   for (const target of targets.values()) taken.add(target);
   for (const column of columns) {

@@ -1,4 +1,4 @@
-import { isPhoneCountry, readPhone } from "../../mixins/values/phone.ts";
+import { isPhoneCountry, readPhone, type CountryCode } from "../../mixins/values/phone.ts";
 import { checkCustomValue, readCustomCell, type CustomType } from "../../mixins/values/custom-value.ts";
 import { textBytes, type NumberedRow } from "./batches.rules.ts";
 import { armedCell, storableCell } from "../../mixins/values/cells.ts";
@@ -6,23 +6,28 @@ import { brokenCharacter } from "./file/encoding.ts";
 import { maxColumns } from "./file/format.ts";
 import { keyOf } from "./field-keys.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
-import { consentOf, isStatus, valueOf, type ValueMap } from "./values.rules.ts";
+import { amountOf, integerOf, yesOrNo } from "./cells.rules.ts";
+import type { KindTargets } from "./targets.ts";
+import { choiceOf, consentOf, valueOf, type ValueMap } from "./values.rules.ts";
 
 /** Type of each custom field by its key. */
 export type FieldTypes = Map<string, CustomType>;
 
-/** How the rows of a file become leads. */
+/** How the rows of a file become records. */
 export interface RowPlan {
+  kind: KindTargets;
   targets: ColumnTargets;
   types: FieldTypes;
   values?: ValueMap | undefined;
   /** Of phones without one. */
   country?: string | undefined;
+  /** Of amounts without one. */
+  currency?: string | undefined;
   /** Users by their emails. */
   owners?: ReadonlyMap<string, string> | undefined;
 }
 
-/** One row as leads.importBatch takes it. */
+/** One row as importBatch of its kind takes it. */
 export interface ImportRow {
   rowNumber: number;
   input: Record<string, unknown>;
@@ -32,7 +37,7 @@ export interface ImportRow {
   notes?: string[];
 }
 
-const selectable = /^(customFields\.|status$|source$)/;
+const selectable = /^(customFields\.|status$|source$|lifecycleStage$|industry$)/;
 /** A cell that says nothing; "Select" is what web forms send when nobody chose, where there was something to choose. */
 export const isBlank = (cell: string, target: string | null = null): boolean =>
   cell.trim() === "" || (cell.trim().toLowerCase() === "select" && selectable.test(target ?? ""));
@@ -43,14 +48,14 @@ export function meaningOf(cell: string, values: ValueMap[string] | undefined): s
   return (valueOf(values, written) ?? written).trim();
 }
 
-/** Longest cell a lead can hold, in characters. */
+/** Longest cell a record can hold, in characters. */
 const maxCellLength = 5000;
 /** A longer row would not fit into a message between nodes. */
 const maxRowBytes = 200_000;
 /** What spreadsheets make of long numbers. */
 const damagedId = /^\d([.,]\d+)?E\+\d+$/i;
 
-/** Reads the cells of one row into the fields of a lead; a row that cannot be read is rejected, with the reason. */
+/** Reads the cells of one row into the fields of a record; a row that cannot be read is rejected, with the reason. */
 export function toImportRow(row: NumberedRow, plan: RowPlan): ImportRow {
   const { rowNumber, cells } = row;
   const { targets } = plan;
@@ -83,12 +88,12 @@ function refusalOf(column: string, target: string, cell: string): string | undef
   if (cell.length > most) return `The cell "${column}" has ${cell.length} characters; ${most} are allowed.`;
   if (cell.includes(brokenCharacter))
     return `The cell "${column}" holds bytes that are no character of UTF-8; name the file's \`encoding\`, or save it as CSV UTF-8.`;
-  if (target === "externalId" && damagedId.test(cell))
+  if (/(^|\.)externalId$/.test(target) && damagedId.test(cell))
     return `The cell "${column}" is ${cell}: a spreadsheet has cut the digits of the id. Take the ids from where they came from, as text.`;
   return undefined;
 }
 
-/** A row on its way into the input of a lead. */
+/** A row on its way into the input of a record. */
 class RowReading {
   readonly #plan: RowPlan;
   readonly #input: Record<string, unknown> = {};
@@ -106,10 +111,7 @@ class RowReading {
     else if (target.startsWith("consent."))
       this.#consent.set(target.slice("consent.".length), consentOf(cell));
     else if (target === "customFields" || target === "consent") return this.#takeObject(column, target, cell);
-    else if (target === "phone") this.#takePhone(cell);
-    else if (target === "status") this.#takeStatus(column, cell);
-    else if (target === "assignedTo") this.#takeOwner(column, cell);
-    else this.#input[target] = target === "tags" ? tagsOf(cell) : cell;
+    else return this.#takeField(column, target, cell);
     return undefined;
   }
 
@@ -121,7 +123,7 @@ class RowReading {
   }
 
   #takeCustom(key: string, cell: string): void {
-    const read = readCustomCell({ type: this.#plan.types.get(key) ?? "text" }, cell);
+    const read = readCustomCell({ type: this.#plan.types.get(key) ?? "text", country: this.#country }, cell);
     if ("value" in read) this.#customFields.set(key, read.value);
     else this.#leaveOut(`customFields.${key}`, cell, read.message);
   }
@@ -142,26 +144,84 @@ class RowReading {
     return undefined;
   }
 
-  #takePhone(cell: string): void {
-    const { country } = this.#plan;
-    const reading = readPhone(cell, country !== undefined && isPhoneCountry(country) ? country : undefined);
-    if ("phone" in reading) this.#input.phone = reading.phone;
-    else this.#leaveOut("phone", cell, reading.doubt);
-  }
-
-  #takeStatus(column: string, cell: string): void {
-    const status = cell.toLowerCase();
-    if (isStatus(status)) this.#input.status = status;
-    else this.#keepAside(column, "status", cell);
-  }
-
-  #takeOwner(column: string, cell: string): void {
-    if (/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(cell)) this.#input.assignedTo = cell.toLowerCase();
-    else {
-      const owner = this.#plan.owners?.get(cell.toLowerCase());
-      if (owner === undefined) this.#keepAside(column, "assignedTo", cell);
-      else this.#input.assignedTo = owner;
+  #takeField(column: string, target: string, cell: string): string | undefined {
+    const known = this.#plan.kind.targets.get(target);
+    switch (known?.reading) {
+      case undefined:
+        break;
+      case "phone":
+        this.#takePhone(target, cell);
+        break;
+      case "choice":
+        this.#put(target, choiceOf(known.field, cell), () => this.#keepAside(column, target, cell));
+        break;
+      case "user":
+        this.#takeUser(column, target, cell);
+        break;
+      case "reference":
+        this.#put(target, uuidOf(cell), () => this.#leaveOut(target, cell, "is no id"));
+        break;
+      case "integer":
+        this.#put(target, integerOf(cell), () => this.#leaveOut(target, cell, "is no whole number"));
+        break;
+      case "boolean":
+        this.#put(target, yesOrNo(cell), () => this.#leaveOut(target, cell, "is neither yes nor no"));
+        break;
+      case "money":
+        this.#takeAmount(target, cell);
+        break;
+      case "object": {
+        const object = objectOf(cell);
+        if (!object) return `The cell "${column}" is no JSON object.`;
+        this.#input[target] = { ...object, ...(this.#input[target] as object | undefined) };
+        break;
+      }
+      case "list": {
+        const list = parsed(cell);
+        if (!Array.isArray(list)) return `The cell "${column}" is no JSON list.`;
+        this.#input[target] = list;
+        break;
+      }
+      case "part":
+      case "associated": {
+        const [whole = "", part = ""] = target.split(".");
+        this.#input[whole] = { ...(this.#input[whole] as object | undefined), [part]: cell };
+        break;
+      }
+      case "tags":
+        this.#input[target] = tagsOf(cell);
+        break;
+      case "text":
+        this.#input[target] = cell;
     }
+    return undefined;
+  }
+
+  get #country(): CountryCode | undefined {
+    const { country } = this.#plan;
+    return country !== undefined && isPhoneCountry(country) ? country : undefined;
+  }
+
+  #put(target: string, value: unknown, otherwise: () => void): void {
+    if (value === undefined) otherwise();
+    else this.#input[target] = value;
+  }
+
+  #takePhone(target: string, cell: string): void {
+    const reading = readPhone(cell, this.#country);
+    if ("phone" in reading) this.#input[target] = reading.phone;
+    else this.#leaveOut(target, cell, reading.doubt);
+  }
+
+  #takeAmount(target: string, cell: string): void {
+    const reading = amountOf(cell, this.#plan.currency);
+    if ("money" in reading) this.#input[target] = reading.money;
+    else this.#leaveOut(target, cell, reading.doubt);
+  }
+
+  #takeUser(column: string, target: string, cell: string): void {
+    const id = uuidOf(cell) ?? this.#plan.owners?.get(cell.toLowerCase());
+    this.#put(target, id, () => this.#keepAside(column, target, cell));
   }
 
   /** What does not fit into a field goes to a custom field that is called as its column. */
@@ -177,6 +237,9 @@ class RowReading {
     this.#notes.push(`${field}: "${shortened(cell, 100)}" ${why}`);
   }
 }
+
+const uuidOf = (cell: string): string | undefined =>
+  /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(cell) ? cell.toLowerCase() : undefined;
 
 /** Tags as an export writes them, in JSON, or as people do. */
 function tagsOf(cell: string): string[] {

@@ -21,7 +21,6 @@ import {
   insertUpload,
   type ImportOptions,
 } from "./imports.repository.ts";
-import { isKnownColumn } from "./known-columns.ts";
 import {
   mappingErrors,
   resolveMapping,
@@ -29,6 +28,7 @@ import {
   type ColumnTargets,
   type Mapping,
 } from "./mapping.rules.ts";
+import { isKnownColumn, type KindTargets } from "./targets.ts";
 
 /** Bytes of one row of import_chunks: what the upload and the reading of a file hold in memory. */
 export const chunkBytes = 256 * 1024;
@@ -39,6 +39,8 @@ export const maxFileMegabytes = 200;
 export interface UploadRequest {
   organizationId: string;
   createdBy: string | null;
+  /** Of which records the file is, and what the uploader may fill of them. */
+  targets: KindTargets;
   fileName: string;
   mapping: Mapping;
   onDuplicate: string;
@@ -65,12 +67,12 @@ export async function storeUpload(
   const judge = new EncodingJudge(request.options.encoding);
   const chunks = textChunks(file, judge);
   try {
-    const errors = mappingErrors(request.mapping);
+    const errors = mappingErrors(request.targets, request.mapping);
     if (errors.length > 0) throw mappingInvalid(errors);
     const first = await chunks.next();
     if (first.done) throw fileEmpty();
     const { mapping, options } = readHeading(first.value, request);
-    const upload = { ...request, id: uuidv7(), mapping, options };
+    const upload = { ...request, id: uuidv7(), kind: request.targets.kind.name, mapping, options };
     const { organizationId } = request;
     await database.transaction({ organizationId }, (tx) => insertUpload(tx, upload));
     try {
@@ -103,17 +105,17 @@ export const discardUpload = (
 
 function readHeading(
   head: Buffer,
-  { mapping, options }: UploadRequest,
+  { targets: known, mapping, options }: UploadRequest,
 ): { mapping: ColumnTargets; options: ImportOptions } {
   const { columns, delimiter, encoding } = detectFormat(head, head.length < chunkBytes, {
     columns: Object.keys(mapping),
-    isKnown: isKnownColumn,
+    isKnown: isKnownColumn(known),
     delimiter: options.delimiter,
     encoding: options.encoding,
   });
   const unknown = unknownColumns([...Object.keys(mapping), ...Object.keys(options.values ?? {})], columns);
   if (unknown.length > 0) throw mappingNamesUnknownColumn(unknown, columns);
-  const targets = resolveMapping(columns, mapping);
+  const targets = resolveMapping(known, columns, mapping);
   if (!Array.isArray(targets)) throw mappingInvalid([targets]);
   return { mapping: targets, options: { ...options, delimiter, encoding } };
 }

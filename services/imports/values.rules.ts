@@ -1,4 +1,5 @@
-import { letters } from "./known-columns.ts";
+import type { Field } from "../../mixins/records/fields.ts";
+import { letters } from "./letters.rules.ts";
 
 /** What a file's own words mean: column → { theirs: ours }; null: the cell counts as blank. */
 export type ValueMap = Readonly<Record<string, Readonly<Record<string, string | number | boolean | null>>>>;
@@ -13,54 +14,15 @@ export function valueOf(values: ValueMap[string] | undefined, cell: string): str
   return found && String(found[1] ?? "");
 }
 
-export const statuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
-export const isStatus = (word: string): word is (typeof statuses)[number] =>
-  (statuses as readonly string[]).includes(word);
-
-/** What other programs call the statuses of leads, reduced to letters. */
-const statusWords: Record<(typeof statuses)[number], readonly string[]> = {
-  new: ["open", "opennotcontacted", "notcontacted", "uncontacted", "fresh", "raw", "created"],
-  contacted: [
-    ...[
-      "working",
-      "workingcontacted",
-      "inprogress",
-      "attempted",
-      "attemptedtocontact",
-      "connected",
-      "engaged",
-    ],
-    ...["followup", "nurturing", "contactmade", "opencontacted"],
-  ],
-  qualified: [
-    "opendeal",
-    "salesqualified",
-    "sql",
-    "mql",
-    "marketingqualified",
-    "hot",
-    "interested",
-    "accepted",
-  ],
-  unqualified: [
-    ...[
-      "disqualified",
-      "junk",
-      "junklead",
-      "lost",
-      "lostlead",
-      "notqualified",
-      "notinterested",
-      "badtiming",
-      "dead",
-    ],
-    ...["closednotconverted", "rejected", "recycled", "invalid"],
-  ],
-  converted: ["closedconverted", "customer", "won", "closedwon", "client"],
-};
-export const suggestStatus = (theirs: string): string | null =>
-  statuses.find((status) => status === letters(theirs) || statusWords[status].includes(letters(theirs)))
-  ?? null;
+/** The value of a field that other programs' word stands for; null where that cannot be told. */
+export const suggestChoice =
+  ({ values = [], words = {} }: Pick<Field, "values" | "words">) =>
+  (theirs: string): string | null =>
+    values.find((value) => letters(value) === letters(theirs) || words[value]?.includes(letters(theirs)))
+    ?? null;
+/** The value of a field that a cell names, in any case. */
+export const choiceOf = ({ values = [] }: Pick<Field, "values">, cell: string): string | undefined =>
+  values.find((value) => value.toLowerCase() === cell.toLowerCase());
 
 const agreed = [
   "optedin",

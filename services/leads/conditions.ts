@@ -89,7 +89,8 @@ function factAt(facts: Facts, path: string): unknown {
 }
 
 /**
- * Refuses conditions that do not fit the custom fields as they are defined; the rest the contract has seen to.
+ * Refuses conditions that do not fit the custom fields as they are defined, and those about sensitive ones, which would never hold;
+ * the rest the contract has seen to.
  * @param under where each stands in the body
  * @throws 422
  */
@@ -99,7 +100,7 @@ export function requireFitting(
 ): void {
   const fields = factFields(definitions, score);
   const errors = conditions.flatMap(({ condition, under }) =>
-    problemErrors(fitCondition(fields, condition, { timeZone: "UTC" }).problems, under),
+    problemErrors(fitCondition(fields, condition, { timeZone: "UTC", isToBeKept: true }).problems, under),
   );
   if (errors.length > 0) throw invalid(errors);
 }

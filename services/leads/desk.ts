@@ -2,13 +2,11 @@ import { lead } from "../../entities/lead.ts";
 import { CallFields, type CustomDesk } from "../../mixins/records/custom/of-call.ts";
 import type { RecordDesk } from "../../mixins/records/desk.ts";
 import type { Ctx } from "../contracts.ts";
-import type { LeadQuota } from "./quota.ts";
 import type { SettingsCache } from "./settings.ts";
 
 /** What the actions of leads share within a process. */
 export interface Desk extends RecordDesk {
   settings: SettingsCache;
-  quota: LeadQuota;
 }
 
 /** The part of a context by which an action asks other services. */

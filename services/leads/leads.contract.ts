@@ -3,9 +3,9 @@ import { company } from "../../entities/company.ts";
 import { contact } from "../../entities/contact.ts";
 import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
+import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import {
-  bulk,
-  bulkChangeable,
   comparable,
   crud,
   eventsOf,
@@ -16,9 +16,7 @@ import {
   upsertable,
   withoutSensitive,
 } from "../../mixins/records/capabilities.ts";
-import { listParams } from "../../mixins/records/listing.ts";
 import { id, money, price } from "../../mixins/contract/schemas.ts";
-import { leadImportActions } from "./lead-import.contract.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { poolActions, poolActors, poolEvents } from "./pools.contract.ts";
 import { reminderActions, reminderEvents, reminderJobs } from "./reminders.contract.ts";
@@ -48,17 +46,9 @@ export type ConvertResult = z.output<typeof convertResult>;
 
 export const leadsContract = defineContract("leads", {
   tables: {
-    owns: [
-      "assignment_pools",
-      "deals",
-      "import_changes",
-      "lead_reminders",
-      "leads",
-      "pipelines",
-      "scoring_rules",
-    ],
+    owns: ["assignment_pools", "deals", "lead_reminders", "leads", "pipelines", "scoring_rules"],
     reads: ["companies"],
-    writes: ["contacts", "import_errors", "imports", "merges"],
+    writes: ["contacts", "import_record_changes", "merges"],
   },
   actors: poolActors,
   actions: {
@@ -70,13 +60,8 @@ export const leadsContract = defineContract("leads", {
     ...historical(lead),
     ...comparable(lead),
     ...mergeable(lead),
-    getUsage: action({
-      summary: "How many leads the organization has",
-      params: z.strictObject({}),
-      returns: z.strictObject({ leads: z.number().int() }),
-      reads: true,
-      permission: "authenticated",
-    }),
+    ...importable(lead),
+    ...exportable(lead),
     assign: action({
       summary: "Gives a lead to a user, or to whom a pool's strategy chooses",
       params: z
@@ -101,24 +86,8 @@ export const leadsContract = defineContract("leads", {
       rest: "POST /leads/:id/convert",
       example: { params: { createDeal: true, amount: { amount: "1234.50", currency: "INR" } } },
     }),
-    export: action({
-      summary: "All leads that match, as CSV or XLSX",
-      params: listParams(lead.listing)
-        .omit({ limit: true, cursor: true, count: true })
-        .extend({ format: z.enum(["csv", "xlsx"]).default("csv") }),
-      returns: z.unknown(),
-      reads: true,
-      permission: "reports:export",
-      rest: "GET /leads/export",
-      transfer: "download",
-      file: ({ format }) =>
-        format === "xlsx"
-          ? { name: "leads.xlsx", type: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" }
-          : { name: "leads.csv", type: "text/csv; charset=utf-8" },
-    }),
     ...scoringActions,
     ...poolActions,
-    ...leadImportActions,
     ...reminderActions,
   },
   events: {

@@ -11,6 +11,7 @@ import { withSealed } from "../../mixins/records/handlers/crud.ts";
 import { newOwn } from "../../mixins/records/input.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
 import { mergedRow } from "../../mixins/records/merging.ts";
+import type { Room } from "../../mixins/records/quota.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 import { contactsByIdentity } from "../contact-identities.ts";
 import { record, type Ctx } from "../contracts.ts";
@@ -50,14 +51,20 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     company: await CallFields.of(ctx, desk, company),
   };
   const seen = await prepareUsers(ctx, desk, fields);
+  const rooms = {
+    contact: await desk.quota.of(tx.organizationId, contact),
+    company: await desk.quota.of(tx.organizationId, company),
+  };
   const before = await leadStore.lock(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
   if (seen !== undefined && seen !== before.version) throw leadOvertaken();
   await lockNames(tx, before);
   const madeCompany =
-    before.company_name === null ? undefined : await findOrMakeCompany(ctx, before, before.company_name);
+    before.company_name === null
+      ? undefined
+      : await findOrMakeCompany(ctx, before, before.company_name, rooms.company);
   const companyId = madeCompany?.id ?? null;
-  const madeContact = await findOrMakeContact(ctx, before, companyId, fields);
+  const madeContact = await findOrMakeContact(ctx, before, companyId, fields, rooms.contact);
   const deal = ctx.params.createDeal ? await makeDeal(ctx, before, madeContact.id, companyId) : undefined;
 
   const now = tx.now.toISOString();
@@ -116,7 +123,12 @@ async function lockNames(tx: UnitOfWork, lead: LeadRow): Promise<void> {
   );
 }
 
-async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: string): Promise<CompanyRow> {
+async function findOrMakeCompany(
+  ctx: ConvertContext,
+  lead: LeadRow,
+  name: string,
+  room: Room,
+): Promise<CompanyRow> {
   const { principal, tx } = ctx.locals;
   const [found] = await tx.query<CompanyRow & AnyRow>({
     text: `SELECT ${company.columns.join(", ")} FROM companies
@@ -124,6 +136,7 @@ async function findOrMakeCompany(ctx: ConvertContext, lead: LeadRow, name: strin
     values: [name],
   });
   if (found) return found;
+  room.take(1);
   const row: CompanyRow & AnyRow = composeRecord(company, { name, assignedTo: lead.assigned_to }, newOwn(tx));
   await companies.insertFree(tx, [row]); // now: the contact refers to it
   about(tx, { kind: company, verb: "created", row, actorId: principal.userId });
@@ -151,6 +164,7 @@ async function findOrMakeContact(
   lead: LeadRow,
   companyId: string | null,
   fields: { lead: CallFields; contact: CallFields },
+  room: Room,
 ): Promise<ContactRow> {
   const { principal, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
@@ -172,6 +186,7 @@ async function findOrMakeContact(
   });
   const row: ContactRow & AnyRow = composeRecord(contact, input, newOwn(tx));
   if (known) return complete(ctx, known, { row, apart }, fields.contact);
+  room.take(1);
   await contacts.insertFree(tx, [row]); // now: the deal refers to it
   fields.contact.store(tx, [{ id: row.id, apart }]);
   about(tx, { kind: contact, verb: "created", row, actorId: principal.userId, fields: fields.contact });

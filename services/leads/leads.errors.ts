@@ -1,32 +1,10 @@
 import { lead } from "../../entities/lead.ts";
-import { externalIdTaken as taken, notFound } from "../../mixins/records/store.ts";
+import { notFound } from "../../mixins/records/store.ts";
 import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 
 export const leadNotFound = () => notFound(lead);
-export const externalIdTaken = () => taken(lead);
 export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
-export const sensitiveNotImported = (key: string) =>
-  invalidField(
-    `customFields.${key}`,
-    "sensitive",
-    `${key} is sensitive: a file of it is not kept, so imports do not fill it. Map its column to null.`,
-  );
-export const importFenced = () =>
-  conflict("IMPORT_FENCED", "The import has moved on: another run owns it, or these rows were written.");
-/** Somebody took an external id while the batch was on its way: sent again, it sees that. */
-export const importOvertaken = () =>
-  appError(
-    503,
-    "IMPORT_OVERTAKEN",
-    "A lead with an externalId of this batch was just made; send the batch again.",
-  );
-/** Sent again in halves, it fits. */
-export const importTooLarge = () =>
-  conflict(
-    "IMPORT_BATCH_TOO_LARGE",
-    "The leads that these rows change do not fit into memory; send fewer rows.",
-  );
 /** It was deleted while it was about to be changed: sent again, it makes a new one. */
 export const leadOvertaken = () =>
   appError(503, "WRITE_CONFLICT", "Another change got in the way; try again.");

@@ -3,21 +3,16 @@ import { lead } from "../../entities/lead.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { mayStillSee } from "../../mixins/records/may-still-see.ts";
 import { recordDesk } from "../record-desk.ts";
 import type { Desk } from "./desk.ts";
 import * as leads from "./leads.actions.ts";
 import { leadsContract } from "./leads.contract.ts";
 import { convert } from "./leads.convert.ts";
-import { exportLeads } from "./leads.export.ts";
 import { bothConverted } from "./leads.errors.ts";
 import { leadRules } from "./leads.records.ts";
-import { importBatch } from "./leads.import.ts";
-import { rollbackImport } from "./leads.rollback.ts";
 import { leadsPersonalDataHandlers } from "./personal-data.ts";
 import * as pools from "./pools.actions.ts";
 import { router } from "./pools.router.ts";
-import { getUsage, LeadQuota } from "./quota.ts";
 import * as reminders from "./reminders.actions.ts";
 import { rescore } from "./rescore.job.ts";
 import * as scoring from "./scoring.actions.ts";
@@ -29,7 +24,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   const desk: Desk = {
     ...recordDesk(runtime),
     settings: new SettingsCache(database, runtime.definitions),
-    quota: new LeadQuota(database, runtime.organizations),
   };
   const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
@@ -41,14 +35,14 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     ...records.historical,
     ...records.comparable,
     ...records.mergeable,
+    ...records.importable,
+    ...records.exportable,
     merge(ctx) {
       ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
       return records.mergeable.merge(ctx);
     },
-    getUsage,
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),
-    export: (ctx) => exportLeads(ctx, desk),
     score: (ctx) => scoring.score(ctx, desk),
     getScoringModel: scoring.getScoringModel,
     getScoringRules: scoring.getScoringRules,
@@ -58,8 +52,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     createPool: (ctx) => pools.createPool(ctx, desk),
     updatePool: (ctx) => pools.updatePool(ctx, desk),
     removePool: pools.removePool,
-    importBatch: (ctx) => importBatch(ctx, desk),
-    rollbackImport: (ctx) => rollbackImport(ctx, desk),
     getReminder: reminders.getReminder,
     createReminder: reminders.createReminder,
     listReminders: reminders.listReminders,
@@ -74,7 +66,6 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
     actors: { router },
     jobs,
     personalData: leadsPersonalDataHandlers(desk),
-    mayStillSee: mayStillSee(lead),
     events: {
       [settingsChanged](ctx: Context<{ organizationId: string }>) {
         desk.settings.forget(ctx.params.organizationId);

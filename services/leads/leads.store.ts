@@ -1,17 +1,11 @@
 import { lead, type LeadRow } from "../../entities/lead.ts";
-import { pageBytes, type BoundedRows } from "../../mixins/database/statement.ts";
+import type { BoundedRows } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
+import { batchBytes } from "../../mixins/records/importing/matches.ts";
 import { storeOf } from "../../mixins/records/store.ts";
 
 /** Reads and writes rows of leads. */
 export const leadStore = storeOf<LeadRow>(lead);
-
-/** Which leads have these external ids now. */
-export const findHolders = (tx: UnitOfWork, externalIds: readonly string[]) =>
-  tx.query<{ id: string; external_id: string }>({
-    text: "SELECT id, external_id FROM leads WHERE external_id = ANY ($1) AND deleted_at IS NULL",
-    values: [externalIds],
-  });
 
 /** Whether a lead has this external id now; another may take it or give it up at once. */
 export async function hasExternalId(tx: UnitOfWork, externalId: string): Promise<boolean> {
@@ -22,9 +16,6 @@ export async function hasExternalId(tx: UnitOfWork, externalId: string): Promise
   });
   return rows.length > 0;
 }
-
-/** What leads that are worked on together may take in memory. */
-export const batchBytes = 2 * pageBytes;
 
 /**
  * Locks these leads, deleted or not, in the order of their ids: two who lock many never wait for each other in a circle.

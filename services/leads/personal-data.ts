@@ -14,6 +14,7 @@ import type { Desk } from "./desk.ts";
 import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { leadsContract } from "./leads.contract.ts";
 import { about } from "../../mixins/records/desk.ts";
+import { forgetImported } from "../../mixins/records/importing/import.repository.ts";
 import { leadStore, lockLeads } from "./leads.store.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { keysOfMarks, marksOf, personOf } from "../../mixins/privacy/person.ts";
@@ -92,7 +93,7 @@ async function eraseLeads({
   forgetValues(tx, ids);
   forgetMerges(tx, ids);
   // an import that is turned back leaves these leads as they are
-  tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
+  forgetImported(tx, ids);
   return { count: rows.length, kept: 0, next: isCut || ids.length === atOnce ? (ids.at(-1) ?? null) : null };
 }
 
@@ -147,7 +148,7 @@ async function expireLeads({
   // nobody could find them any more once the leads are gone
   while ((await entomb(tx, ids, eventFields, eventsAtOnce)).hasMore);
   tx.defer({ text: "UPDATE contacts SET lead_id = NULL WHERE lead_id = ANY ($1)", values: [ids] });
-  tx.defer({ text: "DELETE FROM import_changes WHERE lead_id = ANY ($1)", values: [ids] });
+  forgetImported(tx, ids);
   forgetValues(tx, ids);
   forgetMerges(tx, ids);
   tx.defer({ text: "DELETE FROM leads WHERE id = ANY ($1)", values: [ids] });

@@ -99,9 +99,9 @@ function followImports(tx: UnitOfWork, rows: LeadRow[]): void {
   const imported = rows.filter((row) => row.import_id !== null);
   if (imported.length === 0) return;
   tx.defer({
-    text: `UPDATE import_changes c SET version = l.version
+    text: `UPDATE import_record_changes c SET version = l.version
       FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS l (import_id, id, version)
-      WHERE c.import_id = l.import_id AND c.lead_id = l.id AND c.version = l.version - 1`,
+      WHERE c.import_id = l.import_id AND c.record_id = l.id AND c.version = l.version - 1`,
     values: [
       imported.map((row) => row.import_id),
       imported.map((row) => row.id),

@@ -19,9 +19,10 @@ import { announceSettings } from "./settings.ts";
 export async function score(ctx: Ctx<"leads.score">, desk: Desk): Promise<Result<"leads.score">> {
   const { tx } = ctx.locals;
   const { scoring } = await desk.settings.of(tx.organizationId);
+  const country = await desk.countryOf(tx.organizationId);
   const problems: FieldError[] = [];
   const inputs = ctx.params.leads.flatMap((given, index) => {
-    const found = normalForm(lead, given);
+    const found = normalForm(lead, given, country);
     problems.push(...found.problems.map((one) => ({ ...one, path: `leads.${index}.${one.path}` })));
     return [found.input];
   });

@@ -1,10 +1,10 @@
-import { kinds } from "../../entities/kinds.ts";
 import { Readable } from "node:stream";
 import { v7 as uuidv7 } from "uuid";
 import { can, type Principal } from "../../mixins/access/principal.ts";
 import { requireSight } from "../../mixins/access/reach.ts";
 import { forbidden } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
+import { kinds } from "../../mixins/records/kinds.ts";
 import { readPage } from "../../mixins/records/page.ts";
 import { emailMark, nobody, phoneMark, subjectIds, type Person } from "../../mixins/privacy/personal-data.ts";
 import { enqueue, record, type Ctx, type Result } from "../contracts.ts";

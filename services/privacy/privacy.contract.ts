@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
+import { kinds, tellsOfPersons } from "../../mixins/records/kinds.ts";
 import { listParams, type Listing } from "../../mixins/records/listing.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
@@ -18,13 +19,13 @@ const part = z
   .meta({ id: "ReceiptPart" });
 export type ReceiptPart = z.output<typeof part>;
 
-const kinds = ["export", "erasure", "retention"] as const;
+const requestKinds = ["export", "erasure", "retention"] as const;
 const scopes = ["person", "organization"] as const;
 const statuses = ["pending", "running", "completed"] as const;
 const request = z
   .strictObject({
     id,
-    kind: z.enum(kinds),
+    kind: z.enum(requestKinds),
     scope: z.enum(scopes),
     status: z.enum(statuses),
     /** Null: by the clock. */
@@ -60,16 +61,20 @@ export const requestListing: Listing = {
     version: "integer",
   },
   filterable: ["kind", "scope", "status", "requestedBy", "createdAt"],
-  values: { kind: kinds, scope: scopes, status: statuses },
+  values: { kind: requestKinds, scope: scopes, status: statuses },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
 
+/** What may be a person: a user, or a record that says who somebody is. */
+const personKind = z.lazy(() =>
+  z.enum([...[...kinds.values()].filter(tellsOfPersons).map(({ name }) => name), "user"]),
+);
 const whom = {
   email: email.optional(),
   /** With + and the country code, or as leads take it. */
   phone: text(40).optional(),
-  subject: z.strictObject({ kind: z.enum(["lead", "contact", "user"]), id }).optional(),
+  subject: z.strictObject({ kind: personKind, id }).optional(),
 };
 const given = (values: unknown[]) => values.filter((value) => value !== undefined).length;
 const byRequest = z.strictObject({ requestId: id });

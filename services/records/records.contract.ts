@@ -23,6 +23,16 @@ export const recordsContract = defineContract("records", {
       rest: "POST /merges/:id/undo",
       fails: [404, 409],
     }),
+    getUsage: action({
+      summary: "How many records of each kind the organization has",
+      params: z.strictObject({}),
+      returns: z.strictObject({
+        /** By the name of the kind. */
+        records: z.record(z.string(), z.number().int()),
+      }),
+      reads: true,
+      permission: "authenticated",
+    }),
     listOperations: action({
       summary:
         "Work on many records at once, newest first: one's own, or everybody's for who sees all records",

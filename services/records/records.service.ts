@@ -4,6 +4,7 @@ import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { kindOfMerge, undoMerge } from "../../mixins/records/handlers/merge.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
+import { countRecords } from "./count-records.ts";
 import * as operations from "./operations.ts";
 import { recordsContract } from "./records.contract.ts";
 
@@ -20,6 +21,7 @@ export default function recordsService(runtime: Runtime): ServiceSchema {
       requirePermission(principal, `${kind.plural}:delete`);
       return { records: await undoMerge(ctx, ctx.params.id, kind, desk) };
     },
+    getUsage: async ({ locals: { tx } }) => ({ records: await countRecords(tx) }),
     listOperations: operations.listOperations,
     getOperation: operations.getOperation,
   };

@@ -131,7 +131,7 @@ describe("a start", () => {
     await installations.start(folder);
   });
 
-  test("with a port that is in use names the setting, and leaves nothing running", async () => {
+  test("with a port that is in use names the setting and who has the port, and leaves nothing running", async () => {
     const folder = installations.usedFolder();
     const taken = createServer();
     const port = await new Promise<number>((done) =>
@@ -141,8 +141,11 @@ describe("a start", () => {
       for (const name of ["PORT", "METRICS_PORT"]) {
         const refused = await installations.launch(folder, { [name]: String(port) });
         expect(await refused.ended).toBe(1);
-        expect(refused.output().trim()).toBe(
-          `Sangam did not start. ${name} ${port} is in use; choose another, or 0 for any free one.`,
+        expect(refused.output()).toContain(
+          `Sangam did not start. ${name} ${port} is in use by process ${process.pid} (`,
+        );
+        expect(refused.output().trim()).toMatch(
+          new RegExp(`, in ${process.cwd()}\\); choose another, or 0 for any free one.$`),
         );
       }
       expect(serversOf(folder)).toEqual([]);
@@ -233,6 +236,10 @@ describe("npm start", () => {
       { command: ["npm", "start", "--", "--repl"], input: "pipe" },
     );
     await eventually(() => repl.output().includes("mol $"));
+    repl.child.stdin?.write("env\n");
+    await eventually(() => repl.output().includes("NODE_ID"));
+    expect(repl.output()).toContain("MASTER_KEY");
+    expect(repl.output()).not.toContain(Buffer.alloc(32, 7).toString("base64"));
     repl.child.stdin?.write("exit\n");
     expect(await repl.ended).toBe(0);
     expect(repl.output()).not.toMatch(/^\{/m);

@@ -365,7 +365,13 @@ export const reachNobody: Record<string, string> = {
     ]),
   ),
   "records.undoMerge": "asks for the right to delete records of the merge's kind, and for each record",
-  "leads.getUsage": reads,
+  "records.getUsage": reads,
+  ...Object.fromEntries(
+    ["list", "get", "create", "update", "remove"].map((name) => [
+      `views.${name}`,
+      "one's own; a shared one shows each only the records that they see anyway, and is changed by its owner or an admin",
+    ]),
+  ),
   "imports.getUsage": reads,
   ...Object.fromEntries(
     [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(

@@ -133,6 +133,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     const { status } = await created(theirs.get(`/imports/${imported.id}`));
     return status === "completed";
   });
+  const view = await created(theirs.post("/views", { name: mark, isShared: true }));
   const key = await created(theirs.post("/api-keys", { name: mark, scopes: ["leads:read"] }));
   const invite = await created(
     theirs.post("/users/invite", { name: mark, email: `${mark}-guest@example.com`, role: "viewer" }),
@@ -156,6 +157,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/merges/:id": merge.mergeId as string,
     "/operations/:id": operation.id as string,
     "/custom-fields/:id": customField.id as string,
+    "/views/:id": view.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,
     "/roles/:role": role.id as string,

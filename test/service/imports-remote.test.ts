@@ -4,6 +4,7 @@ import { parse } from "csv-parse/sync";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";
+import { eventually } from "../support/eventually.ts";
 import { startNats, type NatsServer } from "../support/nats.ts";
 import { type Node, startNode, testEnv } from "../support/node.ts";
 
@@ -27,7 +28,7 @@ afterAll(async () => {
   await dropDatabase(database);
 });
 
-test("a file streams to the importing node, its rows to the leads, and the rejected ones back", async () => {
+test("a file streams to the leads, its rows to them from the importing node, and the rejected ones back", async () => {
   const meta = buildMeta();
   const [heading = "", ...rows] = readFileSync("test/fixtures/leads-sample.csv", "utf8")
     .trimEnd()
@@ -42,7 +43,7 @@ test("a file streams to the importing node, its rows to the leads, and the rejec
   const pieces = function* () {
     for (let at = 0; at < bytes.length; at += 70_000) yield bytes.subarray(at, at + 70_000);
   };
-  const { id } = await upload(leadsNode, meta, Readable.from(pieces(), { objectMode: false }));
+  const { id } = await upload(importsNode, meta, Readable.from(pieces(), { objectMode: false }));
   const view = await ended(leadsNode, meta, id, 45_000);
   expect(view).toMatchObject({ status: "completed", created: 1800, failed: 700, total: 2500 });
   const lines = parse(await rejectedRows(leadsNode, meta, id), { relax_column_count: true });
@@ -54,6 +55,18 @@ test("a file streams to the importing node, its rows to the leads, and the rejec
   ]);
 });
 
+test("a node that knows an organization's custom fields hears at once of those that an import defines elsewhere", async () => {
+  const meta = buildMeta();
+  const { definitions } = leadsNode.runtime;
+  const known = async () => [...(await definitions.of(meta.organizationId ?? "", "lead")).all.keys()];
+  expect(await known()).toEqual([]);
+  const { id } = await upload(importsNode, meta, "Email,Town\na@example.com,Pune\n");
+  expect(await ended(importsNode, meta, id)).toMatchObject({ created: 1 });
+  await eventually(async () => ((await known()).includes("town") ? true : null), 5_000);
+  await importsNode.broker.call("imports.rollback", { id }, { meta: { ...meta } });
+  await eventually(async () => ((await known()).length === 0 ? true : null), 5_000);
+});
+
 test("an upload that breaks off on the way leaves nothing, and both nodes stay up", async () => {
   const breaking = Readable.from(
     (function* () {
@@ -62,18 +75,20 @@ test("an upload that breaks off on the way leaves nothing, and both nodes stay u
     })(),
     { objectMode: false },
   );
-  await expect(upload(leadsNode, buildMeta(), breaking)).rejects.toMatchObject({ type: "UPLOAD_BROKE_OFF" });
+  await expect(upload(importsNode, buildMeta(), breaking)).rejects.toMatchObject({
+    type: "UPLOAD_BROKE_OFF",
+  });
   const stored = await inspect(database, "SELECT 1 FROM imports WHERE status = 'uploading'");
   expect(stored).toEqual([]);
   const meta = buildMeta();
-  const { id } = await upload(leadsNode, meta, "Email\nstill@example.com\n");
+  const { id } = await upload(importsNode, meta, "Email\nstill@example.com\n");
   expect(await ended(leadsNode, meta, id)).toMatchObject({ created: 1 });
 });
 
 test("an upload that broke off before anybody read it is not taken for a whole one", async () => {
   const stream = new PassThrough();
   stream.write("Email\nfirst@example.com\n");
-  const answering = upload(leadsNode, buildMeta(), stream);
+  const answering = upload(importsNode, buildMeta(), stream);
   // as Moleculer ends a stream whose sender was lost
   setImmediate(() => {
     stream.emit("error", new Error("the browser was closed"));

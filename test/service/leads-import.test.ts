@@ -225,7 +225,7 @@ describe("a batch of an import", () => {
     expect(await run.row()).toMatchObject({ processed: 3, created: 1, updated: 1, failed: 1 });
     expect(await leads()).toMatchObject([{ email: "d@x.example", title: null, version: 1 }]);
     expect(await sql("SELECT FROM import_errors WHERE import_id = $1", run.importId)).toHaveLength(1);
-    expect(await sql("SELECT FROM import_changes WHERE import_id = $1", run.importId)).toHaveLength(0);
+    expect(await sql("SELECT FROM import_record_changes WHERE import_id = $1", run.importId)).toHaveLength(0);
   });
 
   test("gives new leads to the pool that wants them, and takes rows without an assignee who is unknown", async () => {
@@ -318,6 +318,30 @@ describe("rolling an import back", () => {
       externalId: "new",
       title: null,
     });
+  });
+
+  test("undoes what nodes of the release before have written: they know the table by its former name and column", async () => {
+    const run = await startImport();
+    await create({ externalId: "x1" });
+    const [lead] = await leads();
+    await node.runtime.database.transaction({ organizationId: org.id }, async (tx) => {
+      for (const version of [7, 1])
+        await tx.execute({
+          text: `INSERT INTO import_changes (organization_id, import_id, lead_id, version, before)
+            SELECT $1, $2, c.lead_id, c.version, c.before
+            FROM json_to_recordset($3) AS c (lead_id uuid, version integer, before jsonb)
+            ON CONFLICT (organization_id, import_id, lead_id) DO UPDATE SET version = excluded.version`,
+          values: [org.id, run.importId, JSON.stringify([{ lead_id: lead?.id, version, before: null }])],
+        });
+      expect(await tx.query({ text: "SELECT lead_id FROM import_changes" })).toHaveLength(1);
+    });
+    const stranger = await makeOrganization(node);
+    const seen = await node.runtime.database.transaction({ organizationId: stranger.id }, (tx) =>
+      tx.query({ text: "SELECT FROM import_changes" }),
+    );
+    expect(seen).toEqual([]);
+    expect(await run.rollBack()).toEqual({ undone: 1, kept: 0, remaining: 0 });
+    expect(await leads()).toEqual([]);
   });
 
   test("a new score alone is nobody's work", async () => {

@@ -66,6 +66,7 @@ describe("Location", () => {
     "POST /leads/:id/reminders": () =>
       admin.post(`/leads/${leadId}/reminders`, { remindAt: "2030-01-01T00:00:00Z" }),
     "POST /leads/import": () => admin.post("/leads/import", csv()),
+    "POST /views": () => admin.post("/views", { name: "Located" }),
     "POST /teams": () => admin.post("/teams", { name: "Located" }),
     "POST /privacy/exports": () => admin.post("/privacy/exports", { email: "nobody@located.example" }),
     "POST /privacy/erasures": () =>

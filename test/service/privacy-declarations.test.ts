@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { kinds } from "../../entities/kinds.ts";
+import { tellsOfPersons } from "../../mixins/records/kinds.ts";
 import { contracts } from "../../services/contracts.ts";
 import type { Contract } from "../../mixins/contract/contract.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";
@@ -6,6 +8,11 @@ import { Database } from "../../mixins/database/database.ts";
 
 /** Tables that no contract declares, and why they hold nothing of a person. */
 const withoutPersons: Record<string, string> = {
+  ...Object.fromEntries(
+    [...kinds.values()]
+      .filter((kind) => !tellsOfPersons(kind))
+      .map(({ plural }) => [plural, "no field says who somebody is"]),
+  ),
   actor_inbox: "answers of actors: ids of users",
   actor_reminders: "times and parameters of actors",
   actors: "states of actors: ids of leads and users",

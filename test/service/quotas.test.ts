@@ -2,6 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import pg from "pg";
 import { plans } from "../../mixins/organizations/plans.ts";
+import { kinds } from "../../entities/kinds.ts";
+import { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { metaOf, newEmail, password } from "../support/identity.ts";
 import { shardUrl } from "../support/leads.ts";
@@ -12,7 +14,10 @@ import type { SignedIn } from "../../services/identity/identity.contract.ts";
 let node: TestNode;
 let admin: SignedIn;
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "identity,leads,imports,events,service:gateway" });
+  const records = [...kinds.values()].map(({ plural }) => plural).join();
+  node = await startTestNode({
+    SERVICES: `identity,${records},records,custom-fields,imports,events,service:gateway`,
+  });
 });
 afterAll(() => node.stop());
 beforeEach(async () => {
@@ -60,24 +65,44 @@ describe("users", () => {
   });
 });
 
-describe("leads", () => {
+describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("%s", (plural, kind) => {
   test("may not be made when the plan is over, by one, in a batch or by external id; what is there may change", async () => {
+    const client = await new Client(originOf(node)).register("Full");
+    const { organizationId } = client;
+    const path = `/${plural}`;
+    const named = { [kind.title[0] ?? ""]: "A" };
+    const made = async () => ((await client.post(path, named)).body as { id: string }).id;
+    const [one, other] = [await made(), await made()];
+    await client.send("PUT", `${path}/by-external-id/a`, named);
+    await node.call("identity.setPlan", { organizationId, plan: "expired" }, { role: "system" });
+    await eventually(async () => (await node.runtime.organizations.of(organizationId)).plan === "expired");
+    const refused = {
+      status: 403,
+      body: { code: "QUOTA_EXCEEDED", detail: `The plan expired allows 0 ${plural}.` },
+    };
+    expect(await client.post(path, named)).toMatchObject(refused);
+    expect(await client.post(`${path}/bulk`, { items: [named] })).toMatchObject(refused);
+    expect(await client.send("PUT", `${path}/by-external-id/b`, named)).toMatchObject(refused);
+    expect(await client.send("PUT", `${path}/by-external-id/a`, { tags: ["U"] })).toMatchObject({
+      status: 200,
+    });
+    expect(await client.send("PATCH", `${path}/${one}`, { tags: ["C"] })).toMatchObject({ status: 200 });
+    await client.send("DELETE", `${path}/${other}`);
+    expect(await client.post(`${path}/${other}/restore`)).toMatchObject(refused);
+    const { records } = (await client.get("/organization/usage")).body as { records: Record<string, object> };
+    expect(records[kind.name]).toEqual({ used: 2, limit: 0 });
+    expect(Object.keys(records)).toEqual([...kinds.keys()]);
+  });
+});
+
+describe("leads", () => {
+  test("are not converted where the plan has no room for the contact", async () => {
     const lead = await createLead();
-    await node.call("leads.upsert", { externalId: "a", firstName: "A" }, metaOf(admin));
     await setPlan("expired");
     await eventually(async () => (await node.runtime.organizations.of(id())).plan === "expired");
-    const refused = full("leads", 0);
-    await expect(createLead()).rejects.toEqual(refused);
-    const batch = node.call("leads.bulkCreate", { items: [{ firstName: "B" }] }, metaOf(admin));
-    await expect(batch).rejects.toEqual(refused);
-    const upsert = (externalId: string) =>
-      node.call("leads.upsert", { externalId, firstName: "U" }, metaOf(admin));
-    await expect(upsert("b")).rejects.toEqual(refused);
-    expect(await upsert("a")).toMatchObject({ firstName: "U" });
-    await node.call("leads.update", { id: lead.id, firstName: "C" }, metaOf(admin));
-    await node.call("leads.remove", { id: lead.id }, metaOf(admin));
-    await expect(node.call("leads.restore", { id: lead.id }, metaOf(admin))).rejects.toEqual(refused);
-    expect((await usage()).leads).toEqual({ used: 1, limit: 0 });
+    const converting = node.call("leads.convert", { id: lead.id }, metaOf(admin));
+    await expect(converting).rejects.toEqual(full("contacts", 0));
+    expect(await node.call("leads.get", { id: lead.id }, metaOf(admin))).toMatchObject({ status: "new" });
   });
 
   test("are counted once, however many captures come before the first count is there", async () => {

@@ -2,9 +2,10 @@ import { beforeAll, describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
 import type { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
+import { eventually } from "../support/eventually.ts";
 import { shardUrl } from "../support/leads.ts";
-import type { TestNode } from "../support/node.ts";
-
+import { originOf, type TestNode } from "../support/node.ts";
+import { RawHttp } from "../support/raw-http.ts";
 import { bodyOf, listOf, recordWorld, unique, type Body } from "../support/records.ts";
 
 let node: TestNode;
@@ -46,6 +47,69 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     expect(JSON.stringify(answer.body)).toContain(kind.identifiedBy.join(", "));
   });
 
+  test("stay somebody: no change, bulk change, merge or way back takes the last of what says who", async () => {
+    const unidentified = { status: 422, body: { errors: [{ path: "", code: "unidentified" }] } };
+    const nothing = Object.fromEntries(kind.identifiedBy.map((key) => [key, null]));
+    const one = await make({ externalId: unique() });
+    const refused = await admin.send("PATCH", `${path}/${one.id}`, nothing);
+    expect(refused).toMatchObject(unidentified);
+    expect(JSON.stringify(refused.body)).toContain(kind.identifiedBy.join(", "));
+    expect(await admin.send("PATCH", `${path}/${one.id}`, { [main]: null })).toMatchObject({ status: 200 });
+
+    const other = await make();
+    const { externalId: _, ...changes } = nothing;
+    const begun = await admin.send("PATCH", `${path}/bulk`, { ids: [other.id, one.id], changes });
+    const operation = `/operations/${bodyOf(begun).id}`;
+    await eventually(async () => bodyOf(await admin.get(operation)).status === "completed");
+    expect((await admin.get(operation)).body).toMatchObject({
+      failed: 1,
+      errors: [{ id: other.id, code: "VALIDATION_FAILED" }],
+    });
+
+    // each says by another field who it is, and every other field is taken from the other
+    await admin.send("PATCH", `${path}/${one.id}`, { externalId: null, [main]: "One" });
+    const last = "email" in kind.fields ? "email" : "domain";
+    const bare = await make({ [last]: last === "email" ? `${unique()}@example.com` : `${unique()}.example` });
+    await admin.send("PATCH", `${path}/${bare.id}`, { [main]: null });
+    const merging = { loserIds: [bare.id], take: { [main]: bare.id, [last]: one.id } };
+    expect(await admin.post(`${path}/${one.id}/merge`, merging)).toMatchObject(unidentified);
+
+    // a record from before that was nobody
+    const url = shardUrl(node, admin.organizationId);
+    await inspect(
+      url,
+      `UPDATE events SET data = jsonb_set(data, '{record}', data -> 'record' || $2) WHERE entity_id = $1`,
+      [bare.id, nothing],
+    );
+    expect(await admin.post(`${path}/${bare.id}/revert`, { version: 1 })).toMatchObject(unidentified);
+  });
+
+  test.each([".", ".."])("have no external id %s, which no address could name", async (externalId) => {
+    const refused = { path: "externalId", code: "not_an_address" };
+    const answer = { status: 422, body: { errors: [refused] } };
+    expect(await admin.post(path, input({ externalId }))).toMatchObject(answer);
+    const made = await make();
+    expect(await admin.send("PATCH", `${path}/${made.id}`, { externalId })).toMatchObject(answer);
+    const { results } = (await admin.post(`${path}/bulk`, { items: [input({ externalId })] })).body as {
+      results: unknown[];
+    };
+    expect(results).toMatchObject([{ status: 422, error: { errors: [refused] } }]);
+    // fetch would ask for another address, as it does for %2E
+    const body = JSON.stringify(input());
+    const connection = (await RawHttp.open(originOf(node))).begin(
+      "PUT",
+      `/api/v1${path}/by-external-id/${externalId.replaceAll(".", "%2E")}`,
+      {
+        Authorization: `Bearer ${admin.token}`,
+        "Content-Type": "application/json",
+        "Content-Length": Buffer.byteLength(body),
+      },
+      body,
+    );
+    expect(await connection.answer()).toMatchObject(answer);
+    connection.end();
+  });
+
   test("are changed field by field; custom fields key by key; what changes nothing makes no version", async () => {
     const made = await make({ tags: ["one"], customFields: { a: 1, b: "two" } });
     const changed = await admin.send("PATCH", `${path}/${made.id}`, {
@@ -78,9 +142,11 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     expect(await admin.get(`${path}?filter[nosuch]=1`)).toMatchObject({ status: 400 });
   });
 
-  test("are found by another case of an email or a domain, and another form of a phone", async () => {
-    const [key, value] =
-      "email" in kind.fields ? ["email", `${unique()}@example.com`] : ["domain", `${unique()}.example`];
+  const [folded] = ["email", "domain"].filter((key) => key in kind.fields);
+  const whatFolds = folded === undefined ? test.skip : test;
+  whatFolds("are found by another case of an email or a domain, and another form of a phone", async () => {
+    const key = folded ?? "";
+    const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example`;
     const made = await make({ [key]: value.toUpperCase(), phone: "098765 43210" });
     expect(
       listOf(await admin.get(`${path}?filter[${key}]=${encodeURIComponent(value.toUpperCase())}`)),
@@ -198,7 +264,7 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
     const [key] = Object.entries(kind.fields).flatMap(([name, { matches }]) => (matches ? [name] : []));
     const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example.com`;
     const one = await make({ [key ?? ""]: value });
-    const other = await make({ [key ?? ""]: value.toUpperCase() });
+    const other = await make({ [key ?? ""]: key === folded ? value.toUpperCase() : value });
     const { data } = (await admin.get(`${path}/${one.id}/duplicates`)).body as {
       data: { record: Body; matchedBy: string[] }[];
     };
@@ -225,15 +291,15 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
   });
 
   const references = Object.entries(kind.fields).flatMap(([key, { refersTo = "", setBy }]) =>
-    setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)?.plural ?? ""]] : [],
+    setBy === "caller" && kinds.has(refersTo) ? [[key, kinds.get(refersTo)] as const] : [],
   );
   if (references.length === 0) return;
-  test.each(references)(
+  test.each(references.map(([key, target]) => [key, target?.plural, target?.title[0] ?? ""] as const))(
     "refer by %s to %s that are there and seen, and to no others",
-    async (key, others) => {
+    async (key, others, title) => {
       const [theirs, ours, gone] = await Promise.all(
         [stranger, admin, admin].map(
-          async (by) => bodyOf(await by.post(`/${others}`, { name: unique() })).id,
+          async (by) => bodyOf(await by.post(`/${others}`, { [title]: unique() })).id,
         ),
       );
       await admin.send("DELETE", `/${others}/${gone}`);

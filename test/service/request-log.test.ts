@@ -51,6 +51,10 @@ test("one that is refused says why, and one that is no route has none", async ()
   expect(line).toMatchObject({ route: null, status: 404, code: "ROUTE_NOT_FOUND" });
   expect(JSON.stringify(line)).not.toContain("secret");
   expect(line).not.toHaveProperty("userId");
+  await admin.send("PUT", `/leads/${admin.userId}`, {}, { "x-request-id": "line-5" });
+  expect(await lineOf("line-5")).toMatchObject({
+    ...{ route: "/api/v1/leads/:id", status: 405, code: "METHOD_NOT_ALLOWED" },
+  });
   await new Client(node.origin).get("/leads", { "x-request-id": "line-4" });
   expect(await lineOf("line-4")).toMatchObject({
     route: "/api/v1/leads",

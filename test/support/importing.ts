@@ -3,6 +3,7 @@ import type { Meta } from "../../mixins/contract/meta.ts";
 import { inspect } from "./database.ts";
 import { buildMeta, ended, rejectedRows, upload } from "./imports.ts";
 import type { TestNode } from "./node.ts";
+import type { Body } from "./records.ts";
 
 /** Imports files into organizations of their own, and looks at what came of them. */
 export class Importing {
@@ -12,8 +13,8 @@ export class Importing {
   }
 
   /** Waits for its end. @param meta default: an admin of a new organization */
-  async importFile(file: string | Buffer, params = {}, meta: Meta = buildMeta()) {
-    const { id } = await upload(this.#node, meta, file, params);
+  async importFile(file: string | Buffer, params = {}, meta: Meta = buildMeta(), plural = "leads") {
+    const { id } = await upload(this.#node, meta, file, params, plural);
     return { meta, id, view: await ended(this.#node, meta, id, 60_000) };
   }
 
@@ -30,6 +31,14 @@ export class Importing {
 
   leadsOf = async (meta: Meta) =>
     (await this.#node.call("leads.list", { sort: "createdAt", limit: 200 }, meta)).data;
+
+  recordsOf = async (plural: string, meta: Meta) => {
+    const params = { sort: "createdAt", limit: 200 };
+    const call = this.#node.broker.call<{ data: Body[] }, object>(`${plural}.list`, params, {
+      meta: { ...meta },
+    });
+    return (await call).data;
+  };
 
   /** Types of the custom fields that are defined, by key. */
   fieldsOf = async (meta: Meta) =>

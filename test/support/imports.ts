@@ -16,16 +16,21 @@ export const buildMeta = (overrides: Meta = {}): Meta => ({
   ...overrides,
 });
 
-/** Uploads a file as the gateway does. */
+/** Uploads a file as the gateway does. @param plural of which records it is */
 export async function upload(
   node: Node,
   meta: Meta,
   file: string | Buffer | Readable,
-  params: ParamsIn<Actions["imports.create"]> = {},
-): Promise<Result<"imports.create">> {
+  params: Partial<ParamsIn<Actions["leads.import"]>> = {},
+  plural = "leads",
+): Promise<Result<"leads.import">> {
   const stream =
     file instanceof Readable ? file : Readable.from([Buffer.from(file as string)], { objectMode: false });
-  return node.broker.call("imports.create", params as never, { meta: { ...meta }, stream, timeout: 300_000 });
+  return node.broker.call(`${plural}.import`, params as never, {
+    meta: { ...meta },
+    stream,
+    timeout: 300_000,
+  });
 }
 
 /** The import once it has come to an end. */

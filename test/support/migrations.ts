@@ -1,6 +1,7 @@
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import { migrationsFolder, type Part } from "../../mixins/database/migrations/files.ts";
 
 /** A copy of this release's migrations that a test adds its own to. */
@@ -38,5 +39,17 @@ export class MigrationFolder {
   /** Removes the folder. */
   end(): void {
     rmSync(this.path, { recursive: true });
+  }
+}
+
+/** Runs SQL as a migration does, with the functions that stand in its session. */
+export async function asMigration(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(readFileSync(join(migrationsFolder, "tenant-table.sql"), "utf8"));
+    await client.query(sql);
+  } finally {
+    await client.end();
   }
 }

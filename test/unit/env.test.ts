@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import { envExample, readEnv } from "../../mixins/process/env.ts";
+import { misspelt } from "../../mixins/process/env-file.ts";
+import { envExample, hideSecrets, readEnv, variables } from "../../mixins/process/env.ts";
 
 const masterKey = Buffer.alloc(32).toString("base64");
 
@@ -38,6 +39,49 @@ test.each(["MASTER_KEY", "OIDC_PROVIDERS"])("a bad %s is refused without being s
   const read = () => readEnv({ [name]: "s3cret" });
   expect(read).toThrow(`${name}=(hidden)`);
   expect(read).not.toThrow("s3cret");
+});
+
+test("a bad address is refused without who signs in with it", () => {
+  const read = () => readEnv({ DATABASE_URL: "mysql://owner:s3cret@h/d?password=s3cret" });
+  expect(read).toThrow("DATABASE_URL=mysql://(hidden)@h/d?password=(hidden): must be a URL");
+});
+
+test("what is secret is taken out of an environment that was read, and what is not stays", () => {
+  const given = {
+    ...{
+      MASTER_KEY: "s3cret",
+      GOOGLE_CLIENT_SECRET: "s3cret",
+      OIDC_PROVIDERS: '[{"clientSecret":"s3cret"}]',
+    },
+    ...{ DATABASE_APP_URLS: "postgres://a:s3cret@h/d", DATABASE_URL: "postgres://o:s3cret@h/d" },
+    ...{ REDIS_URL: "redis://:s3cret@h1,redis://:s3cret@h2", NATS_URL: "nats://s3cret@h:4222" },
+    ...{ SMTP_URL: "smtps://me%40x.example:s3cret@h", PUBLIC_URL: "https://crm.example", PORT: "3000" },
+    ...{ MAIL_FROM: "Sangam <no-reply@example.com>", PATH: "/bin" },
+  };
+  const environment: Record<string, string | undefined> = { ...given };
+  hideSecrets(environment);
+  expect(JSON.stringify(environment)).not.toContain("s3cret");
+  const { PUBLIC_URL, PORT, MAIL_FROM, PATH } = given;
+  expect(environment).toMatchObject({ PUBLIC_URL, PORT, MAIL_FROM, PATH });
+  expect(environment.REDIS_URL).toBe("redis://(hidden)@h1,redis://(hidden)@h2");
+  expect(environment.SMTP_URL).toBe("smtps://(hidden)@h");
+});
+
+test.each([
+  ["PROT", "PORT"],
+  ["port", "PORT"],
+  ["NATS_ULR", "NATS_URL"],
+  ["DATABASE_SHARD", "DATABASE_SHARDS"],
+  ["MASTERKEY", "MASTER_KEY"],
+  ["RATE_LIMITS_PER_MINUTE", "RATE_LIMIT_PER_MINUTE"],
+])("%s in .env is told to mean nothing, and that %s does", (name, meant) => {
+  expect(misspelt([name])).toEqual([
+    `.env: ${name} is no setting and changes nothing. Did you mean ${meant}?`,
+  ]);
+});
+
+test("names in .env that are ours, or like none of ours, are told nothing of", () => {
+  expect(misspelt([...Object.keys(variables), "NODE_ENV", "PGPASSWORD", "COMPOSE_PROJECT_NAME"])).toEqual([]);
 });
 
 test("an empty variable counts as unset", () => {

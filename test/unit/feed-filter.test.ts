@@ -1,5 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
+import { kinds } from "../../entities/kinds.ts";
+import { declareKinds } from "../../mixins/records/kinds.ts";
 import { feedFilter, typesInput, typesText } from "../../mixins/events/feed-filter.ts";
+
+declareKinds(kinds.values());
 
 const ana = "018f0000-0000-7000-8000-00000000000a";
 const ben = "018f0000-0000-7000-8000-00000000000b";
@@ -28,6 +32,12 @@ describe("what a role sees of the feed", () => {
     ["", "user", false],
   ])("%s and an event of a %s: %s", (role, kind, isVisible) => {
     expect(feedFilter(principal(role))(event(`${kind}.updated`, kind))).toBe(isVisible);
+  });
+
+  test.each([...kinds.keys()])("everybody but nobody sees a %s that is theirs", (kind) => {
+    for (const role of ["admin", "manager", "sales_rep", "viewer"])
+      expect(feedFilter(principal(role))(event(`${kind}.updated`, kind, [ana]))).toBe(true);
+    expect(feedFilter(principal("nobody"))(event(`${kind}.updated`, kind, [ana]))).toBe(false);
   });
 
   test("a sales representative sees only events that name it, or nobody", () => {

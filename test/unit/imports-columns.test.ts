@@ -1,8 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { ColumnSurvey } from "../../services/imports/columns.rules.ts";
+import { kinds } from "../../entities/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+import { targetsOf } from "../../services/imports/targets.ts";
 import { keyOf } from "../../services/imports/field-keys.rules.ts";
 import { type FieldTypes } from "../../services/imports/rows.rules.ts";
+
+const leads = targetsOf(kinds.get("lead") as AnyKind);
 
 describe("the key of a custom field", () => {
   test.each([
@@ -53,7 +58,7 @@ describe("the key of a custom field", () => {
 
 describe("the type of a custom field", () => {
   const typed = (cells: string[], defined: FieldTypes = new Map()) => {
-    const survey = new ColumnSurvey([["X", "customFields.x"]], {}, defined);
+    const survey = new ColumnSurvey(leads, [["X", "customFields.x"]], {}, defined);
     for (const cell of cells) survey.see({ cells: [cell] });
     return survey.fields(() => false).map(({ type }) => type);
   };
@@ -86,7 +91,7 @@ describe("the type of a custom field", () => {
   });
 
   test("of a JSON object is that of its values, where that is one", () => {
-    const survey = new ColumnSurvey([["customFields", "customFields"]], {}, new Map());
+    const survey = new ColumnSurvey(leads, [["customFields", "customFields"]], {}, new Map());
     survey.see({ cells: ['{"seats":5,"city":"Pune","mixed":1}'] });
     survey.see({ cells: ['{"seats":7,"mixed":"x"}'] });
     expect(survey.fields(() => false).map(({ key, type }) => [key, type])).toEqual([
@@ -99,6 +104,7 @@ describe("the type of a custom field", () => {
 describe("words of the file", () => {
   test("that mean nothing here are suggested meanings, once each", () => {
     const survey = new ColumnSurvey(
+      leads,
       [
         ["Lead Status", "status"],
         ["Email opt", "consent.email"],

@@ -7,7 +7,11 @@ import { armedCell, inertCell } from "../../mixins/values/cells.ts";
 import { decoded, encodingOf, type Encoding } from "../../services/imports/file/encoding.ts";
 import { detectFormat } from "../../services/imports/file/format.ts";
 import { readRecords, type FileRecord } from "../../services/imports/file/records.ts";
-import { isKnownColumn } from "../../services/imports/known-columns.ts";
+import { kinds } from "../../entities/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+import { isKnownColumn as isKnownOf, targetsOf } from "../../services/imports/targets.ts";
+
+const isKnownColumn = isKnownOf(targetsOf(kinds.get("lead") as AnyKind));
 
 const format = (text: string, columns: string[] = []) =>
   detectFormat(Buffer.from(text), true, { columns, isKnown: isKnownColumn });
@@ -88,6 +92,16 @@ describe("the encoding", () => {
     ["Windows-1252", latin, "windows-1252"],
     ["UTF-8", Buffer.from(text), "utf-8"],
     ["UTF-8 with some wrong bytes", Buffer.concat([Buffer.from(text), Buffer.from([0xff])]), "utf-8"],
+    [
+      "UTF-8 with one wrong byte and little else",
+      Buffer.concat([Buffer.from("Email,Name\na@b.c,Zoë\nb@b.c,Zo"), Buffer.from([0xeb, 0x0a])]),
+      "utf-8",
+    ],
+    [
+      "UTF-8 with a line of wrong bytes",
+      Buffer.concat([Buffer.from("Name\nZoë\nZo"), Buffer.from([0xeb, 0xe9, 0xe8, 0x0a])]),
+      "utf-8",
+    ],
     ["nothing but ASCII", Buffer.from("Email\na@b.c"), undefined],
     ["a single NUL", Buffer.from("Email\n\0"), undefined],
   ])("of %s is told", (_what, bytes, encoding) => {

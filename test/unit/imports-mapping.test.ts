@@ -8,11 +8,16 @@ import {
   unknownColumns,
   type ColumnTargets,
 } from "../../services/imports/mapping.rules.ts";
+import { targetsOf } from "../../services/imports/targets.ts";
+import { kinds } from "../../entities/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
+
+const leads = targetsOf(kinds.get("lead") as AnyKind);
 
 describe("a mapping", () => {
   test("may name fields of a lead, custom fields, consents and null", () => {
     expect(
-      mappingErrors({
+      mappingErrors(leads, {
         A: "email",
         B: "customFields.Page views",
         C: "consent.newsletter",
@@ -32,16 +37,16 @@ describe("a mapping", () => {
     "consent.a b",
     "",
   ])("may not name %j", (target) => {
-    expect(mappingErrors({ A: target })).toEqual([
+    expect(mappingErrors(leads, { A: target })).toEqual([
       expect.objectContaining({ path: "mapping.A", code: "unknown_field" }),
     ]);
   });
 
   test("may not fill one field from two columns, but may leave out several", () => {
-    expect(mappingErrors({ A: "email", B: "email" })).toEqual([
+    expect(mappingErrors(leads, { A: "email", B: "email" })).toEqual([
       expect.objectContaining({ path: "mapping.B", code: "duplicate_field" }),
     ]);
-    expect(mappingErrors({ A: null, B: null })).toEqual([]);
+    expect(mappingErrors(leads, { A: null, B: null })).toEqual([]);
   });
 
   test("naming a column that the file does not have is noticed", () => {
@@ -50,7 +55,8 @@ describe("a mapping", () => {
 });
 
 describe("columns without a mapping", () => {
-  const guess = (...columns: string[]) => Object.fromEntries(resolveMapping(columns, {}) as ColumnTargets);
+  const guess = (...columns: string[]) =>
+    Object.fromEntries(resolveMapping(leads, columns, {}) as ColumnTargets);
 
   test("go to the field they are known for", () => {
     expect(
@@ -161,7 +167,9 @@ describe("columns without a mapping", () => {
   });
 
   test("never take a field that the mapping gives to another column", () => {
-    expect(resolveMapping(["Email", "Work e-mail", "Note"], { "Work e-mail": "email", Note: null })).toEqual([
+    expect(
+      resolveMapping(leads, ["Email", "Work e-mail", "Note"], { "Work e-mail": "email", Note: null }),
+    ).toEqual([
       ["Email", "customFields.email"],
       ["Work e-mail", "email"],
       ["Note", null],
@@ -170,8 +178,8 @@ describe("columns without a mapping", () => {
 
   test("are refused when a lead would get more than 100 custom fields", () => {
     const columns = Array.from({ length: 101 }, (_, index) => `Extra ${index}`);
-    expect(resolveMapping(columns, {})).toMatchObject({ code: "too_many_custom_fields" });
-    expect(resolveMapping(columns, { "Extra 7": null })).toHaveLength(101);
+    expect(resolveMapping(leads, columns, {})).toMatchObject({ code: "too_many_custom_fields" });
+    expect(resolveMapping(leads, columns, { "Extra 7": null })).toHaveLength(101);
   });
 
   test("always have different targets", () => {
@@ -179,10 +187,10 @@ describe("columns without a mapping", () => {
       fc.property(
         fc.uniqueArray(fc.string({ minLength: 1, maxLength: 80 }), { maxLength: 60 }),
         (columns) => {
-          const targets = (resolveMapping(columns, {}) as ColumnTargets).map(([, target]) => target);
+          const targets = (resolveMapping(leads, columns, {}) as ColumnTargets).map(([, target]) => target);
           expect(new Set(targets).size).toBe(columns.length);
           expect(
-            mappingErrors(Object.fromEntries(targets.map((target, index) => [`c${index}`, target]))),
+            mappingErrors(leads, Object.fromEntries(targets.map((target, index) => [`c${index}`, target]))),
           ).toEqual([]);
         },
       ),

@@ -2,7 +2,12 @@ import { describe, expect, test } from "@jest/globals";
 import { cut, groups, type NumberedRow } from "../../services/imports/batches.rules.ts";
 import { brokenCharacter } from "../../services/imports/file/encoding.ts";
 import { type ColumnTargets } from "../../services/imports/mapping.rules.ts";
+import { targetsOf } from "../../services/imports/targets.ts";
+import { kinds } from "../../entities/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind.ts";
 import { toImportRow, type FieldTypes } from "../../services/imports/rows.rules.ts";
+
+const leads = targetsOf(kinds.get("lead") as AnyKind);
 
 describe("a row", () => {
   const targets: ColumnTargets = [
@@ -15,11 +20,12 @@ describe("a row", () => {
     ["Left out", null],
   ];
   const types: FieldTypes = new Map([["visits", "number"]]);
-  const row = (...cells: string[]) => toImportRow({ cells, rowNumber: 4 }, { targets, types });
+  const row = (...cells: string[]) => toImportRow({ cells, rowNumber: 4 }, { kind: leads, targets, types });
   const one = (target: string, cell: string, more = {}) =>
     toImportRow(
       { cells: ["Rao", cell], rowNumber: 1 },
       {
+        kind: leads,
         targets: [
           ["Name", "lastName"],
           ["X y", target],
@@ -80,7 +86,7 @@ describe("a row", () => {
 
   test("that cannot be read is rejected with its flaw", () => {
     expect(
-      toImportRow({ cells: ['"a'], rowNumber: 1, flaw: "In line 2, …" }, { targets, types }),
+      toImportRow({ cells: ['"a'], rowNumber: 1, flaw: "In line 2, …" }, { kind: leads, targets, types }),
     ).toMatchObject({
       ...{ error: "In line 2, …", record: { Email: '"a' } },
     });

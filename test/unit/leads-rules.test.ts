@@ -1,11 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { lead } from "../../entities/lead.ts";
+import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { PoolMember } from "../../entities/lead-settings.ts";
 import { dealName, firstOpenStage, furthestStage } from "../../services/leads/convert.rules.ts";
-import { ImportPlan } from "../../services/leads/import.rules.ts";
-import { disarm } from "../../services/leads/leads.export.ts";
-import { changeLead, composeLead } from "../../services/leads/leads.rules.ts";
+import { ImportPlan } from "../../mixins/records/importing/import-plan.ts";
+import { disarm } from "../../mixins/records/handlers/export.ts";
+import { changeLead, composeLead, decideLead } from "../../services/leads/leads.rules.ts";
 import { normalForm } from "../../mixins/records/changes.ts";
 import { normalisePhone } from "../../mixins/values/phone.ts";
 import { nextMembers, planPools } from "../../services/leads/pools.rules.ts";
@@ -184,31 +184,35 @@ describe("a batch of an import", () => {
   const stored = compose({ externalId: "x1", email: "old@a.example" }, "stored");
   const from = (rowNumber: number) => ({ rowNumber, record: {} });
   const planOf = (onDuplicate: "skip" | "update" | "create", matchBy = everyKey) =>
-    new ImportPlan({ onDuplicate, matchBy }, [stored], scoring, { ...origin, importId: "i" });
+    new ImportPlan<LeadRow>(
+      {
+        ...{ onDuplicate, matchBy, kind: lead, ...origin, marks: { import_id: "i" } },
+        decide: (before, change) => decideLead(before, change, scoring),
+      },
+      [stored],
+    );
 
   test("with skip takes each person once, stored or not", () => {
     const plan = planOf("skip");
-    plan.take(from(1), { email: "old@a.example" }, "a");
-    plan.take(from(2), { email: "new@a.example", phone: "+1" }, "b");
-    plan.take(from(3), { phone: "+1" }, "c");
+    plan.take(from(1), { input: { email: "old@a.example" }, id: "a" });
+    plan.take(from(2), { input: { email: "new@a.example", phone: "+1" }, id: "b" });
+    plan.take(from(3), { input: { phone: "+1" }, id: "c" });
     expect(plan.counts).toEqual({ created: 1, updated: 0, skipped: 2 });
     expect(plan.changed()).toEqual([]);
   });
   test("never joins by a weaker key two whom a stronger one tells apart", () => {
     const plan = planOf("update");
-    plan.take(
-      from(1),
-      { externalId: "1", firstName: "Asha", email: "a@a.example", phone: "+912223456789" },
-      "a",
-    );
-    plan.take(
-      from(2),
-      { externalId: "2", firstName: "Ravi", email: "r@a.example", phone: "+912223456789" },
-      "b",
-    );
-    plan.take(from(3), { email: "m@a.example", phone: "+912223456789" }, "c");
-    plan.take(from(4), { externalId: "2", email: "moved@a.example" }, "d");
-    plan.take(from(5), { phone: "+912223456789" }, "e");
+    plan.take(from(1), {
+      input: { externalId: "1", firstName: "Asha", email: "a@a.example", phone: "+912223456789" },
+      id: "a",
+    });
+    plan.take(from(2), {
+      input: { externalId: "2", firstName: "Ravi", email: "r@a.example", phone: "+912223456789" },
+      id: "b",
+    });
+    plan.take(from(3), { input: { email: "m@a.example", phone: "+912223456789" }, id: "c" });
+    plan.take(from(4), { input: { externalId: "2", email: "moved@a.example" }, id: "d" });
+    plan.take(from(5), { input: { phone: "+912223456789" }, id: "e" });
     expect(plan.counts).toEqual({ created: 3, updated: 2, skipped: 0 });
     expect(plan.created().map(({ row }) => [row.id, row.email])).toEqual([
       ["a", "a@a.example"],
@@ -218,19 +222,25 @@ describe("a batch of an import", () => {
   });
   test("matches by no other keys than it is told, and says by which", () => {
     const plan = planOf("skip", ["externalId", "email"]);
-    expect(plan.take(from(1), { firstName: "A", phone: "+5511987654321" }, "a")).toBeUndefined();
-    expect(plan.take(from(2), { firstName: "B", phone: "+5511987654321" }, "b")).toBeUndefined();
-    expect(plan.take(from(3), { email: "old@a.example" }, "c")).toBe(
+    expect(
+      plan.take(from(1), { input: { firstName: "A", phone: "+5511987654321" }, id: "a" }),
+    ).toBeUndefined();
+    expect(
+      plan.take(from(2), { input: { firstName: "B", phone: "+5511987654321" }, id: "b" }),
+    ).toBeUndefined();
+    expect(plan.take(from(3), { input: { email: "old@a.example" }, id: "c" })).toBe(
       "skipped: the lead stored has this email",
     );
     const byPhone = planOf("skip", ["phone"]);
-    byPhone.take(from(1), { phone: "+5511987654321" }, "a");
-    expect(byPhone.take(from(2), { phone: "+551187654321" }, "b")).toBe("skipped: row 1 has this phone");
+    byPhone.take(from(1), { input: { phone: "+5511987654321" }, id: "a" });
+    expect(byPhone.take(from(2), { input: { phone: "+551187654321" }, id: "b" })).toBe(
+      "skipped: row 1 has this phone",
+    );
   });
   test("with update changes the stored lead once, whatever the number of rows", () => {
     const plan = planOf("update");
-    plan.take(from(1), { externalId: "x1", title: "T" }, "a");
-    plan.take(from(2), { email: "old@a.example", source: "S" }, "b");
+    plan.take(from(1), { input: { externalId: "x1", title: "T" }, id: "a" });
+    plan.take(from(2), { input: { email: "old@a.example", source: "S" }, id: "b" });
     expect(plan.counts).toEqual({ created: 0, updated: 2, skipped: 0 });
     expect(plan.changed()).toMatchObject([
       { row: { title: "T", source: "S", version: 2, import_id: "i" }, before: stored },
@@ -238,18 +248,18 @@ describe("a batch of an import", () => {
   });
   test("with update a later row may change a lead that an earlier one makes", () => {
     const plan = planOf("update");
-    plan.take(from(1), { email: "n@a.example" }, "a");
-    plan.take(from(2), { email: "n@a.example", title: "T" }, "b");
+    plan.take(from(1), { input: { email: "n@a.example" }, id: "a" });
+    plan.take(from(2), { input: { email: "n@a.example", title: "T" }, id: "b" });
     expect(plan.created()).toMatchObject([{ row: { id: "a", title: "T", version: 1 } }]);
     expect(plan.withdraw(plan.created()[0] as never).map(({ rowNumber }) => rowNumber)).toEqual([1, 2]);
     expect(plan.counts).toEqual({ created: 0, updated: 0, skipped: 0 });
   });
   test("with create makes everybody again, but an external id only once", () => {
     const plan = planOf("create");
-    plan.take(from(1), { email: "old@a.example" }, "a");
-    plan.take(from(2), { externalId: "x2" }, "b");
-    expect(() => plan.take(from(3), { externalId: "x1" }, "c")).toThrow();
-    expect(() => plan.take(from(4), { externalId: "x2" }, "d")).toThrow();
+    plan.take(from(1), { input: { email: "old@a.example" }, id: "a" });
+    plan.take(from(2), { input: { externalId: "x2" }, id: "b" });
+    expect(() => plan.take(from(3), { input: { externalId: "x1" }, id: "c" })).toThrow();
+    expect(() => plan.take(from(4), { input: { externalId: "x2" }, id: "d" })).toThrow();
     expect(plan.counts).toEqual({ created: 2, updated: 0, skipped: 0 });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { LoadShedding, nextLimit, priorityOf } from "../../services/gateway/load-shedding.ts";
+import { LoadShedding, nextLimit, priorities } from "../../services/gateway/load-shedding.ts";
+import { routes } from "../../services/gateway/routes.ts";
 
 describe("the limit of requests in flight", () => {
   test.each([
@@ -64,5 +65,5 @@ test.each([
   ["POST", "/api/v1/leads/import", "low"],
   ["GET", "/healthy", "normal"],
 ])("%s %s is %s", (method, url, priority) => {
-  expect(priorityOf({ method, url })).toBe(priority);
+  expect(priorities(routes)({ method, url })).toBe(priority);
 });

@@ -29,6 +29,8 @@ export interface QueryField {
   normalise?(text: string): string | null;
   /** Completes "must be …" where `normalise` answers null. */
   example?: string;
+  /** Whether its values are sealed, and shown to few. */
+  isSensitive?: boolean;
   /** Whether it is kept as JSON, where a value of another type may stand in its place: that counts as none. */
   isJson?: boolean;
   /** Of money that is kept in two columns: the path of the currency. Without it the value is JSON, `{ amount, currency }`. */

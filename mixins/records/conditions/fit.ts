@@ -22,6 +22,8 @@ export interface FitOptions extends Reading {
    * equals nothing, a test that means nothing holds for nothing. `like` may have fewer characters.
    */
   isStored?: boolean;
+  /** Whether it is to be kept, for whoever comes: sensitive fields, whose values would stand in it, are refused. */
+  isToBeKept?: boolean;
 }
 
 /** Fewer would look at every row. */
@@ -99,6 +101,12 @@ export function fitTest(
     const reason = `there is no field ${path} to ask for`;
     return { at: "field", code: "unknown_field", reason, allowed: fields.names };
   }
+  if (field.isSensitive && options.isToBeKept)
+    return {
+      at: "field",
+      code: "sensitive",
+      reason: `${path} is sensitive: what is kept may not ask for it`,
+    };
   const allowed = operatorsOf(field);
   if (typeof op !== "string")
     return { at: "op", code: "invalid_type", reason: "must be an operator", allowed };

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { FieldError } from "../../contract/errors.ts";
 import { short } from "../../contract/field-errors.ts";
+import { repeatedName } from "../../contract/repeated-names.ts";
 import { operators, type Condition } from "./condition.ts";
 import type { Fields } from "./fields.ts";
 import { fitCondition, type Problem } from "./fit.ts";
@@ -38,6 +39,8 @@ export const whereParam = (fields: Fields) =>
       } catch {
         return refuse("malformed", 'must be JSON, such as {"field":"id","op":"isnull","value":false}');
       }
+      const repeated = typeof given === "string" && repeatedName(given);
+      if (repeated) return refuse("duplicate_field", `has ${repeated.join(".")} twice`);
       return checked(fields, parsed, issues);
     })
     .meta({

@@ -44,7 +44,12 @@ export class KindFields {
     this.sensitive = active.filter(({ isSensitive }) => isSensitive);
     this.unique = active.filter(({ isUnique }) => isUnique);
     this.hasNews = active.some((one) => one.isRequired || one.default !== null);
-    this.query = new Map(active.map((one) => [one.key, customQueryField(one, storedForms)]));
+    this.query = new Map(
+      active.map((one) => [
+        one.key,
+        { ...customQueryField(one, storedForms), ...(one.isSensitive ? { isSensitive: true } : {}) },
+      ]),
+    );
   }
 
   /** The same for the same listing: what is compiled of it is found again. */

@@ -4,12 +4,13 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../encryption/organization-cipher.ts";
 import type { OrganizationKeys } from "../../encryption/organization-keys.ts";
 import { customLimits, readCustomValue, type CustomValue } from "../../values/custom-value.ts";
+import type { CountryCode } from "../../values/phone.ts";
 import type { ActiveUsers, Caller } from "../active-users.ts";
 import { eachField, type Asked, type CustomFields, type Listing } from "../listing.ts";
 import { requireKnownFields } from "./known-fields.ts";
 import type { Definition, Definitions, KindFields } from "./definitions.ts";
 import type { CustomKind } from "../kind.ts";
-import { custom, ValuesApart, type Apart, type TakenOver } from "./values-apart.ts";
+import { custom, ValuesApart, type Apart, type Claims, type TakenOver } from "./values-apart.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 type Given = Readonly<Record<string, unknown>>;
@@ -21,6 +22,8 @@ export interface CustomDesk {
   users: ActiveUsers;
   /** Records that a reference may name, by the name of their kind. */
   kinds: ReadonlyMap<string, CustomKind>;
+  /** Of an organization's phones that name none; asked before the transaction. */
+  countryOf(organizationId: string): Promise<CountryCode>;
 }
 
 const nothing: Apart = new Map();
@@ -38,6 +41,8 @@ export class CallFields {
   readonly #fields: KindFields;
   readonly #principal: Principal;
   readonly #apart: ValuesApart;
+  /** Of phones that name none. */
+  readonly country: CountryCode;
   /** Users whom `prepare` has found. */
   #active: ReadonlySet<string> = new Set();
 
@@ -46,8 +51,9 @@ export class CallFields {
     desk: CustomDesk,
     fields: KindFields,
     principal: Principal,
-    cipher: OrganizationCipher | undefined,
+    { cipher, country }: { cipher: OrganizationCipher | undefined; country: CountryCode },
   ) {
+    this.country = country;
     this.#kind = kind;
     this.#desk = desk;
     this.#fields = fields;
@@ -64,7 +70,13 @@ export class CallFields {
     const { organizationId } = principal;
     const fields = await desk.definitions.of(organizationId, kind.name);
     const cipher = fields.sensitive.length === 0 ? undefined : await desk.keys.of(organizationId);
-    return new CallFields(kind, desk, fields, principal, cipher);
+    const country = await desk.countryOf(organizationId);
+    return new CallFields(kind, desk, fields, principal, { cipher, country });
+  }
+
+  /** As the organization has defined them. */
+  get defined(): KindFields {
+    return this.#fields;
   }
 
   get #permission(): string {
@@ -154,7 +166,7 @@ export class CallFields {
   #valueOf(field: Definition, given: unknown): { value: CustomValue } | Omit<FieldError, "path"> {
     const isChosen = field.type === "select" || field.type === "multiSelect";
     const { type, options } = field;
-    const read = readCustomValue(isChosen ? { type, options } : { type }, given);
+    const read = readCustomValue({ type, country: this.country, ...(isChosen && { options }) }, given);
     if (!("value" in read)) return read;
     const { value } = read;
     if (type === "user" && value !== this.#principal.userId && !this.#active.has(value as string))
@@ -219,9 +231,12 @@ export class CallFields {
     );
   }
 
-  /** Writes at commit what is kept apart, whether or not the record itself is written yet. A clash is a 409 VALUE_TAKEN. */
-  store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[]): void {
-    this.#apart.store(tx, records);
+  /**
+   * Writes at commit what is kept apart, whether or not the record itself is written yet.
+   * @param taken what a clash means; default 409 VALUE_TAKEN
+   */
+  store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[], taken?: () => Error): void {
+    this.#apart.store(tx, records, taken);
   }
 
   /** What of a row is kept apart besides: marks of its unique values; null where it has none. */
@@ -234,12 +249,21 @@ export class CallFields {
     );
   }
 
-  /** Which of these records would clash with another's unique value, as things stand; `store` decides. */
-  clashing(
+  /** Which of these records would clash with another's unique value, as things stand; of two of them the first has it. */
+  async clashing(
     tx: Pick<UnitOfWork, "query">,
     records: readonly { id: string; apart: Apart }[],
   ): Promise<ReadonlySet<string>> {
-    return this.#apart.clashing(tx, records);
+    const claims = await this.claims(
+      tx,
+      records.map(({ apart }) => apart),
+    );
+    return new Set(records.flatMap(({ id, apart }) => (claims.take(id, apart) === undefined ? [] : [id])));
+  }
+
+  /** Whose the unique values among these are, as things stand; `store` decides. */
+  claims(tx: Pick<UnitOfWork, "query">, given: readonly Apart[]): Promise<Claims> {
+    return this.#apart.claims(tx, given);
   }
 
   /** Deleted records give up what nobody else could have. */

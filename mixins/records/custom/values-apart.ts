@@ -37,6 +37,19 @@ export interface TakenOver {
   value: CustomValue;
 }
 
+interface Mark {
+  key: string;
+  blind: Buffer;
+  name: string;
+}
+const nameOf = (key: string, blind: Buffer) => `${key} ${blind.toString("hex")}`;
+
+/** Whose unique values are, as things stand, and as those who ask take them. */
+export interface Claims {
+  /** Takes what is unique of a record's values; answers instead which is another's, and whose. */
+  take(id: string, apart: Apart): { key: string; holder: string } | undefined;
+}
+
 /** The rows of one kind in `custom_field_values`: sealed values, and marks by which a unique value is found again. */
 export class ValuesApart {
   readonly #kind: CustomKind;
@@ -66,10 +79,10 @@ export class ValuesApart {
     return this.#isSealed(key) ? blindOf(this.#keys, this.#kind, key, value) : markOf(value);
   }
 
-  store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[]): void {
+  store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[], taken?: () => Error): void {
     const values = records.flatMap(({ id, apart }) => [...apart].map(([key, value]) => ({ id, key, value })));
     if (values.length === 0) return;
-    this.#refuseClashes(tx);
+    this.#refuseClashes(tx, taken);
     const gone = values.filter(({ value }) => value === null);
     const kept = values.filter(({ value }) => value !== null);
     if (gone.length > 0)
@@ -102,36 +115,38 @@ export class ValuesApart {
     });
   }
 
-  #refuseClashes(tx: UnitOfWork): void {
-    tx.onViolation("custom_field_values_unique", () => valueTaken(this.#kind));
+  #refuseClashes(tx: UnitOfWork, taken = (): Error => valueTaken(this.#kind)): void {
+    tx.onViolation("custom_field_values_unique", taken);
   }
 
-  async clashing(
-    tx: Pick<UnitOfWork, "query">,
-    records: readonly { id: string; apart: Apart }[],
-  ): Promise<ReadonlySet<string>> {
-    const clashing = new Set<string>();
-    const firstBy = new Map<string, string>();
-    const sought: { key: string; blind: Buffer }[] = [];
-    const nameOf = (key: string, blind: Buffer) => `${key} ${blind.toString("hex")}`;
-    for (const { id, apart } of records)
-      for (const [key, value] of apart) {
-        if (value === null || !this.#isUnique(key)) continue;
+  async claims(tx: Pick<UnitOfWork, "query">, given: readonly Apart[]): Promise<Claims> {
+    const marksIn = (apart: Apart): Mark[] =>
+      [...apart].flatMap(([key, value]) => {
+        if (value === null || !this.#isUnique(key)) return [];
         const blind = this.#blind(key, value);
-        const name = nameOf(key, blind);
-        if (firstBy.has(name)) clashing.add(id);
-        else firstBy.set(name, id);
-        sought.push({ key, blind });
-      }
-    if (sought.length === 0) return clashing;
-    const taken = await tx.query<{ key: string; blind: Buffer }>({
-      name: "taken_custom_field_values",
-      text: `SELECT v.key, v.blind FROM ${table} v JOIN unnest($2::text[], $3::bytea[]) AS sought (key, blind) USING (key, blind)
-        WHERE v.is_unique AND v.kind = $1`,
-      values: [this.#kind.name, sought.map(({ key }) => key), sought.map(({ blind }) => blind)],
-    });
-    for (const { key, blind } of taken) clashing.add(firstBy.get(nameOf(key, blind)) ?? "");
-    return clashing;
+        return [{ key, blind, name: nameOf(key, blind) }];
+      });
+    const holders = new Map<string, string>();
+    const sought = given.flatMap(marksIn);
+    if (sought.length > 0) {
+      const taken = await tx.query<{ key: string; blind: Buffer; id: string }>({
+        name: "taken_custom_field_values",
+        text: `SELECT v.key, v.blind, v.record_id AS id
+          FROM ${table} v JOIN unnest($2::text[], $3::bytea[]) AS sought (key, blind) USING (key, blind)
+          WHERE v.is_unique AND v.kind = $1`,
+        values: [this.#kind.name, sought.map(({ key }) => key), sought.map(({ blind }) => blind)],
+      });
+      for (const { key, blind, id } of taken) holders.set(nameOf(key, blind), id);
+    }
+    return {
+      take(id, apart) {
+        const marks = marksIn(apart);
+        const held = marks.find(({ name }) => (holders.get(name) ?? id) !== id);
+        if (held) return { key: held.key, holder: holders.get(held.name) as string };
+        for (const { name } of marks) holders.set(name, id);
+        return undefined;
+      },
+    };
   }
 
   release(tx: UnitOfWork, ids: readonly string[]): void {

@@ -37,7 +37,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         judged((): Accepted => {
           if (!one.success) throw invalid(fieldErrors(one.error));
           const { input: given, apart } = fields.accept(one.data as Input, { isNew: true });
-          const input: Input = permitted(kind, principal, normalised(kind, given));
+          const input: Input = permitted(kind, principal, normalised(kind, given, fields.country));
           if (owner === undefined) return { input, apart };
           const first = firstOwner(kind, principal, input[owner] as string | null | undefined);
           return { input: { ...input, [owner]: first }, apart };
@@ -86,6 +86,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         if (taken) throw taken;
         refers(input);
       });
+      (await desk.quota.of(tx.organizationId, kind)).take(freshRows().length);
       const prepared = (await rules.prepare?.(ctx, freshRows())) as P;
       const requireKnown = await referencesOf(tx, counter, principal, inputs(), fields);
       refuse(({ input }) => requireKnown(input));

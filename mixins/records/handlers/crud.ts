@@ -20,10 +20,12 @@ import { permitted } from "../part-rights.ts";
 import { firstOwner, requireMayAssign } from "../ownership.ts";
 import { fieldsToInclude, includedOf } from "../include.ts";
 import { pickFields, readPage } from "../page.ts";
+import { underView, viewOfList } from "../views.ts";
 import { requireReferences } from "../references.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 type Including = { include?: string[] | undefined };
+type Listed = Omit<ListParams, "sort"> & Including & { view?: string | undefined; sort?: ListParams["sort"] };
 type Versioned = Input & { id: string; expectedVersion?: number | undefined };
 
 /** Which rows a list shows this principal. */
@@ -61,18 +63,19 @@ export async function accepted(
 ): Promise<Accepted> {
   await fields.prepare(ctx, [input]);
   const { input: given, apart } = fields.accept(input, { isNew });
-  return { input: await ownAccepted(counter, ctx, given, { isNew }), apart };
+  return { input: await ownAccepted(counter, ctx, fields, given, { isNew }), apart };
 }
 
 /** As `accepted`, of the fields that every organization has. */
 export async function ownAccepted(
   { kind, desk }: Counter,
   ctx: RecordContext,
+  { country }: Pick<CallFields, "country">,
   input: Input,
   { isNew }: { isNew: boolean },
 ): Promise<Input> {
   const { principal } = ctx.locals;
-  const normal = permitted(kind, principal, normalised(kind, input));
+  const normal = permitted(kind, principal, normalised(kind, input, country));
   const { owner } = kind;
   if (owner === undefined) return normal;
   const given = normal[owner] as string | null | undefined;
@@ -172,7 +175,7 @@ export function withSealed<R extends AnyRow>(
 
 /** Create, list, get, change and delete records of a kind. */
 export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, store, rules } = counter;
+  const { kind, store, rules, desk } = counter;
   // a function that stays, see toPage
   const show = (row: R) => kind.show(row) as { id: string };
   return {
@@ -183,6 +186,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { input, apart } = await accepted(counter, ctx, fields, ctx.params, { isNew: true });
       const fresh = composeRecord<R>(kind, input, newOwn(tx));
       if (rules.prepare) await requireReferences(readerOf(counter, tx), counter, principal, input, fields);
+      (await desk.quota.of(tx.organizationId, kind)).take(1);
       const prepared = (await rules.prepare?.(ctx, [fresh])) as P;
       const row = rules.complete?.(fresh, prepared) ?? fresh;
       await requireReferences(tx, counter, principal, input, fields);
@@ -192,10 +196,14 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
       return fields.showNew(kind.show(row), apart);
     },
-    async list(ctx: RecordContext<ListParams & Including>) {
+    /** By a view it takes one round trip more. */
+    async list(ctx: RecordContext<Listed>) {
       const { principal, tx } = ctx.locals;
-      const { include, ...params } = ctx.params;
+      const { include, view: viewId, ...given } = ctx.params;
       const fields = await fieldsOf(counter, ctx);
+      const view =
+        viewId === undefined ? undefined : await viewOfList(tx, principal, kind, fields.defined, viewId);
+      const params = underView(kind, given, view);
       const listing = fields.listing(kind.listing, params);
       const asked =
         include && params.fields ? [...params.fields, ...fieldsToInclude(kind, include)] : params.fields;

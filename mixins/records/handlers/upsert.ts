@@ -17,7 +17,7 @@ type ByExternalId = Readonly<Record<string, unknown>> & {
 
 /** Find, make or change a record by the id that it has elsewhere. */
 export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, store, rules } = counter;
+  const { kind, store, rules, desk } = counter;
   return {
     async getByExternalId(ctx: RecordContext<{ externalId: string }>) {
       const { principal, tx } = ctx.locals;
@@ -36,12 +36,13 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await fields.prepare(ctx, [given]);
       // of a record that is there nothing is required that is not given, and it gets no defaults
       const known = fields.accept(given, { isNew: false });
-      const input = await ownAccepted(counter, ctx, known.input, { isNew: true });
+      const input = await ownAccepted(counter, ctx, fields, known.input, { isNew: true });
       const own = newOwn(tx);
       const isExpected = expectedVersion !== undefined;
       const composed = composeRecord<R>(kind, input, own);
       if (rules.prepareUpsert)
         await requireReferences(readerOf(counter, tx), counter, principal, input, fields);
+      const room = await desk.quota.of(tx.organizationId, kind);
       const prepared = (await (rules.prepareUpsert
         ? rules.prepareUpsert(ctx, composed, isExpected)
         : rules.prepare?.(ctx, [composed]))) as P;
@@ -49,7 +50,8 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       await requireReferences(tx, counter, principal, input, fields, before);
       if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && !isExpected) {
-        rules.requireNew?.(prepared);
+        rules.requireNew?.(prepared, [composed]);
+        room.take(1);
         const { input: whole, apart } = fields.accept(given, { isNew: true });
         const { customFields } = whole as { customFields?: unknown };
         const completed = composeRecord<R>(kind, { ...input, customFields }, own);
@@ -81,12 +83,13 @@ const isMerged = ({ name }: AnyKind) =>
 
 /** Bring deleted records back. */
 export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, store, rules } = counter;
+  const { kind, store, rules, desk } = counter;
   return {
-    /** @throws 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
+    /** @throws 403 QUOTA_EXCEEDED; 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
+      const room = await desk.quota.of(tx.organizationId, kind);
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lockAny(tx, principal, ctx.params.id);
       if (before.deleted_at === null) return fields.showOne(tx, kind.show(before));
@@ -97,6 +100,7 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         const assignedTo = kind.owner === undefined ? null : (other[columnOf(kind.owner)] as string | null);
         throw externalIdTaken(kind, canSee(principal, { assignedTo }) ? other.id : undefined);
       }
+      room.take(1);
       const row = nextVersion(before, tx.now.toISOString(), { deleted_at: null });
       store.update(tx, [row], undefined, principal);
       await fields.claim(tx, [row.id]);

@@ -1,5 +1,6 @@
 import { can, sightOf } from "../../../mixins/access/principal.ts";
 import { appError } from "../../../mixins/contract/errors.ts";
+import { kinds } from "../../../mixins/records/kinds.ts";
 import type { Connection } from "./connection.ts";
 import { messageLimit } from "./message-limit.ts";
 import { OrganizationPresence, refreshMs, type PresenceChange } from "./presence.ts";
@@ -10,7 +11,7 @@ import {
   type PresenceMessage,
   type TypingMessage,
 } from "./realtime.messages.ts";
-import { readers, type FindRecord } from "./records.ts";
+import type { FindRecord } from "./records.ts";
 
 /** Typing and presence messages of one organization at one gateway in a second. */
 const mostOfOrganization = 500;
@@ -80,8 +81,8 @@ export class Ephemeral {
     const rooms = new Set<string>();
     const { organizationId } = principal;
     const sight = sightOf(principal);
-    for (const [kind, { permission }] of readers) {
-      if (!can(principal, permission)) continue;
+    for (const { name: kind, plural } of kinds.values()) {
+      if (!can(principal, `${plural}:read`)) continue;
       if (sight === "all") rooms.add(kindRoom(organizationId, kind));
       else
         for (const assignee of [...sight.assignees, ...(sight.unassigned ? [null] : [])])

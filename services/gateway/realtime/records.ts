@@ -3,6 +3,7 @@ import type { ServiceBroker } from "moleculer";
 import type { Claims } from "../../../mixins/access/access-token.ts";
 import { appError } from "../../../mixins/contract/errors.ts";
 import { metaOf } from "../../../mixins/contract/meta.ts";
+import { kinds } from "../../../mixins/records/kinds.ts";
 
 /** What decides who may see a record. */
 export interface RecordOwner {
@@ -11,15 +12,10 @@ export interface RecordOwner {
 /** @throws as the record's own GET does: 403, 404 */
 export type FindRecord = (caller: Claims, kind: string, id: string) => Promise<RecordOwner>;
 
-/** The kinds of records people can be seen to write in: the action that answers one, and its permission. */
-export const readers: ReadonlyMap<string, { action: string; permission: string }> = new Map([
-  ["lead", { action: "leads.get", permission: "leads:read" }],
-]);
-
 /** How long a record's assignee, and the sender's right to see it, are believed without a look. */
 const ttlMs = 1_500;
 
-/** Asks a record's own service, so that its rule alone says who may see it. */
+/** Asks a record's own service, so that its rule alone says who may see it: people are seen to write in records of every kind. */
 export function recordFinder(broker: ServiceBroker): FindRecord {
   const found = new LRUCache<string, RecordOwner>({ max: 20_000, ttl: ttlMs });
   return async (caller, kind, id) => {
@@ -27,10 +23,10 @@ export function recordFinder(broker: ServiceBroker): FindRecord {
     const key = [organizationId, userId, role, scopes?.join(), kind, id].join("|");
     const known = found.get(key);
     if (known) return known;
-    const reader = readers.get(kind);
-    if (!reader) throw appError(404, "RECORD_NOT_FOUND", "There is no such record.");
+    const plural = kinds.get(kind)?.plural;
+    if (plural === undefined) throw appError(404, "RECORD_NOT_FOUND", "There is no such record.");
     const { assignedTo = null } = await broker.call<Partial<RecordOwner>, { id: string }>(
-      reader.action,
+      `${plural}.get`,
       { id },
       { meta: metaOf(caller), timeout: 5_000 },
     );

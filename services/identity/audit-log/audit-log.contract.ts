@@ -1,10 +1,14 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { job } from "../../../mixins/jobs/job-spec.ts";
+import { eachKind } from "../../../mixins/records/kinds.ts";
 import { listParams, type Listing } from "../../../mixins/records/listing.ts";
 import { id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
-export const auditTypes = [
+/** Of each kind of record: somebody took records out. */
+export const exported = (plural: string) => `${plural}.exported` as const;
+
+const auditTypes = [
   "user.signed_in",
   "user.sign_in_failed",
   "user.invited",
@@ -27,7 +31,6 @@ export const auditTypes = [
   "role.created",
   "role.updated",
   "role.deleted",
-  "leads.exported",
   "privacy.export_requested",
   "privacy.archive_downloaded",
   "privacy.erasure_requested",
@@ -41,12 +44,14 @@ export const auditTypes = [
   "organization.deletion_scheduled",
   "organization.restored",
 ] as const;
-export type AuditType = (typeof auditTypes)[number];
+export type AuditType = (typeof auditTypes)[number] | ReturnType<typeof exported>;
+const allTypes = eachKind(({ plural }) => exported(plural), auditTypes);
+const auditType = z.lazy(() => z.enum(allTypes as [AuditType, ...AuditType[]]));
 
 const entry = z
   .strictObject({
     id,
-    type: z.enum(auditTypes),
+    type: auditType,
     /** Who did it; null where nobody was signed in. */
     actorId: id.nullable(),
     /** Whom or what it was done to. */
@@ -72,15 +77,19 @@ export const auditListing: Listing = {
     createdAt: "timestamp",
   },
   filterable: ["type", "actorId", "subjectId", "ip", "createdAt"],
-  values: { type: auditTypes },
+  values: { type: allTypes },
   sortable: ["createdAt"],
   defaultSort: "-createdAt",
 };
 
 export const auditActions = {
   noteExport: action({
-    summary: "Notes in the audit log that somebody takes leads out",
-    params: z.strictObject({ format: z.string(), filteredBy: z.array(z.string()) }),
+    summary: "Notes in the audit log that somebody takes records out",
+    params: z.strictObject({
+      /** Name of their kind. */
+      kind: z.string().default("lead"),
+      ...{ format: z.string(), filteredBy: z.array(z.string()) },
+    }),
     returns: z.null(),
     permission: "reports:export",
   }),
@@ -99,7 +108,7 @@ export const auditJobs = {
     summary: "Writes an entry of another service, whose organization lives in a shard, to the audit log",
     payload: z.strictObject({
       id,
-      type: z.enum(auditTypes),
+      type: auditType,
       actorId: id.nullable(),
       subjectId: id.nullable(),
       at: timestamp,

@@ -1,8 +1,9 @@
 import { v7 as uuidv7 } from "uuid";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
+import { kinds } from "../../../mixins/records/kinds.ts";
 import { readPage } from "../../../mixins/records/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
-import { auditListing, type AuditEntryView, type AuditType } from "./audit-log.contract.ts";
+import { auditListing, exported, type AuditEntryView, type AuditType } from "./audit-log.contract.ts";
 
 const keptDays = 400;
 
@@ -83,8 +84,9 @@ const view = (row: AuditRow): Partial<AuditEntryView> & { id: string } => ({
 /** Notes an export before it begins. */
 export function noteExport(ctx: Ctx<"identity.noteExport">): Promise<null> {
   const { organizationId, userId: actorId } = ctx.locals.principal;
-  const details = ctx.params;
-  audit(ctx.locals.tx, { type: "leads.exported", organizationId, actorId, subjectId: null, details });
+  const { kind, ...details } = ctx.params;
+  const type = exported(kinds.get(kind)?.plural ?? "leads");
+  audit(ctx.locals.tx, { type, organizationId, actorId, subjectId: null, details });
   return Promise.resolve(null);
 }
 

@@ -5,6 +5,7 @@ import { planNames } from "../../../mixins/organizations/plans.ts";
 import { expectedVersion, id, nameText, text, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 import { timeZone } from "../../../mixins/contract/time-zone.ts";
+import { isPhoneCountry } from "../../../mixins/values/phone.ts";
 
 export const organization = z
   .strictObject({
@@ -17,6 +18,8 @@ export const organization = z
     domainVerification: z.strictObject({ name: z.string(), value: z.string() }).nullable(),
     /** IANA name. */
     timezone: z.string(),
+    /** Of phones that are written without one; ISO 3166-1. */
+    country: z.string(),
     plan: z.string(),
     /** Where its rows lie; chosen at registration, changed only by a move. */
     dataRegion: z.string(),
@@ -43,6 +46,11 @@ const domain = z
     "must be a domain such as example.com",
   );
 
+const country = z
+  .string()
+  .toUpperCase()
+  .refine(isPhoneCountry, "must be a country of ISO 3166-1, such as IN, US or DE");
+
 const used = z
   .strictObject({
     used: z.number().int(),
@@ -62,9 +70,9 @@ export const organizationActions = {
     rest: "GET /organization",
   }),
   updateOrganization: action({
-    summary: "Changes the organization's name, domain or time zone",
+    summary: "Changes the organization's name, domain, time zone or country",
     params: z
-      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone })
+      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone, country })
       .partial()
       .extend({ expectedVersion }),
     returns: organization,
@@ -85,7 +93,10 @@ export const organizationActions = {
       plan: z.string(),
       /** Active ones. */
       users: used,
+      /** As `records.lead`. */
       leads: used,
+      /** Those that are not deleted, by the name of their kind. */
+      records: z.record(z.string(), used),
       storageBytes: used,
       /** Today, UTC; some seconds behind. */
       apiCallsPerDay: used,

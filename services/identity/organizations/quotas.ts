@@ -46,8 +46,8 @@ export async function getUsage(
 ): Promise<Result<"identity.getUsage">> {
   const { tx, principal } = ctx.locals;
   // asked before this transaction holds a connection
-  const [leads, files] = await Promise.all([
-    ctx.call("leads.getUsage", {}),
+  const [{ records }, files] = await Promise.all([
+    ctx.call("records.getUsage", {}),
     ctx.call("imports.getUsage", {}),
   ]);
   const [[organization], users, [calls], deprecated] = await Promise.all([
@@ -66,7 +66,10 @@ export async function getUsage(
   return {
     plan: organization.plan,
     users: { used: users, limit: limits.users },
-    leads: { used: leads.leads, limit: limits.leads },
+    leads: { used: records.lead ?? 0, limit: limits.records },
+    records: Object.fromEntries(
+      Object.entries(records).map(([kind, used]) => [kind, { used, limit: limits.records }]),
+    ),
     storageBytes: { used: files.storageBytes, limit: limits.storageBytes },
     apiCallsPerDay: { used: calls?.calls ?? 0, limit: limits.apiCallsPerDay },
     requestsPerMinute: Math.floor(env.RATE_LIMIT_PER_MINUTE_ORGANIZATION * limits.rateFactor),

@@ -1,9 +1,8 @@
 import { isUtf8 } from "node:buffer";
+import type { Encoding } from "../../../mixins/records/importing/import-form.ts";
 import { unfinishedTail } from "../../../mixins/upload/text.ts";
 
-/** How the characters of a file may be written. */
-export const encodings = ["utf-8", "utf-16le", "utf-16be", "windows-1252"] as const;
-export type Encoding = (typeof encodings)[number];
+export type { Encoding };
 
 /** Stands where bytes of a UTF-8 file belong to no character; half a character, so that no text may hold it. */
 export const brokenCharacter = "\udcff";
@@ -13,8 +12,8 @@ const nulShare = 0.02;
 
 /**
  * What a file's first chunk says of its encoding: undefined where that has nothing but ASCII, so that a later one decides.
- * UTF-16 is known by its mark or, as text has no NUL, by where its NULs stand; what is not UTF-8 is Windows-1252, unless most of
- * what is not ASCII in it is UTF-8.
+ * UTF-16 is known by its mark or, as text has no NUL, by where its NULs stand; what is not UTF-8 is Windows-1252, unless half of
+ * the lines that are not ASCII are UTF-8, or more of their characters are than are not.
  */
 export function encodingOf(chunk: Buffer, isFirst: boolean): Encoding | undefined {
   if (isFirst) {
@@ -24,12 +23,16 @@ export function encodingOf(chunk: Buffer, isFirst: boolean): Encoding | undefine
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(
     chunk.subarray(0, chunk.length - unfinishedTail(chunk)),
   );
-  const whole = text.match(/[^\0-\x7f\ufffd]/g)?.length ?? 0;
-  const broken = text.match(/\ufffd/g)?.length ?? 0;
-  if (isUtf8(chunk.subarray(0, chunk.length - unfinishedTail(chunk))))
-    return whole + broken > 0 ? "utf-8" : undefined;
-  return whole > broken ? "utf-8" : "windows-1252";
+  const told = text.split("\n").filter((line) => /[^\0-\x7f]/.test(line));
+  if (told.length === 0) return undefined;
+  if (isUtf8(chunk.subarray(0, chunk.length - unfinishedTail(chunk)))) return "utf-8";
+  // bytes of Windows-1252 hardly ever read as a character of UTF-8
+  const whole = told.filter((line) => !line.includes("\ufffd")).length;
+  return 2 * whole >= told.length || countOf(text, /[^\0-\x7f\ufffd]/g) > countOf(text, /\ufffd/g)
+    ? "utf-8"
+    : "windows-1252";
 }
+const countOf = (text: string, sought: RegExp): number => text.match(sought)?.length ?? 0;
 
 function wideEncodingOf(head: Buffer): Encoding | undefined {
   if (head[0] === 0xff && head[1] === 0xfe) return "utf-16le";

@@ -1,35 +1,35 @@
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import type { Database } from "../../mixins/database/database.ts";
 import type { Organizations } from "../../mixins/organizations/organizations.ts";
-import { LeadQuota } from "../../services/leads/quota.ts";
+import { RecordQuota } from "../../mixins/records/quota.ts";
 
 const limit = 100;
 const organizations = {
-  of: () => Promise.resolve({ plan: "starter", limits: { leads: limit }, isSuspended: false }),
+  of: () => Promise.resolve({ plan: "starter", limits: { records: limit }, isSuspended: false }),
 } as unknown as Organizations;
 
 /** What counts that were begun wait for. */
-let counts: { answer: (leads: number) => void; fail: (error: Error) => void }[];
-let quota: LeadQuota;
+let counts: { answer: (records: number) => void; fail: (error: Error) => void }[];
+let quota: RecordQuota;
 
 beforeEach(() => {
   jest.useFakeTimers();
   counts = [];
   const query = () =>
     new Promise((resolve, reject) => {
-      counts.push({ answer: (leads) => resolve([{ leads }]), fail: reject });
+      counts.push({ answer: (records) => resolve([{ records }]), fail: reject });
     });
-  quota = new LeadQuota({ reader: () => ({ query }) } as unknown as Database, organizations);
+  quota = new RecordQuota({ reader: () => ({ query }) } as unknown as Database, organizations);
 });
 afterEach(() => void jest.useRealTimers());
 
 const settle = () => jest.advanceTimersByTimeAsync(0);
-const take = async (more: number) => (await quota.of("organization")).take(more);
+const take = async (more: number) => (await quota.of("organization", { plural: "contacts" })).take(more);
 /** Counts for the first time. */
-async function known(leads: number): Promise<void> {
+async function known(records: number): Promise<void> {
   const first = take(0);
   await settle();
-  counts.shift()?.answer(leads);
+  counts.shift()?.answer(records);
   await first;
 }
 
@@ -64,4 +64,16 @@ test("a count that fails refuses nobody who did not wait for it, and is tried ag
   await settle();
   await take(1);
   expect(counts).toHaveLength(1);
+});
+
+test("each kind has the limit for itself", async () => {
+  const takeOf = async (plural: string) => (await quota.of("organization", { plural })).take(1);
+  const full = expect(takeOf("leads")).rejects.toMatchObject({ data: { resource: "leads", limit } });
+  await settle();
+  counts.shift()?.answer(limit);
+  await full;
+  const free = takeOf("contacts");
+  await settle();
+  counts.shift()?.answer(limit - 1);
+  await free;
 });

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "@jest/globals";
+import { kinds } from "../../entities/kinds.ts";
+import { knownPermissions } from "../../mixins/access/permissions.ts";
+import { builtInRoles } from "../../mixins/access/principal.ts";
+import type { ActionSpec, Contract } from "../../mixins/contract/contract.ts";
+import { readPermissions } from "../../mixins/events/feed-filter.ts";
+import { personalFields } from "../../mixins/records/capabilities.ts";
+import { declareKinds, tellsOfPersons } from "../../mixins/records/kinds.ts";
+import { contracts } from "../../services/contracts.ts";
+
+const all: readonly Contract[] = contracts;
+/** What events tell of that only admins and managers see. */
+const ofOverseers = ["custom_field", "organization", "person", "privacy", "retention"];
+
+test("of every event it is known who may see it: who reads its kind of record, who has a permission, or overseers alone", () => {
+  const told = new Set(
+    all.flatMap(({ events }) => Object.keys(events).map((type) => type.split(".")[0] ?? "")),
+  );
+  const known = new Set([...kinds.keys(), ...readPermissions.keys(), ...ofOverseers]);
+  expect([...told].filter((entity) => !known.has(entity))).toEqual([]);
+});
+
+test("two kinds of one name or one table are refused", () => {
+  const [lead] = kinds.values();
+  expect(() => declareKinds(lead ? [{ ...lead, name: "prospect" }] : [])).toThrow(
+    "are called prospect or leads",
+  );
+});
+
+describe.each([...kinds.values()].map((kind) => [kind.name, kind] as const))("the kind %s", (_name, kind) => {
+  const contract = all.find(({ name }) => name === kind.plural);
+
+  test("has a service of its plural, which owns its table and tells of its records", () => {
+    expect(contract?.tables.owns).toContain(kind.plural);
+    expect(Object.keys(contract?.actions ?? {})).toEqual(
+      expect.arrayContaining(["create", "list", "get", "update"]),
+    );
+    expect(contract?.events).toHaveProperty([`${kind.name}.created`]);
+  });
+
+  test("asks for permissions that built-in roles have, and others can be given", () => {
+    const asked = Object.values<ActionSpec>(contract?.actions ?? {}).map(({ permission }) => permission);
+    const ofRecords = asked.filter((permission) => permission.startsWith(`${kind.plural}:`));
+    const known = knownPermissions(all);
+    for (const permission of [...ofRecords, `${kind.plural}:sensitive`]) {
+      expect(builtInRoles.get("admin")?.permissions).toContain(permission);
+      expect(known).toContain(permission);
+    }
+    const ofViewers = [...(builtInRoles.get("viewer")?.permissions ?? [])];
+    expect(ofViewers.filter((permission) => permission.startsWith(`${kind.plural}:`))).toEqual([
+      `${kind.plural}:read`,
+    ]);
+  });
+
+  test("has all that it says of persons declared as personal data", () => {
+    if (!tellsOfPersons(kind)) return;
+    const declared = Object.values(contract?.personalData ?? {}).filter(({ tables }) =>
+      tables.includes(kind.plural),
+    );
+    expect(declared.flatMap(({ fields = [] }) => fields)).toEqual(
+      expect.arrayContaining(personalFields(kind)),
+    );
+  });
+});
