@@ -20,7 +20,11 @@ const coverageThreshold = {
 export default {
   // most of a test is waiting: for PostgreSQL, for processes it starts and kills, for time to pass
   maxWorkers: 4,
-  reporters: ["default", "<rootDir>/test/support/slowest-files.mjs"],
+  reporters: [
+    "default",
+    "<rootDir>/test/support/slowest-files.mjs",
+    "<rootDir>/test/support/unfinished-files.mjs",
+  ],
   coverageProvider: "v8",
   coverageReporters: ["text-summary", "json-summary"],
   collectCoverageFrom: ["services/**/*.ts", "mixins/**/*.ts"],

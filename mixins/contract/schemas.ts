@@ -100,7 +100,9 @@ export const price = z
   })
   .transform(({ amount, currency }, { issues }) => {
     const digits = currencyDigits.get(currency) ?? 0;
-    const [, sign = "", whole = "", fraction = ""] = /^(-?)0*(\d+?)(?:\.(\d+))?$/.exec(amount) ?? [];
+    // one way to read it, however long: this runs for what the pattern above has refused too
+    const [, sign = "", written = "", fraction = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(amount) ?? [];
+    const whole = written.replace(/^0+(?=\d)/, "");
     const refuse = (message: string) =>
       issues.push({ code: "custom", path: ["amount"], message, input: amount });
     if (sign !== "" && /[1-9]/.test(amount)) refuse("must be a price: 0 or more");

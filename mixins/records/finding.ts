@@ -1,5 +1,6 @@
+import { decimalOf } from "../values/decimal.ts";
 import { formsOf, likePattern } from "./conditions/texts.ts";
-import type { FittedTest } from "./conditions/fields.ts";
+import type { FittedTest, Operand } from "./conditions/fields.ts";
 import type { FittedCondition } from "./conditions/fit.ts";
 import { operandText } from "./conditions/operands.ts";
 import type { Values } from "./conditions/values.ts";
@@ -33,12 +34,17 @@ export function findCall(
   const all = tests.flatMap(eachOf);
   if (q === undefined && all.some((test) => hasOwnIndex(test, finding))) return undefined;
   const terms = all.flatMap((test) => termsOf(test, finding));
+  const custom = all.flatMap(customOf);
   const patterns = all.map((test) => patternsOf(test, finding)).find((some) => some.length > 0);
-  if (q === undefined && terms.length === 0 && patterns === undefined) return undefined;
+  if (q === undefined && terms.length === 0 && custom.length === 0 && patterns === undefined)
+    return undefined;
   // where it is not called, nothing may be among the values: PostgreSQL refuses one whose type nothing tells
+  const json = (list: readonly unknown[]) =>
+    list.length === 0 ? "NULL" : `${values.add(JSON.stringify(list))}::jsonb`;
   const given = () => [
     q ?? "NULL",
-    terms.length === 0 ? "NULL" : `${values.add(JSON.stringify(terms))}::jsonb`,
+    json(terms),
+    json(custom),
     patterns === undefined ? "NULL" : `${values.add(patterns)}::text[]`,
   ];
   return (most) => `find_${table}(${given().join(", ")}, ${most})`;
@@ -62,16 +68,53 @@ type Term = [field: string, value: string];
 /** Lists of terms, of each of which one must be there. */
 function termsOf(test: FittedTest, { terms }: Finding): Term[][] {
   const { path, field, op, operands } = test;
-  if (field.sqlOfTest !== undefined || field.type === "money") return [];
-  if (!terms.includes(path) && !isCustom(test) && path !== "tags") return [];
-  // the text of an object has no term
-  if (operands.some((one) => /^[[{]/.test(operandText(one)))) return [];
-  const termsFor = (one: (typeof operands)[number]) =>
-    formsOf(operandText(one)).map((text): Term => [path, text]);
+  if (field.sqlOfTest !== undefined || !(terms.includes(path) || path === "tags")) return [];
+  const termsFor = (one: Operand) => formsOf(operandText(one)).map((text): Term => [path, text]);
   if (isEqual(test)) return [operands.flatMap(termsFor)];
-  if (op !== "contains") return [];
-  return field.type === "text[]" ? operands.map(termsFor) : [operands.flatMap(termsFor)];
+  return op === "contains" ? operands.map(termsFor) : [];
 }
+
+/** A jsonpath that a row's custom fields meet, and terms of which one does as well. */
+type Custom = [jsonpath: string, terms: Term[] | null];
+/** What an index of custom fields is asked; of each, one must hold. */
+function customOf(test: FittedTest): Custom[] {
+  const { path, field, op, operands } = test;
+  if (!isCustom(test) || field.sqlOfTest !== undefined || field.type === "money") return [];
+  // the text of an object is none of its values
+  if (operands.length === 0 || operands.some((one) => /^[[{]/.test(operandText(one)))) return [];
+  const place = `$.${JSON.stringify(path.slice("customFields.".length))}`;
+  const one = (some: readonly Operand[]): Custom => {
+    const equal = some.flatMap((operand) => jsonOf(operandText(operand)));
+    const terms = some.flatMap((operand) => termOf(test, operandText(operand)));
+    return [equal.map((json) => `${place} == ${json}`).join(" || "), terms.length === 0 ? null : terms];
+  };
+  if (isEqual(test)) return [one(operands)];
+  if (op !== "contains") return [];
+  return field.type === "text[]" ? operands.map((operand) => one([operand])) : [one(operands)];
+}
+
+/** The JSON whose text this may be. */
+function jsonOf(text: string): string[] {
+  const number = decimalOf(text) && text.replace(/^\+/, "").replace(/^(-?)0+(?=\d)/, "$1");
+  return [
+    ...formsOf(text).map((form) => JSON.stringify(form)),
+    ...(number ? [number] : []),
+    ...(text === "true" || text === "false" ? [text] : []),
+  ];
+}
+
+/** What find_terms makes of values that equal this one, and are another JSON. */
+function termOf({ path, field }: FittedTest, text: string): Term[] {
+  if (field.type === "number" || field.type === "integer") return [[path, shortest(text)]];
+  return field.type === "date" ? [[path, text]] : [];
+}
+/** As trim_scale(text::numeric) writes it. */
+const shortest = (decimal: string): string => {
+  const [whole = "", fraction = ""] = decimal.replace(/^[+-]/, "").split(".");
+  const [left, right] = [whole.replace(/^0+(?=\d)/, ""), fraction.replace(/0+$/, "")];
+  const digits = right === "" ? left : `${left}.${right}`;
+  return decimal.startsWith("-") && digits !== "0" ? `-${digits}` : digits;
+};
 
 /** Patterns of which one is met somewhere in the texts of a row. */
 function patternsOf({ path, field, op, operands }: FittedTest, { likes }: Finding): string[] {

@@ -15,14 +15,24 @@ const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}]/gu;
  */
 export function safeFileName(given: string): string {
   const last = given.normalize("NFC").split(/[/\\]/).at(-1) ?? "";
-  const plain = last
-    .replace(/^[a-z]:/i, "")
-    .replace(invisible, "")
-    .replace(/[<>:"|?*]/g, "_")
-    .replace(/\s+/g, " ")
-    .replace(/^[. ]+|[. ]+$/g, "");
+  const plain = trimmed(
+    last
+      .replace(/^[a-z]:/i, "")
+      .replace(invisible, "")
+      .replace(/[<>:"|?*]/g, "_")
+      .replace(/\s+/g, " "),
+  );
   const name = deviceName.test(plain) ? `_${plain}` : plain;
   return shortened(name) || "file";
+}
+
+/** Without points and blanks around it. A pattern for those at the end would try at each that stands within. */
+function trimmed(name: string): string {
+  const isEdge = (at: number) => name[at] === "." || name[at] === " ";
+  let [from, to] = [0, name.length];
+  while (from < to && isEdge(from)) from++;
+  while (to > from && isEdge(to - 1)) to--;
+  return name.slice(from, to);
 }
 
 /** The extension in lower case without its dot; "" when there is none. */

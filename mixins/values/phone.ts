@@ -16,6 +16,9 @@ export const defaultCountry: CountryCode = "IN";
 export const phoneCountries = getCountries() as [CountryCode, ...CountryCode[]];
 export const isPhoneCountry: (code: string) => code is CountryCode = isSupportedCountry;
 
+/** Characters of a number as anybody writes it, marks and extension included; what is longer is not looked into. */
+const longestWritten = 200;
+
 /** A number as it is stored, or why it cannot be told which number it is, as words that follow the number. */
 export type PhoneReading = { phone: string } | { doubt: string };
 
@@ -31,6 +34,7 @@ const extension = /(?:;\s*ext\s*=|,?\s*(?:\bext(?:ension|n)?\b|(?<![a-z])x|#|Ð´Ð
  * @param country of a number without + or 00
  */
 export function readPhone(input: string, country: CountryCode = defaultCountry): PhoneReading {
+  if (input.length > longestWritten) return { doubt: "is longer than a phone number" };
   const plain = input
     .normalize("NFKC")
     .replaceAll(invisible, "")

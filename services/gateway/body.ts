@@ -206,12 +206,9 @@ function refuseReserved(value: object, path: string[]): void {
 
 /** What a number of JavaScript may not keep: 2^53 has 16 digits. */
 const manyDigits = /\d{16}|\d[eE]\+?\d{3}/;
-class Rounded {
-  readonly source: string;
-  constructor(source: string) {
-    this.source = source;
-  }
-}
+class Rounded {}
+/** No number that is kept is written with more digits; to compare longer ones digit by digit takes long. */
+const mostDigits = 400;
 
 /** Ids of other systems are such numbers, and must not become other ids. */
 function refuseRounded(text: string): void {
@@ -219,9 +216,13 @@ function refuseRounded(text: string): void {
     text: string,
     revive: (key: string, value: unknown, context: { source?: string }) => unknown,
   ) => unknown;
-  const value = parse(text, (_key, one, { source = "" }) =>
-    typeof one === "number" && !isKept(one, source) ? new Rounded(source) : one,
-  );
+  let found = 0;
+  const value = parse(text, (_key, one, { source = "" }) => {
+    // so many are told
+    if (typeof one !== "number" || found === 100 || isKept(one, source)) return one;
+    found += 1;
+    return new Rounded();
+  });
   const problems: FieldError[] = [];
   const look = (one: unknown, path: string[]) => {
     if (one instanceof Rounded)
@@ -234,13 +235,14 @@ function refuseRounded(text: string): void {
       for (const [name, inner] of Object.entries(one)) look(inner, [...path, name]);
   };
   look(value, []);
-  if (problems.length > 0) throw invalid(problems.slice(0, 100));
+  if (problems.length > 0) throw invalid(problems);
 }
 
 function isKept(value: number, source: string): boolean {
   if (!Number.isFinite(value)) return false;
   // digits behind the point are written by clients that have the same number
   if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return true;
+  if (source.length > mostDigits) return false;
   const [given, kept] = [decimalOf(source), decimalOf(value)];
   return !given || !kept || compareDecimals(given, kept) === 0;
 }

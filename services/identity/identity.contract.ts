@@ -265,7 +265,7 @@ export const identityContract = defineContract("identity", {
     }),
     forgotPassword: action({
       summary: "Mails a link to choose a new password, if there is such a user; the answer does not tell",
-      params: z.strictObject({ email }),
+      params: z.strictObject({ email, ...client }),
       returns: z.null(),
       permission: "public",
       rest: "POST /auth/password/forgot",

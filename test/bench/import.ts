@@ -10,6 +10,7 @@ import { readEnv } from "../../mixins/process/env.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { ImportView } from "../../services/imports/imports.contract.ts";
 import { startNode, type Node } from "../../services/node.ts";
+import { generatedFile } from "./generated-file.ts";
 import { median } from "./report.ts";
 
 const usage = `node --import ./mixins/process/check-node.mjs test/bench/import.ts [options]: imports in one process on an embedded PostgreSQL
@@ -48,17 +49,6 @@ function realisticFile(): { name: string; text: string } {
     rows.map((row) => `${turn}-${row}`),
   );
   return { name: "the sample, repeated", text: `${heading}\r\n${repeated.flat().join("\r\n")}\r\n` };
-}
-
-/** A file of any length, written while it is read. */
-function* generatedFile(rows: number): Generator<string> {
-  yield "Prospect ID,First Name,Last Name,Email,Phone,Company,Lead Source,City,TotalVisits,Converted,Do Not Email,Signed up\n";
-  for (let from = 0; from < rows; from += 1000) {
-    let lines = "";
-    for (let i = from; i < Math.min(from + 1000, rows); i++)
-      lines += `gen-${i},First${i % 997},Last${i % 4999},lead${i}@example.com,+91 98${String(i).padStart(8, "0")},Company ${i % 20_011},${["Google", "Referral", "Olark Chat", ""][i % 4]},${["Mumbai", "Pune", "Select"][i % 3]},${i % 17},${i % 3 === 0 ? 1 : 0},${i % 9 === 0 ? "Yes" : "No"},2024-0${1 + (i % 9)}-15\n`;
-    yield lines;
-  }
 }
 
 /** Imports a file into a new organization and prints how fast; memory is sampled every 250 ms. Answers rows a second. */

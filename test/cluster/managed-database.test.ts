@@ -1,6 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Database } from "../../mixins/database/database.ts";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/database/embedded-postgres.ts";
@@ -8,13 +6,13 @@ import { loginUrlOf } from "../../mixins/database/login.ts";
 import { inspect } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";
 import { startNode, testEnv } from "../support/node.ts";
+import { makeScratch } from "../support/scratch.ts";
 
 // A server as providers give it: whoever owns the database is no superuser. One of its own, for roles belong to a server.
 let folder: string;
 let server: EmbeddedServer;
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "sangam-managed-"));
-  chmodSync(folder, 0o755);
+  folder = makeScratch("sangam-managed-");
   server = await startEmbeddedPostgres(folder, () => undefined);
   await inspect(server.url("postgres"), "CREATE ROLE crm_owner LOGIN CREATEROLE PASSWORD 'of-the-owner'");
   await inspect(server.url("postgres"), "CREATE DATABASE crm OWNER crm_owner");

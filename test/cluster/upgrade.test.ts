@@ -1,5 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { readMigrations } from "../../mixins/database/migrations/files.ts";
@@ -10,6 +9,7 @@ import { startNats, type NatsServer } from "../support/nats.ts";
 import { eventually } from "../support/eventually.ts";
 import { startProcess, type NodeProcess } from "../support/process.ts";
 import { hasRelease010, Release010 } from "../support/release-0.1.0/checkout.ts";
+import { makeScratch } from "../support/scratch.ts";
 
 const withHistory = hasRelease010() ? test : test.skip;
 if (withHistory === test.skip)
@@ -24,8 +24,7 @@ let nats: NatsServer;
 beforeAll(async () => {
   if (withHistory === test.skip) return;
   release010 = new Release010();
-  folder = mkdtempSync(join(tmpdir(), "sangam-upgrade-"));
-  chmodSync(folder, 0o755);
+  folder = makeScratch("sangam-upgrade-");
   nats = await startNats();
 });
 afterAll(async () => {

@@ -43,7 +43,7 @@ const themes = [
 export default {
   ...config,
   rootDir,
-  reporters: ["default", "<rootDir>/test/security/count.mjs"],
+  reporters: ["default", "<rootDir>/test/security/count.mjs", "<rootDir>/test/support/unfinished-files.mjs"],
   projects: config.projects
     .filter(({ displayName }) => displayName !== "cluster")
     .map((project) => ({

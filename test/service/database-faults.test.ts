@@ -1,7 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import pg from "pg";
 import { startEmbeddedPostgres, type EmbeddedServer } from "../../mixins/database/embedded-postgres.ts";
 import { openPool, takeConnection } from "../../mixins/database/pool.ts";
@@ -10,6 +8,7 @@ import { countRows, createDatabase, dropDatabase, inspect } from "../support/dat
 import { eventually } from "../support/eventually.ts";
 import { type Node, originOf, startNode, testEnv, type TestNode } from "../support/node.ts";
 import { TcpProxy } from "../support/tcp-proxy.ts";
+import { makeScratch } from "../support/scratch.ts";
 
 /** A node whose PostgreSQL is behind a proxy. */
 async function startBehind(proxy: TcpProxy, databases: string[]): Promise<{ node: Node; admin: Client }> {
@@ -179,8 +178,7 @@ test("a node that is stopped while its workers start ends with them", async () =
 });
 
 test("a node goes on by itself after its PostgreSQL was restarted", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "sangam-restart-"));
-  chmodSync(folder, 0o755);
+  const folder = makeScratch("sangam-restart-");
   let server: EmbeddedServer | undefined = await startEmbeddedPostgres(folder, () => undefined);
   const portOf = (running: EmbeddedServer) => Number(new URL(running.url("sangam")).port);
   await server.createDatabase("sangam");

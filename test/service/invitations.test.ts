@@ -152,15 +152,63 @@ describe("mails of strangers", () => {
     expect(invitesTo(email).length).toBeGreaterThan(0);
   });
 
-  test("are five a day of all organizations to one address, which none of them learns", async () => {
-    const email = newEmail();
-    for (let n = 0; n < 4; n++) {
+  const told = async (by: SignedIn) => (await node.call("identity.listInvites", {}, metaOf(by))).data[0];
+  /** So many organizations that invite twice each, one after the other. */
+  const ringOf = async (size: number, email: string) => {
+    const ring = [];
+    for (let n = 0; n < size; n++) {
       const admin = await register(`Ring ${n}`);
-      for (let again = 0; again < 2; again++)
+      for (let again = 0; again < 2; again++) {
         expect(await invite(admin, email)).toMatchObject({ status: "pending", isValid: true });
-      await queueIsEmpty();
+        await eventually(async () => {
+          const { mailedAt, mailDelayedUntil } = (await told(admin)) ?? {};
+          return mailedAt ?? mailDelayedUntil;
+        });
+      }
+      ring.push(admin);
     }
-    expect(mails.mailsTo(email).length).toBeLessThanOrEqual(5);
+    return ring;
+  };
+
+  test("are five a day of all organizations that nobody has proved to one address; the next are told to wait, and are mailed then", async () => {
+    const email = newEmail();
+    const [first, , , last] = await ringOf(4, email);
+    expect(mails.mailsTo(email)).toHaveLength(5);
+    expect(await told(first as SignedIn)).toMatchObject({
+      mailedAt: expect.any(String) as unknown as string,
+      mailDelayedUntil: null,
+    });
+    const waiting = await told(last as SignedIn);
+    expect(waiting).toMatchObject({ mailedAt: null, isValid: true });
+    const seconds = (Date.parse(String(waiting?.mailDelayedUntil)) - Date.now()) / 1000;
+    expect(seconds).toBeGreaterThan(23 * 3600);
+    expect(seconds).toBeLessThanOrEqual(24 * 3600);
+    // who asks by then is told at once
+    const late = await register("Late");
+    expect(await invite(late, email)).toMatchObject({
+      mailDelayedUntil: expect.stringMatching(/Z$/) as unknown as string,
+    });
+
+    // a day later
+    const inDatabase = (sql: string) => inspect(node.databases[0] as string, sql);
+    await inDatabase("UPDATE control.sign_in_failures SET ends_at = now()");
+    await inDatabase(
+      "UPDATE graphile_worker._private_jobs SET run_at = now() WHERE run_at > now() + interval '1 hour' AND attempts = 0",
+    );
+    await eventually(async () => (await told(late))?.mailedAt !== null);
+    expect(await told(late)).toMatchObject({ mailDelayedUntil: null });
+    await eventually(() => mails.mailsTo(email).length === 8);
+  });
+
+  test("of organizations that nobody has proved do not use up what others may send", async () => {
+    const email = newEmail();
+    await ringOf(4, email);
+    const admin = await register("Proved");
+    await prove(admin);
+    const before = mails.mailsTo(email).length;
+    expect(await invite(admin, email)).toMatchObject({ mailDelayedUntil: null });
+    await eventually(() => mails.mailsTo(email).length === before + 1);
+    await eventually(async () => (await told(admin))?.mailedAt !== null);
   });
 
   test("are twenty a day of an organization without a proved address, and more of one with", async () => {

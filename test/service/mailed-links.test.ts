@@ -44,6 +44,20 @@ const reset = (token: string, chosen = newPassword) =>
 const invalid = refusal(400, "LINK_INVALID");
 
 describe("a forgotten password", () => {
+  test("can be asked for by its owner, from where they sign in, however often strangers have asked", async () => {
+    const at = (ip: string) => ({ ip, userAgent: "test" });
+    const email = newEmail();
+    await node.call("identity.register", { organizationName: "Mail", name: "Asha", email, password, ...at("192.0.2.7") }); // prettier-ignore
+    const ask = (ip: string) => node.call("identity.forgotPassword", { email, ip });
+    for (let n = 0; n < 4; n++) {
+      await ask("198.51.100.1");
+      if (n < 3) await tokenFor(email, n + 1);
+    }
+    await ask("192.0.2.7");
+    await reset(await tokenFor(email, 4));
+    expect(mails.tokensFor(email, "reset-password")).toHaveLength(4);
+  });
+
   test("is replaced through a mailed link, once, which ends all sessions", async () => {
     const { user, refreshToken } = await register();
     await forgot(user.email);

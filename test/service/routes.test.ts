@@ -7,6 +7,9 @@ import { originOf, shareNode, type TestNode } from "../support/node.ts";
 import { Client } from "../support/client.ts";
 import { pathOf } from "../support/paths.ts";
 
+const { paths } = openApiDocument("test") as {
+  paths: Record<string, Record<string, { operationId: string }>>;
+};
 const roles = ["admin", "manager", "sales_rep", "viewer"] as const;
 
 let node: TestNode;
@@ -27,7 +30,6 @@ describe.each(routes.map((route) => [`${route.method} ${route.path}`, route] as 
     const isPublic = route.spec.permission === "public";
 
     test("is described in OpenAPI", () => {
-      const paths = openApiDocument("test").paths as Record<string, Record<string, { operationId: string }>>;
       const path = route.path.replace(/:(\w+)/g, "{$1}");
       expect(paths[path]?.[route.method.toLowerCase()]?.operationId).toBe(operationId(route.action));
     });

@@ -8,32 +8,20 @@ const adminUrl = (): string => {
   return url;
 };
 
-async function asAdmin<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: adminUrl() });
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
 /**
  * A migrated, empty database of its own; answers its URL as owner.
  * @param template template1: one that nothing has migrated
  */
 export async function createDatabase(template = "sangam_template"): Promise<string> {
   const name = `t_${randomBytes(8).toString("hex")}`;
-  await asAdmin((client) => client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`));
+  await inspect(adminUrl(), `CREATE DATABASE ${name} TEMPLATE ${template}`);
   const url = new URL(adminUrl());
   url.pathname = `/${name}`;
   return url.href;
 }
 
 export async function dropDatabase(url: string): Promise<void> {
-  await asAdmin((client) =>
-    client.query(`DROP DATABASE IF EXISTS ${new URL(url).pathname.slice(1)} WITH (FORCE)`),
-  );
+  await inspect(adminUrl(), `DROP DATABASE IF EXISTS ${new URL(url).pathname.slice(1)} WITH (FORCE)`);
 }
 
 /** A database of its own, opened as a node does, without anything that runs beside it. */
@@ -51,18 +39,36 @@ export async function openDatabase(): Promise<{
   return { url, database, close };
 }
 
+/** Connections for `inspect`, by address: half of what a run of the tests opened were for one look each. */
+const pools = new Map<string, pg.Pool>();
+function poolOf(url: string): pg.Pool {
+  const known = pools.get(url);
+  if (known) return known;
+  const pool = new pg.Pool({ connectionString: url, idleTimeoutMillis: 1_000, allowExitOnIdle: true });
+  // its server was stopped, or its database dropped
+  pool.on("error", () => undefined);
+  pools.set(url, pool);
+  return pool;
+}
+/** What leaves nothing behind in its session. */
+const isPlain = (sql: string): boolean =>
+  /^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE DATABASE|DROP DATABASE)\b/i.test(sql)
+  && !/;|advisory|set_config|pg_terminate/i.test(sql);
+
 /** Runs SQL as the owner of a database, past row-level security: for looking at what is really stored. */
 export async function inspect<T extends pg.QueryResultRow>(
   url: string,
   sql: string,
   values: unknown[] = [],
 ): Promise<T[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
+  const client = await poolOf(url).connect();
+  let isGood = false;
   try {
-    return (await client.query<T>(sql, values)).rows;
+    const { rows } = await client.query<T>(sql, values);
+    isGood = isPlain(sql);
+    return rows;
   } finally {
-    await client.end();
+    client.release(!isGood);
   }
 }
 

@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { endLeftovers, serversIn } from "../../mixins/database/embedded/leftovers.ts";
 import { eventually } from "./eventually.ts";
+import { makeScratch } from "./scratch.ts";
 import {
   launchProcess,
   startProcess,
@@ -12,12 +12,7 @@ import {
   type NodeProcess,
 } from "./process.ts";
 
-/** A temporary folder that PostgreSQL's user may enter, when the tests run as root. */
-export function makeFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "sangam-embedded-"));
-  chmodSync(folder, 0o755);
-  return folder;
-}
+export const makeFolder = (): string => makeScratch("sangam-embedded-");
 
 /** A data folder like this one, whose process must have ended. */
 export function copyFolder(original: string): string {

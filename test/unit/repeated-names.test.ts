@@ -21,7 +21,7 @@ test("of JSON that was written from a value no name stands twice, and all are co
       const json = JSON.stringify(value);
       expect(repeatedName(json)).toBeUndefined();
       let written = 0;
-      JSON.parse(json, (key, inner: unknown) => {
+      JSON.parse(json, (_key, inner: unknown) => {
         if (inner !== null && typeof inner === "object" && !Array.isArray(inner))
           written += Object.keys(inner).length;
         return inner;
@@ -38,6 +38,6 @@ test("a body with a name twice is refused, and the place is said", () => {
     expect.objectContaining({
       ...{ code: 400, type: "MALFORMED_JSON" },
       data: { errors: [expect.objectContaining({ path: "items.0.email", code: "duplicate_field" })] },
-    }) as Error,
+    }) as unknown as Error,
   );
 });

@@ -82,44 +82,21 @@ END $$;
 CREATE FUNCTION find_lexeme(word text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN '''' || replace(replace(left(word, 64), '\', '\\'), '''', '''''') || ''':*';
 
--- In: a field and its value. Out: the lexeme that says so. Numbers are one in any form: 9, 9.0, +9.
-CREATE FUNCTION find_term(field text, value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
-BEGIN
-  IF value ~ '^[-+]?[0-9]+([.][0-9]+)?$' THEN value := trim_scale(value::numeric)::text; END IF;
-  RETURN '#' || to_hex(hashtextextended(field || '=' || value, 0));
-END $$;
+-- In: a field and its value. Out: the lexeme that says so. Inlined where it is called.
+CREATE FUNCTION find_term(field text, value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '#' || to_hex(hashtextextended(field || '=' || value, 0));
 
--- In: names and values of fields in turn, labels, custom fields. Out: a lexeme each; of a custom field's list, one an item.
-CREATE FUNCTION find_terms(fields text[], labels text[], custom jsonb) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-DECLARE
-  terms text[] := '{}';
-  key text;
-  value jsonb;
+-- In: lexemes of values, labels, custom fields. Out: these, a lexeme for each label, and for values of custom fields that equal what
+-- no JSON does: texts that are numbers in any form (9, 9.0, +9), and the day of a moment. The index has all others as JSON.
+CREATE FUNCTION find_terms(terms text[], labels text[], custom jsonb) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
-  FOR place IN 1 .. coalesce(cardinality(fields), 0) / 2 LOOP
-    IF fields[place * 2] IS NOT NULL THEN terms := terms || public.find_term(fields[place * 2 - 1], fields[place * 2]); END IF;
-  END LOOP;
-  FOREACH key IN ARRAY coalesce(labels, '{}') LOOP
-    IF key IS NOT NULL THEN terms := terms || public.find_term('tags', key); END IF;
-  END LOOP;
-  IF custom <> '{}' AND jsonb_typeof(custom) = 'object' THEN
-    FOR key, value IN SELECT * FROM jsonb_each(custom) LOOP
-      CASE jsonb_typeof(value)
-        WHEN 'null', 'object' THEN NULL;
-        WHEN 'array' THEN
-          terms := terms || ARRAY(SELECT public.find_term('customFields.' || key, item #>> '{}')
-            FROM jsonb_array_elements(value) AS item WHERE jsonb_typeof(item) = 'string');
-          terms := terms || public.find_term('customFields.' || key, value #>> '{}');
-        ELSE
-          terms := terms || public.find_term('customFields.' || key, value #>> '{}');
-          -- a day is found in a moment
-          IF value #>> '{}' ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}T' THEN
-            terms := terms || public.find_term('customFields.' || key, left(value #>> '{}', 10));
-          END IF;
-      END CASE;
-    END LOOP;
+  IF labels <> '{}' THEN terms := terms || ARRAY(SELECT public.find_term('tags', label) FROM unnest(labels) AS label); END IF;
+  IF custom @? '$.* ? (@ like_regex "^([-+]?[0-9]+([.][0-9]+)?$|[0-9]{4}-[0-9]{2}-[0-9]{2}T)")' AND jsonb_typeof(custom) = 'object' THEN
+    terms := terms || ARRAY(
+      SELECT public.find_term('customFields.' || key, CASE WHEN strpos(value, 'T') = 0 THEN trim_scale(value::numeric)::text ELSE left(value, 10) END)
+      FROM jsonb_each_text(custom) WHERE value ~ '^([-+]?[0-9]+([.][0-9]+)?$|[0-9]{4}-[0-9]{2}-[0-9]{2}T)');
   END IF;
-  RETURN array_to_tsvector(terms);
+  RETURN array_to_tsvector(array_remove(terms, NULL));
 END $$;
 
 -- In: [[[field, value], …], …], of which one of each list must hold. Out: a query of find_terms.

@@ -3,17 +3,17 @@ import { forbidden, invalid, type FieldError } from "../../contract/errors.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../encryption/organization-cipher.ts";
 import type { OrganizationKeys } from "../../encryption/organization-keys.ts";
-import { customLimits, readCustomValue, type CustomValue } from "../../values/custom-value.ts";
+import type { CustomValue } from "../../values/custom-value.ts";
 import type { CountryCode } from "../../values/phone.ts";
 import type { ActiveUsers, Caller } from "../active-users.ts";
 import { eachField, type Asked, type CustomFields, type Listing } from "../listing.ts";
 import { requireKnownFields } from "./known-fields.ts";
-import type { Definition, Definitions, KindFields } from "./definitions.ts";
+import type { Definitions, KindFields } from "./definitions.ts";
 import type { CustomKind } from "../kind.ts";
+import { readValues, type Given } from "./read-values.ts";
 import { custom, ValuesApart, type Apart, type Claims, type TakenOver } from "./values-apart.ts";
 
 type Input = Readonly<Record<string, unknown>>;
-type Given = Readonly<Record<string, unknown>>;
 
 /** What a service needs for the custom fields of its records. */
 export interface CustomDesk {
@@ -27,8 +27,6 @@ export interface CustomDesk {
 }
 
 const nothing: Apart = new Map();
-/** Characters of a sealed value. They are no part of what a record may take: there are few fields, and this bounds each. */
-const longestSealed = 1_000;
 
 /**
  * The custom fields of one kind as one call sees them: checks what is given, keeps what is sealed and what is unique apart from the
@@ -125,78 +123,16 @@ export class CallFields {
 
   #read<T extends Input>(input: T, isNew: boolean): { input: T; apart: Apart; problems: FieldError[] } {
     const given = givenIn(input);
-    const { all } = this.#fields;
     if (given === undefined && !(isNew && this.#fields.hasNews))
       return { input, apart: nothing, problems: [] };
-    const problems: FieldError[] = [];
-    const kept: Record<string, unknown> = {};
-    const apart = new Map<string, CustomValue | null>();
-    const put = (field: Definition, value: CustomValue | null) => {
-      if (field.isSensitive || field.isUnique) apart.set(field.key, value);
-      if (!field.isSensitive) kept[field.key] = value;
-    };
-    for (const [key, value] of Object.entries(given ?? {})) {
-      const field = all.get(key);
-      const problem = (one: Omit<FieldError, "path">) => problems.push({ path: `${custom}${key}`, ...one });
-      if (field === undefined) {
-        const refused = this.#problemOfUndefined(key, value);
-        if (refused) problem(refused);
-        else kept[key] = value;
-      } else if (field.isSensitive && !this.#maySee) problem(notPermitted);
-      else if (value === null) {
-        if (field.isRequired) problem(required);
-        else put(field, null);
-      } else {
-        const read = this.#valueOf(field, value);
-        if ("value" in read) put(field, read.value);
-        else problem(read);
-      }
-    }
-    if (isNew)
-      for (const field of all.values()) {
-        if (given !== undefined && Object.hasOwn(given, field.key)) continue;
-        if (field.default !== null) put(field, field.default);
-        // who may not write it is not asked for it
-        else if (field.isRequired && (!field.isSensitive || this.#maySee))
-          problems.push({ path: `${custom}${field.key}`, ...required });
-      }
+    const { kept, apart, problems } = readValues(given, {
+      country: this.country,
+      fields: this.#fields,
+      isNew,
+      maySeeSensitive: this.#maySee,
+      isActive: (user) => user === this.#principal.userId || this.#active.has(user),
+    });
     return { input: { ...input, customFields: kept }, apart, problems };
-  }
-
-  #valueOf(field: Definition, given: unknown): { value: CustomValue } | Omit<FieldError, "path"> {
-    const isChosen = field.type === "select" || field.type === "multiSelect";
-    const { type, options } = field;
-    const read = readCustomValue({ type, country: this.country, ...(isChosen && { options }) }, given);
-    if (!("value" in read)) return read;
-    const { value } = read;
-    if (type === "user" && value !== this.#principal.userId && !this.#active.has(value as string))
-      return { code: "not_found", message: "is not an active user of the organization" };
-    if (field.isSensitive && JSON.stringify(value).length - 2 > longestSealed)
-      return {
-        code: "too_big",
-        message: `a sensitive value may have ${longestSealed} characters, this has ${JSON.stringify(value).length - 2}`,
-      };
-    return read;
-  }
-
-  #problemOfUndefined(key: string, value: unknown): Omit<FieldError, "path"> | undefined {
-    const deleted = this.#fields.hidden.get(key);
-    if (deleted)
-      return {
-        code: "deleted",
-        message: `was deleted; bring it back with POST /custom-fields/${deleted.id}/restore`,
-      };
-    if (typeof value === "object" && value !== null)
-      return {
-        code: "wrong_type",
-        message: "is not defined: only fields that are defined as money or multiSelect have such values",
-      };
-    if (typeof value === "string" && value.length > customLimits.text)
-      return {
-        code: "too_big",
-        message: `may have ${customLimits.text} characters, this has ${value.length}`,
-      };
-    return undefined;
   }
 
   /** The records that inputs refer to by their fields of type reference, by the key: kind, and ids. */
@@ -378,6 +314,4 @@ export class CallFields {
   }
 }
 
-const notPermitted = { code: "not_permitted", message: "is sensitive" };
-const required = { code: "required", message: "is required" };
 const givenIn = ({ customFields }: Input): Given | undefined => customFields as Given | undefined;

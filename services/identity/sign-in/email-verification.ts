@@ -7,7 +7,7 @@ import { linkInvalid, notAUser, tooManyAttempts } from "../identity.errors.ts";
 import { accountsOf, getOrganization, getUser, markEmailVerified } from "../identity.repository.ts";
 import { linkHash, newLinkToken } from "./link-token.ts";
 import { knownElsewhereMail, verificationMail } from "./mails.ts";
-import { hasRoom, giveBack, takeRoom, verificationCounters, type Counter } from "./throttle.ts";
+import { countOrWait, giveBack, takeRoom, verificationCounters, type Counter } from "./throttle.ts";
 import { noticeCounters } from "../users/mail-limits.ts";
 
 const validDays = 7;
@@ -36,8 +36,8 @@ export async function resendVerification(
 }
 
 /**
- * Mails a link to prove an address, unless that is done, or the address has had enough of such mails. Somebody who has proved it
- * with another account is told so instead. Repeated, it mails another link, and both work.
+ * Mails a link to prove an address, unless that is done; where the address has had enough of such mails, later. Somebody who has
+ * proved it with another account is told so instead. Repeated, it mails another link, and both work.
  */
 export async function sendVerification(
   { database, mailer, env }: Runtime,
@@ -51,7 +51,8 @@ export async function sendVerification(
     if (!user.isActive || user.emailVerifiedAt) return null;
     // who asked was counted then
     const counters = isAsked ? [] : await countersOf(tx, user);
-    if (counters.length > 0 && !(await hasRoom(tx, counters))) return null;
+    const waitSeconds = counters.length === 0 ? 0 : await countOrWait(tx, counters);
+    if (waitSeconds > 0) return { waitSeconds };
     const { name } = await getOrganization(tx, organizationId);
     const owner = (await accountsOf(tx, user.email)).find(({ emailVerifiedAt }) => emailVerifiedAt);
     if (owner) return { to: user.email, counters, ...knownElsewhereMail(name) };
@@ -60,6 +61,11 @@ export async function sendVerification(
     return { to: user.email, counters, ...verificationMail(link, name) };
   });
   if (!mail) return;
+  if (mail.waitSeconds !== undefined) {
+    const later = { key: userId, delayMs: mail.waitSeconds * 1000 };
+    enqueue(ctx.locals.tx, "identity.sendVerification", { userId }, later);
+    return;
+  }
   const { counters, ...message } = mail;
   try {
     await mailer.send({ organizationId, ...message });

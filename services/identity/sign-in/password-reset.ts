@@ -24,8 +24,8 @@ const mostAccounts = 5;
  */
 export async function forgotPassword(ctx: Ctx<"identity.forgotPassword">): Promise<null> {
   const { tx } = ctx.locals;
-  const { email } = ctx.params;
-  if (await hasRoom(tx, resetCounters(email)))
+  const { email, ip } = ctx.params;
+  if (await hasRoom(tx, await resetCounters(tx, email, ip)))
     enqueue(tx, "identity.sendPasswordReset", { email }, { key: email });
   return null;
 }

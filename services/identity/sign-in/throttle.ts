@@ -20,8 +20,11 @@ const limits = {
   passwordResetsOfDay: { most: 10, windowSeconds: day },
   verification: { most: 3, windowSeconds: quarterHour },
   verificationsOfDay: { most: 10, windowSeconds: day },
+  passwordResetAtAddress: { most: 3, windowSeconds: quarterHour },
+  passwordResetsOfDayAtAddress: { most: 10, windowSeconds: day },
   invitedByOrganization: { most: 3, windowSeconds: day },
-  invited: { most: 5, windowSeconds: day },
+  invitedByProved: { most: 15, windowSeconds: day },
+  invitedByUnproved: { most: 5, windowSeconds: day },
   invitesOfOrganization: { most: 300, windowSeconds: day },
   invitesOfUnproved: { most: 20, windowSeconds: day },
   noticesOfOrganization: { most: 300, windowSeconds: day },
@@ -73,11 +76,21 @@ async function isKnownAt(tx: UnitOfWork, email: string, network: string): Promis
 /** What proving oneself again counts for, once signed in or past the password. */
 export const secondFactorCounters = (userId: string): Counter[] => [counter("secondFactor", userId)];
 
-/** What asking for a link to a new password counts for. */
-export const resetCounters = (email: string): Counter[] => [
-  counter("passwordReset", email),
-  counter("passwordResetsOfDay", email),
-];
+/**
+ * What asking for a link to a new password counts for. Strangers who ask do not use up what the owner may ask for from where the
+ * account has signed in before.
+ */
+export async function resetCounters(
+  tx: UnitOfWork,
+  email: string,
+  ip: string | undefined,
+): Promise<Counter[]> {
+  const network = networkOf(ip ?? "");
+  if (ip === undefined || !(await isKnownAt(tx, email, network)))
+    return [counter("passwordReset", email), counter("passwordResetsOfDay", email)];
+  const who = `${email}|${network}`;
+  return [counter("passwordResetAtAddress", who), counter("passwordResetsOfDayAtAddress", who)];
+}
 
 /** What mailing an account a link to prove its address counts for. */
 export const verificationCounters = ({ id, email }: { id: string; email: string }): Counter[] => [
@@ -100,8 +113,14 @@ export const invitedByCounters = (organizationId: string, email: string): Counte
   counter("invitedByOrganization", `${organizationId}|${email}`),
 ];
 
-/** What mails of all organizations to one such person count for, in a day. Nobody may learn who else sends them. */
-export const invitedCounters = (email: string): Counter[] => [counter("invited", email)];
+/**
+ * What mails of all organizations to one such person count for, in a day. Who invites learns that there were many, and not whose.
+ * Of organizations in which nobody has proved an address fewer count, and by themselves: everybody can register some of them, and
+ * would use up what others may send.
+ */
+export const invitedCounters = (email: string, { isProved }: { isProved: boolean }): Counter[] => [
+  counter(isProved ? "invitedByProved" : "invitedByUnproved", email),
+];
 
 /**
  * Refuses when there were too many failures. Ask before a secret is compared, to save the work, and again afterwards:
@@ -109,14 +128,7 @@ export const invitedCounters = (email: string): Counter[] => [counter("invited",
  * @throws 429 TOO_MANY_ATTEMPTS
  */
 export async function requireRoom(tx: UnitOfWork, counters: readonly Counter[]): Promise<void> {
-  const rows = await tx.query<Count>({
-    name: "sign_in_failures",
-    text: `SELECT key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds
-      FROM control.sign_in_failures JOIN unnest($1::text[], $2::int[]) AS given (key, window_seconds) USING (key)
-      WHERE ${runs("ends_at", "now() + window_seconds * interval '1 s'")}`,
-    values: [counters.map(({ key }) => key), counters.map(({ windowSeconds }) => windowSeconds)],
-  });
-  refuseBeyond(counters, rows, 0);
+  refuseBeyond(counters, await countsOf(tx, counters), 0);
 }
 
 /**
@@ -138,8 +150,21 @@ export async function countFailure(
 
 /** Counts something that is no failure, but may not happen often. Answers whether it was within the limit. */
 export async function hasRoom(tx: UnitOfWork, counters: readonly Counter[]): Promise<boolean> {
-  return fullOnes(counters, await countUp(tx, counters), 1).length === 0;
+  return (await countOrWait(tx, counters)) === 0;
 }
+
+/** As `hasRoom`, answering in how many seconds there is room again; 0 when there was. */
+export async function countOrWait(tx: UnitOfWork, counters: readonly Counter[]): Promise<number> {
+  return secondsUntilRoom(fullOnes(counters, await countUp(tx, counters), 1));
+}
+
+/** In how many seconds there is room for one more; 0: now. Counts nothing. */
+export async function waitFor(tx: UnitOfWork, counters: readonly Counter[]): Promise<number> {
+  return secondsUntilRoom(fullOnes(counters, await countsOf(tx, counters), 0));
+}
+
+const secondsUntilRoom = (full: readonly Count[]): number =>
+  full.length === 0 ? 0 : Math.max(1, ...full.map(({ seconds }) => seconds));
 
 /** As `hasRoom`, in a transaction of its own. @throws what `refusal` makes, when it was beyond the limit */
 export async function takeRoom(
@@ -148,8 +173,8 @@ export async function takeRoom(
   refusal: (retryAfterSeconds: number) => Error,
 ): Promise<void> {
   const counts = await database.transaction({ platform: database.control }, (tx) => countUp(tx, counters));
-  const full = fullOnes(counters, counts, 1);
-  if (full.length > 0) throw refusal(Math.max(1, ...full.map(({ seconds }) => seconds)));
+  const seconds = secondsUntilRoom(fullOnes(counters, counts, 1));
+  if (seconds > 0) throw refusal(seconds);
 }
 
 /** Takes back what `hasRoom` has counted, of something that did not happen after all. */
@@ -165,6 +190,15 @@ export const giveBack = (database: Database, counters: readonly Counter[]): Prom
 
 /** Whether a count runs. No count ends so late that it began in the future: then the clock was ahead, and it is void. */
 const runs = (endsAt: string, latest: string): string => `${endsAt} > now() AND ${endsAt} <= ${latest}`;
+
+const countsOf = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]> =>
+  tx.query<Count>({
+    name: "sign_in_failures",
+    text: `SELECT key, failures, ceil(extract(epoch FROM ends_at - now()))::int AS seconds
+      FROM control.sign_in_failures JOIN unnest($1::text[], $2::int[]) AS given (key, window_seconds) USING (key)
+      WHERE ${runs("ends_at", "now() + window_seconds * interval '1 s'")}`,
+    values: [counters.map(({ key }) => key), counters.map(({ windowSeconds }) => windowSeconds)],
+  });
 
 const countUp = (tx: UnitOfWork, counters: readonly Counter[]): Promise<Count[]> =>
   tx.query<Count>({
@@ -195,8 +229,8 @@ interface Count {
   seconds: number;
 }
 function refuseBeyond(counters: readonly Counter[], rows: readonly Count[], ofThisOne: number): void {
-  const full = fullOnes(counters, rows, ofThisOne);
-  if (full.length > 0) throw tooManyAttempts(Math.max(1, ...full.map(({ seconds }) => seconds)));
+  const seconds = secondsUntilRoom(fullOnes(counters, rows, ofThisOne));
+  if (seconds > 0) throw tooManyAttempts(seconds);
 }
 
 const fullOnes = (counters: readonly Counter[], counts: readonly Count[], ofThisOne: number): Count[] =>

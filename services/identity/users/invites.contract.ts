@@ -16,6 +16,10 @@ const invite = z
     invitedBy: id.nullable(),
     /** Whether whoever invited could still do so; only then can it be accepted. */
     isValid: z.boolean(),
+    /** When the mail left here; null until then. */
+    mailedAt: timestamp.nullable(),
+    /** Where the address has had as many mails as it may: when this one is tried again. */
+    mailDelayedUntil: timestamp.nullable(),
     expiresAt: timestamp,
     createdAt: timestamp,
   })
@@ -30,6 +34,8 @@ export const inviteListing: Listing = {
     email: "text",
     role: "text",
     invitedBy: "uuid",
+    mailedAt: "timestamp",
+    mailDelayedUntil: "timestamp",
     expiresAt: "timestamp",
     createdAt: "timestamp",
   },

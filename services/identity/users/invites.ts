@@ -20,23 +20,24 @@ import {
 import { findUserByEmail, flushUser, getOrganization } from "../identity.repository.ts";
 import { isEasilyGuessed } from "../identity.rules.ts";
 import { inviteListing, type InviteView } from "./invites.contract.ts";
-import { inviteCounters } from "./mail-limits.ts";
+import { addressCounters, inviteCounters } from "./mail-limits.ts";
 import { linkHash, newLinkToken } from "../sign-in/link-token.ts";
 import { inviteMail } from "../sign-in/mails.ts";
 import { hashPasswordFor } from "../sign-in/salts.ts";
-import { giveBack, hasRoom, invitedCounters, takeRoom } from "../sign-in/throttle.ts";
+import { countOrWait, giveBack, takeRoom, waitFor } from "../sign-in/throttle.ts";
 import { holdRights, requireCovered, requireGrantable } from "../roles/roles.repository.ts";
 import { requireUserRoom } from "../organizations/quotas.ts";
 import { openSession } from "../sessions/sessions.repository.ts";
 import { signedIn, type SignInParts } from "../sign-in/sign-in.actions.ts";
 
 const validDays = 7;
-const columns = `id, name, email, role, invited_by AS "invitedBy", expires_at AS "expiresAt", created_at AS "createdAt"`;
+const columns = `id, name, email, role, invited_by AS "invitedBy", mailed_at AS "mailedAt",
+  mail_delayed_until AS "mailDelayedUntil", expires_at AS "expiresAt", created_at AS "createdAt"`;
 type InviteFields = Omit<InviteView, "isValid">;
 
 /**
  * Invites somebody. The same email again: the earlier invitation is replaced, its link ends. Who is known elsewhere is found
- * out by nobody but the person, who accepts.
+ * out by nobody but the person, who accepts. Where the address has had as many mails as it may, the answer says until when this waits.
  * @throws 429 TOO_MANY_INVITES
  */
 export async function inviteUser(
@@ -49,8 +50,11 @@ export async function inviteUser(
     inviteCounters(before, organizationId, ctx.params.email),
   );
   await takeRoom(database, counters, tooManyInvites);
+  const waitSeconds = await database.transaction({ platform: database.control }, async (before) =>
+    waitFor(before, await addressCounters(before, organizationId, ctx.params.email)),
+  );
   try {
-    return await storeInvite(ctx);
+    return await storeInvite(ctx, waitSeconds);
   } catch (error) {
     await ctx.locals.tx.rollback();
     await giveBack(database, counters);
@@ -58,7 +62,10 @@ export async function inviteUser(
   }
 }
 
-async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"identity.inviteUser">> {
+async function storeInvite(
+  ctx: Ctx<"identity.inviteUser">,
+  waitSeconds: number,
+): Promise<Result<"identity.inviteUser">> {
   const { tx, principal } = ctx.locals;
   const { name, email, role } = ctx.params;
   const { organizationId, userId: actorId } = principal;
@@ -71,17 +78,19 @@ async function storeInvite(ctx: Ctx<"identity.inviteUser">): Promise<Result<"ide
   await requireGrantable(tx, principal, role);
   const [invite] = await tx.query<InviteFields>({
     name: "invite_user",
-    text: `INSERT INTO control.invites (organization_id, id, name, email, role, invited_by, expires_at, created_at)
-      VALUES ($1, $2, $3, $4, $5, $8, $6::timestamptz + $7 * interval '1 day', $6)
+    text: `INSERT INTO control.invites
+        (organization_id, id, name, email, role, invited_by, mail_delayed_until, expires_at, created_at)
+      VALUES ($1, $2, $3, $4, $5, $8, CASE WHEN $9 > 0 THEN $6::timestamptz + $9 * interval '1 s' END,
+        $6::timestamptz + $7 * interval '1 day', $6)
       ON CONFLICT (organization_id, email) DO UPDATE SET id = excluded.id, name = excluded.name,
-        role = excluded.role, invited_by = excluded.invited_by, hash = NULL, expires_at = excluded.expires_at,
-        created_at = excluded.created_at
+        role = excluded.role, invited_by = excluded.invited_by, hash = NULL, mailed_at = NULL,
+        mail_delayed_until = excluded.mail_delayed_until, expires_at = excluded.expires_at, created_at = excluded.created_at
       RETURNING ${columns}`,
-    values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays, actorId],
+    values: [tx.organizationId, uuidv7(), name, email, role, tx.now, validDays, actorId, waitSeconds],
   });
   if (!invite) throw new Error("An invitation was written and not answered");
   await requireRoomFor(tx, "invites", { adding: 0 });
-  enqueue(tx, "identity.sendInvite", { inviteId: invite.id });
+  enqueue(tx, "identity.sendInvite", { inviteId: invite.id }, { delayMs: waitSeconds * 1000 });
   audit(tx, { type: "user.invited", organizationId, actorId, subjectId: invite.id, details: { role } });
   return { ...invite, isValid: true, status: "pending" };
 }
@@ -92,6 +101,8 @@ interface InviteRow extends QueryResultRow {
   email: string;
   role: string;
   invited_by: string | null;
+  mailed_at: string | null;
+  mail_delayed_until: string | null;
   expires_at: string;
   created_at: string;
 }
@@ -101,6 +112,8 @@ const inviteView = (row: InviteRow): InviteFields => ({
   email: row.email,
   role: row.role,
   invitedBy: row.invited_by,
+  mailedAt: row.mailed_at,
+  mailDelayedUntil: row.mail_delayed_until,
   expiresAt: row.expires_at,
   createdAt: row.created_at,
 });
@@ -158,33 +171,45 @@ export async function revokeInvite(ctx: Ctx<"identity.revokeInvite">): Promise<n
 }
 
 /**
- * Mails an invitation that still waits and counts, unless the address has had enough of such mails. Repeated, it mails another link,
- * and only the last works.
+ * Mails an invitation that still waits and counts; where the address has had enough of such mails, later, which the invitation says.
+ * Repeated, it mails another link, and only the last works.
  */
 export async function sendInvite(
   { runtime: { database, mailer, env } }: SignInParts,
   ctx: JobCtx<"identity.sendInvite">,
 ): Promise<void> {
   const { organizationId } = ctx.locals.tx;
+  const { inviteId } = ctx.params;
+  const inControl = <T>(work: (tx: UnitOfWork) => Promise<T>) =>
+    database.transaction({ platform: database.control }, work);
   // made here, the token is in no job that somebody could read; committed before the mail is on its way
   const { token, hash } = newLinkToken();
-  const mail = await database.transaction({ platform: database.control }, async (tx) => {
+  const mail = await inControl(async (tx) => {
     const [found] = await tx.query<{ email: string; role: string; invitedBy: string | null }>({
-      text: `UPDATE control.invites SET hash = $2 WHERE id = $1 AND expires_at > $3
-        RETURNING email, role, invited_by AS "invitedBy"`,
-      values: [ctx.params.inviteId, hash, tx.now],
+      text: `SELECT email, role, invited_by AS "invitedBy" FROM control.invites
+        WHERE id = $1 AND expires_at > $2 FOR UPDATE`,
+      values: [inviteId, tx.now],
     });
     if (!found || !(await couldStillInvite(tx, { ...found, organizationId }))) return null;
-    const counters = invitedCounters(found.email);
-    if (!(await hasRoom(tx, counters))) return null;
+    const counters = await addressCounters(tx, organizationId, found.email);
+    const waitSeconds = await countOrWait(tx, counters);
+    await tx.execute({
+      text:
+        waitSeconds > 0
+          ? "UPDATE control.invites SET mail_delayed_until = now() + $2 * interval '1 s' WHERE id = $1"
+          : "UPDATE control.invites SET mail_delayed_until = NULL, hash = $2 WHERE id = $1",
+      values: [inviteId, waitSeconds > 0 ? waitSeconds : hash],
+    });
+    if (waitSeconds > 0) return { waitSeconds };
     const { name } = await getOrganization(tx, organizationId);
-    return {
-      to: found.email,
-      counters,
-      ...inviteMail(`${env.PUBLIC_URL}/accept-invite?token=${token}`, name),
-    };
+    const message = inviteMail(`${env.PUBLIC_URL}/accept-invite?token=${token}`, name);
+    return { counters, to: found.email, ...message };
   });
   if (!mail) return;
+  if (mail.waitSeconds !== undefined) {
+    enqueue(ctx.locals.tx, "identity.sendInvite", { inviteId }, { delayMs: mail.waitSeconds * 1000 });
+    return;
+  }
   const { counters, ...message } = mail;
   try {
     await mailer.send({ organizationId, ...message });
@@ -192,6 +217,9 @@ export async function sendInvite(
     await giveBack(database, counters);
     throw error;
   }
+  const values = [inviteId, hash];
+  const text = "UPDATE control.invites SET mailed_at = now() WHERE id = $1 AND hash = $2";
+  await inControl((tx) => tx.execute({ text, values }));
 }
 
 /**
