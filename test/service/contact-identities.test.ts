@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "@jest/globals";
 import type { Client } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { bodyOf, listOf, made, recordWorld, unique, type Body } from "../support/records.ts";
 
 let admin: Client;
@@ -281,3 +282,38 @@ test("a change of many contacts gives none of them what only one may have", asyn
   });
   expect(refused.status).toBe(422);
 });
+
+test("identities go through a file and come back; a row whose identity another has is refused by itself", async () => {
+  const [wa, taken, twice] = [digits(), digits(), digits()];
+  await contact({ firstName: "Holder", identities: [{ kind: "wa_id", value: taken }] });
+  const one = await contact({
+    ...{ firstName: "Asha", email: mail(), externalId: unique() },
+    identities: [
+      { kind: "wa_id", value: wa },
+      { kind: "email", value: mail() },
+    ],
+  });
+  const file = await admin.get(`/contacts/export?format=csv&filter[id]=${one.id}`);
+  await imported(stranger, String(file.body));
+  const [copy] = listOf(await stranger.get(`/contacts?filter[externalId]=${String(one.externalId)}`));
+  expect(copy).toMatchObject({ email: one.email, identities: one.identities });
+  const cell = (value: string) => `"${JSON.stringify([{ kind: "wa_id", value }]).replaceAll('"', '""')}"`;
+  const rows = ["Free", "Second", "Third"].map((name) => `${name},${cell(name === "Third" ? taken : twice)}`);
+  const { created, failed } = await imported(admin, `firstName,identities\n${rows.join("\n")}\n`, {
+    identities: "identities",
+  });
+  expect({ created, failed }).toEqual({ created: 1, failed: 2 });
+});
+
+/** A file as an import, once it is over. */
+async function imported(client: Client, csv: string, mapping = {}) {
+  const form = new FormData();
+  form.set("file", new Blob([csv], { type: "text/csv" }), "contacts.csv");
+  form.set("mapping", JSON.stringify(mapping));
+  const { id } = bodyOf(await client.post("/contacts/import", form));
+  return eventually(async () => {
+    const body = bodyOf(await client.get(`/imports/${id}`));
+    if (body.status === "failed") throw new Error(JSON.stringify(body));
+    return body.status === "completed" && body;
+  });
+}
