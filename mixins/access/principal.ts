@@ -43,8 +43,6 @@ const ofRecords: Record<Role, readonly string[]> = {
 export const recordPermissions = (plural: string): string[] =>
   ofRecords.admin.map((verb) => `${plural}:${verb}`);
 
-/** To say when it was seen that a contact has an identity. */
-const verify = "contacts:verify";
 const resources = ["pools", "scoring", "imports", "custom-fields", "views"];
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
@@ -64,7 +62,7 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
       ...["teams:read", "teams:create", "teams:update", "teams:delete"],
       ...["organization:read", "organization:update", "organization:delete"],
       ...["events:read", "reports:view", "reports:export"],
-      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read", verify],
+      ...["jobs:read", "jobs:update", "jobs:delete", "audit-log:read"],
       ...["privacy:create", "privacy:read"],
       ...forOwnKeys,
     ]),
@@ -94,10 +92,14 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
     sees: "all",
   },
 };
-/** Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kinds.ts. */
-export function admitRecords(plural: string): void {
+/**
+ * Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kinds.ts.
+ * @param guarded what of them only admins may do, beside that
+ */
+export function admitRecords(plural: string, guarded: readonly string[] = []): void {
   for (const role of roles)
     for (const verb of ofRecords[role]) builtIn[role].permissions.add(`${plural}:${verb}`);
+  for (const verb of guarded) builtIn.admin.permissions.add(`${plural}:${verb}`);
 }
 // made by conversion, and to come: no kinds yet
 for (const plural of ["deals", "activities"]) admitRecords(plural);

@@ -63,6 +63,10 @@ export interface PartsSpec {
 export const partsOf = (fields: HavingParts): [key: string, spec: PartsSpec][] =>
   Object.entries(fields).flatMap(([key, { parts }]): [string, PartsSpec][] => (parts ? [[key, parts]] : []));
 
+/** What of a kind only those may give who hold `<plural>:<verb>`. */
+export const guardedVerbs = ({ fields }: { fields: HavingParts }): string[] =>
+  partsOf(fields).flatMap(([, { guarded }]) => (guarded ? [guarded.verb] : []));
+
 const isOf =
   ({ where = {} }: Primary) =>
   (part: Part): boolean =>
