@@ -47,7 +47,7 @@ async function upload(origin: string, token: string): Promise<string> {
     },
     body: ReadableStream.from(body()).pipeThrough(new TextEncoderStream()),
     duplex: "half",
-  } as RequestInit);
+  });
   if (response.status !== 202) throw new Error(`${response.status}: ${await response.text()}`);
   return ((await response.json()) as { id: string }).id;
 }

@@ -54,6 +54,7 @@ describe("Location", () => {
           `PATCH /${plural}/bulk`,
           () => admin.send("PATCH", `/${plural}/bulk`, { ids: [nobody], changes: { tags: ["located"] } }),
         ],
+        [`POST /${plural}/import`, () => admin.post(`/${plural}/import`, csv())],
         [`POST /${plural}/bulk-delete`, () => admin.post(`/${plural}/bulk-delete`, { ids: [nobody] })],
       ]),
     ),
@@ -65,7 +66,6 @@ describe("Location", () => {
     "POST /custom-fields": () => admin.post("/custom-fields", { key: "located" }),
     "POST /leads/:id/reminders": () =>
       admin.post(`/leads/${leadId}/reminders`, { remindAt: "2030-01-01T00:00:00Z" }),
-    "POST /leads/import": () => admin.post("/leads/import", csv()),
     "POST /views": () => admin.post("/views", { name: "Located" }),
     "POST /teams": () => admin.post("/teams", { name: "Located" }),
     "POST /privacy/exports": () => admin.post("/privacy/exports", { email: "nobody@located.example" }),

@@ -1,6 +1,7 @@
 /** @jest-environment ./test/support/environment.mjs */
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { v7 as uuidv7 } from "uuid";
+import { kinds } from "../../entities/kinds.ts";
 import type { Claims } from "../../mixins/access/access-token.ts";
 import { eventually } from "../support/eventually.ts";
 import { startTestNode, type TestNode } from "../support/node.ts";
@@ -11,7 +12,7 @@ let node: TestNode;
 let server: RealtimeServer;
 const clients: SocketClient[] = [];
 beforeAll(async () => {
-  node = await startTestNode({ SERVICES: "leads" });
+  node = await startTestNode({ SERVICES: [...kinds.values()].map(({ plural }) => plural).join() });
   server = await RealtimeServer.listen(node);
 });
 afterEach(() => {
@@ -60,6 +61,29 @@ test("presence and typing work without Redis", async () => {
     ["presence", { users: [{ userId: asha.userId, status: "offline" }] }],
   ]);
 });
+
+test.each([...kinds.values()].map((kind) => [kind.name, kind] as const))(
+  "typing in a %s is seen by who may see the record, and by nobody else",
+  async (name, { plural, example }) => {
+    const asha = buildClaims();
+    const { organizationId } = asha;
+    const [sender, viewer, rep, stranger] = await Promise.all(
+      [
+        asha,
+        buildClaims({ organizationId, role: "viewer" }),
+        buildClaims({ organizationId, role: "sales_rep" }),
+        buildClaims(),
+      ].map(connect),
+    );
+    const meta = { organizationId, role: "system" };
+    const record = await node.broker.call<{ id: string }, object>(`${plural}.create`, example, { meta });
+    const typing = { entity: { kind: name, id: record.id }, isTyping: true };
+    expect(await stranger?.send("typing", typing)).toMatchObject({ ok: false });
+    expect(await sender?.send("typing", typing)).toEqual({ ok: true });
+    await eventually(() => viewer !== undefined && received(viewer, "typing").length === 1);
+    for (const other of [rep, stranger]) expect(other && received(other, "typing")).toEqual([]);
+  },
+);
 
 test("an organization with too many sockets is refused another, until one is closed", async () => {
   const small = await RealtimeServer.listen(node, { mostSocketsOfOrganization: 2 });

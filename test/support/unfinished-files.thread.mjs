@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { clearInterval, setInterval } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 

@@ -7,6 +7,7 @@ import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts"
 import * as f from "../../mixins/records/fields.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { defineKind } from "../../mixins/records/kind.ts";
+import { personalDataOf, recordPersonalData } from "../../mixins/records/personal-data.ts";
 import type { Actions } from "../../services/contracts.ts";
 import type { ExtraService } from "../../services/node.ts";
 import { recordDesk } from "../../services/record-desk.ts";
@@ -19,9 +20,9 @@ export const vehicle = defineKind("vehicle", {
     externalId: f.text(200),
     plate: f.text(20, { search: "A", isSortable: true, matches: true }),
     maker: f.text(100, { search: "B" }),
+    driverEmail: f.email({ personal: "email", matches: true }),
     fuel: f.oneOf(["petrol", "diesel", "electric"], "petrol"),
     mileage: f.count(0, 10_000_000, { isSortable: true }),
-    price: f.money(),
     companyId: f.ref("company"),
     assignedTo: f.user({ isOwner: true }),
     tags: f.tags(),
@@ -45,6 +46,7 @@ export const vehiclesContract = defineContract("vehicles", {
     ...exportable(vehicle),
   },
   events: { ...can.eventsOf(vehicle) },
+  personalData: { vehicles: personalDataOf(vehicle) },
 });
 
 /** What `startNode` is given to host it. */
@@ -71,6 +73,7 @@ export const vehicles: ExtraService = {
       ...records.importable,
       ...records.exportable,
     };
-    return createService(vehiclesContract, handlers, runtime);
+    const personalData = { vehicles: recordPersonalData(vehicle, runtime) };
+    return createService(vehiclesContract, handlers, runtime, { personalData });
   },
 };

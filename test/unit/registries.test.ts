@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
 import { knownPermissions } from "../../mixins/access/permissions.ts";
@@ -18,6 +19,21 @@ test("of every event it is known who may see it: who reads its kind of record, w
   );
   const known = new Set([...kinds.keys(), ...readPermissions.keys(), ...ofOverseers]);
   expect([...told].filter((entity) => !known.has(entity))).toEqual([]);
+});
+
+test("what docs/records.md tells to write for a new kind is made of what there is", async () => {
+  const docs = readFileSync("docs/records.md", "utf8");
+  const code = [...docs.matchAll(/```ts\n(.*?)```/gs)].map(([, text]) => text).join("\n");
+  const modules = new Map<string, object>();
+  for (const [, names = "", path = ""] of code.matchAll(/import (.*?) from "(?:\.\.\/)+(mixins\/.*?)";/g)) {
+    const found = (await import(`../../${path}`)) as object;
+    modules.set(names, found);
+    for (const name of names.startsWith("{") ? names.replace(/[{}]|type \w+,?/g, "").split(",") : [])
+      if (name.trim() !== "") expect(found).toHaveProperty(name.trim());
+  }
+  for (const [, space = "", name = ""] of code.matchAll(/\b(f|can)\.(\w+)\(/g))
+    expect(modules.get(`* as ${space}`)).toHaveProperty(name);
+  expect(modules.size).toBeGreaterThan(6);
 });
 
 test("two kinds of one name or one table are refused", () => {

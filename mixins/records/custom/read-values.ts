@@ -21,7 +21,7 @@ interface Reading {
   /** Of phones without one. */
   country: CountryCode;
   /** Whether it is an active user of the organization. */
-  isActive(user: string): boolean;
+  isActive: (user: string) => boolean;
 }
 
 /** Given values as they are stored: in the record, and apart from it, what is sealed or unique; and what does not fit. */

@@ -27,6 +27,8 @@ interface Organization {
   isTooMany: () => boolean;
 }
 
+/** In the place of a kind: the rooms of who may read every kind. They are few, however many kinds there are. */
+const everyKind = "*";
 /** Those of the organization who may see every record of a kind. */
 const kindRoom = (organizationId: string, kind: string) => `org:${organizationId}:${kind}`;
 /** Those who see the records of a kind assigned to this user, but not all; null: those that are unassigned. */
@@ -81,8 +83,8 @@ export class Ephemeral {
     const rooms = new Set<string>();
     const { organizationId } = principal;
     const sight = sightOf(principal);
-    for (const { name: kind, plural } of kinds.values()) {
-      if (!can(principal, `${plural}:read`)) continue;
+    const readable = [...kinds.values()].filter(({ plural }) => can(principal, `${plural}:read`));
+    for (const kind of readable.length === kinds.size ? [everyKind] : readable.map(({ name }) => name)) {
       if (sight === "all") rooms.add(kindRoom(organizationId, kind));
       else
         for (const assignee of [...sight.assignees, ...(sight.unassigned ? [null] : [])])
@@ -128,10 +130,12 @@ export class Ephemeral {
       userId: claims.userId,
       isTyping: message.isTyping,
     };
-    // a reader that is not ready for it does without: the next one comes in a few seconds
-    socket.volatile.to(kindRoom(claims.organizationId, entity.kind)).emit("typing", typing);
-    // a room each, because only then it goes through that room's own channel
-    socket.volatile.to(assigneeRoom(claims.organizationId, entity.kind, assignedTo)).emit("typing", typing);
+    const { organizationId } = claims;
+    for (const kind of [entity.kind, everyKind])
+      for (const room of [kindRoom(organizationId, kind), assigneeRoom(organizationId, kind, assignedTo)])
+        // a room each, because only then it goes through that room's own channel; a reader that is not ready for it does without: the
+        // next one comes in a few seconds
+        socket.volatile.to(room).emit("typing", typing);
     return { ok: true };
   }
 
