@@ -105,7 +105,11 @@ export function changeRecord<R extends AnyRow>(
  * @throws 422 naming the fields
  */
 export function requireIdentified(kind: AnyKind, after: AnyRow, before: AnyRow): void {
-  const isIdentified = (row: AnyRow) => kind.identifiedBy.some((key) => row[columnOf(key)] != null);
+  const isIdentified = (row: AnyRow) =>
+    kind.identifiedBy.some((key) => {
+      const value = row[columnOf(key)] ?? null;
+      return Array.isArray(value) ? value.length > 0 : value !== null;
+    });
   if (isIdentified(after) || !isIdentified(before)) return;
   throw invalidField("", unidentified, `leave at least one of ${kind.identifiedBy.join(", ")}`);
 }

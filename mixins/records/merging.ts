@@ -5,7 +5,7 @@ import type { Field } from "./fields.ts";
 import { requireFits } from "./record-limits.ts";
 import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
 import { columnOf } from "./listing.ts";
-import { partsOf, primaryValues, settled, unitedParts, unmergedParts, wholeParts } from "./parts.ts";
+import { isOf, partsOf, primaryValues, settled, unitedParts, unmergedParts, wholeParts } from "./parts.ts";
 
 type Take = Readonly<Partial<Record<string, string>>>;
 
@@ -56,6 +56,12 @@ export function mergedRow<R extends AnyRow>(
       spec,
       (from ? [from] : all).map((one) => wholeParts(spec, column, one)),
     );
+    // none of a sort, where the value of a record that has none is to stay
+    const emptied = spec.primaries.filter(({ field }) => {
+      const source = takenFrom(field);
+      return source && source[columnOf(field)] == null;
+    });
+    const parts = united.filter((part) => !emptied.some((primary) => isOf(primary)(part)));
     // as if the value had been given: it stands before the others
     const first = Object.fromEntries(
       spec.primaries.flatMap(({ field }) => {
@@ -65,11 +71,7 @@ export function mergedRow<R extends AnyRow>(
     );
     Object.assign(
       row,
-      storedParts(
-        kind,
-        key,
-        settled({ [key]: kind.fields[key] as Field }, null, { ...first, [key]: united }),
-      ),
+      storedParts(kind, key, settled({ [key]: kind.fields[key] as Field }, null, { ...first, [key]: parts })),
     );
   }
   requireFits(contentOf(kind, row as R), contentOf(kind, winner));

@@ -67,7 +67,8 @@ export const partsOf = (fields: HavingParts): [key: string, spec: PartsSpec][] =
 export const guardedVerbs = ({ fields }: { fields: HavingParts }): string[] =>
   partsOf(fields).flatMap(([, { guarded }]) => (guarded ? [guarded.verb] : []));
 
-const isOf =
+/** Whether a part is of the sort of which a field names the first. */
+export const isOf =
   ({ where = {} }: Primary) =>
   (part: Part): boolean =>
     Object.entries(where).every(([name, value]) => part[name] === value);

@@ -63,7 +63,7 @@ test("a contact that is known by an identity alone is somebody", async () => {
 
 test("email and phone are the first of their kind: what is given changes the list, and the list changes them", async () => {
   const [a, b, c] = [mail(), mail(), mail()];
-  const { id } = await contact({ email: a, phone: "+919876543210" });
+  const { id } = await contact({ firstName: "Asha", email: a, phone: "+919876543210" });
   const emails = async () => {
     const { email, identities } = await read(id);
     const all = (identities as { kind: string; value: string }[]).filter(({ kind }) => kind === "email");

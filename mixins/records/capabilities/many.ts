@@ -51,13 +51,13 @@ const selection = (kind: AnyKind) => ({
 });
 const isOneSelection = ({ where, ids }: { where?: unknown; ids?: unknown }) =>
   (where === undefined) !== (ids === undefined);
-/** What many records cannot have at once. */
-const ofOneRecord = ({ fields: of }: { fields: Fields }) => ({
-  externalId: true,
-  ...Object.fromEntries(
-    partsOf(of).flatMap(([key, { isExclusive }]) => (isExclusive === undefined ? [] : [[key, true]])),
-  ),
-});
+/** Lists of what many records cannot have at once; they can be emptied. */
+const onlyEmptied = ({ fields: of }: { fields: Fields }): Record<string, z.ZodType> =>
+  Object.fromEntries(
+    partsOf(of).flatMap(([key, { isExclusive }]) =>
+      isExclusive === undefined ? [] : [[key, z.null().optional()]],
+    ),
+  );
 const created2026 = { field: "createdAt", op: "lt", value: "2026-01-01" };
 const label = fields.tags().input;
 /** Change or delete many, as work that goes on. */
@@ -67,7 +67,8 @@ export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N,
     params: z
       .strictObject({
         ...selection(kind as unknown as AnyKind),
-        changes: kind.input.omit(ofOneRecord(kind) as never).extend({
+        changes: kind.input.omit({ externalId: true } as never).extend({
+          ...onlyEmptied(kind),
           tags: z.union([label, z.strictObject({ add: label, remove: label }).partial()]).optional(),
         }),
       })
