@@ -21,7 +21,7 @@ module.exports = {
         "Entities are declared in the language of mixins/records, and know nothing of what works with them.",
       severity: "error",
       from: { path: "^entities/" },
-      to: { path: "^(services|mixins)/", pathNot: "^mixins/records/(fields|kind|entity)\\.ts$" },
+      to: { path: "^(services|mixins)/", pathNot: "^mixins/records/(fields|identities|kind|entity)\\.ts$" },
     },
     {
       name: "kinds-are-handed-in",

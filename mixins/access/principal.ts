@@ -92,10 +92,14 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
     sees: "all",
   },
 };
-/** Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kinds.ts. */
-export function admitRecords(plural: string): void {
+/**
+ * Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kinds.ts.
+ * @param guarded what of them only admins may do, beside that
+ */
+export function admitRecords(plural: string, guarded: readonly string[] = []): void {
   for (const role of roles)
     for (const verb of ofRecords[role]) builtIn[role].permissions.add(`${plural}:${verb}`);
+  for (const verb of guarded) builtIn.admin.permissions.add(`${plural}:${verb}`);
 }
 // made by conversion, and to come: no kinds yet
 for (const plural of ["deals", "activities"]) admitRecords(plural);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { admitRecords } from "../access/principal.ts";
 import type { AnyKind } from "./kind.ts";
+import { guardedVerbs } from "./parts.ts";
 
 const declared = new Map<string, AnyKind>();
 
@@ -36,7 +37,7 @@ export function declareKinds(of: Iterable<AnyKind>): void {
     declared.set(kind.name, kind);
     names.push(kind.name);
     for (const grow of derived) grow(kind);
-    admitRecords(kind.plural);
+    admitRecords(kind.plural, guardedVerbs(kind));
   }
 }
 

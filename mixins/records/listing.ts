@@ -31,6 +31,8 @@ export interface Listing {
   values?: Record<string, readonly string[]>;
   /** Fields whose given values become what would be stored before they are looked for: an email's case, a phone's form. */
   stored?: Record<string, Pick<QueryField, "normalise" | "example">>;
+  /** Fields that no column holds, each with SQL of its own: `identities.value`. */
+  ownSql?: Readonly<Record<string, QueryField>>;
   /** Sortable fields that may be null; of the others the order is one that an index has. */
   nullable?: readonly string[];
   /** How `q`, `like`, tags, custom fields and texts without an index of their own are found. Without it, `q` finds all. */
@@ -131,10 +133,10 @@ const filterableOf = ({ filterable, fields }: Pick<Listing, "filterable" | "fiel
   "id" in fields && !filterable.includes("id") ? [...filterable, "id"] : filterable;
 
 function makeQueryable(listing: Listing): Queryable {
-  const { fields, values, stored, customFields = false } = listing;
+  const { fields, values, stored, ownSql = {}, customFields = false } = listing;
   const filterable = filterableOf(listing);
-  const columns = new Map(
-    filterable.map((name): [string, QueryField] => [
+  const columns = new Map([
+    ...filterable.map((name): [string, QueryField] => [
       name,
       {
         type: fields[name] as ColumnType,
@@ -142,10 +144,11 @@ function makeQueryable(listing: Listing): Queryable {
         ...stored?.[name],
       },
     ]),
-  );
+    ...Object.entries(ownSql),
+  ]);
   const keys = typeof customFields === "object" ? [...customFields.keys()] : ["<key>"];
   return {
-    names: [...filterable, ...(customFields === false ? [] : keys.map((key) => prefix + key))],
+    names: [...columns.keys(), ...(customFields === false ? [] : keys.map((key) => prefix + key))],
     fieldOf(path) {
       if (customFields === false || !customField.test(path)) return columns.get(path);
       const key = path.slice(prefix.length);
@@ -213,7 +216,9 @@ function filterSchema(listing: Listing) {
   const any = { anyOf: [{ type: "string" }, { type: "object", additionalProperties: { type: "string" } }] };
   return {
     type: "object" as const,
-    properties: Object.fromEntries(filterableOf(listing).map((field) => [field, any])),
+    properties: Object.fromEntries(
+      [...filterableOf(listing), ...Object.keys(listing.ownSql ?? {})].map((field) => [field, any]),
+    ),
     additionalProperties: listing.customFields ? any : false,
   };
 }

@@ -52,13 +52,17 @@ ${references.length === 0 ? "" : `ALTER TABLE ${plural}${references.join(",")};\
 
 const types = {
   ...{ text: "text", uuid: "uuid", integer: "integer", boolean: "boolean", timestamp: "timestamptz(3)" },
-  ...{ "text[]": "text[]", json: "jsonb", jsonText: "jsonb", money: "bigint" },
+  ...{ "text[]": "text[]", json: "jsonb", jsonText: "jsonb", money: "bigint", parts: "jsonb" },
 } satisfies Record<Field["stored"], string>;
 
 function columnsSql(key: string, { stored, fallback, values }: Field): string[] {
   const [column = "", currency] = columnsOf(key, { stored });
   const plain =
-    stored === "text[]" ? "{}" : stored.startsWith("json") ? JSON.stringify(fallback) : String(fallback);
+    stored === "text[]"
+      ? "{}"
+      : stored.startsWith("json") || stored === "parts"
+        ? JSON.stringify(fallback)
+        : String(fallback);
   const asked = fallback === undefined ? "" : ` NOT NULL DEFAULT '${plain.replaceAll("'", "''")}'`;
   const checked = values
     ? ` CHECK (${column} IN (${values.map((value) => `'${value.replaceAll("'", "''")}'`).join(", ")}))`

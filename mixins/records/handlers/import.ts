@@ -178,8 +178,18 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     );
     const { plan, rejections, remarks } = planFor(matches.rows, erased, prepared, { associates, claims });
 
-    const created = plan.created();
-    const changed = plan.changed();
+    // one whose identity another has is refused by itself
+    const clashing = await store.partsTaken(
+      tx,
+      [...plan.changed(), ...plan.created()].map(({ row }) => row),
+      principal,
+    );
+    for (const one of [...plan.changed(), ...plan.created()]) {
+      const taken = clashing.get(one.row.id);
+      if (taken) rejections.push(...plan.withdraw(one).map((row) => ({ ...row, reason: taken.message })));
+    }
+    const created = plan.created().filter(({ row }) => !clashing.has(row.id));
+    const changed = plan.changed().filter(({ row }) => !clashing.has(row.id));
     const wanted = associates.wanted([...created, ...changed].map(({ row }) => row));
     if (!isDryRun) {
       rooms.get(kind.name)?.take(created.length);
