@@ -119,9 +119,7 @@ const isShown = ({ keys, sealed, tags, phone }: Shown): boolean =>
 function without(row: Company, { keys, tags, phone }: Shown, now: string): Company {
   const gone = new Set(keys);
   return nextVersion(row, now, {
-    custom_fields: Object.fromEntries(
-      Object.entries(row.custom_fields).filter(([key]) => !gone.has(key)),
-    ),
+    custom_fields: Object.fromEntries(Object.entries(row.custom_fields).filter(([key]) => !gone.has(key))),
     tags: row.tags.filter((tag) => !tags.includes(tag)),
     ...(phone ? { phone: null } : {}),
   });
