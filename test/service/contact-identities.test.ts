@@ -305,6 +305,23 @@ test("identities go through a file and come back; a row whose identity another h
   expect({ created, failed }).toEqual({ created: 1, failed: 2 });
 });
 
+test("a file says when an identity was seen only for those who may say it", async () => {
+  const manager = await admin.addUser("manager");
+  for (const [by, seen] of [
+    [admin, "2026-01-02T03:04:05.000Z"],
+    [manager, null],
+  ] as const) {
+    const externalId = unique();
+    const part = { kind: "wa_id", value: digits(), verifiedAt: "2026-01-02T03:04:05.000Z" };
+    const cell = `"${JSON.stringify([part]).replaceAll('"', '""')}"`;
+    await imported(by, `externalId,firstName,identities\n${externalId},Seen,${cell}\n`, {
+      identities: "identities",
+    });
+    const [made] = listOf(await admin.get(`/contacts?filter[externalId]=${externalId}`));
+    expect(made).toMatchObject({ identities: [{ value: part.value, verifiedAt: seen }] });
+  }
+});
+
 /** A file as an import, once it is over. */
 async function imported(client: Client, csv: string, mapping = {}) {
   const form = new FormData();

@@ -73,7 +73,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const { importId, onDuplicate, isDryRun, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
-    const judged = rows.map((row) => judge(row, { kind, rules, sides }));
+    const judged = rows.map((row) => judge(row, { kind, rules, sides, principal }));
     for (const row of judged)
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);
