@@ -16,7 +16,7 @@ export const company = defineKind("company", {
     }),
     domain: f.text(253, {
       search: "B",
-      matches: true,
+      matches: 0.8,
       aliases: ["company domain", "company domain name"],
       normalise: (value) => ({ value: String(value).toLowerCase() }),
     }),
@@ -24,7 +24,7 @@ export const company = defineKind("company", {
     employees: f.integer(0, 100_000_000, { isSortable: true, aliases: ["number of employees"] }),
     annualRevenue: f.money({ aliases: ["revenue"] }),
     website: f.text(2000, { isFilterable: false, aliases: ["website url", "url"] }),
-    phone: f.phone({ search: "B" }),
+    phone: f.phone({ search: "B", personal: "phone" }),
     address: f.texts(["street", "city", "state", "postalCode", "country"], 300),
     parentId: f.ref("company"),
     assignedTo: f.user({ isOwner: true }),

@@ -1,11 +1,26 @@
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type RowOf } from "../mixins/records/kind.ts";
+import { identities } from "../mixins/records/identities.ts";
 import { headings } from "./headings.ts";
 
 export const lifecycleStages = [
   ...(["subscriber", "lead", "mql", "sql", "opportunity", "customer", "evangelist"] as const),
 ] as const;
 
+/** Where they work. */
+const companies = f.parts(
+  {
+    companyId: f.ref("company"),
+    role: f.text(200, { personal: true }),
+    isPrimary: f.flag(),
+  },
+  {
+    ...{ table: "contact_companies", key: ["companyId"], most: 50, flag: "isPrimary" },
+    primaries: [{ field: "companyId", value: "companyId" }],
+    filters: { companyId: (id) => [id] },
+  },
+  { personal: true },
+);
 /** What other programs call them. */
 const stageWords: Partial<Record<(typeof lifecycleStages)[number], readonly string[]>> = {
   mql: ["marketingqualifiedlead", "marketingqualified"],
@@ -17,22 +32,24 @@ const stageWords: Partial<Record<(typeof lifecycleStages)[number], readonly stri
 export const contact = defineKind("contact", {
   plural: "contacts",
   title: ["firstName", "lastName", "email", "phone"],
-  identifiedBy: ["email", "phone", "firstName", "lastName", "externalId"],
+  identifiedBy: ["email", "phone", "firstName", "lastName", "externalId", "identities"],
   fields: {
     externalId: f.externalId({ personal: true, aliases: ["contact id"] }),
     firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
     email: f.email({
-      ...{ search: "B", personal: "email", matches: true },
+      ...{ search: "B", personal: "email", matches: 0.9 },
       aliases: headings.email,
     }),
     phone: f.phone({
-      ...{ search: "B", personal: "phone", matches: true },
+      ...{ search: "B", personal: "phone", matches: 0.7 },
       ...{ importKey: "asked", aliases: headings.phone },
     }),
+    identities: identities("contact_identities"),
     title: f.text(200, { personal: true, aliases: headings.title }),
     lifecycleStage: f.oneOf(lifecycleStages, "lead", { aliases: ["stage"], words: stageWords }),
     companyId: f.ref("company", { isAssociated: true }),
+    companies,
     leadId: f.byService(f.ref("lead")),
     assignedTo: f.user({ isOwner: true }),
     tags: f.tags(),

@@ -10,7 +10,7 @@ export const deal = defineKind("deal", {
   fields: {
     externalId: f.externalId(),
     name: f.text(300, { search: "A", isSortable: true, personal: "name", aliases: ["deal", "opportunity"] }),
-    amount: f.money({ isFilterable: false }),
+    amount: f.money(),
     /** Default: that of its stage, else the organization's default. */
     pipelineId: f.always(f.ref("pipeline")),
     /** Default: the first open one of its pipeline. */

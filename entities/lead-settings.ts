@@ -71,6 +71,8 @@ export const CustomField = defineEntity({
     refersTo: p.string().nullable(),
     isRequired: p.boolean().default(false),
     isIndexed: p.boolean().default(false),
+    /** When all its values were in custom_field_index; null: they are not, or are being taken up. */
+    indexedAt: p.datetime(3).nullable(),
     defaultValue: p.json<unknown>().nullable(),
     deletedAt: p.datetime(3).nullable(),
   },

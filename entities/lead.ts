@@ -46,11 +46,11 @@ export const lead = defineKind("lead", {
     firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
     lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
     email: f.email({
-      ...{ search: "B", personal: "email", matches: true },
+      ...{ search: "B", personal: "email", matches: 0.9 },
       aliases: headings.email,
     }),
     phone: f.phone({
-      ...{ search: "B", personal: "phone", matches: true },
+      ...{ search: "B", personal: "phone", matches: 0.7 },
       ...{ importKey: "asked", aliases: headings.phone },
     }),
     companyName: f.text(300, {

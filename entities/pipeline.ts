@@ -78,7 +78,7 @@ export const pipeline = defineKind("pipeline", {
     /** Those of the last 30 days: who gives one's id among the stages brings it back. */
     removedStages: f.byService(f.sharedJson(z.array(removedStage))),
     /** Where deals go of which nothing else is said; one pipeline is. */
-    isDefault: f.flag(false, { isFilterable: false }),
+    isDefault: f.flag({ isFilterable: false }),
   },
   example: {
     name: "New business",

@@ -13,9 +13,9 @@ export const product = defineKind("product", {
     /** The number it is stocked by. */
     sku: f.text(100, { search: "B", matches: true }),
     description: f.text(5000, { isFilterable: false }),
-    unitPrice: f.money({ isFilterable: false }),
+    unitPrice: f.money(),
     /** Whether it is still sold. */
-    isActive: f.flag(true),
+    isActive: f.flag({ fallback: true }),
     tags: f.tags(),
     customFields: f.customFields(),
   },

@@ -89,18 +89,31 @@ $function$, target, replace(found, '''', ''''''), looked);
   END IF;
 END $$;
 
+-- Keeps custom_field_index of a table of records, see migration indexed_custom_fields.
+-- kind: the name of its kind, as custom fields are defined for it.
+CREATE FUNCTION pg_temp.indexes_custom_fields(target regclass, kind text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  event text;
+BEGIN
+  FOREACH event IN ARRAY '{insert,update,delete}'::text[] LOOP
+    EXECUTE format('CREATE TRIGGER index_%1$s AFTER %1$s ON %2$s REFERENCING %3$s TABLE AS written FOR EACH STATEMENT
+      EXECUTE FUNCTION public.index_custom_fields(%4$L)', event, target, CASE event WHEN 'delete' THEN 'OLD' ELSE 'NEW' END, kind);
+  END LOOP;
+END $$;
+
 -- Completes the table of a kind of record, in which the columns of its fields stand: adds what every record has, puts it under
 -- row-level security, makes it findable, and makes the indexes that lists ask. `npm run -s kind-table <kind>` writes the call.
 -- It has tags and custom_fields.
 -- texts, phones, likes: see findable. terms: columns found by their whole value; the field of first_name is firstName.
 -- owner: the column of whose a record is. sorts: columns that lists sort by, besides times of creation and change.
 -- filters: columns by which lists find rows, and that are in none of the others.
+-- kind: its name, as custom fields are defined for it; null: it is none of records, its custom fields are not indexed.
 CREATE FUNCTION pg_temp.record_table(target regclass, texts name[], terms name[], likes name[], phones name[] DEFAULT '{}',
-  owner name DEFAULT NULL, sorts name[] DEFAULT '{}', filters name[] DEFAULT '{}')
+  owner name DEFAULT NULL, sorts name[] DEFAULT '{}', filters name[] DEFAULT '{}', kind text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   one name;
-  kind text;
+  collation_of text;
 BEGIN
   EXECUTE format('ALTER TABLE %s ADD organization_id uuid NOT NULL, ADD id uuid NOT NULL, ADD version integer NOT NULL DEFAULT 1,
     ADD created_at timestamptz(3) NOT NULL, ADD updated_at timestamptz(3) NOT NULL, ADD deleted_at timestamptz(3), ADD merged_into uuid,
@@ -115,9 +128,9 @@ BEGIN
       WHERE %2$I IS NOT NULL AND deleted_at IS NULL', target, owner);
   END IF;
   FOREACH one IN ARRAY '{created_at,updated_at}' || sorts LOOP
-    SELECT CASE atttypid WHEN 'text'::regtype THEN 'COLLATE "und-x-icu"' ELSE '' END INTO kind
+    SELECT CASE atttypid WHEN 'text'::regtype THEN 'COLLATE "und-x-icu"' ELSE '' END INTO collation_of
     FROM pg_attribute WHERE attrelid = target AND attname = one;
-    EXECUTE format('CREATE INDEX %1$s_by_%2$s ON %1$s (organization_id, %2$I %3$s, id) WHERE deleted_at IS NULL', target, one, kind);
+    EXECUTE format('CREATE INDEX %1$s_by_%2$s ON %1$s (organization_id, %2$I %3$s, id) WHERE deleted_at IS NULL', target, one, collation_of);
   END LOOP;
   FOREACH one IN ARRAY filters LOOP
     EXECUTE format('CREATE INDEX %1$s_with_%2$s ON %1$s (organization_id, %2$I) WHERE %2$I IS NOT NULL', target, one);
@@ -126,4 +139,5 @@ BEGIN
   PERFORM pg_temp.findable(target, texts => texts, phones => phones, likes => likes, terms => ARRAY(
     SELECT unnest(ARRAY[lower(left(given, 1)) || substr(replace(initcap(replace(given, '_', ' ')), ' ', ''), 2), given::text])
     FROM unnest(terms) AS given));
+  IF kind IS NOT NULL THEN PERFORM pg_temp.indexes_custom_fields(target, kind); END IF;
 END $$;

@@ -1,6 +1,7 @@
 import type { Contract } from "../contract/contract.ts";
 import { readPermissions } from "../events/feed-filter.ts";
 import { kinds } from "../records/kinds.ts";
+import { guardedVerbs } from "../records/parts.ts";
 import { recordPermissions } from "./principal.ts";
 
 /** Every permission that means something: what an action asks for, a kind of record, or the feed before it shows an event. */
@@ -11,6 +12,9 @@ export function knownPermissions(contracts: readonly Contract[]): ReadonlySet<st
   return new Set([
     ...asked.filter((permission) => permission.includes(":")),
     ...readPermissions.values(),
-    ...[...kinds.values()].flatMap(({ plural }) => recordPermissions(plural)),
+    ...[...kinds.values()].flatMap((kind) => [
+      ...recordPermissions(kind.plural),
+      ...guardedVerbs(kind).map((verb) => `${kind.plural}:${verb}`),
+    ]),
   ]);
 }

@@ -94,12 +94,14 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
 };
 /**
  * Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kinds.ts.
+ * @param guarded what of them only admins may do, beside that
  * @param isSetting whether those who sell only read them
  */
-export function admitRecords(plural: string, isSetting = false): void {
+export function admitRecords(plural: string, guarded: readonly string[] = [], isSetting = false): void {
   for (const role of roles)
     for (const verb of isSetting && role === "sales_rep" ? ["read"] : ofRecords[role])
       builtIn[role].permissions.add(`${plural}:${verb}`);
+  for (const verb of guarded) builtIn.admin.permissions.add(`${plural}:${verb}`);
 }
 // to come: no kind yet
 admitRecords("activities");

@@ -32,6 +32,12 @@ export interface Guard {
   seal(response: unknown): Statement;
 }
 
+/** What the violation of a constraint means. */
+interface Violation {
+  error: () => Error;
+  explain?: ((reader: UnitOfWork) => Promise<Error | undefined>) | undefined;
+}
+
 /** How often a transaction that travels as one message is run when others get in its way. */
 const mostTries = 3;
 
@@ -69,7 +75,9 @@ export class UnitOfWork {
   readonly #events: string[] = [];
   readonly #jobs: NewJob[] = [];
   readonly #afterCommit: (() => void)[] = [];
-  readonly #violations = new Map<string, () => Error>();
+  readonly #violations = new Map<string, Violation>();
+  /** Of the violation that undid this transaction. */
+  #explained: Violation["explain"];
   #client: Promise<PoolClient> | undefined;
   #em: EntityManager | undefined;
   #isOver = false;
@@ -112,9 +120,10 @@ export class UnitOfWork {
   /**
    * Says which error the violation of a constraint means, for every statement from here to COMMIT:
    * a deferred one fails after the handler has answered, where nobody is left to catch it.
+   * @param explain looks for a better error, such as one that names who has what is taken, once everything is undone
    */
-  onViolation(constraint: string, error: () => Error): void {
-    this.#violations.set(constraint, error);
+  onViolation(constraint: string, error: () => Error, explain?: Violation["explain"]): void {
+    this.#violations.set(constraint, { error, explain });
   }
 
   /**
@@ -204,7 +213,9 @@ export class UnitOfWork {
       for (const hook of this.#afterCommit) hook();
     } catch (error) {
       await this.rollback();
-      throw error;
+      const explain = this.#explained;
+      if (!explain || "platform" in this.scope) throw error;
+      throw (await explain(new UnitOfWork(this.#shard, { ...this.scope, readOnly: true }))) ?? error;
     }
   }
 
@@ -352,7 +363,9 @@ export class UnitOfWork {
     if (timeoutMs !== undefined && sqlState(error) === "57014") return tooSlow(timeoutMs);
     // that a read may not write is our own doing, and a bug
     if (this.scope.readOnly && sqlState(error) === "25006") return error;
-    const known = this.#violations.get(violatedConstraint(error) ?? "")?.() ?? translate(error);
+    const violation = this.#violations.get(violatedConstraint(error) ?? "");
+    this.#explained = violation?.explain;
+    const known = violation?.error() ?? translate(error);
     if (errorType(known) === "STORAGE_FULL") this.#shard.isFull = true;
     return known;
   }

@@ -153,6 +153,18 @@ export function tracesOf({ emails, phones, names }: Person): { patterns: string[
   };
 }
 
+/** Whether a value shows a person, as `tracesOf` says. */
+export function recogniser(person: Person): (value: unknown) => boolean {
+  const { patterns, digits } = tracesOf(person);
+  const texts = patterns.map((pattern) => new RegExp(pattern, "i"));
+  const numbers = digits.map((pattern) => pattern.slice(1, -1));
+  return (value) => {
+    const json = JSON.stringify(value);
+    const plain = json.replace(/\D/g, "");
+    return texts.some((one) => one.test(json)) || numbers.some((one) => plain.includes(one));
+  };
+}
+
 /** Replaces personal fields, and keys of theirs such as `customFields.city`, at any depth, by what is empty of their type. */
 export function withoutFields(value: unknown, fields: ReadonlySet<string>): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutFields(item, fields));

@@ -181,12 +181,24 @@ export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>)
   }),
 });
 
+const likeness = {
+  /** The fields that they have in common. */
+  matchedBy: z.array(z.string()),
+  /** How likely they are one, 0 to 1. */
+  confidence: z.number().min(0).max(1),
+  /** What speaks for it, and against it: `weight` is -1 to 1. */
+  reasons: z.array(
+    z
+      .strictObject({ field: z.string(), weight: z.number(), detail: z.string() })
+      .meta({ id: "LikenessReason" }),
+  ),
+};
 /** Who else it may be. */
 export const comparable = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   duplicates: action({
-    summary: `Other ${kind.plural} that may be the same, with what they have in common, oldest first`,
+    summary: `Other ${kind.plural} that may be the same, why, and how likely, oldest first`,
     params: z.strictObject({ id, ...pageParams }),
-    returns: pageOf(z.strictObject({ record: kind.view, matchedBy: z.array(z.string()) })),
+    returns: pageOf(z.strictObject({ record: kind.view, ...likeness })),
     reads: true,
     permission: `${kind.plural}:read`,
     rest: `GET /${kind.plural}/:id/duplicates`,

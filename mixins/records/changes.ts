@@ -3,6 +3,7 @@ import { invalid, invalidField, type FieldError } from "../contract/errors.ts";
 import type { CountryCode } from "../values/phone.ts";
 import { columnsOf, shownFields, stored, unidentified, valueOf, type AnyRow, type AnyKind } from "./kind.ts";
 import { columnOf } from "./listing.ts";
+import { readParts, settled, type Part } from "./parts.ts";
 import { requireFits, type RecordContent } from "./record-limits.ts";
 
 /** What differs, by field: the value before and the one after. */
@@ -26,8 +27,15 @@ export function normalForm<T extends Values>(
   const normal: Record<string, unknown> = { ...input };
   const problems: FieldError[] = [];
   for (const [key, value] of Object.entries(input)) {
-    const normalise = kind.fields[key]?.normalise;
-    if (!normalise || value === undefined || value === null) continue;
+    const { normalise, parts } = kind.fields[key] ?? {};
+    if (value === undefined || value === null) continue;
+    if (parts) {
+      const read = readParts(parts, value as Part[], country);
+      normal[key] = read.parts;
+      for (const { path, ...problem } of read.problems)
+        problems.push({ path: path === "" ? key : `${key}.${path}`, ...problem });
+    }
+    if (!normalise) continue;
     const found = normalise(value, country);
     if ("value" in found) normal[key] = found.value;
     else problems.push({ path: key, ...found });
@@ -55,7 +63,7 @@ export function composeRecord<R extends AnyRow>(
   input: Values,
   own: { id: string; organizationId: string; now: string },
 ): R {
-  const given: Record<string, unknown> = { ...input };
+  const given: Record<string, unknown> = { ...settled(kind.fields, null, input) };
   for (const [key, { merge }] of Object.entries(kind.fields))
     if (merge === "keys" && given[key] !== undefined) given[key] = mergeKeys({}, given[key] as Values);
   const row = kind.compose(given, own);
@@ -76,7 +84,7 @@ export function changeRecord<R extends AnyRow>(
 ): Change<R> | null {
   const wanted: Record<string, unknown> = {};
   const changes: Changes = {};
-  for (const [key, value] of Object.entries(input)) {
+  for (const [key, value] of Object.entries(settled(kind.fields, before, input))) {
     const field = kind.fields[key];
     if (value === undefined || !field) continue;
     const former = valueOf(before, key, field);
@@ -97,7 +105,11 @@ export function changeRecord<R extends AnyRow>(
  * @throws 422 naming the fields
  */
 export function requireIdentified(kind: AnyKind, after: AnyRow, before: AnyRow): void {
-  const isIdentified = (row: AnyRow) => kind.identifiedBy.some((key) => row[columnOf(key)] != null);
+  const isIdentified = (row: AnyRow) =>
+    kind.identifiedBy.some((key) => {
+      const value = row[columnOf(key)] ?? null;
+      return Array.isArray(value) ? value.length > 0 : value !== null;
+    });
   if (isIdentified(after) || !isIdentified(before)) return;
   throw invalidField("", unidentified, `leave at least one of ${kind.identifiedBy.join(", ")}`);
 }
@@ -147,7 +159,8 @@ export function contentOf(kind: AnyKind, row: AnyRow): RecordContent {
     const [column = ""] = columnsOf(key, field);
     const value = row[column];
     if (field.stored === "text") content.texts.push(value as string | null);
-    else if (field.stored === "json" && field.merge !== "keys") content.texts.push(JSON.stringify(value));
+    else if (field.parts || (field.stored === "json" && field.merge !== "keys"))
+      content.texts.push(JSON.stringify(value));
     else if (key in content) Object.assign(content, { [key]: value });
   }
   return content;

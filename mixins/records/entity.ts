@@ -12,6 +12,7 @@ const propertyOf = {
   json: () => p.json<unknown>(),
   jsonText: () => p.json<unknown>(),
   money: () => p.bigint("string"),
+  parts: () => p.json<unknown>(),
 };
 
 /** MikroORM's entity of a kind's table. */

@@ -2,16 +2,17 @@ import { z } from "zod";
 import * as schemas from "../contract/schemas.ts";
 import { currencyDigits } from "../contract/currencies.ts";
 import { customLimits } from "../values/custom-value.ts";
-import { readPhone, type CountryCode } from "../values/phone.ts";
+import { phoneForms, readPhone, type CountryCode } from "../values/phone.ts";
 import { emailText, phoneText } from "./conditions/fields.ts";
+import type { Part, PartsSpec } from "./parts.ts";
 import { recordLimits } from "./record-limits.ts";
 
 /**
  * How a field is stored. `jsonText` is JSON that lists read as text, see `sharedJson`. `money` takes two columns: minor units of its currency, and
- * `<column>_currency`.
+ * `<column>_currency`. `parts` are JSON of what the record's other columns do not say, see parts.ts.
  */
 export type StoredAs =
-  "text" | "uuid" | "integer" | "boolean" | "timestamp" | "text[]" | "json" | "jsonText" | "money";
+  "text" | "uuid" | "integer" | "boolean" | "timestamp" | "text[]" | "json" | "jsonText" | "money" | "parts";
 /** Who gives a field its value. `unseen` is a column that the service keeps and nobody is shown. */
 export type SetBy = "caller" | "service" | "unseen";
 /** What merging does with the losers' values: adds keys, or elements, that the winner lacks. Default: fills what is empty. */
@@ -52,8 +53,10 @@ export interface Field<
   search?: "A" | "B" | "C";
   /** Whether it says something of a person, and is there a name to look for in texts. */
   personal?: boolean | "email" | "phone" | "name";
-  /** Whether two records with the same value may be one. */
-  matches?: boolean;
+  /** Whether two records with the same value may be one, and how likely, 0 to 1; default 0.8. Such a field has an index of its own. */
+  matches?: boolean | number;
+  /** All forms in which a value may be stored that means the same; default itself. */
+  forms?: (value: string) => readonly string[];
   /** Whether it names the user to whom the record belongs: who sees only their own sees it by this. */
   isOwner?: boolean;
   /** Whether it names a user. */
@@ -65,6 +68,8 @@ export interface Field<
   prevails?: unknown;
   /** Headings of files by which imports know it, besides its name, whatever their case, spaces and punctuation. */
   aliases?: readonly string[];
+  /** Of a list of parts: what they are. */
+  parts?: PartsSpec;
   /** What else its values are called in files, in small letters without spaces: an import suggests what such a word may mean. */
   words?: Readonly<Record<string, readonly string[]>>;
   /**
@@ -111,6 +116,7 @@ export const phone = (says: Said = {}) =>
       return { code: "invalid_phone", message: reading.doubt };
     },
     formExample: phoneText.example,
+    forms: phoneForms,
     format: "phone",
     ...says,
   });
@@ -136,9 +142,6 @@ export const count = (least: number, most: number, says: Said = {}) =>
     fallback: 0,
     ...says,
   });
-/** Yes or no. @param fallback of a new record */
-export const flag = (fallback: boolean, says: Said = {}) =>
-  field("boolean", z.boolean(), z.boolean(), { fallback, ...says });
 /** JSON of a shape of its own. Given, it takes the place of the whole. Default an empty array. */
 export const json = <I extends z.ZodType, O extends z.ZodType>(input: I, output: O, says: Said = {}) =>
   field("jsonText", input, output, { isFilterable: false, fallback: [], ...says });
@@ -153,6 +156,9 @@ export const time = (says: Said = {}) =>
 /** A user of the organization. */
 export const user = (says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), { isUser: true, ...says });
+/** Whether something is so. Default false. */
+export const flag = (says: Said = {}) =>
+  field("boolean", z.boolean(), z.boolean(), { fallback: false, ...says });
 /** A record of another kind, or of the same one. */
 export const ref = (kind: string, says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), { refersTo: kind, ...says });
@@ -171,6 +177,29 @@ export const texts = <const K extends readonly [string, ...string[]]>(
   const input = z.strictObject(shape);
   const output = z.record(z.string(), z.string().nullable());
   return field("json", input, output, { isFilterable: false, fallback: {}, ...says });
+};
+/**
+ * A list of parts, each with fields of its own, some of which may refer to other records. Given, it takes the place of the whole; what
+ * a part leaves out stays as it is. Fields of the record may name the primary ones, see `settled` in parts.ts.
+ * @param spec.most parts of one record
+ */
+export const parts = <const P extends Record<string, Field>>(
+  of: P,
+  { most, ...spec }: Omit<PartsSpec, "of"> & { most: number },
+  says: Said = {},
+) => {
+  const inputs = Object.entries(of).map(([name, { input }]): [string, z.ZodType] =>
+    spec.key.includes(name)
+      ? [name, input instanceof z.ZodNullable ? (input.unwrap() as z.ZodType) : input]
+      : [name, input.optional()],
+  );
+  const input = z.array(z.strictObject(Object.fromEntries(inputs))).max(most);
+  const outputs = Object.fromEntries(Object.entries(of).map(([name, { output }]) => [name, output]));
+  const output = z.array(z.strictObject(outputs as { [K in keyof P]: P[K]["output"] }));
+  return field("parts", input.nullable() as z.ZodType<Part[] | null>, output, {
+    ...{ isFilterable: false, fallback: [], ...says },
+    parts: { of, ...spec },
+  });
 };
 /** Each once, in the order given. */
 export const distinct = (labels: readonly string[]): string[] => [...new Set(labels)];

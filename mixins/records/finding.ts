@@ -1,5 +1,6 @@
 import { decimalOf } from "../values/decimal.ts";
 import { formsOf, likePattern } from "./conditions/texts.ts";
+import { isOrder } from "./conditions/condition.ts";
 import type { FittedTest, Operand } from "./conditions/fields.ts";
 import type { FittedCondition } from "./conditions/fit.ts";
 import { operandText } from "./conditions/operands.ts";
@@ -37,7 +38,7 @@ export function findCall(
   const custom = all.flatMap(customOf);
   const patterns = all.map((test) => patternsOf(test, finding)).find((some) => some.length > 0);
   if (q === undefined && terms.length === 0 && custom.length === 0 && patterns === undefined)
-    return undefined;
+    return rangeCall(all, values);
   // where it is not called, nothing may be among the values: PostgreSQL refuses one whose type nothing tells
   const json = (list: readonly unknown[]) =>
     list.length === 0 ? "NULL" : `${values.add(JSON.stringify(list))}::jsonb`;
@@ -48,6 +49,26 @@ export function findCall(
     patterns === undefined ? "NULL" : `${values.add(patterns)}::text[]`,
   ];
   return (most) => `find_${table}(${given().join(", ")}, ${most})`;
+}
+
+/** As `findCall`, of the first indexed custom field that is asked for a range. A bound belongs to it: doubles are near it only. */
+function rangeCall(all: readonly FittedTest[], values: Values): ((most: number) => string) | undefined {
+  const isRange = ({ op, field: { type } }: FittedTest) =>
+    isOrder(op) && (type === "number" || type === "date" || type === "timestamp");
+  const first = all.find((test) => test.field.index !== undefined && isRange(test));
+  if (first?.field.index === undefined) return undefined;
+  const { kind, column } = first.field.index;
+  const bound = ({ op, operands: [operand = ""] }: FittedTest) => {
+    const value = column === "number" ? Number(operand) : operandText(operand);
+    return `${column} ${op.startsWith("g") ? ">=" : "<="} ${values.add(value)}::${column === "number" ? "double precision" : "text"}`;
+  };
+  const asked = () => [
+    `kind = ${values.add(kind)}`,
+    `key = ${values.add(first.path.slice("customFields.".length))}`,
+    ...all.filter((test) => test.path === first.path && isRange(test)).map(bound),
+  ];
+  return (most) =>
+    `(SELECT coalesce(array_agg(record_id), '{}') FROM (SELECT record_id FROM custom_field_index WHERE ${asked().join(" AND ")} LIMIT ${most + 1}) AS hits)`;
 }
 
 /** The tests that must all hold. */

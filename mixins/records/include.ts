@@ -7,16 +7,25 @@ import { CallFields } from "./custom/of-call.ts";
 import type { RecordContext, RecordDesk } from "./desk.ts";
 import type { AnyKind, Fields, included } from "./kind.ts";
 import { columnOf, Values } from "./listing.ts";
+import type { Part } from "./parts.ts";
 
 export type Included = z.output<typeof included>;
 
-/** `companyId` is the relation `company`; a user's is called as its field. */
+interface Relation {
+  key: string;
+  kind: string;
+  /** Of a list of parts: their field that refers. */
+  part?: string;
+}
+/** `companyId` is the relation `company`; a user's is called as its field, and what parts refer to as their list. */
 export const relationOf = (key: string): string => key.replace(/Id$/, "");
-const relationsOf = (fields: Fields): Map<string, { key: string; kind: string }> =>
+const relationsOf = (fields: Fields): Map<string, Relation> =>
   new Map(
-    Object.entries(fields).flatMap(([key, { refersTo, isUser = false }]) =>
-      refersTo !== undefined || isUser ? [[relationOf(key), { key, kind: refersTo ?? "user" }]] : [],
-    ),
+    Object.entries(fields).flatMap(([key, { refersTo, isUser = false, parts }]): [string, Relation][] => {
+      if (refersTo !== undefined || isUser) return [[relationOf(key), { key, kind: refersTo ?? "user" }]];
+      const part = Object.entries(parts?.of ?? {}).find(([, of]) => of.refersTo !== undefined);
+      return part ? [[key, { key, kind: part[1].refersTo ?? "", part: part[0] }]] : [];
+    }),
   );
 
 /** `include=company,assignedTo`: what comes along of what the records refer to. */
@@ -58,9 +67,12 @@ export async function includedOf(
   const wanted = new Map<string, Set<string>>();
   const relations = relationsOf(kind.fields);
   for (const name of include) {
-    const { key, kind: of } = relations.get(name) as { key: string; kind: string };
+    const { key, kind: of, part } = relations.get(name) as Relation;
     const ids = wanted.get(of) ?? new Set();
-    for (const row of rows) if (typeof row[key] === "string") ids.add(row[key]);
+    for (const row of rows) {
+      const named = part === undefined ? [row[key]] : (row[key] as Part[]).map((one) => one[part]);
+      for (const id of named) if (typeof id === "string") ids.add(id);
+    }
     wanted.set(of, ids);
   }
   const found = await Promise.all(

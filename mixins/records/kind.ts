@@ -3,6 +3,8 @@ import { id, timestamp } from "../contract/schemas.ts";
 import { sharedValue } from "./shared-json.ts";
 import { fromMinorUnits, toMinorUnits, type Field, type StoredAs } from "./fields.ts";
 import { columnOf, type Listing } from "./listing.ts";
+import { partFilters } from "./part-rows.ts";
+import { keptParts, wholeParts, type Part } from "./parts.ts";
 
 export type Fields = Record<string, Field>;
 type Snake<S extends string> = S extends `${infer A}${infer B}`
@@ -106,7 +108,10 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     .meta({ id: typeName });
   const input = z.strictObject(inputs).partial();
   const isThere = (given: Record<string, unknown>) =>
-    identifiedBy.some((key) => given[key] !== undefined && given[key] !== null);
+    identifiedBy.some((key) => {
+      const value = given[key] ?? null;
+      return Array.isArray(value) ? value.length > 0 : value !== null;
+    });
   const newInput = input
     .refine(isThere, {
       error: `give at least one of ${identifiedBy.join(", ")}`,
@@ -117,14 +122,15 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     table: plural,
     fields: Object.fromEntries([
       ["id", "uuid"],
-      ...entries.map(([key, { stored }]) => [key, stored === "money" ? "json" : stored]),
+      ...entries.map(([key, { stored }]) => [key, isWide(stored) ? "json" : stored]),
       ...[
         ["createdAt", "timestamp"],
         ["updatedAt", "timestamp"],
         ["version", "integer"],
       ],
     ]) as Listing["fields"],
-    columns: told((field, key) => (field.stored === "money" ? columnsOf(key, field) : undefined)),
+    columns: told((field, key) => (isWide(field.stored) ? columnsToShow(key, field) : undefined)),
+    ownSql: partFilters({ plural, fields }),
     filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
     stored: told(formOf),
     values: told(({ values }) => values),
@@ -197,9 +203,18 @@ function formOf({ stored, normalise, formExample }: Field) {
 export const columnsOf = (key: string, { stored }: { stored: StoredAs }): string[] =>
   stored === "money" ? [columnOf(key), `${columnOf(key)}_currency`] : [columnOf(key)];
 
+/** Whether a field is shown of several columns. */
+const isWide = (stored: StoredAs): boolean => stored === "money" || stored === "parts";
+/** The columns that a field is shown of: of parts, those that name the primary ones too. */
+const columnsToShow = (key: string, field: Field): string[] => [
+  ...columnsOf(key, field),
+  ...(field.parts?.primaries ?? []).map((primary) => columnOf(primary.field)),
+];
+
 /** The values of a field's columns, of its value. */
 export function stored(key: string, field: Field, value: unknown): Record<string, unknown> {
   const column = columnOf(key);
+  if (field.parts) return { [column]: keptParts(field.parts, value as Part[]) };
   if (field.stored !== "money") return { [column]: value };
   const price = value as { amount: string; currency: string } | null;
   return {
@@ -210,6 +225,7 @@ export function stored(key: string, field: Field, value: unknown): Record<string
 /** The value of a field, of its row. */
 export function valueOf(row: Readonly<Record<string, unknown>>, key: string, field: Field): unknown {
   const column = columnOf(key);
+  if (field.parts) return wholeParts(field.parts, column, row);
   if (field.stored !== "money") return row[column];
   const units = row[column];
   return units == null ? null : fromMinorUnits(units as string, row[`${column}_currency`] as string);
@@ -227,6 +243,8 @@ function shower(entries: [string, Field][]): (row: object) => unknown {
     switch (kinds[key]?.stored) {
       case "money":
         return `${key}: r.${column} == null ? null : money(r.${column}, r.${column}_currency)`;
+      case "parts":
+        return `${key}: parts(fields.${key}.parts, ${JSON.stringify(column)}, r)`;
       case "jsonText":
         return `${key}: typeof r.${column} === "string" ? shared(r.${column}) : r.${column}`;
       default:
@@ -234,14 +252,22 @@ function shower(entries: [string, Field][]): (row: object) => unknown {
     }
   });
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names that a kind declares
-  const make = new Function("money", "shared", `return (r) => ({ ${properties.join(", ")} })`);
-  return (make as (...used: unknown[]) => (row: object) => unknown)(fromMinorUnits, sharedValue);
+  const make = new Function(
+    "money",
+    "shared",
+    "parts",
+    "fields",
+    `return (r) => ({ ${properties.join(", ")} })`,
+  );
+  const used = [fromMinorUnits, sharedValue, wholeParts, kinds];
+  return (make as (...used: unknown[]) => (row: object) => unknown)(...used);
 }
 
 /** Makes rows, in the same way. */
 function composer(entries: [string, Field][]): unknown {
   const properties = entries.flatMap(([key, { stored: as, fallback = null }]) => {
     const column = columnOf(key);
+    if (as === "parts") return [`${column}: i.${key} ? kept(fields.${key}.parts, i.${key}) : []`];
     return as === "money"
       ? [
           `${column}: i.${key} ? units(i.${key}) : null`,
@@ -252,8 +278,8 @@ function composer(entries: [string, Field][]): unknown {
   const text = `return (i, o) => ({ organization_id: o.organizationId, id: o.id, created_at: o.now, deleted_at: null, merged_into: null,
     updated_at: o.now, version: 1, ${properties.join(", ")} })`;
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- of names and fallbacks that a kind declares
-  const make = new Function("units", text);
-  return (make as (units: typeof toMinorUnits) => unknown)(toMinorUnits);
+  const make = new Function("units", "kept", "fields", text);
+  return (make as (...used: unknown[]) => unknown)(toMinorUnits, keptParts, Object.fromEntries(entries));
 }
 
 /** Records that may have custom fields. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { admitRecords } from "../access/principal.ts";
 import type { AnyKind } from "./kind.ts";
+import { guardedVerbs } from "./parts.ts";
 
 const declared = new Map<string, AnyKind>();
 
@@ -40,7 +41,7 @@ export function declareKinds(of: Iterable<AnyKind>): void {
     names.push(kind.name);
     if ("customFields" in kind.fields) customNames.push(kind.name);
     for (const grow of derived) grow(kind);
-    admitRecords(kind.plural, kind.isSetting);
+    admitRecords(kind.plural, guardedVerbs(kind), kind.isSetting);
   }
 }
 

@@ -31,6 +31,8 @@ export interface Listing {
   values?: Record<string, readonly string[]>;
   /** Fields whose given values become what would be stored before they are looked for: an email's case, a phone's form. */
   stored?: Record<string, Pick<QueryField, "normalise" | "example">>;
+  /** Fields that no column holds, each with SQL of its own: `identities.value`. */
+  ownSql?: Readonly<Record<string, QueryField>>;
   /** Sortable fields that may be null; of the others the order is one that an index has. */
   nullable?: readonly string[];
   /** How `q`, `like`, tags, custom fields and texts without an index of their own are found. Without it, `q` finds all. */
@@ -53,9 +55,7 @@ const maxCursorLength = 4_096;
 export function listParams(listing: Listing) {
   return z.strictObject({
     ...pageParams,
-    sort: z
-      .enum(listing.sortable.flatMap((field) => [field, `-${field}`]))
-      .default(listing.defaultSort as never),
+    sort: sortParam(listing).default(listing.defaultSort as never),
     filter: z
       .unknown()
       .transform((given, issues) => readFilter(listing, given, issues))
@@ -82,6 +82,23 @@ export function listParams(listing: Listing) {
 }
 export type ListParams = z.output<ReturnType<typeof listParams>>;
 
+/** An order of a list; of custom fields too where it has some. */
+function sortParam({ sortable, customFields }: Listing) {
+  const ways = sortable.flatMap((field) => [field, `-${field}`]);
+  const own = z.enum(ways);
+  if (customFields === undefined || customFields === false) return own.transform((sort): string => sort);
+  return z
+    .string()
+    .transform((given, issues) => {
+      if (customField.test(given.replace(/^-/, ""))) return given;
+      const read = own.safeParse(given);
+      if (read.success) return read.data;
+      for (const issue of read.error.issues) issues.addIssue({ ...issue });
+      return z.NEVER;
+    })
+    .meta({ anyOf: [{ enum: ways }, { pattern: "^-?customFields\\.[A-Za-z0-9_ -]{1,64}$" }] });
+}
+
 /** Where a page begins: `nextCursor` of the page before. */
 const cursorParam = z.string().max(maxCursorLength).optional();
 /** `limit` and `cursor`, of a list that knows neither sort nor filter. */
@@ -96,7 +113,8 @@ export const fieldsParam = (listing: Pick<Listing, "fields">) =>
     .pipe(z.array(z.enum(Object.keys(listing.fields))).min(1))
     .optional();
 
-const prefix = "customFields.";
+/** Before the key of a custom field in a path. */
+export const prefix = "customFields.";
 const customField = /^customFields\.[\w -]{1,64}$/;
 
 /** What conditions may ask of the rows of a list. */
@@ -115,10 +133,10 @@ const filterableOf = ({ filterable, fields }: Pick<Listing, "filterable" | "fiel
   "id" in fields && !filterable.includes("id") ? [...filterable, "id"] : filterable;
 
 function makeQueryable(listing: Listing): Queryable {
-  const { fields, values, stored, customFields = false } = listing;
+  const { fields, values, stored, ownSql = {}, customFields = false } = listing;
   const filterable = filterableOf(listing);
-  const columns = new Map(
-    filterable.map((name): [string, QueryField] => [
+  const columns = new Map([
+    ...filterable.map((name): [string, QueryField] => [
       name,
       {
         type: fields[name] as ColumnType,
@@ -126,10 +144,11 @@ function makeQueryable(listing: Listing): Queryable {
         ...stored?.[name],
       },
     ]),
-  );
+    ...Object.entries(ownSql),
+  ]);
   const keys = typeof customFields === "object" ? [...customFields.keys()] : ["<key>"];
   return {
-    names: [...filterable, ...(customFields === false ? [] : keys.map((key) => prefix + key))],
+    names: [...columns.keys(), ...(customFields === false ? [] : keys.map((key) => prefix + key))],
     fieldOf(path) {
       if (customFields === false || !customField.test(path)) return columns.get(path);
       const key = path.slice(prefix.length);
@@ -197,7 +216,9 @@ function filterSchema(listing: Listing) {
   const any = { anyOf: [{ type: "string" }, { type: "object", additionalProperties: { type: "string" } }] };
   return {
     type: "object" as const,
-    properties: Object.fromEntries(filterableOf(listing).map((field) => [field, any])),
+    properties: Object.fromEntries(
+      [...filterableOf(listing), ...Object.keys(listing.ownSql ?? {})].map((field) => [field, any]),
+    ),
     additionalProperties: listing.customFields ? any : false,
   };
 }

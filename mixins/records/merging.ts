@@ -4,6 +4,8 @@ import { contentOf, mergeKeys, requireIdentified } from "./changes.ts";
 import type { Field } from "./fields.ts";
 import { requireFits } from "./record-limits.ts";
 import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "./kind.ts";
+import { columnOf } from "./listing.ts";
+import { isOf, partsOf, primaryValues, settled, unitedParts, unmergedParts, wholeParts } from "./parts.ts";
 
 type Take = Readonly<Partial<Record<string, string>>>;
 
@@ -28,12 +30,18 @@ export function mergedRow<R extends AnyRow>(
 ): R {
   const all = [winner, ...losers];
   const row: Record<string, unknown> = { ...winner };
-  for (const [key, field] of shownFields(kind.fields)) {
+  const takenFrom = (key: string) => {
     const chosen = take[key];
-    if (chosen !== undefined) {
-      const from = all.find(({ id }) => id === chosen);
-      if (!from)
-        throw invalid([{ path: `take.${key}`, code: "not_found", message: "is none of the merged records" }]);
+    if (chosen === undefined) return undefined;
+    const from = all.find(({ id }) => id === chosen);
+    if (!from)
+      throw invalid([{ path: `take.${key}`, code: "not_found", message: "is none of the merged records" }]);
+    return from;
+  };
+  for (const [key, field] of shownFields(kind.fields)) {
+    if (field.parts) continue;
+    const from = takenFrom(key);
+    if (from) {
       Object.assign(row, stored(key, field, valueOf(from, key, field)));
       continue;
     }
@@ -41,9 +49,44 @@ export function mergedRow<R extends AnyRow>(
     if (values.length === 0) continue;
     Object.assign(row, stored(key, field, combined(values, field)));
   }
+  for (const [key, spec] of partsOf(kind.fields)) {
+    const column = columnOf(key);
+    const from = takenFrom(key);
+    const united = unitedParts(
+      spec,
+      (from ? [from] : all).map((one) => wholeParts(spec, column, one)),
+    );
+    // none of a sort, where the value of a record that has none is to stay
+    const emptied = spec.primaries.filter(({ field }) => {
+      const source = takenFrom(field);
+      return source && source[columnOf(field)] == null;
+    });
+    const parts = united.filter((part) => !emptied.some((primary) => isOf(primary)(part)));
+    // as if the value had been given: it stands before the others
+    const first = Object.fromEntries(
+      spec.primaries.flatMap(({ field }) => {
+        const value = takenFrom(field)?.[columnOf(field)] ?? null;
+        return value === null ? [] : [[field, value]];
+      }),
+    );
+    Object.assign(
+      row,
+      storedParts(kind, key, settled({ [key]: kind.fields[key] as Field }, null, { ...first, [key]: parts })),
+    );
+  }
   requireFits(contentOf(kind, row as R), contentOf(kind, winner));
   for (const one of all) requireIdentified(kind, row as R, one);
   return row as R;
+}
+
+/** The columns of a list of parts, and of the fields that name its primary ones. */
+function storedParts(kind: AnyKind, key: string, values: Values): Values {
+  const { fields } = kind;
+  const names = [key, ...(fields[key]?.parts?.primaries ?? []).map(({ field }) => field)];
+  return Object.assign(
+    {},
+    ...names.map((name) => stored(name, fields[name] as Field, values[name])),
+  ) as Values;
 }
 
 function combined(
@@ -69,7 +112,12 @@ export function unmergedRow<R extends AnyRow>(
 ): R {
   const row: Record<string, unknown> = { ...now };
   for (const [key, field] of shownFields(kind.fields))
-    if (isDeepStrictEqual(valueOf(now, key, field), valueOf(after, key, field)))
+    if (!field.parts && isDeepStrictEqual(valueOf(now, key, field), valueOf(after, key, field)))
       Object.assign(row, stored(key, field, valueOf(before, key, field)));
+  for (const [key, spec] of partsOf(kind.fields)) {
+    const [had, got, has] = [before, after, now].map((one) => wholeParts(spec, columnOf(key), one));
+    const parts = unmergedParts(spec, { before: had ?? [], after: got ?? [], now: has ?? [] });
+    Object.assign(row, storedParts(kind, key, { [key]: parts, ...primaryValues(spec, parts) }));
+  }
   return row as R;
 }

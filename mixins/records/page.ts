@@ -5,10 +5,12 @@ import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
 import type { Condition } from "./conditions/condition.ts";
 import { isMisfit, operandOf } from "./conditions/operands.ts";
 import { mostFound } from "./finding.ts";
+import { indexedOrderOf, inIndexedOrder, sortedBy, type Order, type Place } from "./indexed-order.ts";
 import {
   columnOf,
   foundWords,
   matchConditions,
+  prefix,
   Values,
   type ColumnType,
   type Listing,
@@ -71,7 +73,10 @@ export function pageStatement(
   const from = fromOf(listing, search);
   // the limit is a literal: as a parameter it makes PostgreSQL plan the page anew each time
   const limit = params.limit + 1;
-  const along = (asked: string[], most = limit, of = columns) => inOrder(of, from, asked, order, most);
+  const along = (asked: string[], most = limit, of = columns) =>
+    order.index === undefined
+      ? inOrder(of, from, asked, order, most)
+      : inIndexedOrder(of, from, asked, order, most);
   if (find === undefined) return bounded({ text: along([...base, ...all]), values: values.list });
   // what is common is met soon on the way; what is rare, `find` knows; what is common and far away is met last
   const few = `(SELECT cardinality(ids) <= ${mostFound} FROM far)`;
@@ -99,20 +104,13 @@ const fromOf = ({ table }: Pick<Listing, "table">, search: string | undefined): 
     ? table
     : `(SELECT ${table}.*, ${table}_words(${table}) AS ${foundWords} FROM ${table}) AS ${table}`;
 
-interface Order {
-  column: string;
-  direction: "ASC" | "DESC";
-  /** Whether rows may have no value; they come last. */
-  isNullable: boolean;
-  /** As SQL. */
-  by: string;
-  /** As SQL, what comes after the cursor: of rows with a value, and of those without one. */
-  after: { valued: string[] | undefined; empty: string[] };
-}
-
 function orderOf(listing: Listing, params: PageParams, values: Values): Order {
   const direction = params.sort.startsWith("-") ? "DESC" : "ASC";
-  const field = params.sort.replace("-", "");
+  const field = params.sort.replace(/^-/, "");
+  if (field.startsWith(prefix)) {
+    const after = params.cursor === undefined ? undefined : placeOf(params.cursor, boundTo(listing, params));
+    return indexedOrderOf(listing, { field, direction, after }, values);
+  }
   const column = columnOf(field);
   const isNullable = listing.nullable?.includes(field) ?? false;
   // Zed after de Souza: as an index has it
@@ -180,11 +178,12 @@ export function toPage<Row extends { id: string }, Item extends { id: string }>(
   if (isOver) rows.pop();
   const hasMore = isOver || isCut;
   const last = rows.at(-1);
-  const sortField = params.sort.replace("-", "");
+  const sortField = params.sort.replace(/^-/, "");
+  const sortColumn = sortField.startsWith(prefix) ? sortedBy : columnOf(sortField);
   const nextCursor =
     hasMore && last
       ? encodeCursor(boundTo(listing, params), [
-          (last as Record<string, unknown>)[columnOf(sortField)] as string | number | null,
+          (last as Record<string, unknown>)[sortColumn] as string | number | null,
           last.id,
         ])
       : null;
@@ -230,11 +229,6 @@ export function pickFields<T extends { id: string }>(items: T[], fields: readonl
   });
 }
 
-interface Cursor {
-  value: string | number | null;
-  id: string;
-}
-
 /** A cursor goes on in the list, the order and the filter it was made for. */
 const boundTo = (
   { table }: Pick<Listing, "table">,
@@ -246,7 +240,7 @@ const boundTo = (
   ...(kept === undefined ? [] : [{ kept }]),
 ];
 
-function placeOf(cursor: string, bound: unknown): Cursor {
+function placeOf(cursor: string, bound: unknown): Place {
   const [value, id] = decodeCursor(bound, cursor, 2);
   if (typeof id !== "string" || !isUuid(id)) throw invalidCursor();
   return { value: value ?? null, id };

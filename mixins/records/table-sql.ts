@@ -46,19 +46,23 @@ CREATE TABLE ${plural} (
   ${columns.join(",\n  ")}
 );
 SELECT pg_temp.record_table('${plural}',
-  ${[...named, ...owned].join(",\n  ")});
+  ${[...named, ...owned, `kind => '${kind.name}'`].join(",\n  ")});
 ${references.length === 0 ? "" : `ALTER TABLE ${plural}${references.join(",")};\n`}`;
 }
 
 const types = {
   ...{ text: "text", uuid: "uuid", integer: "integer", boolean: "boolean", timestamp: "timestamptz(3)" },
-  ...{ "text[]": "text[]", json: "jsonb", jsonText: "jsonb", money: "bigint" },
+  ...{ "text[]": "text[]", json: "jsonb", jsonText: "jsonb", money: "bigint", parts: "jsonb" },
 } satisfies Record<Field["stored"], string>;
 
 function columnsSql(key: string, { stored, fallback, values }: Field): string[] {
   const [column = "", currency] = columnsOf(key, { stored });
   const plain =
-    stored === "text[]" ? "{}" : stored.startsWith("json") ? JSON.stringify(fallback) : String(fallback);
+    stored === "text[]"
+      ? "{}"
+      : stored.startsWith("json") || stored === "parts"
+        ? JSON.stringify(fallback)
+        : String(fallback);
   const asked = fallback === undefined ? "" : ` NOT NULL DEFAULT '${plain.replaceAll("'", "''")}'`;
   const checked = values
     ? ` CHECK (${column} IN (${values.map((value) => `'${value.replaceAll("'", "''")}'`).join(", ")}))`

@@ -1,5 +1,6 @@
 import { company } from "../../entities/company.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import {
@@ -8,12 +9,13 @@ import {
   eventsOf,
   historical,
   mergeable,
+  personalFields,
   restorable,
   upsertable,
 } from "../../mixins/records/capabilities.ts";
 
 export const companiesContract = defineContract("companies", {
-  tables: { owns: ["companies"] },
+  tables: { owns: ["companies"], writes: ["merges"] },
   actions: {
     ...crud(company),
     ...bulk(company),
@@ -27,4 +29,12 @@ export const companiesContract = defineContract("companies", {
     ...exportable(company),
   },
   events: { ...eventsOf(company) },
+  personalData: {
+    companies: personalData({
+      summary:
+        "Companies are nobody; of what is kept of them, values of custom fields, labels and a phone that show the person are taken away",
+      tables: ["companies"],
+      fields: personalFields(company),
+    }),
+  },
 });

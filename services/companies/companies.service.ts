@@ -5,6 +5,7 @@ import { recordHandlers } from "../../mixins/records/handlers.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
 import { companiesContract } from "./companies.contract.ts";
+import { companiesPersonalData } from "./personal-data.ts";
 
 /** Organizations that are sold to. */
 export default function companiesService(runtime: Runtime): ServiceSchema {
@@ -21,5 +22,7 @@ export default function companiesService(runtime: Runtime): ServiceSchema {
     ...records.importable,
     ...records.exportable,
   };
-  return createService(companiesContract, handlers, runtime);
+  return createService(companiesContract, handlers, runtime, {
+    personalData: companiesPersonalData(runtime),
+  });
 }

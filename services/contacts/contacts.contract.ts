@@ -15,7 +15,11 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const contactsContract = defineContract("contacts", {
-  tables: { owns: ["contacts"], reads: ["companies"], writes: ["merges"] },
+  tables: {
+    owns: ["contacts", "contact_identities", "contact_companies"],
+    reads: ["companies"],
+    writes: ["merges"],
+  },
   actions: {
     ...crud(contact),
     ...bulk(contact),
@@ -33,7 +37,7 @@ export const contactsContract = defineContract("contacts", {
     contacts: personalData({
       summary:
         "Contacts, and what it takes to undo their merges and imports; the contact stays as a deleted one, without what tells who it was",
-      tables: ["contacts", "merges"],
+      tables: ["contacts", "contact_identities", "contact_companies", "merges"],
       fields: personalFields(contact),
     }),
   },

@@ -23,6 +23,7 @@ import {
 } from "./custom-fields.errors.ts";
 import { view, whole, type Row } from "./custom-fields.view.ts";
 import { fitting, labelled } from "./custom-fields.rules.ts";
+import { letGo, requireRoomInIndex, takeUp } from "./indexed-fields.ts";
 import {
   countOptions,
   countUses,
@@ -83,6 +84,7 @@ export async function create(ctx: Ctx<"custom-fields.create">, desk: Desk): Prom
   const field = fieldOf(desk, { kind, key, is_sensitive: said.isSensitive });
   if (said.isSensitive) await desk.keys.of(principal.organizationId);
   await requireRoomFor(tx, "customFields");
+  if (said.isIndexed) await requireRoomInIndex(tx, kind);
   if (said.isSensitive) await requireRoomFor(tx, "sensitiveFields");
   await makeWay(tx, field);
   const now = tx.now.toISOString();
@@ -97,7 +99,7 @@ export async function create(ctx: Ctx<"custom-fields.create">, desk: Desk): Prom
       references: said.references,
     },
     ...{ is_required: said.isRequired, is_unique: said.isUnique, is_sensitive: said.isSensitive },
-    ...{ is_indexed: said.isIndexed, default: said.default },
+    ...{ is_indexed: said.isIndexed, indexed_at: null, default: said.default },
     ...{ created_at: now, updated_at: now, deleted_at: null, version: 1 },
   };
   tx.onViolation("custom_fields_organization_id_entity_key_key", customFieldTaken);
@@ -117,6 +119,7 @@ export async function create(ctx: Ctx<"custom-fields.create">, desk: Desk): Prom
     });
     if (users.length > 0) throw customFieldInUse();
   } else if (said.isUnique) await makeUnique(tx, field);
+  if (said.isIndexed) takeUp(tx, row.id);
   announce(ctx, "custom_field.created", row);
   return whole(row);
 }
@@ -156,6 +159,7 @@ export async function update(ctx: Ctx<"custom-fields.update">, desk: Desk): Prom
     references: wanted.references ?? (type === "reference" ? before.references : null),
     isUnique: wanted.isUnique ?? before.is_unique,
     isSensitive: before.is_sensitive,
+    isIndexed: wanted.isIndexed ?? before.is_indexed,
     default: wanted.default === undefined ? before.default : wanted.default,
   });
   const field = fieldOf(desk, before);
@@ -172,16 +176,19 @@ export async function update(ctx: Ctx<"custom-fields.update">, desk: Desk): Prom
   }
   if (said.isUnique && !before.is_unique) await makeUnique(tx, field);
   if (!said.isUnique && before.is_unique) makeShared(tx, field);
+  if (said.isIndexed && !before.is_indexed) await requireRoomInIndex(tx, before.kind);
+  // as another type its values are indexed anew
+  const indexedAt = type === before.type ? before.indexed_at : null;
   const row: Row = {
     ...before,
     ...{ label: wanted.label ?? before.label, type, options: said.options, references: said.references },
     ...{ is_required: wanted.isRequired ?? before.is_required, is_unique: said.isUnique },
-    ...{ is_indexed: wanted.isIndexed ?? before.is_indexed, default: said.default },
+    ...{ is_indexed: said.isIndexed, indexed_at: indexedAt, default: said.default },
     ...{ updated_at: tx.now.toISOString(), version: before.version + 1 },
   };
   tx.defer({
     text: `UPDATE custom_fields SET label = $2, type = $3, options = $4, refers_to = $5, is_required = $6, is_unique = $7,
-        is_indexed = $8, default_value = $9, updated_at = $10, version = $11 WHERE id = $1`,
+        is_indexed = $8, default_value = $9, updated_at = $10, version = $11, indexed_at = $12 WHERE id = $1`,
     values: [
       ...[
         id,
@@ -193,8 +200,11 @@ export async function update(ctx: Ctx<"custom-fields.update">, desk: Desk): Prom
         row.is_unique,
       ],
       ...[row.is_indexed, jsonOf(row.default), row.updated_at, row.version],
+      row.indexed_at,
     ],
   });
+  if (row.is_indexed && row.indexed_at === null) takeUp(tx, id);
+  if (!row.is_indexed && before.is_indexed) letGo(tx, id);
   announce(ctx, "custom_field.updated", row);
   return whole(row);
 }
@@ -226,6 +236,7 @@ export async function remove(ctx: Ctx<"custom-fields.remove">, desk: Desk): Prom
   const [uses, views] = await Promise.all([countUses(tx, field), countViews(tx, field)]);
   if (uses + views > 0 && !force) throw fieldInUse(uses, views);
   if (before.is_unique) makeShared(tx, field);
+  if (before.is_indexed) letGo(tx, id);
   const row = await setDeleted(tx, before, tx.now.toISOString());
   enqueue(
     tx,
@@ -243,6 +254,10 @@ export async function restore(ctx: Ctx<"custom-fields.restore">, desk: Desk): Pr
   const before = await lock(tx, ctx.params.id, true);
   if (isOver(tx, before)) throw customFieldNotFound();
   if (before.is_unique) await makeUnique(tx, fieldOf(desk, before));
+  if (before.is_indexed) {
+    await requireRoomInIndex(tx, before.kind);
+    takeUp(tx, before.id);
+  }
   const row = await setDeleted(tx, before, null);
   announce(ctx, "custom_field.restored", row);
   return whole(row);
@@ -251,10 +266,15 @@ export async function restore(ctx: Ctx<"custom-fields.restore">, desk: Desk): Pr
 async function setDeleted(tx: UnitOfWork, before: Row, deletedAt: string | null): Promise<Row> {
   const row = {
     ...before,
-    ...{ deleted_at: deletedAt, updated_at: tx.now.toISOString(), version: before.version + 1 },
+    ...{
+      indexed_at: null,
+      deleted_at: deletedAt,
+      updated_at: tx.now.toISOString(),
+      version: before.version + 1,
+    },
   };
   await tx.execute({
-    text: "UPDATE custom_fields SET deleted_at = $2, updated_at = $3, version = $4 WHERE id = $1",
+    text: "UPDATE custom_fields SET deleted_at = $2, updated_at = $3, version = $4, indexed_at = NULL WHERE id = $1",
     values: [row.id, row.deleted_at, row.updated_at, row.version],
   });
   return row;

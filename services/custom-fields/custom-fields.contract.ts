@@ -39,6 +39,7 @@ const customField = z
     isUnique: z.boolean(),
     /** Kept encrypted, and shown only to those with the permission `<kinds>:sensitive`; it cannot change. */
     isSensitive: z.boolean(),
+    /** Lists are sorted by it, and find ranges of it by an index. */
     isIndexed: z.boolean(),
     /** What a new record has where nothing is given. */
     default: z.unknown(),
@@ -94,7 +95,7 @@ const changed = z.strictObject({ kind: z.string(), key: z.string(), isSensitive:
 
 /** Definitions of what organizations add to their records. */
 export const customFieldsContract = defineContract("custom-fields", {
-  tables: { owns: ["custom_fields", "custom_field_values"], reads: ["saved_views"] },
+  tables: { owns: ["custom_fields", "custom_field_values", "custom_field_index"], reads: ["saved_views"] },
   actions: {
     list: action({
       summary: "Lists the custom fields that are defined",
@@ -202,6 +203,20 @@ export const customFieldsContract = defineContract("custom-fields", {
   jobs: {
     purge: job({
       summary: "Removes what records have in a field that was deleted 30 days ago",
+      payload: z.strictObject({ fieldId: id }),
+    }),
+    index: job({
+      summary: "Takes up what records have in a field that is to be indexed",
+      payload: z.strictObject({
+        fieldId: id,
+        /** Transactions from before it may have written records unindexed; they are waited for. */
+        before: z.string().optional(),
+        /** The record after which it goes on. */
+        after: id.optional(),
+      }),
+    }),
+    unindex: job({
+      summary: "Removes the index of a field that is indexed no more",
       payload: z.strictObject({ fieldId: id }),
     }),
   },

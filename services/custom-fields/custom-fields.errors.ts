@@ -2,6 +2,8 @@ import { appError, conflict, invalidField } from "../../mixins/contract/errors.t
 
 export const customFieldNotFound = () =>
   appError(404, "CUSTOM_FIELD_NOT_FOUND", "There is no such custom field.");
+export const tooManyIndexed = (kind: string, most: number) =>
+  invalidField("isIndexed", "too_many", `may be true of ${most} custom fields of a ${kind}`);
 export const customFieldTaken = () =>
   conflict("CUSTOM_FIELD_TAKEN", "A custom field with this key is defined already.");
 /** @param id of the deleted one */

@@ -8,12 +8,20 @@ export interface Said {
   references: string | null;
   isUnique: boolean;
   isSensitive: boolean;
+  isIndexed: boolean;
   default: CustomValue | null;
 }
 
 const isChosen = (type: CustomType) => type === "select" || type === "multiSelect";
 /** Types whose values two records may share, or compare in more ways than one. */
 const neverUnique: readonly CustomType[] = ["boolean", "longText", "multiSelect"];
+
+/** Types whose values have one order. */
+const indexable: readonly CustomType[] = [
+  ...(["text", "number", "date", "datetime", "select", "url", "email", "phone"] as const),
+];
+/** Indexed fields that a kind may have in an organization: each is a row more of every record that is written. */
+export const mostIndexed = 20;
 
 /** The definition with its default as it is stored. @throws 422 that names what does not go together */
 export function fitting<T extends Said>(said: T): T {
@@ -31,6 +39,14 @@ export function fitting<T extends Said>(said: T): T {
     refuse("isSensitive", "not_allowed", "a reference cannot be sensitive");
   if (said.isUnique && neverUnique.includes(type))
     refuse("isUnique", "not_allowed", `a field of type ${type} cannot be unique`);
+  if (said.isIndexed && !indexable.includes(type))
+    refuse(
+      "isIndexed",
+      "not_allowed",
+      `a field of type ${type} cannot be indexed: only ${indexable.join(", ")}`,
+    );
+  if (said.isIndexed && said.isSensitive)
+    refuse("isIndexed", "not_allowed", "a sensitive field cannot be indexed: its values are sealed");
   let value = said.default;
   if (value !== null) {
     const read = readCustomValue(isChosen(type) ? { type, options } : { type }, value);

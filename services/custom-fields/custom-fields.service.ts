@@ -3,6 +3,7 @@ import { kinds } from "../../mixins/records/kinds.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import * as fields from "./custom-fields.actions.ts";
+import { index, unindex } from "./indexed-fields.ts";
 import { customFieldsContract } from "./custom-fields.contract.ts";
 
 /** What organizations add to their records. */
@@ -16,6 +17,10 @@ export default function customFieldsService(runtime: Runtime): ServiceSchema {
     remove: (ctx) => fields.remove(ctx, desk),
     restore: (ctx) => fields.restore(ctx, desk),
   };
-  const jobs: JobHandlersOf<typeof customFieldsContract> = { purge: (ctx) => fields.purge(ctx, desk) };
+  const jobs: JobHandlersOf<typeof customFieldsContract> = {
+    purge: (ctx) => fields.purge(ctx, desk),
+    index: (ctx) => index(ctx, desk),
+    unindex,
+  };
   return createService(customFieldsContract, handlers, runtime, { jobs });
 }

@@ -14,6 +14,7 @@ export interface Row extends Record<string, unknown> {
   is_unique: boolean;
   is_sensitive: boolean;
   is_indexed: boolean;
+  indexed_at: string | null;
   default: CustomValue | null;
   created_at: string;
   updated_at: string;

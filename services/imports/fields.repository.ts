@@ -56,7 +56,7 @@ export async function defineFields(
 }
 
 /**
- * Takes back the custom fields that an import has defined, of which nobody has changed anything since and which no record has.
+ * Takes back the custom fields that an import has defined, of which nobody has changed anything since, which no record has and no saved view asks for.
  * Answers whether there were any.
  */
 export async function undefineFields(
@@ -67,7 +67,10 @@ export async function undefineFields(
   const gone = await tx.execute({
     text: `DELETE FROM custom_fields f
       WHERE f.id = ANY (SELECT unnest(defined_fields) FROM imports WHERE id = $1) AND f.entity = $2 AND f.version = 1
-        AND NOT EXISTS (SELECT FROM ${plural} r WHERE r.deleted_at IS NULL AND r.custom_fields ? f.key)`,
+        AND NOT EXISTS (SELECT FROM ${plural} r WHERE r.deleted_at IS NULL AND r.custom_fields ? f.key)
+        AND NOT EXISTS (SELECT FROM saved_views v WHERE v.kind = $2
+          AND ('customFields.' || f.key = ANY (v.columns) OR ltrim(v.sort, '-') = 'customFields.' || f.key
+            OR jsonb_path_exists(v.condition, '$.**.field ? (@ == $path)', jsonb_build_object('path', 'customFields.' || f.key))))`,
     values: [importId, name],
   });
   return gone > 0;

@@ -103,6 +103,7 @@ const importJob = {
 export const importsContract = defineContract("imports", {
   tables: {
     owns: ["import_chunks", "import_errors", "import_record_changes", "imports"],
+    reads: ["saved_views"],
     writes: ["custom_fields"],
   },
   actions: {

@@ -176,6 +176,12 @@ class RowReading {
         this.#input[target] = { ...object, ...(this.#input[target] as object | undefined) };
         break;
       }
+      case "list": {
+        const list = parsed(cell);
+        if (!Array.isArray(list)) return `The cell "${column}" is no JSON list.`;
+        this.#input[target] = list;
+        break;
+      }
       case "part":
       case "associated": {
         const [whole = "", part = ""] = target.split(".");

@@ -20,6 +20,8 @@ export type Reading =
   | "reference"
   /** JSON, as an export writes it. */
   | "object"
+  /** A JSON list of objects, in the same way. */
+  | "list"
   /** One text of an object, `address.city`. */
   | "part"
   /** A key of an associated record, `company.name`. */
@@ -53,6 +55,7 @@ const readingOf = ({ stored, merge, values, isUser, refersTo, format }: Field): 
   if (values) return "choice";
   if (stored === "text[]") return "tags";
   if (stored === "integer" || stored === "boolean" || stored === "money") return stored;
+  if (stored === "parts") return "list";
   if (stored === "json" || merge === "keys") return "object";
   return "text";
 };
@@ -72,7 +75,7 @@ export function targetsOf(kind: AnyKind): KindTargets {
     if ((field.setBy !== "caller" && !field.isImported) || field.refersTo === kind.name) continue;
     const reading = readingOf(field);
     const names = named(key, field.aliases);
-    const isGuessed = !["object", "user", "reference"].includes(reading) && field.setBy === "caller";
+    const isGuessed = !["object", "list", "user", "reference"].includes(reading) && field.setBy === "caller";
     targets.set(key, {
       ...{ reading, field },
       names:

@@ -12,15 +12,14 @@ import type { AnyRow } from "../../mixins/records/kind.ts";
 import { mergedRow } from "../../mixins/records/merging.ts";
 import type { Room } from "../../mixins/records/quota.ts";
 import { storeOf } from "../../mixins/records/store.ts";
-import { Values } from "../../mixins/records/listing.ts";
-import { visibleRows } from "../../mixins/access/visibility.ts";
 import { requireStage } from "../../mixins/sales/pipelines.ts";
 import { entered, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
+import { contactsByIdentity } from "../contact-identities.ts";
 import type { Ctx } from "../contracts.ts";
 import { dealName, furthestStage, stageAfterConversion } from "./convert.rules.ts";
 import { lead as leadKind, type LeadRow } from "../../entities/lead.ts";
 import type { ConvertResult } from "./leads.contract.ts";
-import { leadAlreadyConverted } from "./leads.errors.ts";
+import { leadAlreadyConverted, leadOvertaken } from "./leads.errors.ts";
 import { leadFields, type Desk } from "./desk.ts";
 import { leadStore } from "./leads.store.ts";
 
@@ -42,6 +41,7 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     company: await CallFields.of(ctx, desk, company),
     deal: await CallFields.of(ctx, desk, deal),
   };
+  const seen = await prepareUsers(ctx, desk, fields);
   const pipelines = ctx.params.createDeal ? await desk.pipelines.of(principal.organizationId) : undefined;
   const rooms = {
     contact: await desk.quota.of(tx.organizationId, contact),
@@ -50,6 +50,7 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
   };
   const before = await leadStore.lock(tx, principal, ctx.params.id);
   if (before.status === "converted") throw leadAlreadyConverted();
+  if (seen !== undefined && seen !== before.version) throw leadOvertaken();
   await lockNames(tx, before);
   const madeCompany =
     before.company_name === null
@@ -86,6 +87,22 @@ export async function convert(ctx: ConvertContext, desk: Desk): Promise<ConvertR
     ...(madeCompany && { company: await fields.company.showOne(tx, company.show(madeCompany)) }),
     ...(madeDeal && { deal: await fields.deal.showOne(tx, deal.show(madeDeal)) }),
   };
+}
+
+/**
+ * Looks, before the transaction, for the users whom custom fields name, where those of contacts may name any; answers the version of the
+ * lead that it has seen.
+ */
+async function prepareUsers(
+  ctx: ConvertContext,
+  desk: Desk,
+  fields: { lead: CallFields; contact: CallFields },
+): Promise<number | undefined> {
+  const { principal, tx } = ctx.locals;
+  if (!fields.contact.mayNameUsers) return undefined;
+  const seen = await leadStore.get(desk.database.reader(tx.organizationId), principal, ctx.params.id);
+  await fields.contact.prepare(ctx, [{ customFields: seen.custom_fields }]);
+  return seen.version;
 }
 
 /**
@@ -128,23 +145,21 @@ async function findOrMakeCompany(
 }
 
 /** One that the principal may not see does not exist for it, and must not show in the answer. */
-async function lockContact(ctx: ConvertContext, email: string): Promise<(ContactRow & AnyRow) | undefined> {
+async function lockContact(
+  ctx: ConvertContext,
+  { email, phone }: LeadRow,
+): Promise<(ContactRow & AnyRow) | undefined> {
   const { principal, tx } = ctx.locals;
-  const values = new Values();
-  const conditions = [
-    `email = ${values.add(email)}`,
-    "deleted_at IS NULL",
-    ...visibleRows(principal, values),
-  ];
-  const [found] = await tx.query<ContactRow & AnyRow>({
-    text: `SELECT ${contact.columns.join(", ")} FROM contacts WHERE ${conditions.join(" AND ")}
-      ORDER BY created_at LIMIT 1 FOR NO KEY UPDATE`,
-    values: values.list,
-  });
-  return found;
+  const options = { principal, lock: true };
+  const byEmail =
+    email === null ? [] : await contactsByIdentity(tx, [{ kind: "email", value: email }], options);
+  if (byEmail[0] || phone === null) return byEmail[0]?.row;
+  // a phone alone is no person, but whoever has it for their WhatsApp alone is one; not against another email
+  const byPhone = await contactsByIdentity(tx, [{ kind: "phone", value: phone }], options);
+  return byPhone.find(({ row, isAlone }) => isAlone && (email === null || row.email === null))?.row;
 }
 
-/** The contact with the lead's email, moved forward, with what the lead has and it lacks; without one, a new contact. */
+/** The contact who is known by the lead's email or has its phone for their WhatsApp, moved forward, with what the lead has and it lacks; without one, a new contact. */
 async function findOrMakeContact(
   ctx: ConvertContext,
   lead: LeadRow,
@@ -154,7 +169,7 @@ async function findOrMakeContact(
 ): Promise<ContactRow> {
   const { principal, tx } = ctx.locals;
   const stage = stageAfterConversion(ctx.params.createDeal);
-  const known = lead.email === null ? undefined : await lockContact(ctx, lead.email);
+  const known = await lockContact(ctx, lead);
   // the contact is a record of its own, with all that the lead has and that fits what is defined of contacts
   const { input, apart } = fields.contact.acceptFitting({
     firstName: lead.first_name,

@@ -4,6 +4,7 @@ import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { leadsCreated } from "../../mixins/process/metrics.ts";
 import type { RecordContext, RecordRules } from "../../mixins/records/desk.ts";
 import { importOvertaken } from "../../mixins/records/importing/import.errors.ts";
+import { externalIdTaken } from "../../mixins/records/store.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { leadOvertaken } from "./leads.errors.ts";
@@ -31,6 +32,11 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
   async prepare(ctx, fresh) {
     const { organizationId } = ctx.locals.principal;
     const settings = await desk.settings.of(organizationId);
+    // of many, those are refused before
+    const [only] = settings.pools.length > 0 && fresh.length === 1 ? fresh : [];
+    if (only?.external_id != null)
+      if (await hasExternalId(desk.database.reader(organizationId), only.external_id))
+        throw externalIdTaken(lead);
     const origin = "items" in (ctx.params as object) ? "bulk" : "api";
     return { settings, assignees: await assigneesOf(ctx, desk, settings, fresh), origin };
   },

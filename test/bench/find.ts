@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import pg from "pg";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
+import type { QueryField } from "../../mixins/records/conditions/fields.ts";
 import { listParams } from "../../mixins/records/listing.ts";
 import { pageStatement } from "../../mixins/records/page.ts";
 import { lead } from "../../entities/lead.ts";
@@ -17,6 +18,16 @@ const { values: options } = parseArgs({
 });
 const rows = Number(options.rows);
 const rounds = Number(options.rounds);
+/** With an indexed custom field. */
+const listing = {
+  ...lead.listing,
+  customFields: new Map([
+    [
+      "budget",
+      { type: "number", isJson: true, index: { kind: "lead", column: "number" } } satisfies QueryField,
+    ],
+  ]),
+};
 /** The largest organization, with 300,000 of a million; 99 others share the rest. */
 const largest = "01900000-0000-7000-8000-000000000001";
 const aimMs = 45;
@@ -32,7 +43,7 @@ const load = `INSERT INTO leads (id, organization_id, created_at, updated_at, ex
     (ARRAY['CTO','CEO','Buyer','Head of Sales'])[1 + (n / 7 % 4)::int], (ARRAY['web','fair','referral','ads'])[1 + (n / 3 % 4)::int],
     (ARRAY['new','contacted','qualified','unqualified'])[1 + (n / 5 % 4)::int], (n * 31 % 101)::int,
     ARRAY['t' || n % 9973, CASE WHEN n % 3 = 0 THEN 'hot' ELSE 'cold' END],
-    jsonb_build_object('city', (ARRAY['Pune','Goa','Delhi'])[1 + (n % 3)::int], 'tier', 't' || n % 29989),
+    jsonb_build_object('city', (ARRAY['Pune','Goa','Delhi'])[1 + (n % 3)::int], 'tier', 't' || n % 29989, 'budget', n * 7919 % 1000003),
     CASE WHEN n % 4 > 0 THEN now() - (n * 31 % ${rows}) * interval '13 s' END
   FROM generate_series($1::bigint, $2::bigint) AS n`;
 
@@ -84,6 +95,27 @@ const cases: Record<string, object> = {
       ["2099-01-01", "2020-01-01"].map((gte) => [`${field} >= ${gte}`, { filter: { [field]: { gte } } }]),
     ),
   ),
+  ...Object.fromEntries(
+    (
+      [
+        ["gte", 999_000],
+        ["gte", 2_000_000],
+        ["gte", 1000],
+        ["lt", 100],
+        ["eq", 7919],
+      ] as const
+    ).map(([op, value]) => [
+      `customFields.budget ${op} ${value}`,
+      { filter: { "customFields.budget": { [op]: value } } },
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["customFields.budget", "-customFields.budget"].map((sort) => [`sort ${sort}`, { sort }]),
+  ),
+  "sort customFields.budget, source = web": {
+    sort: "customFields.budget",
+    filter: { source: "web" },
+  },
   ...{ "score >= 100": { filter: { score: { gte: 100 } } }, "score < 0": { filter: { score: { lt: 0 } } } },
   ...Object.fromEntries(
     lead.listing.sortable.flatMap((field) => [field, `-${field}`]).map((sort) => [`sort ${sort}`, { sort }]),
@@ -104,7 +136,12 @@ try {
   for (let from = 1; from <= rows; from += chunk)
     await client.query(load, [from, Math.min(rows, from + chunk - 1)]);
   const loadedMs = performance.now() - began;
+  await client.query(
+    `INSERT INTO custom_field_index (organization_id, kind, key, record_id, number)
+     SELECT organization_id, 'lead', 'budget', id, v.number FROM leads, indexed_value('number', custom_fields -> 'budget') AS v`,
+  );
   await client.query("VACUUM ANALYZE leads");
+  await client.query("VACUUM ANALYZE custom_field_index");
   console.log(`${rows} leads written with all indexes, ${((loadedMs * 1000) / rows).toFixed(0)} µs each`);
   await client.query("SET ROLE sangam_app");
   await client.query("SELECT set_config('app.organization_id', $1, false)", [largest]);
@@ -115,7 +152,7 @@ try {
       text,
       values = [],
       ...rest
-    } = pageStatement(lead.listing, listParams(lead.listing).parse(params), () => ["deleted_at IS NULL"]);
+    } = pageStatement(listing, listParams(listing).parse(params), () => ["deleted_at IS NULL"]);
     const statement = { ...rest, text, values: [...values] };
     const [found, bare] = [
       await time(client, statement),

@@ -108,12 +108,15 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
       members: [{ userId: rep.userId }],
     }),
   );
+  await created(
+    theirs.post("/custom-fields", { kind: "contact", key: "rank", type: "number", isIndexed: true }),
+  );
   const records = [];
   for (const { name, plural, title, fields, owner, example } of kinds.values()) {
     // made above, with what hangs on it
     if (name === "lead") continue;
     const named = { [title[0] ?? ""]: mark, ...(owner && { [owner]: rep.userId }) };
-    const more = { externalId: mark, tags: [mark], customFields: { secret: mark } };
+    const more = { externalId: mark, tags: [mark], customFields: { secret: mark, rank: 7 } };
     const { id } = await created(
       theirs.post(`/${plural}`, "customFields" in fields ? { ...named, ...more } : { ...example, ...named }),
     );

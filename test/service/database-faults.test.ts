@@ -46,7 +46,7 @@ describe("a node whose connections to PostgreSQL fail", () => {
     let failures = 0;
     const cutting = (async () => {
       for (let turn = 0; !isOver; turn++) {
-        await new Promise((done) => setTimeout(done, 15));
+        await new Promise((done) => setTimeout(done, 40));
         if (turn % 2 === 0) proxy.cut();
         else
           await inspect(

@@ -8,11 +8,11 @@ import { startProcess, type NodeProcess } from "../support/process.ts";
 
 const rows = 9000;
 const file = [
-  "Email,Ref,Visits",
+  "Email,Ref,Visits,Company Domain",
   // every 100th row is refused, so that doubled rejections would show too
   ...Array.from(
     { length: rows },
-    (_, i) => `${i % 100 === 0 ? "nobody" : `f${i}@example.com`},ref-${i},${i}`,
+    (_, i) => `${i % 100 === 0 ? "nobody" : `f${i}@example.com`},ref-${i},${i},d${i % 400}.example`,
   ),
 ].join("\n");
 
@@ -30,7 +30,7 @@ afterEach(async () => {
 });
 afterAll(() => dropDatabase(database));
 
-const settings = { DATABASE_URL: "", SERVICES: "leads,imports,service:worker" };
+const settings = { DATABASE_URL: "", SERVICES: "leads,contacts,imports,service:worker" };
 const startHere = async (services: string): Promise<Node> =>
   (node = await startNode(testEnv([database], { SERVICES: services })));
 const startElsewhere = async (): Promise<NodeProcess> =>
@@ -68,15 +68,15 @@ const endIdleTransactions = () =>
   });
 
 /** Stores the file while no node can import it, then starts a process that can. */
-async function uploadFor(meta: Meta): Promise<string> {
-  const uploader = await startNode(testEnv([database], { SERVICES: "imports" }));
-  const { id } = await upload(uploader, meta, file);
+async function uploadFor(meta: Meta, plural = "leads"): Promise<string> {
+  const uploader = await startNode(testEnv([database], { SERVICES: "imports,leads,contacts" }));
+  const { id } = await upload(uploader, meta, file, {}, plural);
   await uploader.stop();
   return id;
 }
 
 /** Every row of the file is there once, and the counts say so. */
-async function expectWhole(meta: Meta, id: string): Promise<void> {
+async function expectWhole(meta: Meta, id: string, plural = "leads"): Promise<void> {
   const view = await ended(node as Node, meta, id, 45_000);
   expect(view).toMatchObject({
     status: "completed",
@@ -90,7 +90,7 @@ async function expectWhole(meta: Meta, id: string): Promise<void> {
   const [leads] = await inspect<{ n: number; refs: number; visits: number }>(
     database,
     `SELECT count(*)::int AS n, count(DISTINCT custom_fields ->> 'ref')::int AS refs,
-       sum((custom_fields ->> 'visits')::int)::int AS visits FROM leads WHERE organization_id = $1`,
+       sum((custom_fields ->> 'visits')::int)::int AS visits FROM ${plural} WHERE organization_id = $1`,
     [meta.organizationId],
   );
   const accepted = Array.from({ length: rows }, (_, i) => i).filter((i) => i % 100 !== 0);
@@ -99,30 +99,43 @@ async function expectWhole(meta: Meta, id: string): Promise<void> {
   const [events] = await inspect<{ completed: number; created: number }>(
     database,
     `SELECT count(*) FILTER (WHERE type = 'import.completed')::int AS completed,
-       count(*) FILTER (WHERE type = 'lead.created')::int AS created FROM events WHERE organization_id = $1`,
+       count(*) FILTER (WHERE type IN ('lead.created', 'contact.created'))::int AS created FROM events WHERE organization_id = $1`,
     [meta.organizationId],
   );
   expect(events).toEqual({ completed: 1, created: 8910 });
 }
 
-test("an import whose process is killed goes on elsewhere after its lease, without losing or doubling a row", async () => {
-  const meta = buildMeta();
-  const id = await uploadFor(meta);
-  const process = await startElsewhere();
-  const before = await underWay(id);
-  process.kill("SIGKILL");
-  await process.stop();
-  const left = await progressOf(id);
-  expect(left.status).toBe("running");
-  expect(await leases()).toBeGreaterThan(0);
-  expect(left.processed).toBeLessThan(rows);
+test.each(["leads", "contacts"])(
+  "an import of %s whose process is killed goes on elsewhere after its lease, without losing or doubling a row",
+  async (plural) => {
+    const meta = buildMeta();
+    const id = await uploadFor(meta, plural);
+    const process = await startElsewhere();
+    const before = await underWay(id);
+    process.kill("SIGKILL");
+    await process.stop();
+    const left = await progressOf(id);
+    expect(left.status).toBe("running");
+    expect(await leases()).toBeGreaterThan(0);
+    expect(left.processed).toBeLessThan(rows);
 
-  await startHere("leads,imports,service:worker");
-  expect((await progressOf(id)).epoch).toBe(before.epoch); // not before the lease is over
-  await endLeases();
-  await expectWhole(meta, id);
-  expect((await progressOf(id)).epoch).toBe(before.epoch + 1);
-});
+    await startHere("leads,contacts,imports,service:worker");
+    expect((await progressOf(id)).epoch).toBe(before.epoch); // not before the lease is over
+    await endLeases();
+    await expectWhole(meta, id, plural);
+    expect((await progressOf(id)).epoch).toBe(before.epoch + 1);
+    if (plural === "leads") return;
+    // of companies that refused rows alone name there is none
+    const [companies] = await inspect<{ n: number; domains: number; employed: number }>(
+      database,
+      `SELECT count(*)::int AS n, count(DISTINCT domain)::int AS domains, (SELECT count(DISTINCT company_id)::int FROM contacts
+      WHERE organization_id = $1) AS employed FROM companies WHERE organization_id = $1`,
+      [meta.organizationId],
+    );
+    expect(companies).toEqual({ n: 396, domains: 396, employed: 396 });
+    expect((await ended(node as Node, meta, id)).associated).toEqual({ company: 396 });
+  },
+);
 
 test("a process that slept through its lease writes nothing more when it wakes", async () => {
   const meta = buildMeta();
@@ -132,7 +145,7 @@ test("a process that slept through its lease writes nothing more when it wakes",
   process.kill("SIGSTOP");
   await endIdleTransactions();
   await endLeases();
-  await startHere("leads,imports,service:worker");
+  await startHere("leads,contacts,imports,service:worker");
   await eventually(async () => (await progressOf(id)).epoch === 2);
   process.kill("SIGCONT");
   await expectWhole(meta, id);
@@ -151,6 +164,6 @@ test("a process that is stopped hands its import over at once", async () => {
   expect(left.status).toBe("running");
   expect(await leases()).toBe(0);
   expect(left.processed).toBeLessThan(rows);
-  await startHere("leads,imports,service:worker");
+  await startHere("leads,contacts,imports,service:worker");
   await expectWhole(meta, id);
 });

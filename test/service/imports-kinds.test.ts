@@ -2,16 +2,15 @@ import { beforeAll, describe, expect, test } from "@jest/globals";
 import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
 import fc from "fast-check";
-import { kinds } from "../../entities/kinds.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { importKeysOf } from "../../mixins/records/importing/keys.ts";
 import { eventually } from "../support/eventually.ts";
 import { anyInput, exported } from "../support/files-of-kinds.ts";
 import { buildMeta, ended, rejectedRows, upload } from "../support/imports.ts";
 import { Importing, countsOf } from "../support/importing.ts";
+import { kindsThat } from "../support/records.ts";
 import { makeOrganization } from "../support/leads.ts";
 import { shareNode, type TestNode } from "../support/node.ts";
-import { kindsThat } from "../support/records.ts";
 
 let node: TestNode;
 let on: Importing;
@@ -175,13 +174,18 @@ describe.each(kindsThat("import"))("a file of %s", (plural, kind) => {
     });
 
     test("keeps custom fields that others use or have changed", async () => {
-      const { meta, id } = await bring(`External Id,${main},Town,Seats,Color\n1,Asha,Pune,3,red\n`);
+      const { meta, id } = await bring(`External Id,${main},Town,Seats,Color,Size\n1,Asha,Pune,3,red,XL\n`);
+      await call(
+        "views.create",
+        { kind: kind.name, name: "Sizes", columns: ["customFields.size"], isShared: false },
+        meta,
+      );
       await make(meta, { [main]: "Other", customFields: { town: "Goa" } });
       const { data } = await call<{ data: { id: string; key: string }[] }>("custom-fields.list", {}, meta);
       const color = data.find(({ key }) => key === "color");
       await call("custom-fields.update", { id: color?.id, label: "Colour" }, meta);
       await rollBack(meta, id);
-      expect(await on.fieldsOf(meta)).toEqual({ town: "text", color: "text" });
+      expect(await on.fieldsOf(meta)).toEqual({ color: "text", size: "text", town: "text" });
     });
 
     test("gives what it changed back, and keeps what somebody worked on since", async () => {

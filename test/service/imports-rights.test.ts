@@ -1,5 +1,4 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
-import { kinds } from "../../entities/kinds.ts";
 import type { Client } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { kindsThat, bodyOf, made, recordWorld, unique, type Body } from "../support/records.ts";

@@ -83,7 +83,10 @@ test("what is deleted is not there; an unknown relation is a 400 that names thos
     status: 400,
     body: {
       errors: [
-        { path: expect.stringMatching(/^include/) as unknown, allowed: ["company", "lead", "assignedTo"] },
+        {
+          path: expect.stringMatching(/^include/) as unknown,
+          allowed: ["company", "companies", "lead", "assignedTo"],
+        },
       ],
     },
   });

@@ -186,9 +186,37 @@ test("a converted lead keeps its status", async () => {
   });
 });
 
+test("takes along who is named in custom fields, where contacts have such a field", async () => {
+  for (const kind of ["lead", "contact"] as const)
+    await node.call(
+      "custom-fields.create",
+      { kind, key: "advisor", label: "Advisor", type: "user" } as never,
+      org.as("admin"),
+    );
+  const advisor = org.userId("rep");
+  const lead = await create({ firstName: "Asha", customFields: { advisor } });
+  const { contact } = await convert(lead.id);
+  expect(contact.customFields).toEqual({ advisor });
+});
+
 describe("a lead whose person is a contact already", () => {
   const known = async (email: string, input: Record<string, unknown>) =>
     node.call("contacts.create", { email, firstName: "Asha", ...input }, org.as("admin"));
+
+  test("finds the contact by any of its emails, and by the phone that it alone has for WhatsApp", async () => {
+    const [email, other] = ["first@one.example", "second@one.example"];
+    const contact = await known(email, { identities: [{ kind: "email", value: other }] });
+    const byOther = await convert((await create({ firstName: "Asha", email: other })).id);
+    expect(byOther.contact).toMatchObject({ id: contact.id, email });
+    const identities = [{ kind: "wa_id", value: "919812312312" }];
+    const onPhone = await node.call("contacts.create", { identities }, org.as("admin"));
+    const lead = { firstName: "Asha", phone: "+919812312312" };
+    expect((await convert((await create(lead)).id)).contact.id).toBe(onPhone.id);
+    // a weaker key never matches against a stronger one
+    await node.call("contacts.update", { id: onPhone.id, email: "own@one.example" }, org.as("admin"));
+    const another = await create({ ...lead, email: "another@one.example" });
+    expect((await convert(another.id)).contact.id).not.toBe(onPhone.id);
+  });
 
   test("gives the contact what that lacks, and a withdrawn consent of either stays withdrawn", async () => {
     const email = "known@x.example";

@@ -64,6 +64,32 @@ describe("capturing into a pool", () => {
     expect(await loads(org)).toEqual([50, 30, 20, 0, 0]);
   });
 
+  test("what is refused uses up nobody's turn, for a reference, an external id or a unique value", async () => {
+    const org = await makeOrg();
+    await createPool(org, { strategy: "round_robin" });
+    for (const field of [
+      { key: "partner", type: "reference", references: "company" },
+      { key: "code", type: "text", isUnique: true },
+    ])
+      await node.call(
+        "custom-fields.create",
+        { kind: "lead", label: field.key, ...field } as never,
+        org.as("admin"),
+      );
+    const taken = { externalId: "taken", customFields: { code: "taken" }, assignedTo: org.userId("a") };
+    await node.call("leads.create", taken, org.as("admin"));
+    const wrong = { firstName: "W", customFields: { partner: uuidv7() } };
+    const clashing = { firstName: "C", customFields: { code: "taken" } };
+    const refused = [wrong, clashing, { externalId: "taken" }];
+    const items = [0, 1, 2, 3].flatMap(() => [{ firstName: "Free" }, ...refused]);
+    const { results } = await node.call("leads.bulkCreate", { items }, org.as("admin"));
+    expect(results.map(({ status }) => status)).toEqual([0, 1, 2, 3].flatMap(() => [201, 422, 409, 409]));
+    for (const one of [wrong, { externalId: "taken" }])
+      await expect(node.call("leads.create", one, org.as("admin"))).rejects.toBeDefined();
+    await node.call("leads.create", { firstName: "Free" }, org.as("admin"));
+    expect((await loads(org)).map((load, index) => (index === 0 ? load - 1 : load))).toEqual([1, 1, 1, 1, 1]);
+  });
+
   test("goes to the first pool by priority whose criteria all hold and that has an active member", async () => {
     const org = await makeOrg();
     await createPool(org, { name: "Nobody", priority: 1 }, []);

@@ -141,6 +141,62 @@ describe("an erasure by email", () => {
   });
 });
 
+test("what contacts are known by besides is erased, and what companies keep of a person", async () => {
+  const organization = await makeOrganization(node);
+  const meta = organization.as("admin");
+  for (const field of [{ key: "owner" }, { key: "mail", type: "email", isSensitive: true }])
+    await node.call(
+      "custom-fields.create",
+      { kind: "company", label: field.key, type: "text", ...field } as never,
+      { ...meta },
+    );
+  const [email, second] = ["yolanda@first.example", "yolanda@second.example"];
+  const company = await node.call(
+    "companies.create",
+    {
+      ...{ name: "Corner shop", phone: "+919812399990", tags: ["asked by yolanda@first.example", "shop"] },
+      customFields: { owner: "Yolanda Quux", mail: second, size: "L" },
+    },
+    { ...meta },
+  );
+  const other = await node.call("companies.create", { name: "Other", tags: ["shop"] }, { ...meta });
+  const role = "Yolanda's own";
+  const contact = await node.call(
+    "contacts.create",
+    {
+      ...{ firstName: "Yolanda", lastName: "Quux", email, companies: [{ companyId: company.id, role }] },
+      identities: [
+        { kind: "email", value: second },
+        { kind: "wa_id", value: "919812399990" },
+      ],
+    },
+    { ...meta },
+  );
+  const gone = await node.call(
+    "contacts.create",
+    {
+      firstName: "Deleted",
+      identities: [
+        { kind: "email", value: email },
+        { kind: "email", value: second },
+      ],
+    },
+    { ...meta },
+  );
+  await node.call("contacts.remove", { id: gone.id }, { ...meta });
+  await node.call("companies.merge", { id: other.id, loserIds: [company.id] }, { ...meta });
+  const request = await erase(node, meta, { email: second });
+  expect(countsOf(request)).toMatchObject({ "contacts.contacts": 2, "companies.companies": 2 });
+  const own = ["yolanda", "quux", "9812399990"];
+  expect(await findTraces(node.databases, own)).toEqual([]);
+  expect(await node.call("companies.get", { id: other.id }, { ...meta })).toMatchObject({
+    ...{ name: "Other", phone: null, tags: ["shop"], customFields: { size: "L" } },
+  });
+  await expect(node.call("contacts.get", { id: contact.id }, { ...meta })).rejects.toMatchObject({
+    code: 404,
+  });
+});
+
 test("an erasure touches nobody else of the organization, and nobody of another", async () => {
   const [mine, theirs] = [await makeOrganization(node), await makeOrganization(node)];
   const meta = mine.as("admin");

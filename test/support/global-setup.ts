@@ -4,7 +4,7 @@ import pg from "pg";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import { requireProgram } from "./programs.ts";
-import { makeScratch } from "./scratch.ts";
+import { makeScratch, sweepScratch } from "./scratch.ts";
 import { testServer } from "./test-server.ts";
 
 /**
@@ -15,6 +15,7 @@ export default async function setup(): Promise<void> {
   if (testServer.running) return;
   requireProgram("nats-server");
   requireProgram("redis-server");
+  await sweepScratch();
   const folder = makeScratch("sangam-test-");
   const log = (line: string) => {
     if (process.env.TEST_POSTGRES_LOG) console.error(line);

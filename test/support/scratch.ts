@@ -1,6 +1,7 @@
-import { chmodSync, mkdtempSync, statfsSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { endLeftovers } from "../../mixins/database/embedded/leftovers.ts";
 
 const memory = "/dev/shm";
 /** What a whole run keeps at once, several times over. */
@@ -11,9 +12,20 @@ const leastBytes = 4 * 1024 ** 3;
  * where there is room: a test database is 12 MB in 800 files, and to copy one costs 30 ms of CPU there instead of 80 to 300.
  */
 export function makeScratch(prefix: string): string {
-  const folder = mkdtempSync(join(hasRoom() ? memory : tmpdir(), prefix));
+  const folder = mkdtempSync(join(hasRoom() ? memory : tmpdir(), `${prefix}${process.pid}-`));
   chmodSync(folder, 0o755);
   return folder;
+}
+
+/** Takes away what runs that were killed have left in memory. */
+export async function sweepScratch(): Promise<void> {
+  for (const name of existsSync(memory) ? readdirSync(memory) : []) {
+    const pid = Number(/^sangam-[a-z]+-(\d+)-/.exec(name)?.[1]);
+    if (Number.isNaN(pid) || existsSync(`/proc/${pid}`)) continue;
+    const folder = join(memory, name);
+    await endLeftovers(join(folder, "postgres"));
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function hasRoom(): boolean {

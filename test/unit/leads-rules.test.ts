@@ -41,7 +41,10 @@ describe("a phone", () => {
 });
 
 describe("a change", () => {
-  const before = compose({ firstName: "A", tags: ["x"], customFields: { a: 1, b: { c: 1 } as never } });
+  const before = compose({
+    ...{ firstName: "A", lastName: "B", tags: ["x"] },
+    customFields: { a: 1, b: { c: 1 } as never },
+  });
   const later = "2026-02-01T00:00:00.000Z";
   test("of nothing is none", () => {
     expect(changeLead(before, {}, scoring, later)).toBeNull();

@@ -48,7 +48,8 @@ export class Place {
     return this.#transaction(options.isSnapshot ? "ISOLATION LEVEL REPEATABLE READ" : "", async () => {
       if (options.epoch !== undefined) await this.#requireEpoch(options.epoch);
       await this.client.query(
-        "SELECT set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true)",
+        // what triggers have written is copied too
+        "SELECT set_config('role', 'sangam_app', true), set_config('app.organization_id', $1, true), set_config('app.is_copying', 'yes', true)",
         [this.#organizationId],
       );
       return work(this.client);

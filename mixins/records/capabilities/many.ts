@@ -6,6 +6,7 @@ import * as fields from "../fields.ts";
 import type { AnyKind, Fields, Kind } from "../kind.ts";
 import { queryableOf } from "../listing.ts";
 import { operationBegun } from "../operations.ts";
+import { partsOf } from "../parts.ts";
 
 const bulkResult = z.strictObject({
   index: z.number().int(),
@@ -50,6 +51,13 @@ const selection = (kind: AnyKind) => ({
 });
 const isOneSelection = ({ where, ids }: { where?: unknown; ids?: unknown }) =>
   (where === undefined) !== (ids === undefined);
+/** Lists of what many records cannot have at once; they can be emptied. */
+const onlyEmptied = ({ fields: of }: { fields: Fields }): Record<string, z.ZodType> =>
+  Object.fromEntries(
+    partsOf(of).flatMap(([key, { isExclusive }]) =>
+      isExclusive === undefined ? [] : [[key, z.null().optional()]],
+    ),
+  );
 const created2026 = { field: "createdAt", op: "lt", value: "2026-01-01" };
 const label = fields.tags().input;
 /** Change or delete many, as work that goes on. */
@@ -60,6 +68,7 @@ export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N,
       .strictObject({
         ...selection(kind as unknown as AnyKind),
         changes: kind.input.omit({ externalId: true } as never).extend({
+          ...onlyEmptied(kind),
           tags: z.union([label, z.strictObject({ add: label, remove: label }).partial()]).optional(),
         }),
       })

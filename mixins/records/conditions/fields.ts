@@ -35,6 +35,8 @@ export interface QueryField {
   isJson?: boolean;
   /** Of money that is kept in two columns: the path of the currency. Without it the value is JSON, `{ amount, currency }`. */
   currency?: string;
+  /** Where custom_field_index has its values, if it is complete: its rows of a kind, and the column. */
+  index?: { kind: string; column: "number" | "text" };
   /** Narrower than what its type has. */
   operators?: readonly Operator[];
   /** SQL of a test that no expression over the row can decide: of what is sealed, or in an index of its own. */

@@ -17,9 +17,14 @@ export interface Definition {
   isRequired: boolean;
   isUnique: boolean;
   isSensitive: boolean;
+  /** Whether all values are in custom_field_index. */
+  isIndexed: boolean;
   default: CustomValue | null;
   isDeleted: boolean;
 }
+
+/** Where custom_field_index has the values of a type. */
+const indexedColumn = (type: CustomType) => (type === "number" ? "number" : "text");
 
 const storedForms = { email: emailText, phone: phoneText };
 
@@ -47,7 +52,11 @@ export class KindFields {
     this.query = new Map(
       active.map((one) => [
         one.key,
-        { ...customQueryField(one, storedForms), ...(one.isSensitive ? { isSensitive: true } : {}) },
+        {
+          ...customQueryField(one, storedForms),
+          ...(one.isSensitive ? { isSensitive: true } : {}),
+          ...(one.isIndexed && { index: { kind: one.kind, column: indexedColumn(one.type) } }),
+        },
       ]),
     );
   }
@@ -108,7 +117,8 @@ export class Definitions {
       const rows = await tx.query<Definition & Record<string, unknown>>({
         name: "custom_field_definitions",
         text: `SELECT id, entity AS kind, key, label, type, options, refers_to AS "references", is_required AS "isRequired",
-            is_unique AS "isUnique", is_sensitive AS "isSensitive", default_value AS "default", deleted_at IS NOT NULL AS "isDeleted"
+            is_unique AS "isUnique", is_sensitive AS "isSensitive",
+            is_indexed AND indexed_at IS NOT NULL AS "isIndexed", default_value AS "default", deleted_at IS NOT NULL AS "isDeleted"
           FROM custom_fields ORDER BY key`,
       });
       return new Map(

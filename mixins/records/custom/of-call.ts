@@ -86,6 +86,11 @@ export class CallFields {
     return Object.keys(givenIn(input) ?? {}).find((key) => this.#fields.all.get(key)?.isSensitive);
   }
 
+  /** Whether values may name users, whom `prepare` has to look for. */
+  get mayNameUsers(): boolean {
+    return [...this.#fields.all.values()].some(({ type }) => type === "user");
+  }
+
   /** Looks for the users whom inputs name. Before the transaction, and before `accept`. */
   async prepare(ctx: Caller, inputs: readonly Input[]): Promise<void> {
     const named = new Set<string>();
@@ -141,6 +146,13 @@ export class CallFields {
       });
       return target && ids.length > 0 ? [{ key, target, ids: [...new Set(ids)] }] : [];
     });
+  }
+
+  /** Keys of the fields by which records of this kind refer to those of another. */
+  referringTo({ name }: Pick<CustomKind, "name">): string[] {
+    return [...this.#fields.all.values()].flatMap(({ key, type, references }) =>
+      type === "reference" && references === name ? [key] : [],
+    );
   }
 
   /** Keys of sealed values that a change writes: the record, which does not hold them, gets a version and an event. */

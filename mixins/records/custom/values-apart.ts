@@ -261,6 +261,15 @@ export async function openSensitive(
   return values;
 }
 
+/** Forgets what is kept apart of one value, at commit. */
+export function forgetValue(tx: UnitOfWork, id: string, key: string): void {
+  tx.defer({
+    name: "forget_custom_field_value",
+    text: `DELETE FROM ${table} WHERE record_id = $1 AND key = $2`,
+    values: [id, key],
+  });
+}
+
 /** Forgets what is kept apart of these records, at commit. */
 export function forgetValues(tx: UnitOfWork, ids: readonly string[]): void {
   if (ids.length > 0) tx.defer({ text: `DELETE FROM ${table} WHERE record_id = ANY ($1)`, values: [ids] });

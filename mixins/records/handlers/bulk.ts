@@ -8,9 +8,10 @@ import { about, type Counter, type RecordContext } from "../desk.ts";
 import type { AnyRow } from "../kind.ts";
 import { newOwn } from "../input.ts";
 import { firstOwner } from "../ownership.ts";
+import { permitted } from "../part-rights.ts";
 import { referencesOf } from "../references.ts";
-import { externalIdTaken } from "../store.ts";
-import { fieldsOf, type Accepted } from "./crud.ts";
+import { externalIdTaken, partTaken } from "../store.ts";
+import { fieldsOf, readerOf, type Accepted } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 /** An item that may be made. */
@@ -36,7 +37,7 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         judged((): Accepted => {
           if (!one.success) throw invalid(fieldErrors(one.error));
           const { input: given, apart } = fields.accept(one.data as Input, { isNew: true });
-          const input: Input = normalised(kind, given, fields.country);
+          const input: Input = permitted(kind, principal, normalised(kind, given, fields.country));
           if (owner === undefined) return { input, apart };
           const first = firstOwner(kind, principal, input[owner] as string | null | undefined);
           return { input: { ...input, [owner]: first }, apart };
@@ -70,29 +71,42 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
             });
       };
       const isFresh = (outcome: Fresh<R> | Refusal): outcome is Fresh<R> => !isRefusal(outcome);
-      // beside the transaction: what is prepared comes after, and nothing is held then
-      const reader = desk.database.reader(tx.organizationId);
+      const freshRows = () => outcomes.filter(isFresh).map(({ row }) => row);
+      const inputs = () => outcomes.filter(isFresh).map(({ input }) => input);
+      // what is prepared comes after, for those alone that nothing is known against; what others do meanwhile is seen below
+      const reader = readerOf(counter, tx);
       const clashing = await fields.clashing(reader, outcomes.filter(isFresh));
-      refuse(({ id }) => {
+      const known = await store.takenExternalIds(reader, inputs());
+      const partsTaken = await store.partsTaken(reader, freshRows(), principal);
+      const refers = await referencesOf(reader, counter, principal, inputs(), fields);
+      refuse(({ id, input }) => {
         if (clashing.has(id)) throw valueTaken(kind);
+        if (known.has(input.externalId)) throw externalIdTaken(kind);
+        const taken = partsTaken.get(id);
+        if (taken) throw taken;
+        refers(input);
       });
-      (await desk.quota.of(tx.organizationId, kind)).take(outcomes.filter(isFresh).length);
-      const prepared = (await rules.prepare?.(
-        ctx,
-        outcomes.filter(isFresh).map(({ row }) => row),
-      )) as P;
-      const requireKnown = await referencesOf(
-        ...([tx, counter, principal] as const),
-        outcomes.filter(isFresh).map(({ input }) => input),
-        fields,
-      );
+      (await desk.quota.of(tx.organizationId, kind)).take(freshRows().length);
+      const prepared = (await rules.prepare?.(ctx, freshRows())) as P;
+      const requireKnown = await referencesOf(tx, counter, principal, inputs(), fields);
       refuse(({ input }) => requireKnown(input));
+      const unclaimed = await store.claimParts(tx, freshRows());
+      const holders = unclaimed.size === 0 ? undefined : await store.partsTaken(tx, freshRows(), principal);
+      refuse(({ id }) => {
+        // of two items of one batch the first has it
+        if (unclaimed.has(id)) throw holders?.get(id) ?? partTaken(kind);
+      });
       const fresh = outcomes
         .filter(isFresh)
         .map((one) => ({ ...one, row: rules.complete?.(one.row, prepared) ?? one.row }));
       const inserted = await store.insertFree(
         tx,
         fresh.map(({ row }) => row),
+        principal,
+      );
+      store.giveUpParts(
+        tx,
+        fresh.flatMap(({ id }) => (inserted.has(id) ? [] : [id])),
       );
       const made = fresh.filter(({ id }) => inserted.has(id));
       fields.store(tx, made);

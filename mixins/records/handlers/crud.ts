@@ -16,6 +16,7 @@ import { about, type Counter, type RecordContext } from "../desk.ts";
 import { givenFields, newOwn, requireVersion } from "../input.ts";
 import type { AnyRow } from "../kind.ts";
 import { columnOf, type ListParams, type Values } from "../listing.ts";
+import { permitted } from "../part-rights.ts";
 import { firstOwner, requireMayAssign } from "../ownership.ts";
 import { fieldsToInclude, includedOf } from "../include.ts";
 import { pickFields, readPage } from "../page.ts";
@@ -38,6 +39,13 @@ export const visibleTo =
 /** The custom fields of a kind as a call sees them. Before its transaction. */
 export const fieldsOf = ({ kind, desk }: Pick<Counter, "kind" | "desk">, ctx: RecordContext) =>
   CallFields.of(ctx, desk, kind);
+
+/**
+ * Beside a transaction, before what is prepared takes anything that cannot be given back, such as a turn of a pool: what can be seen
+ * to be refused is refused first.
+ */
+export const readerOf = ({ desk }: Pick<Counter, "desk">, { organizationId }: UnitOfWork): UnitOfWork =>
+  desk.database.reader(organizationId);
 
 /** An input as it is stored, and what of it is kept apart. */
 export interface Accepted {
@@ -67,7 +75,7 @@ export async function ownAccepted(
   { isNew }: { isNew: boolean },
 ): Promise<Input> {
   const { principal } = ctx.locals;
-  const normal = normalised(kind, input, country);
+  const normal = permitted(kind, principal, normalised(kind, input, country));
   const { owner } = kind;
   if (owner === undefined) return normal;
   const given = normal[owner] as string | null | undefined;
@@ -113,7 +121,7 @@ export async function writeChange<R extends AnyRow, P>(
   apart: Apart,
   prepared: P,
 ): Promise<void> {
-  store.update(tx, [change.row]);
+  store.update(tx, [change.row], undefined, principal);
   fields.store(tx, [{ id: before.id, apart }]);
   for (const verb of rules.verbs?.(change) ?? ["updated"])
     about(tx, { kind, verb, ...change, actorId: principal.userId, fields });
@@ -177,11 +185,12 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const { input, apart } = await accepted(counter, ctx, fields, ctx.params, { isNew: true });
       const fresh = composeRecord<R>(kind, input, newOwn(tx));
+      if (rules.prepare) await requireReferences(readerOf(counter, tx), counter, principal, input, fields);
       (await desk.quota.of(tx.organizationId, kind)).take(1);
       const prepared = (await rules.prepare?.(ctx, [fresh])) as P;
       const row = rules.complete?.(fresh, prepared) ?? fresh;
       await requireReferences(tx, counter, principal, input, fields);
-      store.insert(tx, row);
+      store.insert(tx, row, principal);
       fields.store(tx, [{ id: row.id, apart }]);
       about(tx, { kind, verb: "created", row, actorId: principal.userId, fields });
       await rules.also?.(tx, null, { row, changes: {} }, prepared);
@@ -224,7 +233,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      await requireReferences(tx, counter, principal, given.input, fields);
+      await requireReferences(tx, counter, principal, given.input, fields, before);
       (await loopsOf(tx, kind, given.input))(before.id);
       return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },

@@ -7,20 +7,18 @@ import { fieldsOf, visibleTo } from "./crud.ts";
 /** Records that may be the same as another. */
 export function duplicateHandlers<R extends AnyRow>(counter: Counter<R, never>) {
   const { kind, store } = counter;
-  const keys = Object.entries(kind.fields).flatMap(([key, { matches }]) => (matches ? [key] : []));
   return {
     async duplicates(ctx: RecordContext<PageOfOne>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
       const record = await store.get(tx, principal, ctx.params.id);
       const where = visibleTo(counter, principal);
-      const of = { table: kind.plural, columns: kind.columns, keys, where };
-      const { rows, page } = await pageOfTwins(tx, record, of, ctx.params);
+      const { rows, page } = await pageOfTwins(tx, kind, record, where, ctx.params);
       const shown = await fields.show(
         tx,
         rows.map(({ row }) => kind.show(row) as { id: string }),
       );
-      return { data: rows.map(({ matchedBy }, index) => ({ record: shown[index], matchedBy })), page };
+      return { data: rows.map(({ row: _row, ...why }, index) => ({ record: shown[index], ...why })), page };
     },
   };
 }

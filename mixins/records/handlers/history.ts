@@ -51,7 +51,7 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const prepared = (await rules.prepare?.(ctx, [])) as P;
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
-      await requireReferences(tx, counter, principal, given.input, fields);
+      await requireReferences(tx, counter, principal, given.input, fields, before);
       (await loopsOf(tx, kind, given.input))(id);
       return storeChange(counter, { tx, principal, fields }, before, given, prepared);
     },

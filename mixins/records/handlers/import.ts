@@ -73,7 +73,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const { importId, onDuplicate, isDryRun, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
-    const judged = rows.map((row) => judge(row, { kind, rules, sides }));
+    const judged = rows.map((row) => judge(row, { kind, rules, sides, principal }));
     for (const row of judged)
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);
@@ -178,8 +178,18 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     );
     const { plan, rejections, remarks } = planFor(matches.rows, erased, prepared, { associates, claims });
 
-    const created = plan.created();
-    const changed = plan.changed();
+    // one whose identity another has is refused by itself
+    const clashing = await store.partsTaken(
+      tx,
+      [...plan.changed(), ...plan.created()].map(({ row }) => row),
+      principal,
+    );
+    for (const one of [...plan.changed(), ...plan.created()]) {
+      const taken = clashing.get(one.row.id);
+      if (taken) rejections.push(...plan.withdraw(one).map((row) => ({ ...row, reason: taken.message })));
+    }
+    const created = plan.created().filter(({ row }) => !clashing.has(row.id));
+    const changed = plan.changed().filter(({ row }) => !clashing.has(row.id));
     const wanted = associates.wanted([...created, ...changed].map(({ row }) => row));
     if (!isDryRun) {
       rooms.get(kind.name)?.take(created.length);

@@ -4,92 +4,16 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { ancestorsOf, parentFields } from "../ancestors.ts";
 import { changesBetween, nextVersion } from "../changes.ts";
 import { fieldsOf } from "./crud.ts";
-import { about, type Counter, type RecordContext, type RecordDesk, type Reference } from "../desk.ts";
+import { about, type Counter, type RecordContext, type RecordDesk } from "../desk.ts";
 import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { mergedRow, unmergedRow } from "../merging.ts";
-import { audienceOf } from "../ownership.ts";
+import type { Moved } from "../moved.ts";
+import { References } from "../moving.ts";
 import { notFound, storeOf } from "../store.ts";
 
 /** Stands as the table of sealed values that the winner has of a loser. */
 const sealedTable = "custom_field_values";
-/** More records that refer to the losers would make the transaction too long. */
-const mostRelated = 5_000;
-const tooManyRelated = () =>
-  conflict("TOO_MANY_RELATED", `More than ${mostRelated} records refer to these; merge fewer at once.`);
-
-/** A record whose reference a merge has moved. */
-interface Moved {
-  table: string;
-  column: string;
-  id: string;
-  from: string;
-}
-
-/** Every column that refers to a kind. */
-export function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Reference[] {
-  const ofKinds = [...kinds.values()].flatMap((other) =>
-    Object.entries(other.fields).flatMap(([key, { refersTo }]) =>
-      refersTo === kind.name
-        ? [{ refersTo, table: other.plural, column: columnOf(key), event: eventOf(other, key) }]
-        : [],
-    ),
-  );
-  return [...ofKinds, ...references.filter(({ refersTo }) => refersTo === kind.name)];
-}
-const eventOf = (other: AnyKind, key: string) => (row: AnyRow & { moved_from?: unknown }) => ({
-  type: `${other.name}.updated`,
-  kind: other.name,
-  owner: other.owner === undefined ? null : (row[columnOf(other.owner)] as string | null),
-  data: {
-    record: other.show(row),
-    changes: { [key]: [row.moved_from ?? null, row[columnOf(key)] ?? null] },
-  },
-});
-
-/** Has what referred to one record refer to another, each as a change of its own. Answers which they were. */
-async function moveReferences(
-  tx: UnitOfWork,
-  references: readonly Reference[],
-  {
-    where,
-    to,
-    actorId,
-  }: {
-    where: (reference: Reference) => { text: string; values: unknown[] };
-    to: string;
-    actorId: string | null;
-  },
-): Promise<Moved[]> {
-  const moved: Moved[] = [];
-  for (const reference of references) {
-    const { table, column, event } = reference;
-    const { text, values } = where(reference);
-    const isVersioned = event !== undefined;
-    const versioned = isVersioned ? `, version = version + 1, updated_at = $${values.length + 2}` : "";
-    const rows = await tx.query<AnyRow & { moved_from: string }>({
-      text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)
-        UPDATE ${table} t SET ${column} = $1${versioned} FROM old WHERE t.id = old.id
-        RETURNING t.*, old.moved_from`,
-      values: [to, ...values, ...(isVersioned ? [tx.now] : [])],
-    });
-    for (const row of rows) {
-      moved.push({ table, column, id: row.id, from: row.moved_from });
-      if (event === undefined) continue;
-      const { type, kind, owner, data } = event(row);
-      tx.record({
-        type,
-        entity: { kind, id: row.id, version: row.version },
-        actorId,
-        audience: audienceOf(owner),
-        data,
-      });
-    }
-    if (moved.length > mostRelated) throw tooManyRelated();
-  }
-  return moved;
-}
-
 /** Make one record of several. */
 export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, desk, rules } = counter;
@@ -98,6 +22,7 @@ export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     async merge(ctx: RecordContext<{ id: string; loserIds: string[]; take?: Record<string, string> }>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
+      const references = await References.of(ctx, desk, kind);
       const { id, take } = ctx.params;
       const loserIds = [...new Set(ctx.params.loserIds)];
       if (loserIds.includes(id))
@@ -108,21 +33,17 @@ export function mergeHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const losers = loserIds.map((loser) => rows.get(loser) as R);
       const now = tx.now.toISOString();
       const merged = {
-        ...(await withoutOwn(tx, kind, mergedRow(kind, winner, losers, take), [id, ...loserIds])),
+        ...references.withoutOwn(
+          await withoutOwn(tx, kind, mergedRow(kind, winner, losers, take), [id, ...loserIds]),
+          [id, ...loserIds],
+        ),
         version: winner.version + 1,
         updated_at: now,
       };
       const change = { row: merged, changes: changesBetween(kind, winner, merged) };
       const { row: written, changes } = rules.decide?.(winner, change, prepared, principal) ?? change;
       const gone = losers.map((loser) => nextVersion(loser, now, { deleted_at: now, merged_into: id }));
-      const moved = await moveReferences(tx, referencesTo(kind, desk), {
-        where: ({ column }) => ({
-          text: `${column} = ANY ($2) AND id <> ALL ($3)`,
-          values: [loserIds, [id, ...loserIds]],
-        }),
-        to: id,
-        actorId: principal.userId,
-      });
+      const moved = await references.move(tx, { from: loserIds, to: id, actorId: principal.userId });
       // the losers first: what is unique is free then
       store.update(tx, gone);
       fields.release(tx, loserIds);
@@ -207,6 +128,7 @@ export async function undoMerge(
 ): Promise<unknown[]> {
   const { tx, principal } = ctx.locals;
   const fields = await fieldsOf({ kind, desk }, ctx);
+  const references = await References.of(ctx, desk, kind);
   const store = storeOf(kind);
   const [merge] = await tx.query<MergeRow>({
     text: "SELECT * FROM merges WHERE id = $1 FOR NO KEY UPDATE",
@@ -231,19 +153,7 @@ export async function undoMerge(
     return nextVersion(row, now, { deleted_at: null, merged_into: null });
   });
   tx.defer({ text: "UPDATE merges SET undone_at = $2 WHERE id = $1", values: [id, now] });
-  for (const reference of referencesTo(kind, desk))
-    for (const [loser, moved] of Map.groupBy(
-      merge.moved.filter(({ table, column }) => table === reference.table && column === reference.column),
-      ({ from }) => from,
-    ))
-      await moveReferences(tx, [reference], {
-        where: ({ column }) => ({
-          text: `id = ANY ($2) AND ${column} = $3`,
-          values: [moved.map((one) => one.id), merge.winner_id],
-        }),
-        to: loser,
-        actorId: principal.userId,
-      });
+  await references.moveBack(tx, merge.moved, { winnerId: merge.winner_id, actorId: principal.userId });
   const written = { ...unmerged, version: winner.version + 1, updated_at: now };
   // the winner first: it gives back what is unique
   store.update(tx, [written]);
@@ -253,7 +163,7 @@ export async function undoMerge(
     merge.moved.flatMap(({ table, column, from }) => (table === sealedTable ? [{ key: column, from }] : [])),
   );
   fields.store(tx, [{ id: written.id, apart: fields.marksOf(written) }]);
-  store.update(tx, restored);
+  store.update(tx, restored, undefined, principal);
   await fields.claim(
     tx,
     restored.map((row) => row.id),

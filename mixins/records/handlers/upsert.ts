@@ -8,7 +8,7 @@ import type { AnyKind, AnyRow } from "../kind.ts";
 import { columnOf } from "../listing.ts";
 import { requireReferences } from "../references.ts";
 import { externalIdTaken, notFound } from "../store.ts";
-import { fieldsOf, ownAccepted, storeChange } from "./crud.ts";
+import { fieldsOf, ownAccepted, readerOf, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {
   externalId: string;
@@ -40,12 +40,14 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const own = newOwn(tx);
       const isExpected = expectedVersion !== undefined;
       const composed = composeRecord<R>(kind, input, own);
+      if (rules.prepareUpsert)
+        await requireReferences(readerOf(counter, tx), counter, principal, input, fields);
       const room = await desk.quota.of(tx.organizationId, kind);
       const prepared = (await (rules.prepareUpsert
         ? rules.prepareUpsert(ctx, composed, isExpected)
         : rules.prepare?.(ctx, [composed]))) as P;
       let before = await store.findByExternalId(tx, externalId, true);
-      await requireReferences(tx, counter, principal, input, fields);
+      await requireReferences(tx, counter, principal, input, fields, before);
       if (!before) await store.requireNotMerged(tx, principal, externalId);
       if (!before && !isExpected) {
         rules.requireNew?.(prepared, [composed]);
@@ -54,7 +56,7 @@ export function upsertHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         const { customFields } = whole as { customFields?: unknown };
         const completed = composeRecord<R>(kind, { ...input, customFields }, own);
         const fresh = rules.complete?.(completed, prepared) ?? completed;
-        if ((await store.insertFree(tx, [fresh])).has(fresh.id)) {
+        if ((await store.insertFree(tx, [fresh], principal)).has(fresh.id)) {
           fields.store(tx, [{ id: fresh.id, apart }]);
           about(tx, { kind, verb: "created", row: fresh, actorId: principal.userId, fields });
           await rules.also?.(tx, null, { row: fresh, changes: {} }, prepared);
@@ -100,7 +102,7 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       }
       room.take(1);
       const row = nextVersion(before, tx.now.toISOString(), { deleted_at: null });
-      store.update(tx, [row]);
+      store.update(tx, [row], undefined, principal);
       await fields.claim(tx, [row.id]);
       about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });
       await rules.also?.(tx, before, { row, changes: {} }, prepared);

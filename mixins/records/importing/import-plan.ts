@@ -116,10 +116,10 @@ export class ImportPlan<R extends AnyRow> {
     return this.#records.filter(({ before, isChanged }) => before !== null && isChanged);
   }
 
-  /** Takes a new record back that could not be stored; answers the rows that went into it. */
-  withdraw({ from }: ImportedRecord<R>): FileRow[] {
-    this.counts.created--;
-    this.counts.updated -= from.length - 1;
+  /** Takes a record back that could not be stored; answers the rows that went into it. */
+  withdraw({ from, before }: ImportedRecord<R>): FileRow[] {
+    if (before === null) this.counts.created--;
+    this.counts.updated -= before === null ? from.length - 1 : from.length;
     return from;
   }
 

@@ -3,6 +3,8 @@ import type { FieldError } from "../../contract/errors.ts";
 import { fieldErrors } from "../../contract/field-errors.ts";
 import { emailMark, phoneMark } from "../../privacy/personal-data.ts";
 import { phoneForms } from "../../values/phone.ts";
+import { permitted } from "../part-rights.ts";
+import type { Principal } from "../../access/principal.ts";
 import { normalForm } from "../changes.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
@@ -49,8 +51,10 @@ export function judge(
     kind,
     rules,
     sides,
+    principal,
   }: {
     kind: AnyKind;
+    principal: Principal;
     rules: { readImported?(input: Input): { input: Input; own?: Partial<AnyRow> } };
     sides: readonly Association[];
   },
@@ -63,7 +67,7 @@ export function judge(
   const { input: fields, own } = rules.readImported?.(rest) ?? { input: rest };
   const parsed = kind.newInput.safeParse(fields);
   const { input: valid, problems } = parsed.success
-    ? normalForm(kind, parsed.data as Input)
+    ? normalForm(kind, permitted(kind, principal, parsed.data as Input))
     : { input: undefined, problems: fieldErrors(parsed.error) };
   const wrong = [...problems, ...ofNamed];
   if (valid === undefined || wrong.length > 0) return rejected(sentenceOf(wrong));

@@ -63,6 +63,7 @@ CREATE INDEX deals_by_pipeline ON deals (organization_id, pipeline_id, created_a
 CREATE INDEX deals_by_place ON deals (organization_id, stage_id, position, id) INCLUDE (amount, amount_currency, owner_id)
   WHERE deleted_at IS NULL;
 CREATE INDEX deals_by_status ON deals (organization_id, status, created_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX deals_merged_external_id ON deals (organization_id, external_id) WHERE merged_into IS NOT NULL;
 CREATE INDEX deals_by_creation ON deals (organization_id, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX deals_by_change ON deals (organization_id, updated_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX deals_by_name ON deals (organization_id, name COLLATE "und-x-icu", id) WHERE deleted_at IS NULL;
@@ -100,9 +101,13 @@ SELECT pg_temp.tenant_table('products');
 CREATE UNIQUE INDEX products_external_id ON products (organization_id, external_id)
   WHERE external_id IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX products_by_sku ON products (organization_id, sku) WHERE sku IS NOT NULL;
+CREATE INDEX products_merged_external_id ON products (organization_id, external_id) WHERE merged_into IS NOT NULL;
 CREATE INDEX products_by_creation ON products (organization_id, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX products_by_change ON products (organization_id, updated_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX products_by_name ON products (organization_id, name COLLATE "und-x-icu", id) WHERE deleted_at IS NULL;
 CREATE INDEX products_by_activity ON products (organization_id, is_active, created_at, id) WHERE deleted_at IS NULL;
 SELECT pg_temp.findable('products', texts => '{name,sku}', phones => '{}', terms => '{externalId,external_id,name,name}',
   likes => '{external_id,name,sku}');
+
+SELECT pg_temp.indexes_custom_fields('deals', 'deal');
+SELECT pg_temp.indexes_custom_fields('products', 'product');
