@@ -81,6 +81,9 @@ $function$, target, replace(found, '''', ''''''), looked);
   EXECUTE format('ALTER TABLE %s ALTER COLUMN organization_id SET STATISTICS 0, ALTER COLUMN custom_fields SET STATISTICS 0', target);
   IF to_regprocedure('pg_catalog.pg_clear_attribute_stats(text, text, text, boolean)') IS NOT NULL THEN
     EXECUTE format('SELECT pg_clear_attribute_stats(''public'', %1$L, ''organization_id'', false), pg_clear_attribute_stats(''public'', %1$L, ''custom_fields'', false)', target);
+    -- until the first statistics are made nearly no row is taken to be undeleted, and every partial index to hold one row
+    EXECUTE format('SELECT pg_restore_attribute_stats(''schemaname'', ''public'', ''relname'', %1$L, ''attname'', ''deleted_at'', ''inherited'', false,
+      ''null_frac'', 0.9::real, ''avg_width'', 8, ''n_distinct'', -0.1::real)', target);
   END IF;
   IF makes_indexes THEN
     EXECUTE format('CREATE INDEX %1$s_find ON %1$s USING gin (uuid_hash(organization_id), %2$s, custom_fields jsonb_path_ops, %3$s public.gin_trgm_ops) WHERE deleted_at IS NULL',

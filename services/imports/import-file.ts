@@ -5,6 +5,7 @@ import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import { quotaExceeded } from "../../mixins/organizations/plans.ts";
 import type { RecordContext } from "../../mixins/records/desk.ts";
 import { associationsOf } from "../../mixins/records/importing/associations.ts";
+import { mayGiveGuarded } from "../../mixins/records/part-rights.ts";
 import type { ImportForm } from "../../mixins/records/importing/import-form.ts";
 import { defaultKeysOf } from "../../mixins/records/importing/keys.ts";
 import type { AnyKind } from "../../mixins/records/kind.ts";
@@ -53,6 +54,7 @@ export async function importFile(
     options: {
       ...{ country: given.country ?? ownCountry, values },
       ...(given.currency !== undefined && { currency: given.currency }),
+      ...(mayGiveGuarded(kind, principal) && { isGuardedGiven: true as const }),
       // nodes of the release before take no batch that names the keys
       ...(matchBy.join() !== defaultKeysOf(kind).join() && { matchBy }),
       ...(delimiter !== undefined && { delimiter }),

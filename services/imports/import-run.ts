@@ -154,7 +154,7 @@ class ImportRun {
 
   async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
     const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun } = this.#claim;
-    const { matchBy } = this.#claim.options;
+    const { matchBy, isGuardedGiven } = this.#claim.options;
     const params = {
       importId,
       epoch,
@@ -163,6 +163,7 @@ class ImportRun {
       isDryRun,
       rows,
       ...(matchBy && { matchBy }),
+      ...(isGuardedGiven && { isGuardedGiven }),
     };
     try {
       await this.#parts.call(`${this.#service}.importBatch`, params, { ...this.#meta });

@@ -14,6 +14,8 @@ export interface ImportOptions {
   /** Of amounts without one; ISO 4217. */
   currency?: string;
   values?: ValueMap;
+  /** Whether who brought the file may give the guarded fields of lists of parts. */
+  isGuardedGiven?: true;
   /** Of a dry run. */
   suggestedValues?: Suggestions;
 }

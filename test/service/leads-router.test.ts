@@ -56,18 +56,18 @@ test("counts the leads it has given away that are not stored yet, until they are
 
 test("gives a capture that is repeated under its key the turn it had", async () => {
   await makePool();
-  await capture({ externalId: "taken" });
+  await node.call("custom-fields.create", { key: "code", type: "text", isUnique: true }, org.as("admin"));
+  const taken = { customFields: { code: "taken" } };
+  await capture(taken);
   const again = { idempotency: { key: uuidv7(), fingerprint: "f" } };
   // fails after its turn was taken
   for (let repeat = 0; repeat < 3; repeat++)
-    await expect(
-      capture({ externalId: "taken" }, { idempotency: { ...again.idempotency } }),
-    ).rejects.toMatchObject({
-      type: "EXTERNAL_ID_TAKEN",
+    await expect(capture(taken, { idempotency: { ...again.idempotency } })).rejects.toMatchObject({
+      type: "VALUE_TAKEN",
     });
   expect(await turnsTaken()).toBe(2);
-  await sql("UPDATE leads SET external_id = NULL WHERE organization_id = $1", org.id);
-  expect(await capture({ externalId: "taken" }, again)).toBe(org.userId("b"));
+  await sql("DELETE FROM custom_field_values WHERE organization_id = $1", org.id);
+  expect(await capture(taken, again)).toBe(org.userId("b"));
   expect(await turnsTaken()).toBe(2);
 });
 

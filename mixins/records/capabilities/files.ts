@@ -52,6 +52,8 @@ export const importable = <N extends string, F extends Fields>(kind: Kind<N, F>)
         matchBy: z.array(z.enum(keys)).optional(),
         /** Counts and rejected rows are written, records are not; rows of different batches are not compared. */
         isDryRun: z.boolean(),
+        /** Whether who brought the file may say such things as when an identity was seen. */
+        isGuardedGiven: z.boolean().default(false),
         rows: z.array(importRow).min(1).max(1000),
       }),
       /** What became of these rows; the import's counts have been raised by them. */

@@ -49,6 +49,7 @@ export interface BatchParams {
   onDuplicate: "skip" | "update" | "create";
   matchBy?: string[] | undefined;
   isDryRun: boolean;
+  isGuardedGiven: boolean;
   rows: ImportRow[];
 }
 
@@ -70,10 +71,10 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
    */
   async function importBatch(ctx: RecordContext<BatchParams>): Promise<ImportCounts> {
     const { principal, tx } = ctx.locals;
-    const { importId, onDuplicate, isDryRun, rows } = ctx.params;
+    const { importId, onDuplicate, isDryRun, isGuardedGiven, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
-    const judged = rows.map((row) => judge(row, { kind, rules, sides, principal }));
+    const judged = rows.map((row) => judge(row, { kind, rules, sides, isGuardedGiven }));
     for (const row of judged)
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);

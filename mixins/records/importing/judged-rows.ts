@@ -3,8 +3,7 @@ import type { FieldError } from "../../contract/errors.ts";
 import { fieldErrors } from "../../contract/field-errors.ts";
 import { emailMark, phoneMark } from "../../privacy/personal-data.ts";
 import { phoneForms } from "../../values/phone.ts";
-import { permitted } from "../part-rights.ts";
-import type { Principal } from "../../access/principal.ts";
+import { withoutGuarded } from "../part-rights.ts";
 import { normalForm } from "../changes.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
@@ -51,10 +50,10 @@ export function judge(
     kind,
     rules,
     sides,
-    principal,
+    isGuardedGiven,
   }: {
     kind: AnyKind;
-    principal: Principal;
+    isGuardedGiven: boolean;
     rules: { readImported?(input: Input): { input: Input; own?: Partial<AnyRow> } };
     sides: readonly Association[];
   },
@@ -67,7 +66,7 @@ export function judge(
   const { input: fields, own } = rules.readImported?.(rest) ?? { input: rest };
   const parsed = kind.newInput.safeParse(fields);
   const { input: valid, problems } = parsed.success
-    ? normalForm(kind, permitted(kind, principal, parsed.data as Input))
+    ? normalForm(kind, isGuardedGiven ? (parsed.data as Input) : withoutGuarded(kind, parsed.data as Input))
     : { input: undefined, problems: fieldErrors(parsed.error) };
   const wrong = [...problems, ...ofNamed];
   if (valid === undefined || wrong.length > 0) return rejected(sentenceOf(wrong));
