@@ -90,6 +90,9 @@ describe("a limit shared by two gateways", () => {
 
   test("lets a burst at both through up to the limit, never beyond, and nearly all of it", async () => {
     const limits = await gateways(cluster, { perMinute: 100, perMinuteOfOrganization: 1000 });
+    // one whose Redis does not answer in time counts by itself: both know every server before the burst
+    for (let turn = 0; turn < 30; turn++)
+      await Promise.all(limits.map((limit) => request(limit, uuidv7(), uuidv7())));
     const [user, organization] = [uuidv7(), uuidv7()];
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, index) => request(limits[index % 2]!, user, organization)),
