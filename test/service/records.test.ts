@@ -143,18 +143,20 @@ describe.each([...kinds.values()].map((kind) => [kind.plural, kind] as const))("
   });
 
   const [folded] = ["email", "domain"].filter((key) => key in kind.fields);
-  const whatFolds = folded === undefined ? test.skip : test;
-  whatFolds("are found by another case of an email or a domain, and another form of a phone", async () => {
-    const key = folded ?? "";
-    const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example`;
-    const made = await make({ [key]: value.toUpperCase(), phone: "098765 43210" });
-    expect(
-      listOf(await admin.get(`${path}?filter[${key}]=${encodeURIComponent(value.toUpperCase())}`)),
-    ).toMatchObject([{ id: made.id, [key]: value, phone: "+919876543210" }]);
-    const byPhone = listOf(await admin.get(`${path}?filter[phone]=${encodeURIComponent("+91 98765-43210")}`));
-    expect(byPhone.map(({ id }) => id)).toContain(made.id);
-    expect(await admin.get(`${path}?filter[phone]=nobody`)).toMatchObject({ status: 400 });
-  });
+  if (folded !== undefined)
+    test("are found by another case of an email or a domain, and another form of a phone", async () => {
+      const key = folded;
+      const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example`;
+      const made = await make({ [key]: value.toUpperCase(), phone: "098765 43210" });
+      expect(
+        listOf(await admin.get(`${path}?filter[${key}]=${encodeURIComponent(value.toUpperCase())}`)),
+      ).toMatchObject([{ id: made.id, [key]: value, phone: "+919876543210" }]);
+      const byPhone = listOf(
+        await admin.get(`${path}?filter[phone]=${encodeURIComponent("+91 98765-43210")}`),
+      );
+      expect(byPhone.map(({ id }) => id)).toContain(made.id);
+      expect(await admin.get(`${path}?filter[phone]=nobody`)).toMatchObject({ status: 400 });
+    });
 
   test("are deleted and brought back, but not over another that took their external id", async () => {
     const externalId = unique();
