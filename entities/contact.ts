@@ -1,7 +1,7 @@
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type RowOf } from "../mixins/records/kind.ts";
 import { identities } from "../mixins/records/identities.ts";
-import { headings } from "./headings.ts";
+import { ofPersons, titleHeadings } from "./person.ts";
 
 export const lifecycleStages = [
   ...(["subscriber", "lead", "mql", "sql", "opportunity", "customer", "evangelist"] as const),
@@ -35,18 +35,9 @@ export const contact = defineKind("contact", {
   identifiedBy: ["email", "phone", "firstName", "lastName", "externalId", "identities"],
   fields: {
     externalId: f.externalId({ personal: true, aliases: ["contact id"] }),
-    firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
-    lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
-    email: f.email({
-      ...{ search: "B", personal: "email", matches: 0.9 },
-      aliases: headings.email,
-    }),
-    phone: f.phone({
-      ...{ search: "B", personal: "phone", matches: 0.7 },
-      ...{ importKey: "asked", aliases: headings.phone },
-    }),
+    ...ofPersons,
     identities: identities("contact_identities"),
-    title: f.text(200, { personal: true, aliases: headings.title }),
+    title: f.text(200, { personal: true, aliases: titleHeadings }),
     lifecycleStage: f.oneOf(lifecycleStages, "lead", { aliases: ["stage"], words: stageWords }),
     companyId: f.ref("company", { isAssociated: true }),
     companies,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import * as f from "../mixins/records/fields.ts";
 import { defineKind, type InputOf, type AnyRow, type RowOf, type ViewOf } from "../mixins/records/kind.ts";
-import { headings } from "./headings.ts";
+import { ofPersons, titleHeadings } from "./person.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;
 
@@ -43,21 +43,12 @@ export const lead = defineKind("lead", {
   identifiedBy: ["email", "phone", "firstName", "lastName", "companyName", "externalId"],
   fields: {
     externalId: f.externalId({ personal: true, aliases: ["prospect id", "lead id"] }),
-    firstName: f.text(200, { search: "A", personal: "name", aliases: headings.firstName }),
-    lastName: f.text(200, { search: "A", personal: "name", isSortable: true, aliases: headings.lastName }),
-    email: f.email({
-      ...{ search: "B", personal: "email", matches: 0.9 },
-      aliases: headings.email,
-    }),
-    phone: f.phone({
-      ...{ search: "B", personal: "phone", matches: 0.7 },
-      ...{ importKey: "asked", aliases: headings.phone },
-    }),
+    ...ofPersons,
     companyName: f.text(300, {
       ...{ search: "A", personal: true, isSortable: true },
       aliases: ["company", "organization", "organisation", "account name", "account"],
     }),
-    title: f.text(200, { search: "C", personal: true, aliases: headings.title }),
+    title: f.text(200, { search: "C", personal: true, aliases: titleHeadings }),
     source: f.text(100, { aliases: ["lead source"] }),
     // converted is what `convert` makes of it
     status: f.oneOf(leadStatuses, "new", {

@@ -1,6 +1,6 @@
 import type { EntityManager } from "@mikro-orm/postgresql";
 import type { PoolClient, QueryResult, QueryResultRow } from "pg";
-import { errorType, sqlState, violatedConstraint } from "../contract/errors.ts";
+import { errorType, sqlState } from "../contract/errors.ts";
 import { enqueueStatement } from "../jobs/enqueue.ts";
 import type { JobOrigin, NewJob } from "../jobs/job-spec.ts";
 import { newId } from "./new-id.ts";
@@ -12,6 +12,7 @@ import type { BoundedResult } from "./round-trip.ts";
 import { begin, enter, holderOf, type Scope } from "./scope.ts";
 import { exchange, runAlone, undo, type Shard } from "./shard.ts";
 import { isMomentary, isRefusedAtGate, translate } from "./sql-errors.ts";
+import { Violations, type Explain } from "./violations.ts";
 import { withRows, type BoundedRows, type RowsStatement, type Statement } from "./statement.ts";
 
 /** A change of state, as it is written to `events`. */
@@ -30,12 +31,6 @@ export interface Guard {
   enter: Statement;
   /** Goes with COMMIT; in a transaction that only writes it stands first, and must do what `enter` does too. */
   seal(response: unknown): Statement;
-}
-
-/** What the violation of a constraint means. */
-interface Violation {
-  error: () => Error;
-  explain?: ((reader: UnitOfWork) => Promise<Error | undefined>) | undefined;
 }
 
 /** How often a transaction that travels as one message is run when others get in its way. */
@@ -75,9 +70,7 @@ export class UnitOfWork {
   readonly #events: string[] = [];
   readonly #jobs: NewJob[] = [];
   readonly #afterCommit: (() => void)[] = [];
-  readonly #violations = new Map<string, Violation>();
-  /** Of the violation that undid this transaction. */
-  #explained: Violation["explain"];
+  readonly #violations = new Violations<UnitOfWork>();
   #client: Promise<PoolClient> | undefined;
   #em: EntityManager | undefined;
   #isOver = false;
@@ -122,8 +115,8 @@ export class UnitOfWork {
    * a deferred one fails after the handler has answered, where nobody is left to catch it.
    * @param explain looks for a better error, such as one that names who has what is taken, once everything is undone
    */
-  onViolation(constraint: string, error: () => Error, explain?: Violation["explain"]): void {
-    this.#violations.set(constraint, { error, explain });
+  onViolation(constraint: string, error: () => Error, explain?: Explain<UnitOfWork>): void {
+    this.#violations.mean(constraint, error, explain);
   }
 
   /**
@@ -213,7 +206,7 @@ export class UnitOfWork {
       for (const hook of this.#afterCommit) hook();
     } catch (error) {
       await this.rollback();
-      const explain = this.#explained;
+      const { explain } = this.#violations;
       if (!explain || "platform" in this.scope) throw error;
       throw (await explain(new UnitOfWork(this.#shard, { ...this.scope, readOnly: true }))) ?? error;
     }
@@ -363,9 +356,7 @@ export class UnitOfWork {
     if (timeoutMs !== undefined && sqlState(error) === "57014") return tooSlow(timeoutMs);
     // that a read may not write is our own doing, and a bug
     if (this.scope.readOnly && sqlState(error) === "25006") return error;
-    const violation = this.#violations.get(violatedConstraint(error) ?? "");
-    this.#explained = violation?.explain;
-    const known = violation?.error() ?? translate(error);
+    const known = this.#violations.errorOf(error) ?? translate(error);
     if (errorType(known) === "STORAGE_FULL") this.#shard.isFull = true;
     return known;
   }

@@ -20,19 +20,18 @@ type HandlersFor<A> = {
   [K in keyof A]: (ctx: RecordContext<ParamsOut<A[K]>>) => Promise<ResultOf<A[K]>>;
 };
 
-/** The bodies of each capability of a kind, by its name in mixins/records/capabilities.ts and capabilities/. */
-export interface RecordHandlers<N extends string, F extends Fields> {
-  crud: HandlersFor<ReturnType<typeof crud<N, F>>>;
-  bulk: HandlersFor<ReturnType<typeof bulk<N, F>>>;
-  bulkChangeable: HandlersFor<ReturnType<typeof bulkChangeable<N, F>>>;
-  upsertable: HandlersFor<ReturnType<typeof upsertable<N, F>>>;
-  restorable: HandlersFor<ReturnType<typeof restorable<N, F>>>;
-  historical: HandlersFor<ReturnType<typeof historical<N, F>>>;
-  comparable: HandlersFor<ReturnType<typeof comparable<N, F>>>;
-  mergeable: HandlersFor<ReturnType<typeof mergeable<N, F>>>;
-  importable: HandlersFor<ReturnType<typeof importable<N, F>>>;
-  exportable: { export(ctx: RecordContext): Promise<NodeJS.ReadableStream> };
-}
+/** The bodies of every capability in mixins/records/capabilities.ts and capabilities/; a contract says which are offered. */
+export type RecordHandlers<N extends string, F extends Fields> = HandlersFor<
+  ReturnType<typeof crud<N, F>>
+    & ReturnType<typeof bulk<N, F>>
+    & ReturnType<typeof bulkChangeable<N, F>>
+    & ReturnType<typeof upsertable<N, F>>
+    & ReturnType<typeof restorable<N, F>>
+    & ReturnType<typeof historical<N, F>>
+    & ReturnType<typeof comparable<N, F>>
+    & ReturnType<typeof mergeable<N, F>>
+    & ReturnType<typeof importable<N, F>>
+> & { export(ctx: RecordContext): Promise<NodeJS.ReadableStream> };
 
 /** What a service does with records of a kind, but for what it decides by itself. */
 export function recordHandlers<const N extends string, F extends Fields, P = undefined>(
@@ -43,15 +42,16 @@ export function recordHandlers<const N extends string, F extends Fields, P = und
   const counter = { kind, desk, rules, store: storeOf(kind) } as never;
   // what a handler answers is held against the contract at run time; the types of its parameters come from there
   return {
-    crud: crudHandlers(counter),
-    bulk: bulkHandlers(counter),
-    bulkChangeable: operationHandlers(counter),
-    upsertable: upsertHandlers(counter),
-    restorable: restoreHandlers(counter),
-    historical: historyHandlers(counter),
-    comparable: duplicateHandlers(counter),
-    mergeable: mergeHandlers(counter),
-    importable: { ...importHandlers(counter), ...rollbackHandlers(counter) },
-    exportable: exportHandlers(counter),
+    ...crudHandlers(counter),
+    ...bulkHandlers(counter),
+    ...operationHandlers(counter),
+    ...upsertHandlers(counter),
+    ...restoreHandlers(counter),
+    ...historyHandlers(counter),
+    ...duplicateHandlers(counter),
+    ...mergeHandlers(counter),
+    ...importHandlers(counter),
+    ...rollbackHandlers(counter),
+    ...exportHandlers(counter),
   } as unknown as RecordHandlers<N, F>;
 }

@@ -19,6 +19,7 @@ import { forgetImported } from "./importing/import.repository.ts";
 import { stored, type AnyKind, type AnyRow } from "./kind.ts";
 import { columnOf, Values } from "./listing.ts";
 import { storeOf } from "./store.ts";
+import { fallbackSql } from "./table-sql.ts";
 
 const atOnce = 200;
 
@@ -35,10 +36,24 @@ interface Call<V extends PersonalDataVerb> {
   params: PersonalDataParams<V>;
 }
 
-/** Finds, exports and erases the records of a kind that tell of a person, by what its fields say of themselves. */
+/** Whether a record of the kind still tells of somebody, as SQL: by what its callers give, not by what is computed of it. */
+export const tellsOfSomebody = ({ fields }: Pick<AnyKind, "fields">): string =>
+  `(${Object.entries(fields)
+    .filter(([, { personal, setBy }]) => personal && setBy === "caller")
+    .map(([key, field]) =>
+      field.fallback === undefined
+        ? `${columnOf(key)} IS NOT NULL`
+        : `${columnOf(key)} <> ${fallbackSql(field)}`,
+    )
+    .join(" OR ")})`;
+
+/**
+ * Finds, exports and erases the records of a kind that tell of a person, by what its fields say of themselves.
+ * @param parts.along what an export shows of each record besides, as SQL: `(SELECT …) AS reminders`
+ */
 export function recordPersonalData(
   kind: AnyKind,
-  { organizationKeys }: { organizationKeys: OrganizationKeys },
+  { organizationKeys, along }: { organizationKeys: OrganizationKeys; along?: string },
 ) {
   const store = storeOf<AnyRow>(kind);
   const { name, plural: table } = kind;
@@ -50,14 +65,7 @@ export function recordPersonalData(
     {},
     ...personal.map(([key, field]) => stored(key, field, field.fallback ?? null)),
   ) as object;
-  /** Whether a record still tells of somebody. */
-  const isSomebody = `(${personal
-    .map(([key, { fallback }]) =>
-      fallback === undefined
-        ? `${columnOf(key)} IS NOT NULL`
-        : `${columnOf(key)} <> '${fallbackText(fallback)}'`,
-    )
-    .join(" OR ")})`;
+  const isSomebody = tellsOfSomebody(kind);
   const textsIn = (row: AnyRow, columns: readonly string[]) =>
     columns.flatMap((column) => (row[column] as string | null) ?? []);
 
@@ -99,7 +107,7 @@ export function recordPersonalData(
     }: Call<"export">): Promise<PersonalDataAnswer<"export">> {
       const cipher = await organizationKeys.of(tx.organizationId); // before a connection is held
       const { rows, isCut } = await tx.queryWithin<{ id: string }>({
-        text: `SELECT ${kind.columns.join(", ")} FROM ${table}
+        text: `SELECT ${[...kind.columns, ...(along === undefined ? [] : [along])].join(", ")} FROM ${table}
           WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT ${atOnce}`,
         values: [person && subjectIds(person, name), after],
         mostBytes: exportBytes,
@@ -135,9 +143,3 @@ export function recordPersonalData(
     },
   };
 }
-
-/** As PostgreSQL writes it. */
-const fallbackText = (fallback: unknown): string => {
-  if (Array.isArray(fallback)) return "{}";
-  return (typeof fallback === "string" ? fallback : JSON.stringify(fallback)).replaceAll("'", "''");
-};

@@ -55,15 +55,20 @@ const types = {
   ...{ "text[]": "text[]", json: "jsonb", jsonText: "jsonb", money: "bigint", parts: "jsonb" },
 } satisfies Record<Field["stored"], string>;
 
-function columnsSql(key: string, { stored, fallback, values }: Field): string[] {
-  const [column = "", currency] = columnsOf(key, { stored });
+/** What a new record has where nothing is given, as PostgreSQL writes it. */
+export function fallbackSql({ stored, fallback }: Pick<Field, "stored" | "fallback">): string {
   const plain =
     stored === "text[]"
       ? "{}"
       : stored.startsWith("json") || stored === "parts"
         ? JSON.stringify(fallback)
         : String(fallback);
-  const asked = fallback === undefined ? "" : ` NOT NULL DEFAULT '${plain.replaceAll("'", "''")}'`;
+  return `'${plain.replaceAll("'", "''")}'`;
+}
+
+function columnsSql(key: string, { stored, fallback, values }: Field): string[] {
+  const [column = "", currency] = columnsOf(key, { stored });
+  const asked = fallback === undefined ? "" : ` NOT NULL DEFAULT ${fallbackSql({ stored, fallback })}`;
   const checked = values
     ? ` CHECK (${column} IN (${values.map((value) => `'${value.replaceAll("'", "''")}'`).join(", ")}))`
     : "";

@@ -9,19 +9,7 @@ import { companiesPersonalData } from "./personal-data.ts";
 
 /** Organizations that are sold to. */
 export default function companiesService(runtime: Runtime): ServiceSchema {
-  const records = recordHandlers(company, recordDesk(runtime));
-  const handlers: HandlersOf<typeof companiesContract> = {
-    ...records.crud,
-    ...records.bulk,
-    ...records.bulkChangeable,
-    ...records.upsertable,
-    ...records.restorable,
-    ...records.historical,
-    ...records.comparable,
-    ...records.mergeable,
-    ...records.importable,
-    ...records.exportable,
-  };
+  const handlers: HandlersOf<typeof companiesContract> = recordHandlers(company, recordDesk(runtime));
   return createService(companiesContract, handlers, runtime, {
     personalData: companiesPersonalData(runtime),
   });

@@ -9,19 +9,7 @@ import { contactsPersonalData } from "./personal-data.ts";
 
 /** Persons whom the organization knows. */
 export default function contactsService(runtime: Runtime): ServiceSchema {
-  const records = recordHandlers(contact, recordDesk(runtime));
-  const handlers: HandlersOf<typeof contactsContract> = {
-    ...records.crud,
-    ...records.bulk,
-    ...records.bulkChangeable,
-    ...records.upsertable,
-    ...records.restorable,
-    ...records.historical,
-    ...records.comparable,
-    ...records.mergeable,
-    ...records.importable,
-    ...records.exportable,
-  };
+  const handlers: HandlersOf<typeof contactsContract> = recordHandlers(contact, recordDesk(runtime));
   return createService(contactsContract, handlers, runtime, {
     personalData: contactsPersonalData(runtime),
   });

@@ -2,27 +2,18 @@ import { contact, type ContactRow } from "../../entities/contact.ts";
 import { keysOfMarks, personOf } from "../../mixins/privacy/person.ts";
 import {
   emailMark,
-  exportBytes,
-  exportPage,
   mergePersons,
   nobody,
   subjectIds,
   type Person,
 } from "../../mixins/privacy/personal-data.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
-import { forgetValues, openSensitive } from "../../mixins/records/custom/values-apart.ts";
-import { about } from "../../mixins/records/desk.ts";
-import { forgetImported } from "../../mixins/records/importing/import.repository.ts";
+import { recordPersonalData, tellsOfSomebody } from "../../mixins/records/personal-data.ts";
 import type { AnyRow } from "../../mixins/records/kind.ts";
-import { storeOf } from "../../mixins/records/store.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { contactsContract } from "./contacts.contract.ts";
 
-const atOnce = 200;
-const store = storeOf<ContactRow & AnyRow>(contact);
-/** Whether a contact still says who it is. */
-const isSomebody = `(num_nonnulls(external_id, first_name, last_name, email, phone, title) > 0
-  OR tags <> '{}' OR custom_fields <> '{}' OR consent <> '{}' OR identities <> '[]' OR companies <> '[]')`;
+const isSomebody = tellsOfSomebody(contact);
 
 /** What contacts say of a person: all that they are known by, WhatsApp's numbers as phones. */
 function personOfContacts(rows: readonly ContactRow[]): Person {
@@ -37,10 +28,15 @@ function personOfContacts(rows: readonly ContactRow[]): Person {
 }
 
 /** Finds, exports and erases contacts of a person. */
-export const contactsPersonalData = ({
+export function contactsPersonalData({
   organizationKeys,
-}: Pick<Runtime, "organizationKeys">): PersonalDataHandlersOf<typeof contactsContract> => ({
-  contacts: {
+}: Pick<Runtime, "organizationKeys">): PersonalDataHandlersOf<typeof contactsContract> {
+  const records = recordPersonalData(contact, {
+    organizationKeys,
+    along: "(SELECT name FROM companies c WHERE c.id = contacts.company_id) AS company_name",
+  });
+  const contacts: typeof records = {
+    ...records,
     async find({ locals: { tx }, params: { person } }) {
       const { emails, phones } = keysOfMarks(person);
       const rows = await tx.query<ContactRow & AnyRow>({
@@ -61,50 +57,17 @@ export const contactsPersonalData = ({
       });
       return personOfContacts(rows);
     },
-    async export({ locals: { tx }, params: { person, after } }) {
-      const cipher = await organizationKeys.of(tx.organizationId); // before a connection is held
-      const { rows, isCut } = await tx.queryWithin<{ id: string }>({
-        text: `SELECT ${contact.columns.join(", ")},
-            (SELECT name FROM companies c WHERE c.id = contacts.company_id) AS company_name
-          FROM contacts WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
-          ORDER BY id LIMIT ${atOnce}`,
-        values: [person && subjectIds(person, "contact"), after],
-        mostBytes: exportBytes,
-      });
-      const ids = rows.map(({ id }) => id);
-      const sensitive = await openSensitive(tx, cipher, contact, ids);
-      const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
-      return exportPage(whole, atOnce, ({ id }) => id, isCut);
-    },
-    async erase({ locals: { tx }, params: { person } }) {
-      const rows = await tx.query<ContactRow & AnyRow>({
-        text: `SELECT ${contact.columns.join(", ")} FROM contacts
-          WHERE id = ANY ($1) AND (deleted_at IS NULL OR ${isSomebody}) ORDER BY id LIMIT ${atOnce} FOR NO KEY UPDATE`,
-        values: [subjectIds(person, "contact")],
-      });
-      const now = tx.now.toISOString();
-      const erased = rows.map((row) => ({
-        ...row,
-        ...{ external_id: null, first_name: null, last_name: null, email: null, phone: null, title: null },
-        ...{ tags: [], custom_fields: {}, consent: {}, identities: [], companies: [] },
-        ...{ deleted_at: row.deleted_at ?? now, updated_at: now, version: row.version + 1 },
-      }));
-      store.update(tx, erased);
-      forgetValues(tx, subjectIds(person, "contact"));
-      forgetImported(tx, subjectIds(person, "contact"));
-      tx.defer({
-        text: "DELETE FROM merges WHERE record_ids && $1::uuid[]",
-        values: [subjectIds(person, "contact")],
-      });
+    async erase(call) {
+      const answer = await records.erase(call);
       // merges of companies know which role they had
-      tx.defer({
+      call.locals.tx.defer({
         text: `UPDATE merges SET moved = (SELECT coalesce(jsonb_agg(one), '[]') FROM jsonb_array_elements(moved) AS one
             WHERE one ->> 'id' <> ALL ($1))
           WHERE EXISTS (SELECT FROM jsonb_array_elements(moved) AS one WHERE one ->> 'id' = ANY ($1))`,
-        values: [subjectIds(person, "contact")],
+        values: [subjectIds(call.params.person, "contact")],
       });
-      for (const row of erased) about(tx, { kind: contact, verb: "deleted", row, actorId: null });
-      return { count: erased.length, kept: 0, next: erased.length === atOnce ? "more" : null };
+      return answer;
     },
-  },
-});
+  };
+  return { contacts };
+}

@@ -19,15 +19,7 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
   const counter = { kind: deal, desk, rules, store: storeOf<DealRow>(deal) };
   const records = recordHandlers(deal, desk, rules);
   const handlers: HandlersOf<typeof dealsContract> = {
-    ...records.crud,
-    ...records.bulk,
-    ...records.bulkChangeable,
-    ...records.upsertable,
-    ...records.restorable,
-    ...records.historical,
-    ...records.comparable,
-    ...records.mergeable,
-    ...records.exportable,
+    ...records,
     move: (ctx) => move(ctx, counter),
     win: (ctx) => win(ctx, counter),
     lose: (ctx) => lose(ctx, counter),
@@ -35,7 +27,7 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
   };
   return createService(dealsContract, handlers, runtime, {
     jobs: { rebalance },
-    personalData: dealsPersonalData,
+    personalData: dealsPersonalData(runtime),
     events: {
       [pipelinesChanged](ctx: Context<{ organizationId: string }>) {
         desk.pipelines.forget(ctx.params.organizationId);

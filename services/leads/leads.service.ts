@@ -29,19 +29,10 @@ export default function leadsService(runtime: Runtime): ServiceSchema {
   };
   const records = recordHandlers(lead, desk, leadRules(desk));
   const handlers: HandlersOf<typeof leadsContract> = {
-    ...records.crud,
-    ...records.bulk,
-    ...records.bulkChangeable,
-    ...records.upsertable,
-    ...records.restorable,
-    ...records.historical,
-    ...records.comparable,
-    ...records.mergeable,
-    ...records.importable,
-    ...records.exportable,
+    ...records,
     merge(ctx) {
       ctx.locals.tx.onViolation("contacts_by_lead", bothConverted);
-      return records.mergeable.merge(ctx);
+      return records.merge(ctx);
     },
     assign: (ctx) => leads.assign(ctx, desk),
     convert: (ctx) => convert(ctx, desk),

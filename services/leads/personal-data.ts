@@ -1,8 +1,6 @@
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import {
-  exportBytes,
-  exportPage,
   phoneMark,
   subjectIds,
   type PersonalDataAnswer,
@@ -15,61 +13,51 @@ import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { leadsContract } from "./leads.contract.ts";
 import { about } from "../../mixins/records/desk.ts";
 import { forgetImported } from "../../mixins/records/importing/import.repository.ts";
+import { recordPersonalData, tellsOfSomebody } from "../../mixins/records/personal-data.ts";
 import { leadStore, lockLeads } from "./leads.store.ts";
 import { leadsPersonalData } from "./personal-data.contract.ts";
 import { keysOfMarks, marksOf, personOf } from "../../mixins/privacy/person.ts";
-import { forgetValues, openSensitive } from "../../mixins/records/custom/values-apart.ts";
+import { forgetValues } from "../../mixins/records/custom/values-apart.ts";
 
 const atOnce = 200;
 const eventsAtOnce = 1_000;
 const eventFields = new Set(leadsPersonalData.leads.fields);
-/** Whether a lead still says who it is. */
-const isSomebody = `(num_nonnulls(external_id, first_name, last_name, email, phone, company_name, title) > 0
-  OR tags <> '{}' OR custom_fields <> '{}' OR consent <> '{}')`;
+const isSomebody = tellsOfSomebody(lead);
+const remindersOfLead = `(SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at, 'note', r.note,
+    'reminded_at', r.reminded_at, 'user_id', r.user_id) ORDER BY r.remind_at), '[]')
+  FROM lead_reminders r WHERE r.lead_id = leads.id) AS reminders`;
 
 /** Finds, exports, erases and forgets what leads hold of persons. */
-export const leadsPersonalDataHandlers = ({
+export function leadsPersonalDataHandlers({
   keys,
-}: Pick<Desk, "keys">): PersonalDataHandlersOf<typeof leadsContract> => ({
-  leads: {
-    async find({ locals: { tx }, params: { person } }) {
-      const { emails, phones } = keysOfMarks(person);
-      const rows = await tx.query<LeadRow>({
-        text: `SELECT id, email, phone, first_name, last_name FROM leads WHERE ${isSomebody} AND id IN (
+}: Pick<Desk, "keys">): PersonalDataHandlersOf<typeof leadsContract> {
+  const records = recordPersonalData(lead, { organizationKeys: keys, along: remindersOfLead });
+  return {
+    leads: {
+      async find({ locals: { tx }, params: { person } }) {
+        const { emails, phones } = keysOfMarks(person);
+        const rows = await tx.query<LeadRow>({
+          text: `SELECT id, email, phone, first_name, last_name FROM leads WHERE ${isSomebody} AND id IN (
           SELECT id FROM leads WHERE email = ANY ($1)
           UNION SELECT id FROM leads WHERE phone = ANY ($2)
           UNION SELECT id FROM leads WHERE id = ANY ($3)
           UNION SELECT lead_id FROM contacts WHERE email = ANY ($1) OR phone = ANY ($2) OR id = ANY ($4))`,
-        values: [emails, phones, subjectIds(person, "lead"), subjectIds(person, "contact")],
-      });
-      const found = personOf("lead", rows);
-      // a phone that was asked for may have been written as people do
-      return {
-        ...found,
-        phones: [...phones, ...found.phones],
-        marks: [...phones.map(phoneMark), ...found.marks],
-      };
+          values: [emails, phones, subjectIds(person, "lead"), subjectIds(person, "contact")],
+        });
+        const found = personOf("lead", rows);
+        // a phone that was asked for may have been written as people do
+        return {
+          ...found,
+          phones: [...phones, ...found.phones],
+          marks: [...phones.map(phoneMark), ...found.marks],
+        };
+      },
+      export: (call) => records.export(call),
+      erase: eraseLeads,
+      expire: expireLeads,
     },
-    async export({ locals: { tx }, params: { person, after } }) {
-      const cipher = await keys.of(tx.organizationId); // before a connection is held
-      const { rows, isCut } = await tx.queryWithin<{ id: string }>({
-        text: `SELECT ${lead.columns.join(", ")}, (SELECT coalesce(json_agg(json_build_object('remind_at', r.remind_at,
-              'note', r.note, 'reminded_at', r.reminded_at, 'user_id', r.user_id) ORDER BY r.remind_at), '[]')
-            FROM lead_reminders r WHERE r.lead_id = leads.id) AS reminders
-          FROM leads WHERE ($1::uuid[] IS NULL OR id = ANY ($1)) AND ($2::uuid IS NULL OR id > $2)
-          ORDER BY id LIMIT ${atOnce}`,
-        values: [person && subjectIds(person, "lead"), after],
-        mostBytes: exportBytes,
-      });
-      const ids = rows.map(({ id }) => id);
-      const sensitive = await openSensitive(tx, cipher, lead, ids);
-      const whole = rows.map((row) => ({ ...row, sensitive_fields: sensitive.get(row.id) ?? {} }));
-      return exportPage(whole, atOnce, ({ id }) => id, isCut);
-    },
-    erase: eraseLeads,
-    expire: expireLeads,
-  },
-});
+  };
+}
 
 async function eraseLeads({
   locals: { tx },

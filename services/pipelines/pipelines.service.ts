@@ -15,27 +15,26 @@ export default function pipelinesService(runtime: Runtime): ServiceSchema {
   const desk = recordDesk(runtime);
   const cache = new PipelineCache(runtime.database);
   const store = storeOf<PipelineRow>(pipeline);
-  const { crud, restorable, historical } = recordHandlers(pipeline, desk, pipelineRules(desk));
+  const records = recordHandlers(pipeline, desk, pipelineRules(desk));
   const handlers: HandlersOf<typeof pipelinesContract> = {
-    ...crud,
+    ...records,
     /** Makes the default one, where there is none yet. */
     async list(ctx) {
       await cache.of(ctx.locals.principal.organizationId);
-      return crud.list(ctx);
+      return records.list(ctx);
     },
-    create: (ctx) => announced(ctx, crud.create(ctx)),
-    update: (ctx) => announced(ctx, crud.update(ctx)),
+    create: (ctx) => announced(ctx, records.create(ctx)),
+    update: (ctx) => announced(ctx, records.update(ctx)),
     async remove(ctx) {
       const { principal, tx } = ctx.locals;
       const { id, expectedVersion, force } = ctx.params;
       const row = await store.lock(tx, principal, id);
       requireVersion(row, expectedVersion);
       await requireUnused(tx, row, force);
-      return announced(ctx, crud.remove(ctx));
+      return announced(ctx, records.remove(ctx));
     },
-    ...historical,
-    restore: (ctx) => announced(ctx, restorable.restore(ctx)),
-    revert: (ctx) => announced(ctx, historical.revert(ctx)),
+    restore: (ctx) => announced(ctx, records.restore(ctx)),
+    revert: (ctx) => announced(ctx, records.revert(ctx)),
   };
   return createService(pipelinesContract, handlers, runtime, {
     events: {

@@ -8,18 +8,6 @@ import { productsContract } from "./products.contract.ts";
 
 /** What is sold. */
 export default function productsService(runtime: Runtime): ServiceSchema {
-  const records = recordHandlers(product, recordDesk(runtime));
-  const handlers: HandlersOf<typeof productsContract> = {
-    ...records.crud,
-    ...records.bulk,
-    ...records.bulkChangeable,
-    ...records.upsertable,
-    ...records.restorable,
-    ...records.historical,
-    ...records.comparable,
-    ...records.mergeable,
-    ...records.importable,
-    ...records.exportable,
-  };
+  const handlers: HandlersOf<typeof productsContract> = recordHandlers(product, recordDesk(runtime));
   return createService(productsContract, handlers, runtime);
 }

@@ -336,6 +336,9 @@ describe("a search", () => {
     ["tcs/inf", "TCS/Infosys"],
     ["booking.com", "Booking.com"],
     ["24-7", "Call 24-7"],
+    // blanks that few know
+    ["rao", "\ufeffRao"],
+    ["rao", "Asha\u1680Rao"],
     ["A-1", "A-1 Traders"],
     ["1.5", "Version 1.5"],
     ["muller", "M\u00fcller"],

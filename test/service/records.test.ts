@@ -145,12 +145,11 @@ describe.each(kindsThat("upsert"))("%s", (plural, kind) => {
     expect(await admin.get(`${path}?filter[nosuch]=1`)).toMatchObject({ status: 400 });
   });
 
-  const byForm =
-    "email" in kind.fields ? (["email", "@example.com"] as const) : (["domain", ".example"] as const);
-  if ("phone" in kind.fields)
+  const [folded] = ["email", "domain"].filter((key) => key in kind.fields);
+  if (folded !== undefined && "phone" in kind.fields)
     test("are found by another case of an email or a domain, and another form of a phone", async () => {
-      const [key, end] = byForm;
-      const value = `${unique()}${end}`;
+      const key = folded;
+      const value = key === "email" ? `${unique()}@example.com` : `${unique()}.example`;
       const made = await make({ [key]: value.toUpperCase(), phone: "098765 43210" });
       expect(
         listOf(await admin.get(`${path}?filter[${key}]=${encodeURIComponent(value.toUpperCase())}`)),

@@ -54,25 +54,17 @@ export const vehicles: ExtraService = {
   kind: vehicle,
   contract: vehiclesContract,
   factory(runtime) {
-    const records = recordHandlers(vehicle, recordDesk(runtime), {
-      decide(before, change) {
-        if (change.row.mileage < before.mileage)
-          throw conflict("MILEAGE_FELL", "A vehicle drives no way back.");
-        return change;
+    const handlers: Handlers<typeof vehiclesContract, Actions> = recordHandlers(
+      vehicle,
+      recordDesk(runtime),
+      {
+        decide(before, change) {
+          if (change.row.mileage < before.mileage)
+            throw conflict("MILEAGE_FELL", "A vehicle drives no way back.");
+          return change;
+        },
       },
-    });
-    const handlers: Handlers<typeof vehiclesContract, Actions> = {
-      ...records.crud,
-      ...records.bulk,
-      ...records.bulkChangeable,
-      ...records.upsertable,
-      ...records.restorable,
-      ...records.historical,
-      ...records.comparable,
-      ...records.mergeable,
-      ...records.importable,
-      ...records.exportable,
-    };
+    );
     const personalData = { vehicles: recordPersonalData(vehicle, runtime) };
     return createService(vehiclesContract, handlers, runtime, { personalData });
   },

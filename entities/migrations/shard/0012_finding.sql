@@ -21,7 +21,7 @@ DECLARE
   chunks text[] := '{}';
 BEGIN
   FOREACH chunk IN ARRAY regexp_split_to_array(public.find_fold(given),
-    '[\u0001-\u0020!"#$%()*,;<=>?\[\\\]^`{|}~\u007f-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u0964\u0965\u2000-\u200b\u200e-\u206f\u3000-\u3004\u3008-\u3020\uff5f-\uff65]+' COLLATE "C") LOOP
+    '[\u0001-\u0020!"#$%()*,;<=>?\[\\\]^`{|}~\u007f-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u0964\u0965\u1680\u2000-\u200b\u200e-\u206f\u3000-\u3004\u3008-\u3020\ufeff\uff5f-\uff65]+' COLLATE "C") LOOP
     chunk := btrim(chunk, '-./:@&+_''');
     IF chunk <> '' THEN chunks := chunks || chunk; END IF;
   END LOOP;
