@@ -80,8 +80,14 @@ export class Organizations {
     return this.#poller.stop();
   }
 
+  /** @throws what the control database says when it cannot be asked and never was: nobody is taken for active unread */
   async of(organizationId: string): Promise<Standing> {
-    return (await this.#standings.fetch(organizationId)) ?? stranger;
+    return (
+      (await this.#standings.fetch(organizationId))
+      // a check that stored the standing while it was being read leaves that read without an answer
+      ?? this.#standings.get(organizationId)
+      ?? (await this.#load(organizationId))
+    );
   }
 
   /** @throws 403 ORGANIZATION_SUSPENDED */
