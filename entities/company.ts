@@ -1,5 +1,5 @@
-import * as f from "../mixins/records/fields.ts";
-import { defineKind, type RowOf } from "../mixins/records/kind.ts";
+import * as f from "../mixins/records/kind/fields.ts";
+import { defineKind, type RowOf } from "../mixins/records/kind/kind.ts";
 
 /** An organization that is sold to. */
 export const company = defineKind("company", {

@@ -1,6 +1,6 @@
-import * as f from "../mixins/records/fields.ts";
-import { defineKind, type RowOf } from "../mixins/records/kind.ts";
-import { identities } from "../mixins/records/identities.ts";
+import * as f from "../mixins/records/kind/fields.ts";
+import { defineKind, type RowOf } from "../mixins/records/kind/kind.ts";
+import { identities } from "../mixins/records/kind/identities.ts";
 import { ofPersons, titleHeadings } from "./person.ts";
 
 export const lifecycleStages = [

@@ -1,5 +1,5 @@
-import * as f from "../mixins/records/fields.ts";
-import { defineKind, type AnyRow, type RowOf, type ViewOf } from "../mixins/records/kind.ts";
+import * as f from "../mixins/records/kind/fields.ts";
+import { defineKind, type AnyRow, type RowOf, type ViewOf } from "../mixins/records/kind/kind.ts";
 import { stageKinds } from "./pipeline.ts";
 
 /** What may be sold to somebody, on its way through the stages of a pipeline. */

@@ -1,4 +1,4 @@
-import type { AnyKind } from "../mixins/records/kind.ts";
+import type { AnyKind } from "../mixins/records/kind/kind.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 import { deal } from "./deal.ts";

@@ -1,6 +1,12 @@
 import { z } from "zod";
-import * as f from "../mixins/records/fields.ts";
-import { defineKind, type InputOf, type AnyRow, type RowOf, type ViewOf } from "../mixins/records/kind.ts";
+import * as f from "../mixins/records/kind/fields.ts";
+import {
+  defineKind,
+  type InputOf,
+  type AnyRow,
+  type RowOf,
+  type ViewOf,
+} from "../mixins/records/kind/kind.ts";
 import { ofPersons, titleHeadings } from "./person.ts";
 
 export const leadStatuses = ["new", "contacted", "qualified", "unqualified", "converted"] as const;

@@ -1,4 +1,4 @@
-import * as f from "../mixins/records/fields.ts";
+import * as f from "../mixins/records/kind/fields.ts";
 
 /** By what people are known, whether they are leads or contacts, with what files call that besides. */
 export const ofPersons = {

@@ -12,7 +12,7 @@ import type {
   TypedContext,
 } from "../mixins/contract/contract.ts";
 import { kinds } from "../entities/kinds.ts";
-import { declareKinds } from "../mixins/records/kinds.ts";
+import { declareKinds } from "../mixins/records/kind/kinds.ts";
 import type { ActorRef } from "../mixins/actors/actor-contract.ts";
 import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";

@@ -1,5 +1,5 @@
 import { kinds } from "../entities/kinds.ts";
-import { tableSql } from "../mixins/records/table-sql.ts";
+import { tableSql } from "../mixins/records/kind/table-sql.ts";
 
 // What `npm run -s kind-table <kind>` runs: prints the migration that makes the table of a new kind.
 const [name = ""] = process.argv.slice(2);

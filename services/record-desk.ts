@@ -1,8 +1,8 @@
 import { references } from "../entities/kinds.ts";
 import type { Runtime } from "../mixins/contract/service.ts";
-import { ActiveUsers } from "../mixins/records/active-users.ts";
-import type { RecordDesk } from "../mixins/records/desk.ts";
-import { kinds } from "../mixins/records/kinds.ts";
+import { ActiveUsers } from "../mixins/records/writing/active-users.ts";
+import type { RecordDesk } from "../mixins/records/writing/desk.ts";
+import { kinds } from "../mixins/records/kind/kinds.ts";
 import { importFile } from "./imports/import-file.ts";
 
 /** One for all services of a process: what it remembers has its place made at start, 20 ms and 6 MB of it. */

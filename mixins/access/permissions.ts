@@ -1,7 +1,7 @@
 import type { Contract } from "../contract/contract.ts";
 import { readPermissions } from "../events/feed-filter.ts";
-import { kinds } from "../records/kinds.ts";
-import { guardedVerbs } from "../records/parts.ts";
+import { kinds } from "../records/kind/kinds.ts";
+import { guardedVerbs } from "../records/kind/parts.ts";
 import { recordPermissions } from "./principal.ts";
 
 /** Every permission that means something: what an action asks for, a kind of record, or the feed before it shows an event. */

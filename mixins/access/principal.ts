@@ -93,7 +93,7 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
   },
 };
 /**
- * Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kinds.ts.
+ * Lets the built-in roles work with the records of a kind; at start, see declareKinds in mixins/records/kind/kinds.ts.
  * @param guarded what of them only admins may do, beside that
  * @param isSetting whether those who sell only read them
  */

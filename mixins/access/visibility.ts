@@ -1,5 +1,5 @@
 import { sightOf, type Principal } from "./principal.ts";
-import type { Values } from "../records/listing.ts";
+import type { Values } from "../records/finding/listing.ts";
 
 /** Conditions, as SQL over `values`, on rows that the principal may see. @param owner the column of whose they are */
 export function visibleRows(principal: Principal, values: Values, owner = "assigned_to"): string[] {

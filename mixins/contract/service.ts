@@ -22,9 +22,9 @@ import {
   type Definitions,
   type DefinitionsChanged,
 } from "../records/custom/definitions.ts";
-import { kinds } from "../records/kinds.ts";
-import { mayStillSee as mayStillSeeOf } from "../records/may-still-see.ts";
-import type { RecordQuota } from "../records/quota.ts";
+import { kinds } from "../records/kind/kinds.ts";
+import { mayStillSee as mayStillSeeOf } from "../records/writing/may-still-see.ts";
+import type { RecordQuota } from "../records/writing/quota.ts";
 import type { OrganizationKeys } from "../encryption/organization-keys.ts";
 import type { Env } from "../process/env.ts";
 import type { Health } from "../process/health.ts";

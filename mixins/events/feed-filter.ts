@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { can, sightOf, systemRole, type Principal } from "../access/principal.ts";
-import { kinds } from "../records/kinds.ts";
+import { kinds } from "../records/kind/kinds.ts";
 import type { SequencedEvent } from "./feed.ts";
 
 /** What a decision about an event needs of it. */

@@ -10,9 +10,9 @@ import {
   text,
   timestamp,
 } from "../contract/schemas.ts";
-import { byIdOf, fieldsParam, listParams, pageParams, type Listing } from "./listing.ts";
-import { includeParam } from "./include.ts";
-import { included, type AnyKind, type Fields, type Kind } from "./kind.ts";
+import { byIdOf, fieldsParam, listParams, pageParams, type Listing } from "./finding/listing.ts";
+import { includeParam } from "./finding/include.ts";
+import { included, type AnyKind, type Fields, type Kind } from "./kind/kind.ts";
 
 /**
  * What a service offers of a kind, as parts of its contract: with a line go its routes, permissions, docs and tests. Bodies come

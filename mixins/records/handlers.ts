@@ -2,7 +2,7 @@ import type { ParamsOut, ResultOf } from "../contract/contract.ts";
 import type { importable } from "./capabilities/files.ts";
 import type { bulk, bulkChangeable } from "./capabilities/many.ts";
 import type { comparable, crud, historical, mergeable, restorable, upsertable } from "./capabilities.ts";
-import type { RecordContext, RecordDesk, RecordRules } from "./desk.ts";
+import type { RecordContext, RecordDesk, RecordRules } from "./writing/desk.ts";
 import { bulkHandlers } from "./handlers/bulk.ts";
 import { crudHandlers } from "./handlers/crud.ts";
 import { duplicateHandlers } from "./handlers/duplicates.ts";
@@ -13,8 +13,8 @@ import { historyHandlers } from "./handlers/history.ts";
 import { mergeHandlers } from "./handlers/merge.ts";
 import { operationHandlers } from "./handlers/operations.ts";
 import { restoreHandlers, upsertHandlers } from "./handlers/upsert.ts";
-import type { AnyRow, Fields, Kind, RowOf } from "./kind.ts";
-import { storeOf } from "./store.ts";
+import type { AnyRow, Fields, Kind, RowOf } from "./kind/kind.ts";
+import { storeOf } from "./writing/store.ts";
 
 type HandlersFor<A> = {
   [K in keyof A]: (ctx: RecordContext<ParamsOut<A[K]>>) => Promise<ResultOf<A[K]>>;

@@ -13,13 +13,13 @@ import {
 import type { UnitOfWork } from "../database/unit-of-work.ts";
 import { personalFields } from "./capabilities.ts";
 import { forgetValues, openSensitive } from "./custom/values-apart.ts";
-import { about } from "./desk.ts";
-import type { Field } from "./fields.ts";
+import { about } from "./writing/desk.ts";
+import type { Field } from "./kind/fields.ts";
 import { forgetImported } from "./importing/import.repository.ts";
-import { stored, type AnyKind, type AnyRow } from "./kind.ts";
-import { columnOf, Values } from "./listing.ts";
-import { storeOf } from "./store.ts";
-import { fallbackSql } from "./table-sql.ts";
+import { stored, type AnyKind, type AnyRow } from "./kind/kind.ts";
+import { columnOf, Values } from "./finding/listing.ts";
+import { storeOf } from "./writing/store.ts";
+import { fallbackSql } from "./kind/table-sql.ts";
 
 const atOnce = 200;
 

@@ -1,7 +1,7 @@
 import type { DealRow } from "../../entities/deal.ts";
 import type { PipelineRow, Stage } from "../../entities/pipeline.ts";
 import { invalid, type FieldError } from "../contract/errors.ts";
-import { valueOf, type AnyKind } from "../records/kind.ts";
+import { valueOf, type AnyKind } from "../records/kind/kind.ts";
 import { lastPosition } from "./positions.ts";
 
 /** What deals need to know of a pipeline. */

@@ -1,8 +1,8 @@
-import { recordSql } from "../../mixins/records/record-events.ts";
+import { recordSql } from "../../mixins/records/writing/record-events.ts";
 import type { Principal } from "../../mixins/access/principal.ts";
 import { localDaySql, type ZoneOffsets } from "../../mixins/contract/time-zone.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { Values } from "../../mixins/records/listing.ts";
+import { Values } from "../../mixins/records/finding/listing.ts";
 import { visibleRows } from "../../mixins/access/visibility.ts";
 import type { Period } from "./analytics.rules.ts";
 

@@ -9,11 +9,11 @@ import {
 } from "../../mixins/privacy/personal-data.ts";
 import { entomb } from "../../mixins/privacy/tombstones.ts";
 import { personalFields } from "../../mixins/records/capabilities.ts";
-import { nextVersion, type Changes } from "../../mixins/records/changes.ts";
+import { nextVersion, type Changes } from "../../mixins/records/writing/changes.ts";
 import { forgetValue, openSensitive } from "../../mixins/records/custom/values-apart.ts";
-import { about } from "../../mixins/records/desk.ts";
-import type { AnyRow } from "../../mixins/records/kind.ts";
-import { storeOf } from "../../mixins/records/store.ts";
+import { about } from "../../mixins/records/writing/desk.ts";
+import type { AnyRow } from "../../mixins/records/kind/kind.ts";
+import { storeOf } from "../../mixins/records/writing/store.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { companiesContract } from "./companies.contract.ts";
 

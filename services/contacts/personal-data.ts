@@ -9,7 +9,7 @@ import {
 } from "../../mixins/privacy/personal-data.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
 import { recordPersonalData, tellsOfSomebody } from "../../mixins/records/personal-data.ts";
-import type { AnyRow } from "../../mixins/records/kind.ts";
+import type { AnyRow } from "../../mixins/records/kind/kind.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { contactsContract } from "./contacts.contract.ts";
 

@@ -12,8 +12,8 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
-import { customKindName, customKindNames, kindName } from "../../mixins/records/kinds.ts";
-import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { customKindName, customKindNames, kindName } from "../../mixins/records/kind/kinds.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { customLimits, customTypes } from "../../mixins/values/custom-value.ts";
 
 /** Options of one field; a process keeps every organization's at hand. */

@@ -1,5 +1,5 @@
 import type { ServiceSchema } from "moleculer";
-import { kinds } from "../../mixins/records/kinds.ts";
+import { kinds } from "../../mixins/records/kind/kinds.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import * as fields from "./custom-fields.actions.ts";

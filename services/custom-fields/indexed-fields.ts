@@ -1,6 +1,6 @@
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { definitionsChanged } from "../../mixins/records/custom/definitions.ts";
-import type { CustomKind } from "../../mixins/records/kind.ts";
+import type { CustomKind } from "../../mixins/records/kind/kind.ts";
 import { enqueue, type JobCtx } from "../contracts.ts";
 import { tooManyIndexed } from "./custom-fields.errors.ts";
 import { mostIndexed } from "./custom-fields.rules.ts";

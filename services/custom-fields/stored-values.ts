@@ -1,6 +1,6 @@
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../mixins/encryption/organization-cipher.ts";
-import type { CustomKind } from "../../mixins/records/kind.ts";
+import type { CustomKind } from "../../mixins/records/kind/kind.ts";
 import { blindOf, markOf } from "../../mixins/records/custom/values-apart.ts";
 import { readCustomValue, type CustomShape } from "../../mixins/values/custom-value.ts";
 import { valuesRepeat } from "./custom-fields.errors.ts";

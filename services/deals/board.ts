@@ -2,12 +2,12 @@ import { deal, type DealRow, type DealView } from "../../entities/deal.ts";
 import { pipeline, type PipelineRow, type Stage } from "../../entities/pipeline.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { CallFields } from "../../mixins/records/custom/of-call.ts";
-import { decodeCursor, encodeCursor } from "../../mixins/records/cursor.ts";
-import type { Counter } from "../../mixins/records/desk.ts";
-import { fromMinorUnits } from "../../mixins/records/fields.ts";
+import { decodeCursor, encodeCursor } from "../../mixins/records/finding/cursor.ts";
+import type { Counter } from "../../mixins/records/writing/desk.ts";
+import { fromMinorUnits } from "../../mixins/records/kind/fields.ts";
 import { fieldsOf, visibleTo } from "../../mixins/records/handlers/crud.ts";
-import { matchConditions, Values } from "../../mixins/records/listing.ts";
-import { storeOf } from "../../mixins/records/store.ts";
+import { matchConditions, Values } from "../../mixins/records/finding/listing.ts";
+import { storeOf } from "../../mixins/records/writing/store.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
 type BoardContext = Ctx<"deals.board">;

@@ -19,7 +19,7 @@ import {
   upsertable,
   withoutSensitive,
 } from "../../mixins/records/capabilities.ts";
-import { listParams } from "../../mixins/records/listing.ts";
+import { listParams } from "../../mixins/records/finding/listing.ts";
 
 const changed = {
   returns: deal.view,

@@ -1,7 +1,7 @@
 import { deal, type DealRow } from "../../entities/deal.ts";
 import { invalidField } from "../../mixins/contract/errors.ts";
-import { changesBetween, type Change } from "../../mixins/records/changes.ts";
-import type { RecordDesk, RecordRules } from "../../mixins/records/desk.ts";
+import { changesBetween, type Change } from "../../mixins/records/writing/changes.ts";
+import type { RecordDesk, RecordRules } from "../../mixins/records/writing/desk.ts";
 import { requireStage, type PipelineCache } from "../../mixins/sales/pipelines.ts";
 import { closed, entered, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
 

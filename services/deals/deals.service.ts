@@ -2,7 +2,7 @@ import type { Context, ServiceSchema } from "moleculer";
 import { deal, type DealRow } from "../../entities/deal.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
-import { storeOf } from "../../mixins/records/store.ts";
+import { storeOf } from "../../mixins/records/writing/store.ts";
 import { PipelineCache, pipelinesChanged } from "../../mixins/sales/pipelines.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";

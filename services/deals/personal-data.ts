@@ -1,7 +1,7 @@
 import { deal, type DealRow } from "../../entities/deal.ts";
 import { nobody, subjectIds } from "../../mixins/privacy/personal-data.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
-import { about } from "../../mixins/records/desk.ts";
+import { about } from "../../mixins/records/writing/desk.ts";
 import { recordPersonalData } from "../../mixins/records/personal-data.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { dealsContract } from "./deals.contract.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { givenParamsOf, queryOfDelete } from "../../mixins/contract/contract.ts";
-import { kinds } from "../../mixins/records/kinds.ts";
+import { kinds } from "../../mixins/records/kind/kinds.ts";
 import { exampleOf } from "./openapi.examples.ts";
 import { headers, problemResponses, problemsOf, successHeaders } from "./openapi.responses.ts";
 import { Components, type Json } from "./openapi.schemas.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { emailText } from "../../mixins/records/conditions/fields.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { apiKeyActions } from "./api-keys/api-keys.contract.ts";
 import { emailActions, emailJobs } from "./sign-in/email-verification.contract.ts";
 import { credentialActions, newPassword } from "./sign-in/credentials.contract.ts";

@@ -1,7 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { limits, requireRoomFor } from "../../mixins/organizations/limits.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import type { CustomType } from "../../mixins/values/custom-value.ts";
 import type { FieldTypes } from "./rows.rules.ts";
 

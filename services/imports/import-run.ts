@@ -4,8 +4,8 @@ import type { ParamsIn } from "../../mixins/contract/contract.ts";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
-import { kinds } from "../../mixins/records/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
+import { kinds } from "../../mixins/records/kind/kinds.ts";
 import {
   record,
   type ActionName,

@@ -4,9 +4,9 @@ import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { duplicateRules, encodings, importForm } from "../../mixins/records/importing/import-form.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
-import { kindName, kindNames } from "../../mixins/records/kinds.ts";
-import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
+import { kindName, kindNames } from "../../mixins/records/kind/kinds.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { byId, id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 const statuses = ["pending", "running", "completed", "failed", "rolling_back", "rolled_back"] as const;

@@ -1,4 +1,4 @@
-import { kinds } from "../../mixins/records/kinds.ts";
+import { kinds } from "../../mixins/records/kind/kinds.ts";
 import type { ImportView } from "./imports.contract.ts";
 import { lead } from "../../entities/lead.ts";
 import { defaultKeysOf } from "../../mixins/records/importing/keys.ts";

@@ -1,7 +1,7 @@
 import { associationsOf } from "../../mixins/records/importing/associations.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
-import type { Field } from "../../mixins/records/fields.ts";
-import { kinds } from "../../mixins/records/kinds.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
+import type { Field } from "../../mixins/records/kind/fields.ts";
+import { kinds } from "../../mixins/records/kind/kinds.ts";
 import { letters } from "./letters.rules.ts";
 
 /** How a cell is read for its target. */

@@ -1,4 +1,4 @@
-import type { Field } from "../../mixins/records/fields.ts";
+import type { Field } from "../../mixins/records/kind/fields.ts";
 import { letters } from "./letters.rules.ts";
 
 /** What a file's own words mean: column → { theirs: ours }; null: the cell counts as blank. */

@@ -5,7 +5,7 @@ import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { deliveryPayload } from "../../mixins/listeners/delivery.ts";
 import { skipHeld } from "../../mixins/listeners/delivery.repository.ts";
 import { appError } from "../../mixins/contract/errors.ts";
-import { decodeCursor, encodeCursor, invalidCursor } from "../../mixins/records/cursor.ts";
+import { decodeCursor, encodeCursor, invalidCursor } from "../../mixins/records/finding/cursor.ts";
 import type { Ctx, Result } from "../contracts.ts";
 import { jobStates, type JobView } from "./jobs.contract.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { pageParams } from "../../mixins/records/listing.ts";
+import { pageParams } from "../../mixins/records/finding/listing.ts";
 import { id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
 
 /** Ids of jobs rise with time; they are numbers as text. */

@@ -5,7 +5,7 @@ import {
   type Fields,
   type QueryField,
 } from "../../mixins/records/conditions/fields.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
 import { leadStatuses } from "../../entities/lead.ts";
 
 /** Values that are stored in one form, and found by any. */

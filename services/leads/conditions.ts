@@ -5,7 +5,7 @@ import type { QueryField } from "../../mixins/records/conditions/fields.ts";
 import { fitCondition } from "../../mixins/records/conditions/fit.ts";
 import { predicateOf, type Predicate } from "../../mixins/records/conditions/predicate.ts";
 import { problemErrors } from "../../mixins/records/conditions/schema.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
 import { factFields, score } from "./condition.schemas.ts";
 import type { Facts } from "./scoring.facts.ts";
 

@@ -1,7 +1,7 @@
 import { lead } from "../../entities/lead.ts";
 import { CallFields, type CustomDesk } from "../../mixins/records/custom/of-call.ts";
 import type { PipelineCache } from "../../mixins/sales/pipelines.ts";
-import type { RecordDesk } from "../../mixins/records/desk.ts";
+import type { RecordDesk } from "../../mixins/records/writing/desk.ts";
 import type { Ctx } from "../contracts.ts";
 import type { SettingsCache } from "./settings.ts";
 

@@ -1,6 +1,6 @@
 import { lead, type LeadView } from "../../entities/lead.ts";
 import { storeChange } from "../../mixins/records/handlers/crud.ts";
-import { requireMayAssign } from "../../mixins/records/ownership.ts";
+import { requireMayAssign } from "../../mixins/records/writing/ownership.ts";
 import type { Ctx } from "../contracts.ts";
 import { leadFields, type Desk } from "./desk.ts";
 import { poolEmpty, unknownPool } from "./leads.errors.ts";

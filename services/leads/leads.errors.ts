@@ -1,5 +1,5 @@
 import { lead } from "../../entities/lead.ts";
-import { notFound } from "../../mixins/records/store.ts";
+import { notFound } from "../../mixins/records/writing/store.ts";
 import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 
 export const leadNotFound = () => notFound(lead);

@@ -1,7 +1,7 @@
 import { lead, type LeadInput, type LeadRow } from "../../entities/lead.ts";
 import type { ScoringRule } from "../../entities/lead-settings.ts";
-import { changeRecord, composeRecord, type Change } from "../../mixins/records/changes.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
+import { changeRecord, composeRecord, type Change } from "../../mixins/records/writing/changes.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
 import { leadAlreadyConverted } from "./leads.errors.ts";
 import { factsOf } from "./scoring.facts.ts";
 import { scoreOf } from "./scoring.rules.ts";

@@ -2,7 +2,7 @@ import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { BoundedRows } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { batchBytes } from "../../mixins/records/importing/matches.ts";
-import { storeOf } from "../../mixins/records/store.ts";
+import { storeOf } from "../../mixins/records/writing/store.ts";
 
 /** Reads and writes rows of leads. */
 export const leadStore = storeOf<LeadRow>(lead);

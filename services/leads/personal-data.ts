@@ -11,7 +11,7 @@ import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { lead, type LeadRow } from "../../entities/lead.ts";
 import type { leadsContract } from "./leads.contract.ts";
-import { about } from "../../mixins/records/desk.ts";
+import { about } from "../../mixins/records/writing/desk.ts";
 import { forgetImported } from "../../mixins/records/importing/import.repository.ts";
 import { recordPersonalData, tellsOfSomebody } from "../../mixins/records/personal-data.ts";
 import { leadStore, lockLeads } from "./leads.store.ts";

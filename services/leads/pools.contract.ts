@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { actor } from "../../mixins/actors/actor-contract.ts";
 import { action } from "../../mixins/contract/contract.ts";
-import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import {
   byIdVersioned,
   expectedVersion,

@@ -1,5 +1,5 @@
 import type { AssignmentPool, Condition, PoolMember } from "../../entities/lead-settings.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
 import { holdAll } from "./conditions.ts";
 import type { LeadRow } from "../../entities/lead.ts";
 import { factsOf, type Facts } from "./scoring.facts.ts";

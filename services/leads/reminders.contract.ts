@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { fieldsParam, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { fieldsParam, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { id, pageOf, text, timeInput, timestamp } from "../../mixins/contract/schemas.ts";
 
 export const reminder = z

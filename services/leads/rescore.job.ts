@@ -1,12 +1,12 @@
 import type { ScoringRule } from "../../entities/lead-settings.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
-import { changesBetween } from "../../mixins/records/changes.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
+import { changesBetween } from "../../mixins/records/writing/changes.ts";
 import { enqueue, type JobCtx } from "../contracts.ts";
 import type { Desk } from "./desk.ts";
 import { lead, type LeadRow } from "../../entities/lead.ts";
-import { about } from "../../mixins/records/desk.ts";
+import { about } from "../../mixins/records/writing/desk.ts";
 import { leadStore } from "./leads.store.ts";
 import { rescored, type Scoring } from "./leads.rules.ts";
 

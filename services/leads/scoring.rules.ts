@@ -1,6 +1,6 @@
 import type { ScoreReason } from "../../entities/lead.ts";
 import type { ScoringRule } from "../../entities/lead-settings.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
 import { predicatesOf } from "./conditions.ts";
 import type { Facts } from "./scoring.facts.ts";
 

@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { PoolMember, Condition, ScoringRule } from "../../entities/lead-settings.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { Definitions } from "../../mixins/records/custom/definitions.ts";
-import type { CustomFields } from "../../mixins/records/listing.ts";
+import type { CustomFields } from "../../mixins/records/finding/listing.ts";
 import type { Ctx } from "../contracts.ts";
 import type { Scoring } from "./leads.rules.ts";
 import type { CapturePool } from "./pools.rules.ts";

@@ -1,9 +1,9 @@
 import type { PipelineRow, StageInput } from "../../entities/pipeline.ts";
 import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { changesBetween } from "../../mixins/records/changes.ts";
+import { changesBetween } from "../../mixins/records/writing/changes.ts";
 import type { KindFields } from "../../mixins/records/custom/definitions.ts";
-import { about, type RecordDesk, type RecordRules } from "../../mixins/records/desk.ts";
+import { about, type RecordDesk, type RecordRules } from "../../mixins/records/writing/desk.ts";
 import { pipeline } from "../../entities/pipeline.ts";
 import { rearranged, removedBy } from "./pipelines.rules.ts";
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { kinds, tellsOfPersons } from "../../mixins/records/kinds.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { kinds, tellsOfPersons } from "../../mixins/records/kind/kinds.ts";
+import { listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { byId, email, expectedVersion, id, pageOf, text, timestamp } from "../../mixins/contract/schemas.ts";
 

@@ -1,5 +1,5 @@
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { kinds } from "../../mixins/records/kinds.ts";
+import { kinds } from "../../mixins/records/kind/kinds.ts";
 
 /** How many records that are not deleted an organization has of each kind, by its name. One statement. */
 export async function countRecords(tx: UnitOfWork): Promise<Record<string, number>> {

@@ -4,8 +4,8 @@ import type { Meta } from "../../mixins/contract/meta.ts";
 import { appError, errorType } from "../../mixins/contract/errors.ts";
 import { isPassing } from "../../mixins/contract/passing.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
-import type { Values } from "../../mixins/records/listing.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
+import type { Values } from "../../mixins/records/finding/listing.ts";
 import {
   findOperation,
   isOver,
@@ -15,8 +15,8 @@ import {
   storeProgress,
   type OperationRow,
   type OperationView,
-} from "../../mixins/records/operations.ts";
-import { readPage } from "../../mixins/records/page.ts";
+} from "../../mixins/records/writing/operations.ts";
+import { readPage } from "../../mixins/records/finding/page.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 
 /** Who sees everybody's records sees everybody's operations, others their own. */

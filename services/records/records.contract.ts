@@ -2,8 +2,8 @@ import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { byId, id, pageOf } from "../../mixins/contract/schemas.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
-import { byIdOf, listParams } from "../../mixins/records/listing.ts";
-import { operation, operationListing } from "../../mixins/records/operations.ts";
+import { byIdOf, listParams } from "../../mixins/records/finding/listing.ts";
+import { operation, operationListing } from "../../mixins/records/writing/operations.ts";
 import { withoutSensitive } from "../../mixins/records/capabilities.ts";
 
 /** What is done with records of whatever kind. */

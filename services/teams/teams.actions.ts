@@ -7,7 +7,7 @@ import { sightOf, type Principal } from "../../mixins/access/principal.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { versionMismatch } from "../../mixins/contract/errors.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
-import { readPage } from "../../mixins/records/page.ts";
+import { readPage } from "../../mixins/records/finding/page.ts";
 import { record, type Ctx, type Result } from "../contracts.ts";
 import { teamListing, type TeamView } from "./teams.contract.ts";
 import { teamNameTaken, teamNotFound, unknownMember } from "./teams.errors.ts";

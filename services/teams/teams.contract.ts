@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { byIdOf, listParams, type Listing } from "../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import {
   byIdVersioned,
   expectedVersion,

@@ -12,8 +12,8 @@ import {
 } from "../../mixins/contract/schemas.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { storedCondition } from "../../mixins/records/conditions/schema.ts";
-import { kindName, kindNames } from "../../mixins/records/kinds.ts";
-import { listParams, type Listing } from "../../mixins/records/listing.ts";
+import { kindName, kindNames } from "../../mixins/records/kind/kinds.ts";
+import { listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 
 const view = z
   .strictObject({

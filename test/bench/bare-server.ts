@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import pg from "pg";
 import { v7 as uuidv7 } from "uuid";
 import { lead } from "../../entities/lead.ts";
-import { columnOf } from "../../mixins/records/listing.ts";
+import { columnOf } from "../../mixins/records/finding/listing.ts";
 
 // The yardstick: the least a Node server does for the same row and the same page. No authentication, no
 // validation, no row-level security, no event, no transaction of its own.

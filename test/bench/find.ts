@@ -6,8 +6,8 @@ import pg from "pg";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import type { QueryField } from "../../mixins/records/conditions/fields.ts";
-import { listParams } from "../../mixins/records/listing.ts";
-import { pageStatement } from "../../mixins/records/page.ts";
+import { listParams } from "../../mixins/records/finding/listing.ts";
+import { pageStatement } from "../../mixins/records/finding/page.ts";
 import { lead } from "../../entities/lead.ts";
 
 // What a page of leads costs PostgreSQL under row-level security, as the app's role, by filter, order and search: the statements

@@ -7,7 +7,7 @@ import { fitCondition } from "../../mixins/records/conditions/fit.ts";
 import { predicateOf } from "../../mixins/records/conditions/predicate.ts";
 import { sqlOfCondition } from "../../mixins/records/conditions/sql.ts";
 import { Values } from "../../mixins/records/conditions/values.ts";
-import { columnOf, queryableOf, type Listing } from "../../mixins/records/listing.ts";
+import { columnOf, queryableOf, type Listing } from "../../mixins/records/finding/listing.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 
 const columns: Record<string, string> = {

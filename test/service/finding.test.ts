@@ -11,8 +11,8 @@ import {
   matchConditions,
   type Listing,
   type Matching,
-} from "../../mixins/records/listing.ts";
-import { pageStatement, toPage } from "../../mixins/records/page.ts";
+} from "../../mixins/records/finding/listing.ts";
+import { pageStatement, toPage } from "../../mixins/records/finding/page.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
 
 const mine = "01900000-0000-7000-8000-000000000001";

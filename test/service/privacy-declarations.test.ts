@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
-import { tellsOfPersons } from "../../mixins/records/kinds.ts";
+import { tellsOfPersons } from "../../mixins/records/kind/kinds.ts";
 import { contracts } from "../../services/contracts.ts";
 import type { Contract } from "../../mixins/contract/contract.ts";
 import { createDatabase, dropDatabase, inspect } from "../support/database.ts";

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
-import { columnOf } from "../../mixins/records/listing.ts";
+import { columnOf } from "../../mixins/records/finding/listing.ts";
 import type { Client } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { eventually } from "../support/eventually.ts";

@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import fc from "fast-check";
 import type { Meta } from "../../mixins/contract/meta.ts";
 import { importKeysOf } from "../../mixins/records/importing/keys.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { targetsOf, type Target } from "../../services/imports/targets.ts";
 import type { TestNode } from "./node.ts";
 

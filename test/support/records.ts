@@ -1,6 +1,6 @@
 import { expect } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { contracts } from "../../services/contracts.ts";
 import { Client, type Answer } from "./client.ts";
 import { originOf, shareNode, type TestNode } from "./node.ts";

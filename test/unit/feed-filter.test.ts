@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { kinds } from "../../entities/kinds.ts";
-import { declareKinds } from "../../mixins/records/kinds.ts";
+import { declareKinds } from "../../mixins/records/kind/kinds.ts";
 import { feedFilter, typesInput, typesText } from "../../mixins/events/feed-filter.ts";
 
 declareKinds(kinds.values());

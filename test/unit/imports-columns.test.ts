@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { ColumnSurvey } from "../../services/imports/columns.rules.ts";
 import { kinds } from "../../entities/kinds.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { targetsOf } from "../../services/imports/targets.ts";
 import { keyOf } from "../../services/imports/field-keys.rules.ts";
 import { type FieldTypes } from "../../services/imports/rows.rules.ts";

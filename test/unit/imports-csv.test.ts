@@ -8,7 +8,7 @@ import { decoded, encodingOf, type Encoding } from "../../services/imports/file/
 import { detectFormat } from "../../services/imports/file/format.ts";
 import { readRecords, type FileRecord } from "../../services/imports/file/records.ts";
 import { kinds } from "../../entities/kinds.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { isKnownColumn as isKnownOf, targetsOf } from "../../services/imports/targets.ts";
 
 const isKnownColumn = isKnownOf(targetsOf(kinds.get("lead") as AnyKind));

@@ -10,7 +10,7 @@ import {
 } from "../../services/imports/mapping.rules.ts";
 import { targetsOf } from "../../services/imports/targets.ts";
 import { kinds } from "../../entities/kinds.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 
 const leads = targetsOf(kinds.get("lead") as AnyKind);
 

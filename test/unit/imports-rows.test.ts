@@ -4,7 +4,7 @@ import { brokenCharacter } from "../../services/imports/file/encoding.ts";
 import { type ColumnTargets } from "../../services/imports/mapping.rules.ts";
 import { targetsOf } from "../../services/imports/targets.ts";
 import { kinds } from "../../entities/kinds.ts";
-import type { AnyKind } from "../../mixins/records/kind.ts";
+import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { toImportRow, type FieldTypes } from "../../services/imports/rows.rules.ts";
 
 const leads = targetsOf(kinds.get("lead") as AnyKind);

@@ -6,7 +6,7 @@ import { dealName, furthestStage } from "../../services/leads/convert.rules.ts";
 import { ImportPlan } from "../../mixins/records/importing/import-plan.ts";
 import { disarm } from "../../mixins/records/handlers/export.ts";
 import { changeLead, composeLead, decideLead } from "../../services/leads/leads.rules.ts";
-import { normalForm } from "../../mixins/records/changes.ts";
+import { normalForm } from "../../mixins/records/writing/changes.ts";
 import { normalisePhone } from "../../mixins/values/phone.ts";
 import { nextMembers, planPools } from "../../services/leads/pools.rules.ts";
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import type { ZodError } from "zod";
 import { fieldErrors } from "../../mixins/contract/field-errors.ts";
-import { listParams, matchConditions, Values, type Listing } from "../../mixins/records/listing.ts";
-import { pageStatement, toPage } from "../../mixins/records/page.ts";
+import { listParams, matchConditions, Values, type Listing } from "../../mixins/records/finding/listing.ts";
+import { pageStatement, toPage } from "../../mixins/records/finding/page.ts";
 import { isoTimestamp } from "../../mixins/database/statement.ts";
 import { logicalShard } from "../../mixins/database/shard-map.ts";
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import type { Database } from "../../mixins/database/database.ts";
 import type { Organizations } from "../../mixins/organizations/organizations.ts";
-import { RecordQuota } from "../../mixins/records/quota.ts";
+import { RecordQuota } from "../../mixins/records/writing/quota.ts";
 
 const limit = 100;
 const organizations = {

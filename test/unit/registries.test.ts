@@ -6,7 +6,7 @@ import { builtInRoles } from "../../mixins/access/principal.ts";
 import type { ActionSpec, Contract } from "../../mixins/contract/contract.ts";
 import { readPermissions } from "../../mixins/events/feed-filter.ts";
 import { personalFields } from "../../mixins/records/capabilities.ts";
-import { declareKinds, tellsOfPersons } from "../../mixins/records/kinds.ts";
+import { declareKinds, tellsOfPersons } from "../../mixins/records/kind/kinds.ts";
 import { contracts } from "../../services/contracts.ts";
 
 const all: readonly Contract[] = contracts;

@@ -3,8 +3,8 @@ import { action } from "../../contract/contract.ts";
 import { id } from "../../contract/schemas.ts";
 import { importForm } from "../importing/import-form.ts";
 import { importKeysOf } from "../importing/keys.ts";
-import type { AnyKind, Fields, Kind } from "../kind.ts";
-import { listParams } from "../listing.ts";
+import type { AnyKind, Fields, Kind } from "../kind/kind.ts";
+import { listParams } from "../finding/listing.ts";
 
 /** One row of an imported file. */
 const importRow = z.strictObject({

@@ -2,11 +2,11 @@ import { z } from "zod";
 import { action } from "../../contract/contract.ts";
 import { fieldError, id } from "../../contract/schemas.ts";
 import { conditionInput } from "../conditions/schema.ts";
-import * as fields from "../fields.ts";
-import type { AnyKind, Fields, Kind } from "../kind.ts";
-import { queryableOf } from "../listing.ts";
-import { operationBegun } from "../operations.ts";
-import { partsOf } from "../parts.ts";
+import * as fields from "../kind/fields.ts";
+import type { AnyKind, Fields, Kind } from "../kind/kind.ts";
+import { queryableOf } from "../finding/listing.ts";
+import { operationBegun } from "../writing/operations.ts";
+import { partsOf } from "../kind/parts.ts";
 
 const bulkResult = z.strictObject({
   index: z.number().int(),

@@ -1,5 +1,5 @@
 import { appError } from "../../contract/errors.ts";
-import type { CustomKind } from "../kind.ts";
+import type { CustomKind } from "../kind/kind.ts";
 
 /** @param id of the record that has it, where it is known */
 export const valueTaken = ({ name }: Pick<CustomKind, "name">, key?: string, id?: string) =>

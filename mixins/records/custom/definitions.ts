@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { Database } from "../../database/database.ts";
 import type { CustomType, CustomValue } from "../../values/custom-value.ts";
 import { customQueryField, emailText, phoneText } from "../conditions/fields.ts";
-import type { CustomFields, Listing } from "../listing.ts";
+import type { CustomFields, Listing } from "../finding/listing.ts";
 
 /** A custom field as an organization has defined it. */
 export interface Definition {

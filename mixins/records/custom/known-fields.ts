@@ -1,7 +1,7 @@
 import { badQuery } from "../../contract/errors.ts";
 import { short } from "../../contract/field-errors.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import { eachField, type Asked } from "../listing.ts";
+import { eachField, type Asked } from "../finding/listing.ts";
 import type { KindFields } from "./definitions.ts";
 
 const prefix = "customFields.";

@@ -5,11 +5,11 @@ import type { OrganizationCipher } from "../../encryption/organization-cipher.ts
 import type { OrganizationKeys } from "../../encryption/organization-keys.ts";
 import type { CustomValue } from "../../values/custom-value.ts";
 import type { CountryCode } from "../../values/phone.ts";
-import type { ActiveUsers, Caller } from "../active-users.ts";
-import { eachField, type Asked, type CustomFields, type Listing } from "../listing.ts";
+import type { ActiveUsers, Caller } from "../writing/active-users.ts";
+import { eachField, type Asked, type CustomFields, type Listing } from "../finding/listing.ts";
 import { requireKnownFields } from "./known-fields.ts";
 import type { Definitions, KindFields } from "./definitions.ts";
-import type { CustomKind } from "../kind.ts";
+import type { CustomKind } from "../kind/kind.ts";
 import { readValues, type Given } from "./read-values.ts";
 import { custom, ValuesApart, type Apart, type Claims, type TakenOver } from "./values-apart.ts";
 

@@ -4,7 +4,7 @@ import type { OrganizationCipher } from "../../encryption/organization-cipher.ts
 import type { CustomValue } from "../../values/custom-value.ts";
 import type { QueryField } from "../conditions/fields.ts";
 import type { KindFields } from "./definitions.ts";
-import type { CustomKind } from "../kind.ts";
+import type { CustomKind } from "../kind/kind.ts";
 import { valueTaken } from "./custom.errors.ts";
 
 /** Before the key of a custom field in a path. */

@@ -1,16 +1,16 @@
 import { invalid } from "../../contract/errors.ts";
 import { fieldErrors } from "../../contract/field-errors.ts";
-import { unknownUser } from "../active-users.ts";
-import { isRefusal, judged, refusal, type Refusal } from "../bulk-items.ts";
-import { composeRecord, normalised } from "../changes.ts";
+import { unknownUser } from "../writing/active-users.ts";
+import { isRefusal, judged, refusal, type Refusal } from "../writing/bulk-items.ts";
+import { composeRecord, normalised } from "../writing/changes.ts";
 import { valueTaken } from "../custom/custom.errors.ts";
-import { about, type Counter, type RecordContext } from "../desk.ts";
-import type { AnyRow } from "../kind.ts";
-import { newOwn } from "../input.ts";
-import { firstOwner } from "../ownership.ts";
-import { permitted } from "../part-rights.ts";
-import { referencesOf } from "../references.ts";
-import { externalIdTaken, partTaken } from "../store.ts";
+import { about, type Counter, type RecordContext } from "../writing/desk.ts";
+import type { AnyRow } from "../kind/kind.ts";
+import { newOwn } from "../writing/input.ts";
+import { firstOwner } from "../writing/ownership.ts";
+import { permitted } from "../kind/part-rights.ts";
+import { referencesOf } from "../writing/references.ts";
+import { externalIdTaken, partTaken } from "../writing/store.ts";
 import { fieldsOf, readerOf, type Accepted } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;

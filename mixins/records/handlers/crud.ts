@@ -1,7 +1,7 @@
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
-import { loopsOf } from "../ancestors.ts";
+import { loopsOf } from "../writing/ancestors.ts";
 import {
   changeRecord,
   composeRecord,
@@ -9,19 +9,19 @@ import {
   normalised,
   type Change,
   type Changes,
-} from "../changes.ts";
+} from "../writing/changes.ts";
 import { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
-import { about, type Counter, type RecordContext } from "../desk.ts";
-import { givenFields, newOwn, requireVersion } from "../input.ts";
-import type { AnyRow } from "../kind.ts";
-import { columnOf, type ListParams, type Values } from "../listing.ts";
-import { permitted } from "../part-rights.ts";
-import { firstOwner, requireMayAssign } from "../ownership.ts";
-import { fieldsToInclude, includedOf } from "../include.ts";
-import { pickFields, readPage } from "../page.ts";
-import { underView, viewOfList } from "../views.ts";
-import { requireReferences } from "../references.ts";
+import { about, type Counter, type RecordContext } from "../writing/desk.ts";
+import { givenFields, newOwn, requireVersion } from "../writing/input.ts";
+import type { AnyRow } from "../kind/kind.ts";
+import { columnOf, type ListParams, type Values } from "../finding/listing.ts";
+import { permitted } from "../kind/part-rights.ts";
+import { firstOwner, requireMayAssign } from "../writing/ownership.ts";
+import { fieldsToInclude, includedOf } from "../finding/include.ts";
+import { pickFields, readPage } from "../finding/page.ts";
+import { underView, viewOfList } from "../finding/views.ts";
+import { requireReferences } from "../writing/references.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 type Including = { include?: string[] | undefined };

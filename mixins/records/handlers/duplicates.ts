@@ -1,7 +1,7 @@
-import type { Counter, RecordContext } from "../desk.ts";
-import type { AnyRow } from "../kind.ts";
-import type { PageOfOne } from "../record-events.ts";
-import { pageOfTwins } from "../twins.ts";
+import type { Counter, RecordContext } from "../writing/desk.ts";
+import type { AnyRow } from "../kind/kind.ts";
+import type { PageOfOne } from "../writing/record-events.ts";
+import { pageOfTwins } from "../merging/twins.ts";
 import { fieldsOf, visibleTo } from "./crud.ts";
 
 /** Records that may be the same as another. */

@@ -7,11 +7,11 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { xlsxStream, type XlsxCell } from "../../files/xlsx-writer.ts";
 import { inertCell } from "../../values/cells.ts";
 import type { CallFields } from "../custom/of-call.ts";
-import type { Counter, RecordContext } from "../desk.ts";
+import type { Counter, RecordContext } from "../writing/desk.ts";
 import { associationsOf, type Association } from "../importing/associations.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf, eachField, Values, type Listing, type ListParams } from "../listing.ts";
-import { pageStatement, toPage } from "../page.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf, eachField, Values, type Listing, type ListParams } from "../finding/listing.ts";
+import { pageStatement, toPage } from "../finding/page.ts";
 import { fieldsOf, visibleTo } from "./crud.ts";
 
 const batchSize = 500;

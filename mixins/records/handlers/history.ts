@@ -1,11 +1,17 @@
 import { isDeepStrictEqual } from "node:util";
 import { conflict } from "../../contract/errors.ts";
-import { loopsOf } from "../ancestors.ts";
-import type { Counter, RecordContext } from "../desk.ts";
-import { requireVersion } from "../input.ts";
-import type { AnyRow } from "../kind.ts";
-import { historyItem, pageOfEvents, recordAt, timelineItem, type PageOfOne } from "../record-events.ts";
-import { requireReferences } from "../references.ts";
+import { loopsOf } from "../writing/ancestors.ts";
+import type { Counter, RecordContext } from "../writing/desk.ts";
+import { requireVersion } from "../writing/input.ts";
+import type { AnyRow } from "../kind/kind.ts";
+import {
+  historyItem,
+  pageOfEvents,
+  recordAt,
+  timelineItem,
+  type PageOfOne,
+} from "../writing/record-events.ts";
+import { requireReferences } from "../writing/references.ts";
 import { accepted, fieldsOf, storeChange } from "./crud.ts";
 
 const versionGone = () =>

@@ -1,14 +1,14 @@
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import { changesBetween } from "../changes.ts";
+import { changesBetween } from "../writing/changes.ts";
 import { CallFields } from "../custom/of-call.ts";
-import { about, type Counter, type RecordContext, type RecordDesk } from "../desk.ts";
+import { about, type Counter, type RecordContext, type RecordDesk } from "../writing/desk.ts";
 import { sidesOf } from "../importing/associations.ts";
 import { importFenced, importOvertaken } from "../importing/import.errors.ts";
 import { findChanges, forgetChanges, type ImportChange } from "../importing/import.repository.ts";
 import { batchBytes } from "../importing/matches.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
-import type { Store } from "../store.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import type { Store } from "../writing/store.ts";
 
 /** What rollbackImport is given. */
 export interface RollbackParams {

@@ -1,10 +1,10 @@
 import { errorType, type FieldError } from "../../contract/errors.ts";
 import { erasedAmong, markHash } from "../../privacy/erased-persons.ts";
-import { changesBetween } from "../changes.ts";
+import { changesBetween } from "../writing/changes.ts";
 import { valueTaken } from "../custom/custom.errors.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Claims } from "../custom/values-apart.ts";
-import { about, type Counter, type RecordContext } from "../desk.ts";
+import { about, type Counter, type RecordContext } from "../writing/desk.ts";
 import { Associates, makeAssociates, sidesOf } from "../importing/associations.ts";
 import {
   fenceImport,
@@ -35,10 +35,10 @@ import {
 } from "../importing/judged-rows.ts";
 import { defaultKeysOf, soughtKeysOf, textIn } from "../importing/keys.ts";
 import { matchesOf } from "../importing/matches.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
-import { referencesOf } from "../references.ts";
-import { externalIdTaken } from "../store.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import { referencesOf } from "../writing/references.ts";
+import { externalIdTaken } from "../writing/store.ts";
 import { fieldsOf } from "./crud.ts";
 
 /** What importBatch is given. */

@@ -1,16 +1,16 @@
 import { conflict, invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import { ancestorsOf, parentFields } from "../ancestors.ts";
-import { changesBetween, nextVersion } from "../changes.ts";
+import { ancestorsOf, parentFields } from "../writing/ancestors.ts";
+import { changesBetween, nextVersion } from "../writing/changes.ts";
 import { fieldsOf } from "./crud.ts";
-import { about, type Counter, type RecordContext, type RecordDesk } from "../desk.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
-import { mergedRow, unmergedRow } from "../merging.ts";
-import type { Moved } from "../moved.ts";
-import { References } from "../moving.ts";
-import { notFound, storeOf } from "../store.ts";
+import { about, type Counter, type RecordContext, type RecordDesk } from "../writing/desk.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import { mergedRow, unmergedRow } from "../merging/merging.ts";
+import type { Moved } from "../merging/moved.ts";
+import { References } from "../merging/moving.ts";
+import { notFound, storeOf } from "../writing/store.ts";
 
 /** Stands as the table of sealed values that the winner has of a loser. */
 const sealedTable = "custom_field_values";

@@ -1,13 +1,13 @@
 import { invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import { requirePermission } from "../../access/principal.ts";
-import { loopsOf } from "../ancestors.ts";
-import { isRefusal, judged } from "../bulk-items.ts";
+import { loopsOf } from "../writing/ancestors.ts";
+import { isRefusal, judged } from "../writing/bulk-items.ts";
 import type { Condition } from "../conditions/condition.ts";
 import type { CallFields } from "../custom/of-call.ts";
-import type { Counter, RecordContext } from "../desk.ts";
-import type { AnyRow } from "../kind.ts";
-import { matchConditions, Values } from "../listing.ts";
+import type { Counter, RecordContext } from "../writing/desk.ts";
+import type { AnyRow } from "../kind/kind.ts";
+import { matchConditions, Values } from "../finding/listing.ts";
 import {
   findOperation,
   insertOperation,
@@ -17,8 +17,8 @@ import {
   storeProgress,
   type OperationRow,
   type Selection,
-} from "../operations.ts";
-import { requireReferences } from "../references.ts";
+} from "../writing/operations.ts";
+import { requireReferences } from "../writing/references.ts";
 import { accepted, changeOf, fieldsOf, visibleTo, writeChange, writeDeletion } from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;

@@ -1,13 +1,13 @@
 import { conflict } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
-import { loopsOf } from "../ancestors.ts";
-import { composeRecord, nextVersion } from "../changes.ts";
-import { about, type Counter, type RecordContext } from "../desk.ts";
-import { givenFields, newOwn, requireVersion } from "../input.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
-import { requireReferences } from "../references.ts";
-import { externalIdTaken, notFound } from "../store.ts";
+import { loopsOf } from "../writing/ancestors.ts";
+import { composeRecord, nextVersion } from "../writing/changes.ts";
+import { about, type Counter, type RecordContext } from "../writing/desk.ts";
+import { givenFields, newOwn, requireVersion } from "../writing/input.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import { requireReferences } from "../writing/references.ts";
+import { externalIdTaken, notFound } from "../writing/store.ts";
 import { fieldsOf, ownAccepted, readerOf, storeChange } from "./crud.ts";
 
 type ByExternalId = Readonly<Record<string, unknown>> & {

@@ -3,7 +3,7 @@ import { currencyDigits } from "../../contract/currencies.ts";
 import { repeatedName } from "../../contract/repeated-names.ts";
 import { text } from "../../contract/schemas.ts";
 import { isPhoneCountry } from "../../values/phone.ts";
-import type { AnyKind } from "../kind.ts";
+import type { AnyKind } from "../kind/kind.ts";
 import { defaultKeysOf, importKeysOf } from "./keys.ts";
 
 export const duplicateRules = ["skip", "update", "create"] as const;

@@ -1,7 +1,7 @@
-import { composeRecord, changeRecord, type Change } from "../changes.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
-import { externalIdTaken } from "../store.ts";
+import { composeRecord, changeRecord, type Change } from "../writing/changes.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import { externalIdTaken } from "../writing/store.ts";
 import { importKeysOf, keyName, textIn, textOf, type Matching } from "./keys.ts";
 
 type Input = Readonly<Record<string, unknown>>;

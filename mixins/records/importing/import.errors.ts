@@ -1,5 +1,5 @@
 import { appError, conflict, invalidField } from "../../contract/errors.ts";
-import type { AnyKind } from "../kind.ts";
+import type { AnyKind } from "../kind/kind.ts";
 
 export const sensitiveNotImported = (key: string) =>
   invalidField(

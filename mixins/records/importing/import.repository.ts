@@ -1,6 +1,6 @@
 import { pageBytes } from "../../database/statement.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
 import type { ImportedRecord } from "./import-plan.ts";
 
 /** What became of rows. */

@@ -3,11 +3,11 @@ import type { FieldError } from "../../contract/errors.ts";
 import { fieldErrors } from "../../contract/field-errors.ts";
 import { emailMark, phoneMark } from "../../privacy/personal-data.ts";
 import { phoneForms } from "../../values/phone.ts";
-import { withoutGuarded } from "../part-rights.ts";
-import { normalForm } from "../changes.ts";
+import { withoutGuarded } from "../kind/part-rights.ts";
+import { normalForm } from "../writing/changes.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
 import { splitNamed, type Association, type Named } from "./associations.ts";
 import { textIn } from "./keys.ts";
 

@@ -1,6 +1,6 @@
 import { phoneForms, phoneKey } from "../../values/phone.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 

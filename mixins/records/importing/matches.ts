@@ -1,7 +1,7 @@
 import { pageBytes, type BoundedRows } from "../../database/statement.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import type { AnyKind, AnyRow } from "../kind.ts";
-import { columnOf } from "../listing.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
 import { importKeysOf, type SoughtKeys } from "./keys.ts";
 
 /** What records that are worked on together may take in memory. */

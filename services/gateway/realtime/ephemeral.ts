@@ -1,6 +1,6 @@
 import { can, sightOf } from "../../../mixins/access/principal.ts";
 import { appError } from "../../../mixins/contract/errors.ts";
-import { kinds } from "../../../mixins/records/kinds.ts";
+import { kinds } from "../../../mixins/records/kind/kinds.ts";
 import type { Connection } from "./connection.ts";
 import { messageLimit } from "./message-limit.ts";
 import { OrganizationPresence, refreshMs, type PresenceChange } from "./presence.ts";

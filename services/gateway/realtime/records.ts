@@ -3,7 +3,7 @@ import type { ServiceBroker } from "moleculer";
 import type { Claims } from "../../../mixins/access/access-token.ts";
 import { appError } from "../../../mixins/contract/errors.ts";
 import { metaOf } from "../../../mixins/contract/meta.ts";
-import { kinds } from "../../../mixins/records/kinds.ts";
+import { kinds } from "../../../mixins/records/kind/kinds.ts";
 
 /** What decides who may see a record. */
 export interface RecordOwner {

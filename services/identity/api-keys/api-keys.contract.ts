@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
-import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../../mixins/records/finding/listing.ts";
 import { byId, id, nameText, pageOf, timeInput, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const apiKey = z

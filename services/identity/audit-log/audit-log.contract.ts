@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { job } from "../../../mixins/jobs/job-spec.ts";
-import { eachKind } from "../../../mixins/records/kinds.ts";
-import { listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { eachKind } from "../../../mixins/records/kind/kinds.ts";
+import { listParams, type Listing } from "../../../mixins/records/finding/listing.ts";
 import { id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** Of each kind of record: somebody took records out. */

@@ -1,7 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import { kinds } from "../../../mixins/records/kinds.ts";
-import { readPage } from "../../../mixins/records/page.ts";
+import { kinds } from "../../../mixins/records/kind/kinds.ts";
+import { readPage } from "../../../mixins/records/finding/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { auditListing, exported, type AuditEntryView, type AuditType } from "./audit-log.contract.ts";
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { browserAnswer, browserKey } from "../../../mixins/contract/browser-answer.ts";
 import { action } from "../../../mixins/contract/contract.ts";
-import { listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { listParams, type Listing } from "../../../mixins/records/finding/listing.ts";
 import { byId, id, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 

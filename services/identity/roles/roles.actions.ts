@@ -13,7 +13,7 @@ import { requireCover } from "../../../mixins/access/reach.ts";
 import { requireRoomFor } from "../../../mixins/organizations/limits.ts";
 import type { Contract } from "../../../mixins/contract/contract.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
-import { pageOfAll } from "../../../mixins/records/page.ts";
+import { pageOfAll } from "../../../mixins/records/finding/page.ts";
 import { knownPermissions } from "../../../mixins/access/permissions.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import type { AuditType } from "../audit-log/audit-log.contract.ts";

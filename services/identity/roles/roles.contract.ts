@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { reaches, roles } from "../../../mixins/access/principal.ts";
 import { action } from "../../../mixins/contract/contract.ts";
-import { pageParams } from "../../../mixins/records/listing.ts";
+import { pageParams } from "../../../mixins/records/finding/listing.ts";
 import { expectedVersion, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 /** A built-in role's name, or the id of a custom role; whether there is such a role, the action finds out. */

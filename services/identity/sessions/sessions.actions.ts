@@ -8,7 +8,7 @@ import {
 import { can, rightsOf } from "../../../mixins/access/principal.ts";
 import { newId } from "../../../mixins/database/new-id.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import { readPage } from "../../../mixins/records/page.ts";
+import { readPage } from "../../../mixins/records/finding/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { sessionListing } from "../identity.contract.ts";
 import { notAUser, sessionNotFound } from "../identity.errors.ts";

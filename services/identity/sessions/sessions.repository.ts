@@ -4,7 +4,7 @@ import { mostSessionsOfUser } from "../../../mixins/organizations/limits.ts";
 import { suspended } from "../../../mixins/organizations/organizations.ts";
 import type { SealedBox } from "../../../mixins/encryption/sealed-box.ts";
 import type { UnitOfWork } from "../../../mixins/database/unit-of-work.ts";
-import type { Values } from "../../../mixins/records/listing.ts";
+import type { Values } from "../../../mixins/records/finding/listing.ts";
 import type { SessionView } from "../identity.contract.ts";
 import type { EndReason } from "../identity.rules.ts";
 import { newRefreshToken, refreshLifetimeMs } from "./refresh-token.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { emailText } from "../../../mixins/records/conditions/fields.ts";
 import { action } from "../../../mixins/contract/contract.ts";
 import { roleInput } from "../roles/roles.contract.ts";
-import { byIdOf, listParams, type Listing } from "../../../mixins/records/listing.ts";
+import { byIdOf, listParams, type Listing } from "../../../mixins/records/finding/listing.ts";
 import { byId, email, id, nameText, pageOf, timestamp } from "../../../mixins/contract/schemas.ts";
 
 const invite = z

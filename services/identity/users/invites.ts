@@ -1,7 +1,7 @@
 import type { QueryResultRow } from "pg";
 import { v7 as uuidv7 } from "uuid";
-import type { Values } from "../../../mixins/records/listing.ts";
-import { readPage } from "../../../mixins/records/page.ts";
+import type { Values } from "../../../mixins/records/finding/listing.ts";
+import { readPage } from "../../../mixins/records/finding/page.ts";
 import { User } from "../../../entities/control.ts";
 import { can, covers, type Principal } from "../../../mixins/access/principal.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";

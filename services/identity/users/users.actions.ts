@@ -1,7 +1,7 @@
 import { User } from "../../../entities/control.ts";
 import type { Runtime } from "../../../mixins/contract/service.ts";
 import { versionMismatch } from "../../../mixins/contract/errors.ts";
-import { readPage } from "../../../mixins/records/page.ts";
+import { readPage } from "../../../mixins/records/finding/page.ts";
 import type { Ctx, Result } from "../../contracts.ts";
 import { userListing, type UserView } from "../identity.contract.ts";
 import { lastAdmin, passwordTooCommon } from "../identity.errors.ts";

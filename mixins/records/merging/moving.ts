@@ -1,0 +1,141 @@
+import { conflict } from "../../contract/errors.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { RecordContext, RecordDesk, Reference } from "../writing/desk.ts";
+import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import { mostRelated, type Moved, type Moving } from "./moved.ts";
+import { CustomReferences } from "./moving-custom.ts";
+import { movePartsBack, moveParts, partReferencesTo } from "./moving-parts.ts";
+import { audienceOf } from "../writing/ownership.ts";
+import { PendingChanges } from "../writing/pending.ts";
+
+const tooManyRelated = () =>
+  conflict("TOO_MANY_RELATED", `More than ${mostRelated} records refer to these; merge fewer at once.`);
+
+/** Every column that refers to a kind, but for those that name the first of some parts: they follow these. */
+function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Reference[] {
+  const ofKinds = [...kinds.values()].flatMap((other) => {
+    const firsts = new Set(
+      partReferencesTo(kind, kinds).flatMap(({ kind: { name }, spec }) =>
+        name === other.name ? spec.primaries.map(({ field }) => field) : [],
+      ),
+    );
+    return Object.entries(other.fields).flatMap(([key, { refersTo }]) =>
+      refersTo === kind.name && !firsts.has(key)
+        ? [{ refersTo, table: other.plural, column: columnOf(key), event: eventOf(other, key) }]
+        : [],
+    );
+  });
+  return [...ofKinds, ...references.filter(({ refersTo }) => refersTo === kind.name)];
+}
+const eventOf = (other: AnyKind, key: string) => (row: AnyRow & { moved_from?: unknown }) => ({
+  type: `${other.name}.updated`,
+  kind: other.name,
+  owner: other.owner === undefined ? null : (row[columnOf(other.owner)] as string | null),
+  data: {
+    record: other.show(row),
+    changes: { [key]: [row.moved_from ?? null, row[columnOf(key)] ?? null] },
+  },
+});
+
+/** What refers to records of a kind, in columns, parts and custom fields, as a merge moves it. */
+export class References {
+  readonly #kind: AnyKind;
+  readonly #desk: RecordDesk;
+  readonly #custom: CustomReferences;
+
+  private constructor(kind: AnyKind, desk: RecordDesk, custom: CustomReferences) {
+    this.#kind = kind;
+    this.#desk = desk;
+    this.#custom = custom;
+  }
+
+  /** Ask for it before the call's transaction has begun: definitions may have to be loaded. */
+  static async of(ctx: RecordContext, desk: RecordDesk, kind: AnyKind): Promise<References> {
+    return new References(kind, desk, await CustomReferences.of(ctx, desk, kind));
+  }
+
+  /**
+   * Has what referred to the losers refer to the winner, each as a change of its own. Answers what it moved.
+   * @throws 409 TOO_MANY_RELATED
+   */
+  async move(tx: UnitOfWork, moving: Moving): Promise<Moved[]> {
+    const moved: Moved[] = [];
+    const add = (more: readonly Moved[]) => {
+      moved.push(...more);
+      if (moved.length > mostRelated) throw tooManyRelated();
+    };
+    const merged = [moving.to, ...moving.from];
+    for (const reference of referencesTo(this.#kind, this.#desk))
+      add(
+        await moveColumn(tx, reference, moving, {
+          text: `${reference.column} = ANY ($2) AND id <> ALL ($3)`,
+          values: [moving.from, merged],
+        }),
+      );
+    const pending = new PendingChanges(tx);
+    for (const reference of partReferencesTo(this.#kind, this.#desk.kinds))
+      add(await moveParts(tx, pending, reference, moving));
+    add(await this.#custom.move(tx, pending, moving));
+    pending.store(moving.actorId);
+    return moved;
+  }
+
+  /** The opposite, of what still refers to the winner. */
+  async moveBack(
+    tx: UnitOfWork,
+    moved: readonly Moved[],
+    { winnerId, actorId }: { winnerId: string; actorId: string | null },
+  ): Promise<void> {
+    const of = (table: string, column: string) =>
+      moved.filter((one) => one.table === table && one.column === column);
+    for (const reference of referencesTo(this.#kind, this.#desk)) {
+      const { table, column } = reference;
+      for (const [loser, those] of Map.groupBy(of(table, column), ({ from }) => from))
+        await moveColumn(
+          tx,
+          reference,
+          { from: [winnerId], to: loser, actorId },
+          { text: `id = ANY ($2) AND ${column} = $3`, values: [those.map(({ id }) => id), winnerId] },
+        );
+    }
+    const pending = new PendingChanges(tx);
+    for (const reference of partReferencesTo(this.#kind, this.#desk.kinds))
+      await movePartsBack(tx, pending, reference, of(reference.kind.plural, reference.key), winnerId);
+    await this.#custom.moveBack(tx, pending, moved, winnerId);
+    pending.store(actorId);
+  }
+
+  /** A row without custom fields by which it would refer to itself. */
+  withoutOwn<R extends AnyRow>(row: R, ids: readonly string[]): R {
+    return this.#custom.withoutOwn(row, ids);
+  }
+}
+
+async function moveColumn(
+  tx: UnitOfWork,
+  { table, column, event }: Reference,
+  { to, actorId }: Moving,
+  { text, values }: { text: string; values: unknown[] },
+): Promise<Moved[]> {
+  const isVersioned = event !== undefined;
+  const versioned = isVersioned ? `, version = version + 1, updated_at = $${values.length + 2}` : "";
+  const rows = await tx.query<AnyRow & { moved_from: string }>({
+    text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)
+      UPDATE ${table} t SET ${column} = $1${versioned} FROM old WHERE t.id = old.id
+      RETURNING t.*, old.moved_from`,
+    values: [to, ...values, ...(isVersioned ? [tx.now] : [])],
+  });
+  for (const row of rows) {
+    if (event === undefined) continue;
+    const { type, kind, owner, data } = event(row);
+    tx.record({
+      type,
+      entity: { kind, id: row.id, version: row.version },
+      actorId,
+      audience: audienceOf(owner),
+      data,
+    });
+  }
+  return rows.map((row) => ({ table, column, id: row.id, from: row.moved_from }));
+}

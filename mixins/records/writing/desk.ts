@@ -1,0 +1,129 @@
+import type { Locals } from "../../contract/contract.ts";
+import type { Database } from "../../database/database.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { Principal } from "../../access/principal.ts";
+import type { Caller } from "./active-users.ts";
+import type { Change, Changes } from "./changes.ts";
+import type { CallFields, CustomDesk } from "../custom/of-call.ts";
+import type { AnyRow, AnyKind } from "../kind/kind.ts";
+import { columnOf } from "../finding/listing.ts";
+import { audienceOf } from "./ownership.ts";
+import type { RecordQuota } from "./quota.ts";
+import type { Store } from "./store.ts";
+
+/** What the handlers of records share within a process. */
+export interface RecordDesk extends CustomDesk {
+  database: Database;
+  /** The kinds that fields of others refer to, by name. */
+  kinds: ReadonlyMap<string, AnyKind>;
+  /** How many records plans allow. */
+  quota: RecordQuota;
+  /** References to records from what is no kind, which merges move too. */
+  references?: readonly Reference[];
+  /** Stores the file that comes with a call, and begins to import it as records of a kind. */
+  takeFile(ctx: RecordContext, kind: AnyKind): Promise<{ id: string; status: string }>;
+}
+
+/** A column that refers to records of a kind. */
+export interface Reference {
+  refersTo: string;
+  table: string;
+  column: string;
+  /** What happened to a row whose reference was moved. Without it the row has neither version nor time of its change. */
+  event?: (row: AnyRow) => { type: string; kind: string; owner: string | null; data: unknown };
+}
+
+/** A call of a record's handler. */
+export interface RecordContext<P = unknown> extends Caller {
+  params: P;
+  locals: Locals;
+}
+
+/** What a kind decides by itself; each may be left out. */
+export interface RecordRules<R extends AnyRow, P> {
+  /**
+   * What must be known before the transaction: settings, other services, actors. Nothing is held yet.
+   * @param fresh rows that are about to be made, not completed yet; none for a change
+   */
+  prepare?(ctx: RecordContext, fresh: readonly R[]): Promise<P>;
+  /**
+   * As `prepare`, of a record that an upsert makes or changes: what a new one takes that cannot be given back is taken only where a
+   * look says that it will be new. @param isExpected whether the caller has seen it, so that it is never made
+   */
+  prepareUpsert?(ctx: RecordContext, fresh: R, isExpected: boolean): Promise<P>;
+  /** Before records of an upsert or an import are made after all. @throws what hinders it */
+  requireNew?(prepared: P, rows: readonly R[]): void;
+  /**
+   * As `prepare`, of a batch of an import.
+   * @param look which records the batch will make, as things stand and as far as that is known by then; none of a dry run
+   */
+  prepareImport?(ctx: RecordContext, look: (known: P) => Promise<readonly R[]>): Promise<P>;
+  /** Takes off the input of a file's row what callers may not give, as columns that a new record gets. Pure. */
+  readImported?(input: Readonly<Record<string, unknown>>): {
+    input: Readonly<Record<string, unknown>>;
+    own?: Partial<R>;
+  };
+  /** Completes a new row, with what is computed of it. Pure. */
+  complete?(row: R, prepared: P): R;
+  /** Pure. @throws 409 when the record may not change so */
+  decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
+  /** What a change is told as, an event each. Default: it was `updated`. */
+  verbs?(change: Change<R>): readonly string[];
+  /** Further writes, events and jobs in the record's transaction. `before` is null for a new one, and deleted for one that is restored. */
+  also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
+}
+
+/** A kind at work: what its handlers are made of. */
+export interface Counter<R extends AnyRow = AnyRow, P = unknown> {
+  kind: AnyKind;
+  store: Store<R>;
+  desk: RecordDesk;
+  rules: RecordRules<R, P>;
+}
+
+/**
+ * Records what happened to a record.
+ * @param more.formerOwner to whom it belonged before: they may know that it left them
+ */
+export function about(
+  tx: UnitOfWork,
+  {
+    kind,
+    verb,
+    row,
+    actorId,
+    changes,
+    more,
+    fields,
+  }: {
+    kind: AnyKind;
+    /** `created`, `updated`, `deleted`, `restored`, `merged`, or one of the kind's own. */
+    verb: string;
+    row: AnyRow;
+    actorId: string | null;
+    changes?: Changes;
+    /** What the event says besides, such as what a merge made one. */
+    more?: Record<string, unknown>;
+    /** Leaves out what belongs to custom fields that are deleted. */
+    fields?: CallFields;
+  },
+): void {
+  const formerOwner = kind.owner === undefined ? undefined : changes?.[kind.owner]?.[0];
+  tx.record({
+    type: `${kind.name}.${verb}`,
+    entity: { kind: kind.name, id: row.id, version: row.version },
+    actorId,
+    audience:
+      kind.owner === undefined
+        ? null
+        : audienceOf(ownerOf(kind, row), formerOwner as string | null | undefined),
+    data: {
+      record: fields ? fields.hide(kind.show(row)) : kind.show(row),
+      ...(changes && { changes }),
+      ...more,
+    },
+  });
+}
+
+const ownerOf = ({ owner }: AnyKind, row: AnyRow): string | null =>
+  owner === undefined ? null : (row[columnOf(owner)] as string | null);

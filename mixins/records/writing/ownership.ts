@@ -1,0 +1,32 @@
+import { appError } from "../../contract/errors.ts";
+import { canSee, sightOf, type Principal } from "../../access/principal.ts";
+import { nobody } from "../../events/feed-filter.ts";
+
+/** What records are called of which somebody is the owner: `leads`. */
+interface Owned {
+  plural: string;
+}
+
+/** Whose records an event is about: the owner's, and the one's before. null: nobody's; empty when nothing else. */
+export function audienceOf(...owners: (string | null | undefined)[]): string[] {
+  const users = new Set(owners.filter((user) => typeof user === "string"));
+  return users.size > 0 && owners.includes(null) ? [...users, nobody] : [...users];
+}
+
+const mayNotAssign = ({ plural }: Owned) =>
+  appError(403, "FORBIDDEN", `You may assign ${plural} only to yourself and those whose ${plural} you see.`);
+
+/** Nobody may give a record away so that they do not see it afterwards. @throws 403 */
+export function requireMayAssign(of: Owned, principal: Principal, owner: string | null): void {
+  if (!canSee(principal, { assignedTo: owner })) throw mayNotAssign(of);
+}
+
+/**
+ * Whom a new record belongs to. Who sees only their own owns what they make: else it would vanish from their eyes.
+ * @throws 403 when such a principal names somebody else
+ */
+export function firstOwner(of: Owned, principal: Principal, given: string | null | undefined): string | null {
+  if (given !== undefined) requireMayAssign(of, principal, given);
+  const sight = sightOf(principal);
+  return sight === "all" || sight.unassigned ? (given ?? null) : principal.userId;
+}

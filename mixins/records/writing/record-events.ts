@@ -1,0 +1,98 @@
+import { pageBytes } from "../../database/statement.ts";
+import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { Changes } from "./changes.ts";
+import { decodeCursor, encodeCursor, invalidCursor } from "../finding/cursor.ts";
+
+/** A page of what belongs to one record. */
+export type PageOfOne = { id: string; limit: number; cursor?: string | undefined };
+/**
+ * What an event says of its record. Events of leads from before they were a kind of record call it `lead`, and name in `changes`
+ * the fields only, as a list. Whoever reads events that are kept reads the record by `recordOf` or `recordSql`.
+ */
+interface RecordData {
+  record?: Record<string, unknown>;
+  lead?: Record<string, unknown>;
+}
+const recordOf = ({ record, lead }: RecordData) => record ?? lead;
+/** As `recordOf`, in SQL over the column `data` of events. */
+export const recordSql = "coalesce(data -> 'record', data -> 'lead')";
+
+type EventRow = {
+  id: string;
+  type: string;
+  actor_id: string | null;
+  occurred_at: string;
+  entity_version: number;
+  data: { changes?: Changes | readonly string[]; erased?: boolean } & RecordData;
+  /** A bigint, as text. */
+  position: string;
+};
+
+/** Greatest bigint. */
+const lastPosition = "9223372036854775807";
+
+/**
+ * A page of the events of a record, newest first. The cursor is the position of an event in the order of writing.
+ * @param what the list that its cursors belong to
+ * @throws 400 INVALID_CURSOR
+ */
+export async function pageOfEvents<Item>(
+  tx: UnitOfWork,
+  kind: string,
+  { id, limit, cursor }: PageOfOne,
+  what: string,
+  view: (event: EventRow) => Item,
+) {
+  const bound = [what, id];
+  const { rows, isCut } = await tx.queryWithin<EventRow>({
+    text: `SELECT id, type, actor_id, occurred_at, entity_version, data, position FROM events
+      WHERE entity_id = $1 AND entity_kind = $2 AND position < $3 ORDER BY position DESC LIMIT $4`,
+    values: [id, kind, cursor === undefined ? lastPosition : positionOf(cursor, bound), limit + 1],
+    mostBytes: pageBytes,
+  });
+  const hasMore = rows.length > limit || isCut;
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const nextCursor = hasMore && last ? encodeCursor(bound, [last.position]) : null;
+  return { data: shown.map(view), page: { nextCursor, hasMore } };
+}
+
+function positionOf(cursor: string, bound: unknown): string {
+  const [position] = decodeCursor(bound, cursor, 1);
+  if (!/^\d{1,18}$/.test(String(position))) throw invalidCursor();
+  return String(position);
+}
+
+/** An event as a timeline shows it. */
+export const timelineItem = (event: EventRow) => ({
+  id: event.id,
+  type: event.type,
+  actorId: event.actor_id,
+  occurredAt: event.occurred_at,
+  entityVersion: event.entity_version,
+  data: event.data,
+});
+
+/** An event as a history of fields shows it. */
+export const historyItem = (event: EventRow) => ({
+  id: event.id,
+  type: event.type,
+  version: event.entity_version,
+  actorId: event.actor_id,
+  occurredAt: event.occurred_at,
+  changes: Array.isArray(event.data.changes) ? {} : ((event.data.changes ?? {}) as Changes),
+});
+
+/** What a record was at a version; undefined where that is not kept, or was erased. */
+export async function recordAt(
+  tx: UnitOfWork,
+  kind: string,
+  { id, version }: { id: string; version: number },
+): Promise<Record<string, unknown> | undefined> {
+  const [then] = await tx.query<Pick<EventRow, "data">>({
+    text: `SELECT data FROM events WHERE entity_id = $1 AND entity_kind = $2 AND entity_version = $3
+      ORDER BY position DESC LIMIT 1`,
+    values: [id, kind, version],
+  });
+  return then?.data.erased === true ? undefined : then && recordOf(then.data);
+}
