@@ -55,6 +55,11 @@ describe.each(kindsThat("import"))("files of %s", (plural, kind) => {
       await (await role([...all, `${plural}:update`], "all")).post(`/${plural}/import`, update),
     ).toMatchObject({ status: 202 });
   });
+});
+
+const owned = kindsThat("import").filter(([, kind]) => kind.owner !== undefined);
+describe.each(owned)("files of %s, which have owners,", (plural, kind) => {
+  const [main = ""] = kind.title;
 
   test("give nobody away for who sees only their own: neither told to, nor by an export's heading", async () => {
     const client = await role(["imports:create", "imports:read", `${plural}:create`]);

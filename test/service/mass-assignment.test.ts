@@ -34,18 +34,12 @@ const taken: Record<string, readonly string[]> = {
   "POST /api-keys": ["scopes", "expiresAt"],
   "POST /assignment-pools": ["isActive"],
   "PATCH /assignment-pools/:id": ["isActive"],
-  "POST /products": ["isActive"],
-  "PATCH /products/:id": ["isActive"],
-  "PUT /products/by-external-id/:externalId": ["isActive"],
-  "POST /leads": ["assignedTo"],
-  "PATCH /leads/:id": ["assignedTo"],
-  "PUT /leads/by-external-id/:externalId": ["assignedTo"],
   "POST /leads/:id/assign": ["userId"],
   ...Object.fromEntries([...kinds.values()].map(({ plural }) => [`POST /${plural}/:id/revert`, ["version"]])),
   ...Object.fromEntries(
-    [...kinds.values()].flatMap(({ plural, owner = "" }) =>
+    [...kinds.values()].flatMap(({ plural, fields }) =>
       [`POST /${plural}`, `PATCH /${plural}/:id`, `PUT /${plural}/by-external-id/:externalId`].map(
-        (route) => [route, [owner]],
+        (route) => [route, guarded.filter((key) => fields[key]?.setBy === "caller")],
       ),
     ),
   ),
