@@ -111,9 +111,9 @@ describe.each(kindsThat("merge").filter(([, { fields }]) => "customFields" in fi
     });
 
     // what follows is of the index, which is one for all kinds
-  if (kind.name !== "lead") return;
+    if (kind.name !== "lead") return;
 
-  test.each([
+    test.each([
       ["number", [1, 10, 9, -3], "gte=9", [1, 2]],
       ["number", [1, 10, 9, -3], "gt=9", [1]],
       ["number", [1, 10, 9, -3], "lt=1", [3]],
