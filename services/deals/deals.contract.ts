@@ -6,7 +6,7 @@ import { expectedVersion, id, money, text, wholeNumber } from "../../mixins/cont
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
-import { exportable } from "../../mixins/records/capabilities/files.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import {
   comparable,
   crud,
@@ -42,7 +42,7 @@ const column = z
   .meta({ id: "BoardColumn" });
 
 export const dealsContract = defineContract("deals", {
-  tables: { owns: ["deals"], reads: ["companies"] },
+  tables: { owns: ["deals", "deal_line_items", "deal_contacts"], reads: ["companies", "products"] },
   actions: {
     ...crud(deal),
     ...bulk(deal),
@@ -52,6 +52,7 @@ export const dealsContract = defineContract("deals", {
     ...historical(deal),
     ...comparable(deal),
     ...mergeable(deal),
+    ...importable(deal),
     ...exportable(deal),
     move: action({
       summary:

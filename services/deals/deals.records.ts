@@ -1,8 +1,12 @@
 import { deal, type DealRow } from "../../entities/deal.ts";
 import { invalidField } from "../../mixins/contract/errors.ts";
+import type { Part } from "../../mixins/records/kind/parts.ts";
+import type { Principal } from "../../mixins/access/principal.ts";
 import { changesBetween, type Change } from "../../mixins/records/writing/changes.ts";
 import type { RecordDesk, RecordRules } from "../../mixins/records/writing/desk.ts";
+import { priced, productsOf, type Priced } from "../../mixins/sales/line-items.ts";
 import { requireStage, type PipelineCache } from "../../mixins/sales/pipelines.ts";
+import { placedByNames } from "./imported.rules.ts";
 import { closed, entered, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
 
 /** What the actions of deals share within a process. */
@@ -12,6 +16,8 @@ export interface Desk extends RecordDesk {
 /** What a call knows before its transaction. */
 export interface Prepared {
   pipelines: Pipelines;
+  /** Products of line items that say no name or price themselves. */
+  products: Priced;
 }
 
 const isOpen = (path: "closedAt" | "lostReason") =>
@@ -23,12 +29,23 @@ const isOpen = (path: "closedAt" | "lostReason") =>
 
 /** What deals decide by themselves: that their stage is one of their pipeline, and what follows from it. */
 export const dealRules = (desk: Desk): RecordRules<DealRow, Prepared> => ({
-  async prepare(ctx) {
-    return { pipelines: await desk.pipelines.of(ctx.locals.principal.organizationId) };
+  prepare: (ctx, fresh, changes = []) =>
+    prepared(desk, ctx.locals.principal, [
+      ...fresh.flatMap(({ line_items: own }) => own),
+      ...itemsIn(changes),
+    ]),
+  prepareImport: (ctx, _look, inputs) => prepared(desk, ctx.locals.principal, itemsIn(inputs)),
+  async importReader(ctx) {
+    const pipelines = await desk.pipelines.of(ctx.locals.principal.organizationId);
+    return (input) => placedByNames(input, pipelines);
   },
-  complete: (row, { pipelines }) => opened(row, pipelines),
-  decide(before, change, { pipelines }) {
-    const row = decided(before, change.row, pipelines);
+  complete: (row, { pipelines, products }) => opened(priced(null, row, products), pipelines),
+  // as it was, in its place, whatever its stage asks for by now
+  turnedBack: (row) => row,
+  decide(before, change, { pipelines, products }) {
+    // an earlier row of a file made it: whole it is judged when all are read
+    if ((before.stage_id as string | null) === null) return change;
+    const row = decided(before, priced(before, change.row, products), pipelines);
     return { row, changes: { ...change.changes, ...changesBetween(deal, before, row) } };
   },
   verbs: verbsOf,
@@ -38,6 +55,18 @@ export const dealRules = (desk: Desk): RecordRules<DealRow, Prepared> => ({
       await requireStage(tx, row.pipeline_id, row.stage_id);
   },
 });
+
+async function prepared(
+  { pipelines, database }: Desk,
+  { organizationId }: Principal,
+  items: readonly Part[],
+): Promise<Prepared> {
+  const products = await productsOf(database.reader(organizationId), items);
+  return { pipelines: await pipelines.of(organizationId), products };
+}
+
+const itemsIn = (inputs: readonly Readonly<Record<string, unknown>>[]): Part[] =>
+  inputs.flatMap(({ lineItems }) => (lineItems as Part[] | null | undefined) ?? []);
 
 /** A new deal in its stage. Pure. @throws 422 */
 export function opened(row: DealRow, pipelines: Pipelines): DealRow {

@@ -16,6 +16,8 @@ export type Reading =
   | "choice"
   /** A user, by id or email. */
   | "user"
+  /** ISO 8601; without an offset of the organization's zone. */
+  | "time"
   /** A record, by id. */
   | "reference"
   /** JSON, as an export writes it. */
@@ -48,9 +50,11 @@ export interface KindTargets {
 /** What other programs call the id that a record has there. */
 const idNames = ["recordid", "crmid", "id"];
 
-const readingOf = ({ stored, merge, values, isUser, refersTo, format }: Field): Reading => {
+const readingOf = ({ stored, merge, values, isUser, isNamed, refersTo, format }: Field): Reading => {
   if (format === "phone") return "phone";
   if (isUser) return "user";
+  if (isNamed) return "text";
+  if (stored === "timestamp") return "time";
   if (refersTo !== undefined) return "reference";
   if (values) return "choice";
   if (stored === "text[]") return "tags";
