@@ -1,15 +1,12 @@
-import { LRUCache } from "lru-cache";
 import { v7 as uuidv7 } from "uuid";
 import type { Database } from "../database/database.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
+import { CopiesByOrganization } from "../organizations/copies.ts";
 import { invalid } from "../contract/errors.ts";
 import { defaultStages, Pipelines, type PipelineStages } from "./stages.ts";
 
 /** Broadcast {organizationId} after a change of pipelines: every process forgets its copy. */
 export const pipelinesChanged = "pipelines.changed";
-
-const ttlMs = 30_000;
-const most = 10_000;
 
 /**
  * This process's copy of each organization's pipelines, so that writing a deal reads none. What a copy says of a stage that a deal
@@ -17,7 +14,7 @@ const most = 10_000;
  */
 export class PipelineCache {
   readonly #database: Database;
-  readonly #loaded = new LRUCache<string, Promise<Pipelines>>({ max: most, ttl: ttlMs });
+  readonly #copies = new CopiesByOrganization((organizationId) => this.#load(organizationId));
 
   constructor(database: Database) {
     this.#database = database;
@@ -25,17 +22,11 @@ export class PipelineCache {
 
   /** As they are, the default one made where there is none yet; loaded where this process has no copy. */
   of(organizationId: string): Promise<Pipelines> {
-    let loading = this.#loaded.get(organizationId);
-    if (loading === undefined) {
-      loading = this.#load(organizationId);
-      this.#loaded.set(organizationId, loading);
-      loading.catch(() => this.#loaded.delete(organizationId));
-    }
-    return loading;
+    return this.#copies.of(organizationId);
   }
 
   forget(organizationId: string): void {
-    this.#loaded.delete(organizationId);
+    this.#copies.forget(organizationId);
   }
 
   async #load(organizationId: string): Promise<Pipelines> {

@@ -33,8 +33,12 @@ const column = z
     /** Whether it was taken out of the pipeline; it is shown while deals are in it. */
     isRemoved: z.boolean(),
     count: z.number().int(),
-    /** Of all its deals, by currency. */
+    /** Of all its deals, in the organization's currency: by the rates of now, of a closed deal by those of when it was closed. */
+    amount: money,
+    /** The same by currency. */
     amounts: z.array(money),
+    /** What of them is not in `amount`, for its currency has no rate then. */
+    withoutRate: z.array(z.strictObject({ amount: money, count: z.number().int() })),
     cards: z.array(deal.view),
     /** For the next cards of this stage. */
     nextCursor: z.string().nullable(),
@@ -42,7 +46,7 @@ const column = z
   .meta({ id: "BoardColumn" });
 
 export const dealsContract = defineContract("deals", {
-  tables: { owns: ["deals", "deal_line_items", "deal_contacts"], reads: ["companies", "products"] },
+  tables: { owns: ["deals", "deal_line_items", "deal_contacts"], reads: ["companies", "products", "rates"] },
   actions: {
     ...crud(deal),
     ...bulk(deal),
@@ -118,8 +122,8 @@ export const dealsContract = defineContract("deals", {
   },
   personalData: {
     deals: personalData({
-      summary: "Deals of a person's contacts; the deal stays, under the name of its company",
-      tables: ["deals"],
+      summary: "Deals of a person's contacts, under the name of their company, and what other deals say of the person; the deals stay",
+      tables: ["deals", "deal_line_items", "deal_contacts"],
       fields: personalFields(deal),
     }),
   },

@@ -79,7 +79,9 @@ export function targetsOf(kind: AnyKind): KindTargets {
     if ((field.setBy !== "caller" && !field.isImported) || field.refersTo === kind.name) continue;
     const reading = readingOf(field);
     const names = named(key, field.aliases);
-    const isGuessed = !["object", "list", "user", "reference"].includes(reading) && field.setBy === "caller";
+    const isGuessed =
+      !["object", "list", "user", "reference"].includes(reading)
+      && (field.setBy === "caller" || field.aliases !== undefined);
     targets.set(key, {
       ...{ reading, field },
       names:
