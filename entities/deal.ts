@@ -57,7 +57,9 @@ export const deal = defineKind("deal", {
     /** Its place among the deals of its stage, which are in the order of these texts, by code points. */
     position: f.byService(f.always(f.text(200, { isFilterable: false }))),
     /** That of its stage. */
-    status: f.byService(f.oneOf(stageKinds, "open", { isImported: true, aliases: ["deal status"], words: statusWords })),
+    status: f.byService(
+      f.oneOf(stageKinds, "open", { isImported: true, aliases: ["deal status"], words: statusWords }),
+    ),
     /** Of a lost one. */
     lostReason: f.text(500, { personal: true, isFilterable: false }),
     expectedCloseAt: f.time({ isSortable: true, aliases: ["expected close date"] }),

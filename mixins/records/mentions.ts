@@ -44,7 +44,7 @@ export interface Mentions<R extends AnyRow> {
    * Fields of a record that say something of the person, by name, with what is to take its place.
    * @param shows whether a value shows the person
    */
-  fieldsOf(row: R, shows: (value: unknown) => boolean, person: Person): Readonly<Record<string, unknown>>;
+  fieldsOf: (row: R, shows: (value: unknown) => boolean, person: Person) => Readonly<Record<string, unknown>>;
 }
 
 /**

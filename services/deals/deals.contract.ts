@@ -46,7 +46,7 @@ const column = z
   .meta({ id: "BoardColumn" });
 
 export const dealsContract = defineContract("deals", {
-  tables: { owns: ["deals", "deal_line_items", "deal_contacts"], reads: ["companies", "products", "rates"] },
+  tables: { owns: ["deals", "deal_line_items", "deal_contacts"], reads: ["companies"] },
   actions: {
     ...crud(deal),
     ...bulk(deal),
@@ -122,7 +122,8 @@ export const dealsContract = defineContract("deals", {
   },
   personalData: {
     deals: personalData({
-      summary: "Deals of a person's contacts, under the name of their company, and what other deals say of the person; the deals stay",
+      summary:
+        "Deals of a person's contacts, under the name of their company, and what other deals say of the person; the deals stay",
       tables: ["deals", "deal_line_items", "deal_contacts"],
       fields: personalFields(deal),
     }),

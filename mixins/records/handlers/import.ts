@@ -75,7 +75,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const { importId, onDuplicate, isDryRun, isGuardedGiven, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
-    const read = ((await rules.importReader?.(ctx)) ?? asItIs) as ImportReader<AnyRow>;
+    const read = (await rules.importReader?.(ctx)) ?? asItIs;
     const judged = rows.map((row) => judge(row, { kind, read, sides, isGuardedGiven }));
     for (const row of judged)
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];

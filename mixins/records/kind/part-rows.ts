@@ -30,7 +30,7 @@ export class PartRows {
   of(row: Row): PartRow[] {
     if (row.deleted_at !== null) return [];
     return (row[columnOf(this.#key)] as Part[]).map((part) => ({
-      ...Object.assign({}, ...Object.entries(part).map(([name, value]) => this.#stored(name, value))),
+      ...Object.fromEntries(Object.entries(part).flatMap(([name, value]) => this.#stored(name, value))),
       organization_id: row.organization_id,
       record_id: row.id,
       is_exclusive: this.#spec.isExclusive?.(part) ?? false,
@@ -38,11 +38,14 @@ export class PartRows {
   }
 
   /** Money takes two columns, as in the records themselves. */
-  #stored(name: string, value: unknown): Record<string, unknown> {
+  #stored(name: string, value: unknown): [column: string, value: unknown][] {
     const column = columnOf(name);
-    if (this.#spec.of[name]?.stored !== "money") return { [column]: value };
+    if (this.#spec.of[name]?.stored !== "money") return [[column, value]];
     const price = value as { amount: string; currency: string } | null;
-    return { [column]: price && toMinorUnits(price), [`${column}_currency`]: price?.currency ?? null };
+    return [
+      [column, price && toMinorUnits(price)],
+      [`${column}_currency`, price?.currency ?? null],
+    ];
   }
 
   /** Inserts rows that come as a JSON array; those that a record has already, stay. */
