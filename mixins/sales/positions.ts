@@ -12,12 +12,14 @@ export const longestPosition = 60;
 /**
  * The last place of a column, found without looking at it: places that are made so are in the order of their times.
  * @param ms since 1970
- * @param id keeps those of one millisecond apart
+ * @param id keeps those of one millisecond apart, in the order in which they were made
  */
 export function lastPosition(ms: number, id: string): string {
   const time = base62(ms, 8);
   // a key ends in no zero
-  return `h${time}${base62(Number.parseInt(id.slice(-8), 16), 6)}V`;
+  // of a UUID of version 7 these digits ascend among those that a process makes within a millisecond
+  const sequence = id.replaceAll("-", "").slice(13, 22);
+  return `h${time}${base62(Number.parseInt(sequence, 16), 7)}V`;
 }
 
 function base62(value: number, length: number): string {
