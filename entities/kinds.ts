@@ -5,19 +5,12 @@ import { deal } from "./deal.ts";
 import { lead } from "./lead.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
-<<<<<<< HEAD
 import { rate } from "./rate.ts";
-
-/** Every kind of record, by name. */
-export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product, rate].map((kind) => [kind.name, kind as AnyKind]),
-=======
 import { report } from "./report.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product, report].map((kind) => [kind.name, kind as AnyKind]),
->>>>>>> main
+  [lead, contact, company, deal, pipeline, product, rate, report].map((kind) => [kind.name, kind as AnyKind]),
 );
 
 /** References from tables that are no kinds. */
