@@ -17,9 +17,10 @@ export const longestPosition = 60;
 export function lastPosition(ms: number, id: string): string {
   const time = base62(ms, 8);
   // a key ends in no zero
-  // of a UUID of version 7 these digits ascend among those that a process makes within a millisecond
-  const sequence = id.replaceAll("-", "").slice(13, 22);
-  return `h${time}${base62(Number.parseInt(sequence, 16), 7)}V`;
+  // of UUIDs of version 7 a process makes ascending ones: the end of their milliseconds, and what counts within one
+  const digitsOf = id.replaceAll("-", "");
+  const made = base62(Number.parseInt(digitsOf.slice(7, 12), 16), 4);
+  return `h${time}${made}${base62(Number.parseInt(digitsOf.slice(13, 22), 16), 7)}V`;
 }
 
 function base62(value: number, length: number): string {
