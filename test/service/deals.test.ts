@@ -316,7 +316,7 @@ test("places that became long are made short again, in the same order", async ()
   const order = await cardsOf(pipeline, "A");
   await eventually(async () => {
     const [column] = await boardOf(pipeline);
-    return column?.cards.every(({ position }) => String(position).length < 20);
+    return column?.cards.every(({ position }) => String(position).length < 30);
   });
   expect(await cardsOf(pipeline, "A")).toEqual(order);
 });
