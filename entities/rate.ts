@@ -25,7 +25,8 @@ const isRate = (value: unknown) => {
 export const rate = defineKind("rate", {
   plural: "rates",
   isSetting: true,
-  title: ["currency"],
+  title: ["source", "currency"],
+  identifiedBy: ["currency"],
   defaultSort: "-validFrom",
   fields: {
     currency: f.always(f.text(3, { normalise: isCode, formExample: "a currency of ISO 4217" })),
@@ -33,9 +34,12 @@ export const rate = defineKind("rate", {
     baseCurrency: f.byService(f.always(f.text(3))),
     /** What one unit of the currency is worth in the other. */
     rate: f.always(f.text(30, { normalise: isRate, isFilterable: false })),
+    /** Whose it is, such as a bank. */
+    source: f.text(200, { isFilterable: false }),
     /** Until the next one. Default: now. */
     validFrom: f.always(f.time({ isSortable: true })),
   },
-  example: { currency: "USD", rate: "83.25", validFrom: "2026-11-01T00:00:00.000Z" },
+  // from now on: two at one moment clash
+  example: { currency: "USD", rate: "83.25" },
 });
 export type RateRow = RowOf<typeof rate> & AnyRow;

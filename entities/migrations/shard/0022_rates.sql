@@ -14,6 +14,7 @@ CREATE TABLE rates (
   base_currency text NOT NULL,
   -- a decimal, as it is shown
   rate text NOT NULL,
+  source text,
   valid_from timestamptz(3) NOT NULL,
   PRIMARY KEY (organization_id, id)
 );
