@@ -223,11 +223,12 @@ function filterSchema(listing: Listing) {
   };
 }
 
-/** `createdAt` → `created_at`. */
+/** `createdAt` → `created_at`; `window` → `window_`, as SQL keeps the word for itself. */
 export function columnOf(field: string): string {
   let column = columns.get(field);
   if (column === undefined) {
     column = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    if (column === "window") column = "window_";
     columns.set(field, column);
   }
   return column;

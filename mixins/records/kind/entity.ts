@@ -16,10 +16,10 @@ const propertyOf = {
 };
 
 /** MikroORM's entity of a kind's table. */
-export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" | "plural" | "fields">) {
+export function entityOf({ typeName, table, fields }: Pick<AnyKind, "typeName" | "table" | "fields">) {
   return defineEntity({
     name: typeName,
-    tableName: plural,
+    tableName: table,
     properties: {
       id: p.uuid().primary(),
       organizationId: p.uuid(),
@@ -38,6 +38,8 @@ export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" 
 function propertiesOf(key: string, field: Field) {
   const isNullable = field.fallback === undefined;
   const property = propertyOf[field.stored]();
-  const own: [string, object] = [key, isNullable ? property.nullable() : property];
-  return columnsOf(key, field).length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
+  const columns = columnsOf(key, field);
+  const named = columns[0] === "window_" ? property.fieldName("window_") : property;
+  const own: [string, object] = [key, isNullable ? named.nullable() : named];
+  return columns.length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
 }
