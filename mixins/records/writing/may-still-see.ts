@@ -4,11 +4,7 @@ import type { AnyKind } from "../kind/kind.ts";
 import { columnOf } from "../finding/listing.ts";
 
 /** Whether a record that an answer showed is still shown to the principal: it may have been given to somebody else. */
-export function mayStillSee<K extends Pick<AnyKind, "name" | "table" | "owner">>({
-  name,
-  table,
-  owner,
-}: K) {
+export function mayStillSee<K extends Pick<AnyKind, "name" | "table" | "owner">>({ name, table, owner }: K) {
   return async (tx: UnitOfWork, principal: Principal, answer: unknown): Promise<boolean> => {
     const shown = (answer ?? {}) as Record<string, unknown>;
     const id = shown.id;
