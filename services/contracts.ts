@@ -30,6 +30,7 @@ import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
+import { reportsContract } from "./reports/reports.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
@@ -47,6 +48,7 @@ export const contracts = [
   dealsContract,
   pipelinesContract,
   productsContract,
+  reportsContract,
   recordsContract,
   customFieldsContract,
   importsContract,
