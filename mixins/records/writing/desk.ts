@@ -89,7 +89,11 @@ export interface RecordRules<R extends AnyRow, P> {
   restored?(row: R, prepared: P): R;
   /** What a change is told as, an event each. Default: it was `updated`. */
   verbs?(change: Change<R>): readonly string[];
-  /** Further writes, events and jobs in the record's transaction. `before` is null for a new one, and deleted for one that is restored. */
+  /**
+   * Further writes, events and jobs in the record's transaction: when it is made, changed or restored, also by bulk, upsert and import. It
+   * does not hear of deletions, merges and their undoing, and rollbacks. `before` is null for a new record, and deleted for one that is
+   * restored.
+   */
   also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
 }
 
