@@ -48,7 +48,7 @@ export const deal = defineKind("deal", {
     amount: f.money(),
     lineItems,
     /** Default: that of its stage, else the organization's default. */
-    pipelineId: f.always(f.ref("pipeline", { isNamed: true, aliases: ["pipeline"] })),
+    pipelineId: f.always(f.ref("pipeline", { isNamed: true, aliases: ["pipeline"], follows: "stageId" })),
     /** Default: the first open one of its pipeline. */
     stageId: f.always(f.identifier({ isNamed: true, aliases: ["stage", "deal stage"] })),
     /** Since when it is there. */
@@ -60,10 +60,10 @@ export const deal = defineKind("deal", {
       f.oneOf(stageKinds, "open", { isImported: true, aliases: ["deal status"], words: statusWords }),
     ),
     /** Of a lost one. */
-    lostReason: f.text(500, { personal: true, isFilterable: false }),
+    lostReason: f.text(500, { personal: true, isFilterable: false, follows: "stageId" }),
     expectedCloseAt: f.time({ isSortable: true, aliases: ["expected close date"] }),
     /** When it was won or lost; who makes it so may say when that was. */
-    closedAt: f.time({ isSortable: true, aliases: ["close date", "closed date"] }),
+    closedAt: f.time({ isSortable: true, aliases: ["close date", "closed date"], follows: "stageId" }),
     ownerId: f.user({ isOwner: true }),
     contactId: f.ref("contact", { isAssociated: true }),
     contacts,

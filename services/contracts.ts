@@ -19,6 +19,8 @@ import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.
 import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
 import { analyticsContract } from "./analytics/analytics.contract.ts";
+import { callQueuesContract } from "./call-queues/call-queues.contract.ts";
+import { callsContract } from "./calls/calls.contract.ts";
 import { companiesContract } from "./companies/companies.contract.ts";
 import { contactsContract } from "./contacts/contacts.contract.ts";
 import { customFieldsContract } from "./custom-fields/custom-fields.contract.ts";
@@ -51,6 +53,8 @@ export const contracts = [
   productsContract,
   ratesContract,
   reportsContract,
+  callQueuesContract,
+  callsContract,
   recordsContract,
   customFieldsContract,
   importsContract,

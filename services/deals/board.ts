@@ -1,5 +1,6 @@
 import { deal, type DealRow, type DealView } from "../../entities/deal.ts";
 import { pipeline, type PipelineRow, type Stage } from "../../entities/pipeline.ts";
+import { badQueryField } from "../../mixins/contract/errors.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { decodeCursor, encodeCursor } from "../../mixins/records/finding/cursor.ts";
@@ -44,6 +45,8 @@ export async function board(
     ...row.removed_stages.map(({ removedAt: _at, ...one }) => one),
   ];
   const wanted = stages.filter((one) => stageId === undefined || one.id === stageId);
+  if (wanted.length === 0 && stageId !== undefined)
+    throw badQueryField("stageId", "unknown_stage", `is not a stage of ${row.name}`);
   const bound = (of: string) => [
     "board",
     id,

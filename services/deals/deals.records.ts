@@ -7,7 +7,7 @@ import type { RecordDesk, RecordRules } from "../../mixins/records/writing/desk.
 import { priced, productsOf, type Priced } from "../../mixins/sales/line-items.ts";
 import { requireStage, type PipelineCache } from "../../mixins/sales/pipelines.ts";
 import { placedByNames } from "./imported.rules.ts";
-import { closed, entered, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
+import { closed, entered, firstStage, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
 
 /** What the actions of deals share within a process. */
 export interface Desk extends RecordDesk {
@@ -48,11 +48,11 @@ export const dealRules = (desk: Desk): RecordRules<DealRow, Prepared> => ({
     const row = decided(before, priced(before, change.row, products), pipelines);
     return { row, changes: { ...change.changes, ...changesBetween(deal, before, row) } };
   },
+  restored: (row, { pipelines }) => inStage(row, pipelines),
   verbs: verbsOf,
   async also(tx, before, { row }) {
     // one that comes back too: its stage may be gone
-    if (before?.deleted_at !== null || before.stage_id !== row.stage_id)
-      await requireStage(tx, row.pipeline_id, row.stage_id);
+    if (before?.deleted_at !== null || before.stage_id !== row.stage_id) await requireStage(tx, row);
   },
 });
 
@@ -103,6 +103,16 @@ function decided(before: DealRow, row: DealRow, pipelines: Pipelines): DealRow {
   const moved = entered(told, { pipelineId: pipeline.id, stage, now, closedAt: told.closed_at });
   requireFieldsOf(deal, moved, stage);
   return moved;
+}
+
+/** As it is, or where its stage is gone in the first one like it, of its pipeline or the default one. */
+function inStage(row: DealRow, pipelines: Pipelines): DealRow {
+  const own = pipelines.get(row.pipeline_id);
+  if (own?.stages.some(({ id, kind }) => id === row.stage_id && kind === row.status)) return row;
+  const { pipeline } = pipelines.target({ pipelineId: own?.id });
+  const stage = firstStage(pipeline, row.status) ?? firstStage(pipeline, "open");
+  if (!stage) return row;
+  return entered(row, { pipelineId: pipeline.id, stage, now: row.updated_at, closedAt: row.closed_at });
 }
 
 /** Nothing that is given is left out silently. @throws 422 */

@@ -135,11 +135,11 @@ async function referredTo(
   { name }: AnyKind,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  const own = [...kinds.values()].flatMap(({ plural, fields }) =>
+  const own = [...kinds.values()].flatMap(({ table, fields }) =>
     Object.entries(fields).flatMap(([key, { refersTo }]) =>
       refersTo === name
         ? [
-            `SELECT ${columnOf(key)} AS id FROM ${plural} WHERE deleted_at IS NULL AND ${columnOf(key)} = ANY ($1)`,
+            `SELECT ${columnOf(key)} AS id FROM ${table} WHERE deleted_at IS NULL AND ${columnOf(key)} = ANY ($1)`,
           ]
         : [],
     ),

@@ -8,6 +8,7 @@ import { about, type Counter, type ImportReader, type RecordContext } from "../w
 import { Associates, makeAssociates, sidesOf } from "../importing/associations.ts";
 import {
   fenceImport,
+  isNextOfImport,
   moveCheckpoint,
   recordChanges,
   recordRejections,
@@ -149,10 +150,13 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const look = async (known: P): Promise<R[]> => {
       if (isDryRun) return [];
       const reader = desk.database.reader(tx.organizationId);
-      const [seen, erasedNow] = await Promise.all([
+      const [isNext, seen, erasedNow] = await Promise.all([
+        isNextOfImport(reader, ctx.params),
         findMatches(reader, keys, { isWhole }),
         erasedAmong(reader, hashes),
       ]);
+      // what the batch ahead makes is not there yet
+      if (!isNext) throw importFenced();
       if (seen.isCut) throw importTooLarge();
       return planFor(seen.rows, erasedNow, known)
         .plan.created()

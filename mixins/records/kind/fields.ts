@@ -64,6 +64,8 @@ export interface Field<
   /** The kind that it refers to. */
   refersTo?: string;
   merge?: Merging;
+  /** The field from which it follows: a merge takes it from the record whose value of that one stays. */
+  follows?: string;
   /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
   prevails?: unknown;
   /** Headings of files by which imports know it, besides its name, whatever their case, spaces and punctuation. */

@@ -48,7 +48,8 @@ export function mergedRow<R extends AnyRow>(
   };
   for (const [key, field] of shownFields(kind.fields)) {
     if (field.parts) continue;
-    const from = takenFrom(key);
+    const from =
+      takenFrom(key) ?? (field.follows === undefined ? undefined : (takenFrom(field.follows) ?? winner));
     if (from) {
       Object.assign(row, stored(key, field, valueOf(from, key, field)));
       continue;

@@ -85,9 +85,15 @@ export interface RecordRules<R extends AnyRow, P> {
   turnedBack?(row: R, prepared: P): R;
   /** Pure. @throws 409 when the record may not change so */
   decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
+  /** Puts right a record that comes back, where what it named is gone. Pure. Default: as it was. */
+  restored?(row: R, prepared: P): R;
   /** What a change is told as, an event each. Default: it was `updated`. */
   verbs?(change: Change<R>): readonly string[];
-  /** Further writes, events and jobs in the record's transaction. `before` is null for a new one, and deleted for one that is restored. */
+  /**
+   * Further writes, events and jobs in the record's transaction: when it is made, changed or restored, also by bulk, upsert and import. It
+   * does not hear of deletions, merges and their undoing, and rollbacks. `before` is null for a new record, and deleted for one that is
+   * restored.
+   */
   also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
 }
 
