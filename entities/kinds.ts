@@ -1,4 +1,5 @@
 import type { AnyKind } from "../mixins/records/kind/kind.ts";
+import { activity } from "./activity.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 import { deal } from "./deal.ts";
@@ -8,7 +9,7 @@ import { product } from "./product.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product].map((kind) => [kind.name, kind as AnyKind]),
+  [lead, contact, company, deal, pipeline, product, activity].map((kind) => [kind.name, kind as AnyKind]),
 );
 
 /** References from tables that are no kinds. */

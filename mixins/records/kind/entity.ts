@@ -13,6 +13,7 @@ const propertyOf = {
   jsonText: () => p.json<unknown>(),
   money: () => p.bigint("string"),
   parts: () => p.json<unknown>(),
+  anyRef: () => p.uuid(),
 };
 
 /** MikroORM's entity of a kind's table. */
@@ -39,5 +40,7 @@ function propertiesOf(key: string, field: Field) {
   const isNullable = field.fallback === undefined;
   const property = propertyOf[field.stored]();
   const own: [string, object] = [key, isNullable ? property.nullable() : property];
+  if (field.stored === "anyRef")
+    return [own, [`${key}Kind`, p.string().nullable()], [`${key}Owner`, p.uuid().nullable()]];
   return columnsOf(key, field).length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
 }
