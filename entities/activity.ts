@@ -43,7 +43,7 @@ export const activity = defineKind("activity", {
       isFilterable: false,
       aliases: ["notes", "description"],
     }),
-    relatedTo: f.anyRef(),
+    relatedTo: f.anyRef({ happens: "completedAt" }),
     dueAt: f.time({ isSortable: true }),
     completedAt: f.time({ isSortable: true }),
     assignedTo: f.user({ isOwner: "maker" }),

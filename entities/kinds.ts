@@ -13,4 +13,8 @@ export const kinds: ReadonlyMap<string, AnyKind> = new Map(
 );
 
 /** References from tables that are no kinds. */
-export const references = [{ refersTo: "lead", table: "lead_reminders", column: "lead_id" }];
+export const references = [
+  { refersTo: "lead", table: "lead_reminders", column: "lead_id" },
+  // of whatever kind
+  { table: "comments", column: "record_id", kindColumn: "record_kind" },
+];

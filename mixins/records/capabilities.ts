@@ -135,9 +135,12 @@ const ofVersion = {
   actorId: id.nullable(),
   occurredAt: timestamp,
 };
-/** The events of a record. */
+/** What happened to a record, and with it. */
 export const timelinePage = pageOf(
   z.strictObject({
+    /** `changes`, `comments`, or the plural of a kind whose records name it, such as `activities`. */
+    part: z.string(),
+    /** Of the event, the comment or the record. */
     ...{ id, type: z.string(), actorId: id.nullable(), occurredAt: timestamp },
     entityVersion: z.number().int(),
     data: z.unknown(),
@@ -148,7 +151,7 @@ const greatestVersion = 2_147_483_647;
 /** What happened to a record, and the way back. */
 export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   timeline: action({
-    summary: `What happened to a ${kind.name}, newest first`,
+    summary: `What happened to a ${kind.name} and with it, newest first: changes, activities, comments`,
     params: z.strictObject({ id, ...pageParams }),
     returns: timelinePage,
     reads: true,

@@ -1,14 +1,17 @@
 import { z } from "zod";
 import { activity } from "../../entities/activity.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { byIdVersioned, id, timestamp } from "../../mixins/contract/schemas.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { exportable } from "../../mixins/records/capabilities/files.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import {
+  comparable,
   crud,
   eventsOf,
   historical,
+  mergeable,
   recordData,
   restorable,
   upsertable,
@@ -25,6 +28,9 @@ export const activitiesContract = defineContract("activities", {
     ...upsertable(activity),
     ...restorable(activity),
     ...historical(activity),
+    ...commentable(activity),
+    ...comparable(activity),
+    ...mergeable(activity),
     ...exportable(activity),
     complete: action({
       summary: "Says that an activity is done; what is done already stays as it is",

@@ -44,19 +44,19 @@ export async function giveReminders(
       remindedAt === null && remindAt <= until;
     const reminders = before.reminders.map((one) => (isDue(one) ? { ...one, remindedAt: now } : one));
     const row: ActivityRow = {
-      ...nextVersion<ActivityRow>(before as ActivityRow, now, { reminders }),
+      ...nextVersion<ActivityRow>(before, now, { reminders }),
       next_remind_at: nextOf({ ...before, reminders }),
     };
     store.update(tx, [row]);
     const { id, version, assigned_to: userId } = row;
-    const changes = changesBetween(activity, before as ActivityRow, row);
+    const changes = changesBetween(activity, before, row);
     for (const { remindAt } of before.reminders.filter(isDue)) {
       record(tx, {
         type: "activity.reminder_due",
         entity: { kind: "activity", id, version },
         actorId: null,
         audience: userId === null ? audienceOf(...ownersOf(activity, row)) : [userId],
-        data: { record: activity.show(row), changes: changes as never, remindAt },
+        data: { record: activity.show(row), changes: changes, remindAt },
       });
       if (userId !== null && mailer.isConfigured)
         enqueue(tx, "activities.mailReminder", { id, userId, remindAt }, { key: `${id} ${remindAt}` });

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { deal } from "../../entities/deal.ts";
 import { stage } from "../../entities/pipeline.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { expectedVersion, id, money, text, wholeNumber } from "../../mixins/contract/schemas.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
@@ -50,6 +51,7 @@ export const dealsContract = defineContract("deals", {
     ...upsertable(deal),
     ...restorable(deal),
     ...historical(deal),
+    ...commentable(deal),
     ...comparable(deal),
     ...mergeable(deal),
     ...exportable(deal),

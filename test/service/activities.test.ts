@@ -190,3 +190,36 @@ test("nobody is reminded of what is done, deleted or put off; sent back as they 
   const rows = await waitingOf([done, deleted, putOff, kept]);
   expect(rows).toEqual([null, expect.any(Date), new Date("9999-01-01T00:00:00Z"), expect.any(Date)]);
 });
+
+test("a timeline is merged from changes, activities and comments, each once over its pages, whatever comes meanwhile", async () => {
+  const contact = await made(rep, "/contacts", { firstName: "Asha" });
+  const path = `/contacts/${contact.id}`;
+  const old = await made(rep, "/activities", {
+    ...{ type: "call", subject: "Long ago", completedAt: "2020-01-01T00:00:00Z", ...aboutContact(contact) },
+  });
+  const comment = await made(rep, `${path}/comments`, { body: "Said" });
+  const task = await made(rep, "/activities", { subject: "Now", ...aboutContact(contact) });
+  await rep.send("PATCH", path, { lastName: "Rao" });
+  type Item = { part: string; type: string; id: string };
+  const items: Item[] = [];
+  let cursor = "";
+  do {
+    const answer = await rep.get(`${path}/timeline?limit=1${cursor && `&cursor=${cursor}`}`);
+    expect(answer.status).toBe(200);
+    items.push(...(listOf(answer) as unknown as Item[]));
+    cursor = (answer.body as { page: { nextCursor: string | null } }).page.nextCursor ?? "";
+    await made(rep, `${path}/comments`, { body: "Meanwhile" });
+  } while (cursor !== "");
+  expect(items.map(({ part, type }) => `${part} ${type}`)).toEqual([
+    ...["changes contact.updated", "activities activity", "comments comment", "changes contact.created"],
+    "activities activity",
+  ]);
+  expect(items.map(({ id }) => id)).toEqual(expect.arrayContaining([task.id, comment.id, old.id]));
+  expect(listOf(await rep.get(`${path}/history`)).map((one) => one.type)).toEqual([
+    ...["contact.updated", "contact.created"],
+  ]);
+  const back = await rep.post(`${path}/revert`, { version: 1 });
+  expect(back).toMatchObject({ status: 200, body: { lastName: null, version: 3 } });
+  const forged = Buffer.from(JSON.stringify(["x", "1"])).toString("base64url");
+  expect((await rep.get(`${path}/timeline?cursor=${forged}`)).status).toBe(400);
+});

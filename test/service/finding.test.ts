@@ -25,6 +25,7 @@ const tables: Record<string, { name: string; more?: Record<string, string> }> = 
   contacts: { name: "last_name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
   companies: { name: "name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
   products: { name: "name" },
+  activities: { name: "subject" },
   deals: {
     name: "name",
     more: {

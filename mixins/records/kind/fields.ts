@@ -78,6 +78,8 @@ export interface Field<
   isUser?: boolean;
   /** The kind that it refers to. */
   refersTo?: string;
+  /** Of a reference to any kind: the field that says when it happened, in the timeline of what is named. Default: when it was made. */
+  happens?: string;
   merge?: Merging;
   /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
   prevails?: unknown;

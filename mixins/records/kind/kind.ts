@@ -251,6 +251,13 @@ export function stored(key: string, field: Field, value: unknown): Record<string
     [`${column}_currency`]: price?.currency ?? null,
   };
 }
+/** The values of a field's columns, of its row. */
+export const columnsIn = (
+  row: Readonly<Record<string, unknown>>,
+  key: string,
+  field: Field,
+): Record<string, unknown> =>
+  Object.fromEntries(columnsOf(key, field).map((column) => [column, row[column]]));
 /** The value of a field, of its row. */
 export function valueOf(row: Readonly<Record<string, unknown>>, key: string, field: Field): unknown {
   const column = columnOf(key);

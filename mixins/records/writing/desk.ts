@@ -1,6 +1,7 @@
 import type { Locals } from "../../contract/contract.ts";
 import type { Database } from "../../database/database.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { Access } from "../../access/access.ts";
 import type { Principal } from "../../access/principal.ts";
 import { usersOf } from "../../access/visibility.ts";
 import type { Caller } from "./active-users.ts";
@@ -15,6 +16,8 @@ import type { Store } from "./store.ts";
 /** What the handlers of records share within a process. */
 export interface RecordDesk extends CustomDesk {
   database: Database;
+  /** What users may do and see. */
+  access: Access;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
   /** How many records plans allow. */
