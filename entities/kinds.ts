@@ -6,10 +6,14 @@ import { deal } from "./deal.ts";
 import { lead } from "./lead.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
+import { report } from "./report.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product, activity].map((kind) => [kind.name, kind as AnyKind]),
+  [lead, contact, company, deal, pipeline, product, activity, report].map((kind) => [
+    kind.name,
+    kind as AnyKind,
+  ]),
 );
 
 /** References from tables that are no kinds. */

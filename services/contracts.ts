@@ -31,6 +31,7 @@ import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
+import { reportsContract } from "./reports/reports.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
@@ -49,6 +50,7 @@ export const contracts = [
   pipelinesContract,
   productsContract,
   activitiesContract,
+  reportsContract,
   recordsContract,
   customFieldsContract,
   importsContract,

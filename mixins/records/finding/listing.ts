@@ -223,9 +223,11 @@ function filterSchema(listing: Listing) {
   };
 }
 
+/** Columns of fields whose names SQL keeps for itself. */
+const reserved: Readonly<Record<string, string>> = { where: "condition" };
 /** `createdAt` → `created_at`. */
 export function columnOf(field: string): string {
-  let column = columns.get(field);
+  let column = columns.get(field) ?? reserved[field];
   if (column === undefined) {
     column = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     columns.set(field, column);

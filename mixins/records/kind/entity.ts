@@ -1,6 +1,7 @@
 import { defineEntity, p } from "@mikro-orm/postgresql";
 import { columnsOf, type AnyKind } from "./kind.ts";
 import type { Field } from "./fields.ts";
+import { columnOf } from "../finding/listing.ts";
 
 const propertyOf = {
   text: () => p.string(),
@@ -38,7 +39,7 @@ export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" 
 
 function propertiesOf(key: string, field: Field) {
   const isNullable = field.fallback === undefined;
-  const property = propertyOf[field.stored]();
+  const property = propertyOf[field.stored]().fieldName(columnOf(key));
   const own: [string, object] = [key, isNullable ? property.nullable() : property];
   if (field.stored === "anyRef")
     return [own, [`${key}Kind`, p.string().nullable()], [`${key}Owner`, p.uuid().nullable()]];
