@@ -50,6 +50,12 @@ export const activity = defineKind("activity", {
     reminders,
     /** The first reminder that is to be given; null: none is. */
     nextRemindAt: f.unseen(f.time()),
+    /** When the next one is due, which is made when this one is done. */
+    recurrence: f.recurrence(),
+    /** When the first of those that follow each other was due. */
+    seriesStart: f.unseen(f.time()),
+    /** Whether the next one was made. */
+    hasNext: f.unseen(f.flag()),
     tags: f.tags(),
     customFields: f.customFields(),
   },

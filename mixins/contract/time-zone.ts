@@ -43,9 +43,11 @@ export function offsetsOf(name: string, now = new Date()): ZoneOffsets {
 
 /** The day of an instant in a zone, YYYY-MM-DD; a zone that this process does not know any more counts as UTC. */
 export const dayIn = (name: string, instant: Date): string =>
-  new Date(instant.getTime() + offsetAt(formatOf(isKnown(name) ? name : "UTC"), instant.getTime()) * 1_000)
-    .toISOString()
-    .slice(0, 10);
+  new Date(shownIn(name, instant.getTime())).toISOString().slice(0, 10);
+
+/** What clocks of a zone show at an instant, in ms as if it were UTC; a zone that this process does not know any more counts as UTC. */
+export const shownIn = (name: string, instant: number): number =>
+  instant + offsetAt(formatOf(isKnown(name) ? name : "UTC"), instant) * 1_000;
 
 /**
  * The instant, in ms since 1970, at which clocks of a zone show a time: of two the earlier, and of a time that is left out, as much

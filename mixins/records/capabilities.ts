@@ -184,6 +184,26 @@ export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>)
   }),
 });
 
+/** A record and what belongs to it, at one look. */
+export const overviewed = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  overview: action({
+    summary: `A ${kind.name}, what it refers to, and the newest records of each kind that refer to it; what the caller may not read is left out`,
+    params: byId,
+    returns: z
+      .object({
+        /** Names of the sections that have more; lists of these kinds show all. */
+        hasMore: z.array(z.string()),
+      })
+      // the record by the name of its kind, one that it refers to by the name of the relation, lists by the plural of their kind
+      .catchall(z.union([z.record(z.string(), z.unknown()), z.array(z.unknown()), z.null()]))
+      .meta({ id: `${kind.typeName}Overview` }),
+    reads: true,
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/:id/overview`,
+    fails: [410],
+  }),
+});
+
 const likeness = {
   /** The fields that they have in common. */
   matchedBy: z.array(z.string()),

@@ -2,7 +2,15 @@ import type { ParamsOut, ResultOf } from "../contract/contract.ts";
 import type { commentable } from "./capabilities/comments.ts";
 import type { importable } from "./capabilities/files.ts";
 import type { bulk, bulkChangeable } from "./capabilities/many.ts";
-import type { comparable, crud, historical, mergeable, restorable, upsertable } from "./capabilities.ts";
+import type {
+  comparable,
+  crud,
+  historical,
+  mergeable,
+  overviewed,
+  restorable,
+  upsertable,
+} from "./capabilities.ts";
 import type { RecordContext, RecordDesk, RecordRules } from "./writing/desk.ts";
 import { commentHandlers } from "./handlers/comments.ts";
 import { bulkHandlers } from "./handlers/bulk.ts";
@@ -13,6 +21,7 @@ import { importHandlers } from "./handlers/import.ts";
 import { rollbackHandlers } from "./handlers/import-rollback.ts";
 import { historyHandlers } from "./handlers/history.ts";
 import { mergeHandlers } from "./handlers/merge.ts";
+import { overviewHandlers } from "./handlers/overview.ts";
 import { operationHandlers } from "./handlers/operations.ts";
 import { restoreHandlers, upsertHandlers } from "./handlers/upsert.ts";
 import type { AnyRow, Fields, Kind, RowOf } from "./kind/kind.ts";
@@ -33,6 +42,7 @@ export type RecordHandlers<N extends string, F extends Fields> = HandlersFor<
     & ReturnType<typeof comparable<N, F>>
     & ReturnType<typeof mergeable<N, F>>
     & ReturnType<typeof commentable<N, F>>
+    & ReturnType<typeof overviewed<N, F>>
     & ReturnType<typeof importable<N, F>>
 > & { export(ctx: RecordContext): Promise<NodeJS.ReadableStream> };
 
@@ -54,6 +64,7 @@ export function recordHandlers<const N extends string, F extends Fields, P = und
     ...duplicateHandlers(counter),
     ...mergeHandlers(counter),
     ...commentHandlers(counter),
+    ...overviewHandlers(counter),
     ...importHandlers(counter),
     ...rollbackHandlers(counter),
     ...exportHandlers(counter),

@@ -6,7 +6,7 @@ import { storeOf } from "../../mixins/records/writing/store.ts";
 import type { HandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
 import { activitiesContract } from "./activities.contract.ts";
-import { activityRules as rules } from "./activities.records.ts";
+import { activityRules } from "./activities.records.ts";
 import { complete } from "./complete.ts";
 import { activitiesPersonalData } from "./personal-data.ts";
 import { findDueReminders, giveReminders, mailReminder } from "./reminders.ts";
@@ -14,6 +14,7 @@ import { findDueReminders, giveReminders, mailReminder } from "./reminders.ts";
 /** Tasks, calls, meetings, emails and notes, and who is reminded of them. */
 export default function activitiesService(runtime: Runtime): ServiceSchema {
   const desk = recordDesk(runtime);
+  const rules = activityRules(desk, runtime);
   const counter = { kind: activity, desk, rules, store: storeOf<ActivityRow>(activity) };
   const handlers: HandlersOf<typeof activitiesContract> = {
     ...recordHandlers(activity, desk, rules),

@@ -223,3 +223,75 @@ test("a timeline is merged from changes, activities and comments, each once over
   const forged = Buffer.from(JSON.stringify(["x", "1"])).toString("base64url");
   expect((await rep.get(`${path}/timeline?cursor=${forged}`)).status).toBe(400);
 });
+
+test("an overview of a contact shows its company, deals and activities, each as far as the caller may see it", async () => {
+  const company = await made(admin, "/companies", { name: unique() });
+  const contact = await made(admin, "/contacts", {
+    ...{ firstName: "Asha", assignedTo: rep.userId, companyId: company.id },
+  });
+  const own = await made(rep, "/deals", { name: "Own", contactId: contact.id });
+  const hidden = await made(admin, "/deals", {
+    name: "Hidden",
+    contactId: contact.id,
+    ownerId: other.userId,
+  });
+  const call = await made(admin, "/activities", { type: "call", subject: "Call", ...aboutContact(contact) });
+  const path = `/contacts/${contact.id}/overview`;
+  expect(await admin.get(path)).toMatchObject({
+    status: 200,
+    body: {
+      ...{ contact: { id: contact.id }, company: { id: company.id }, lead: null, hasMore: [] },
+      ...{ deals: [{ id: hidden.id }, { id: own.id }], activities: [{ id: call.id }] },
+    },
+  });
+  expect(bodyOf(await rep.get(path))).toMatchObject({
+    ...{ company: null, deals: [{ id: own.id }], activities: [{ id: call.id }] },
+  });
+  expect((await other.get(path)).status).toBe(404);
+  expect((await stranger.get(path)).status).toBe(404);
+  for (let n = 0; n < 3; n++)
+    await admin.post("/activities/bulk", {
+      items: Array.from({ length: 7 }, () => ({ subject: "More", ...aboutContact(contact) })),
+    });
+  const { activities, hasMore } = bodyOf(await rep.get(path)) as unknown as Record<string, unknown[]>;
+  expect([activities?.length, hasMore]).toEqual([20, ["activities"]]);
+});
+
+test("what recurs is made anew once when it is done, however often that is said, with what belongs to it", async () => {
+  const subject = unique();
+  const dueAt = "2099-03-02T09:00:00.000Z";
+  const task = await made(rep, "/activities", {
+    ...{ subject, dueAt, recurrence: "freq=weekly;byday=mo", tags: ["weekly"], customFields: { room: "2" } },
+    reminders: [{ remindAt: "2099-03-02T08:45:00.000Z" }],
+  });
+  expect(task.recurrence).toBe("FREQ=WEEKLY;BYDAY=MO");
+  await Promise.all([1, 2, 3].map(() => rep.post(`/activities/${task.id}/complete`, {})));
+  await rep.send("PATCH", `/activities/${task.id}`, { completedAt: null });
+  await rep.post(`/activities/${task.id}/complete`, {});
+  const open = listOf(await rep.get(`/activities?q=${subject}&filter[completedAt][isnull]=true`));
+  expect(open).toMatchObject([
+    {
+      ...{
+        dueAt: "2099-03-09T09:00:00.000Z",
+        assignedTo: rep.userId,
+        tags: ["weekly"],
+        customFields: { room: "2" },
+      },
+      ...{
+        completedAt: null,
+        reminders: [{ remindAt: "2099-03-09T08:45:00.000Z", remindedAt: null }],
+        version: 1,
+      },
+    },
+  ]);
+  expect(open).toHaveLength(1);
+  expect(await rep.post("/activities", { subject, recurrence: "FREQ=SECONDLY" })).toMatchObject({
+    status: 422,
+    body: { errors: [{ path: "recurrence", code: "invalid_recurrence" }] },
+  });
+  const tags = Array.from({ length: 10_000 }, (_one, n) => `t${n}`);
+  expect(await rep.post("/activities", { subject, tags })).toMatchObject({
+    status: 422,
+    body: { errors: [{ path: "tags" }] },
+  });
+});

@@ -16,6 +16,9 @@ CREATE TABLE activities (
   assigned_to uuid,
   reminders jsonb NOT NULL DEFAULT '[]',
   next_remind_at timestamptz(3),
+  recurrence text,
+  series_start timestamptz(3),
+  has_next boolean NOT NULL DEFAULT false,
   tags text[] NOT NULL DEFAULT '{}',
   custom_fields jsonb NOT NULL DEFAULT '{}'
 );

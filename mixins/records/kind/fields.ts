@@ -2,6 +2,7 @@ import { z } from "zod";
 import * as schemas from "../../contract/schemas.ts";
 import { currencyDigits } from "../../contract/currencies.ts";
 import { customLimits } from "../../values/custom-value.ts";
+import { readRecurrence } from "../../values/recurrence.ts";
 import { phoneForms, readPhone, type CountryCode } from "../../values/phone.ts";
 import { emailText, phoneText } from "../conditions/fields.ts";
 import { namedKinds } from "./named-kinds.ts";
@@ -195,6 +196,12 @@ export const anyRef = (says: Said = {}) => {
     { ...says, isFilterable: false },
   );
 };
+/** When something comes up again, as a rule of iCalendar: `FREQ=WEEKLY;BYDAY=MO`. See mixins/values/recurrence.ts. */
+export const recurrence = (says: Said = {}) =>
+  field("text", schemas.text(300).nullable(), shownText, {
+    normalise: (value) => readRecurrence(String(value)),
+    ...{ isFilterable: false, ...says },
+  });
 /** An id of what is no record. */
 export const identifier = (says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), says);
