@@ -20,6 +20,8 @@ import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
 import { activitiesContract } from "./activities/activities.contract.ts";
 import { analyticsContract } from "./analytics/analytics.contract.ts";
+import { callQueuesContract } from "./call-queues/call-queues.contract.ts";
+import { callsContract } from "./calls/calls.contract.ts";
 import { companiesContract } from "./companies/companies.contract.ts";
 import { contactsContract } from "./contacts/contacts.contract.ts";
 import { customFieldsContract } from "./custom-fields/custom-fields.contract.ts";
@@ -31,6 +33,7 @@ import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
+import { ratesContract } from "./rates/rates.contract.ts";
 import { reportsContract } from "./reports/reports.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
@@ -50,7 +53,10 @@ export const contracts = [
   pipelinesContract,
   productsContract,
   activitiesContract,
+  ratesContract,
   reportsContract,
+  callQueuesContract,
+  callsContract,
   recordsContract,
   customFieldsContract,
   importsContract,

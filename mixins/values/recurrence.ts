@@ -59,7 +59,7 @@ export function nextOccurrence(
   rule: string,
   { zone, start, after }: { zone: string; start: number; after: number },
 ): number | null {
-  const { until, ...options } = rrule.RRule.parseString(rule.replace(/;?UNTIL=[^;]*/, ""));
+  const { until: _until, ...options } = rrule.RRule.parseString(rule.replace(/;?UNTIL=[^;]*/, ""));
   const end = endOf(rule, zone);
   const [shownStart, shownAfter] = [shownIn(zone, start), shownIn(zone, after)];
   const last = Math.min(end ?? Infinity, Math.max(shownStart, shownAfter) + furthestMs);

@@ -13,8 +13,8 @@ const declared = (contracts as readonly Contract[]).flatMap(({ personalData }) =
 const withoutPersons: Record<string, string> = {
   ...Object.fromEntries(
     [...kinds.values()]
-      .filter((kind) => !tellsOfPersons(kind) && !declared.includes(kind.plural))
-      .map(({ plural }) => [plural, "no field says who somebody is"]),
+      .filter((kind) => !tellsOfPersons(kind) && !declared.includes(kind.table))
+      .map(({ table }) => [table, "no field says who somebody is"]),
   ),
   actor_inbox: "answers of actors: ids of users",
   actor_reminders: "times and parameters of actors",

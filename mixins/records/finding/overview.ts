@@ -65,7 +65,7 @@ export async function readSection(
     ...visibleRows(principal, values, kind.owners),
   ];
   const { rows, isCut } = await tx.queryWithin<AnyRow>({
-    text: `SELECT ${kind.columns.join(", ")} FROM ${kind.plural} WHERE ${conditions.join(" AND ")}
+    text: `SELECT ${kind.columns.join(", ")} FROM ${kind.table} WHERE ${conditions.join(" AND ")}
       ORDER BY ${order} DESC, id DESC LIMIT ${most + 1}`,
     values: values.list,
     mostBytes: pageBytes,

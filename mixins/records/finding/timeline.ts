@@ -146,7 +146,7 @@ const named = (
         : []),
     ];
     const { rows, isCut } = await tx.queryWithin<AnyRow & { happened_at: string }>({
-      text: `SELECT ${other.columns.join(", ")}, ${at} AS happened_at FROM ${other.plural}
+      text: `SELECT ${other.columns.join(", ")}, ${at} AS happened_at FROM ${other.table}
         WHERE ${conditions.join(" AND ")} ORDER BY ${at} DESC, id DESC LIMIT ${limit}`,
       values: values.list,
       mostBytes: pageBytes,

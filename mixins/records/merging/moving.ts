@@ -23,7 +23,7 @@ function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Re
     );
     return Object.entries(other.fields).flatMap(([key, { refersTo, stored }]): Reference[] =>
       refersTo === kind.name && !firsts.has(key)
-        ? [{ refersTo, table: other.plural, column: columnOf(key), event: eventOf(other, key) }]
+        ? [{ refersTo, table: other.table, column: columnOf(key), event: eventOf(other, key) }]
         : stored === "anyRef"
           ? [anyReference(other, key)]
           : [],
@@ -32,7 +32,7 @@ function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Re
   return [...ofKinds, ...references.filter(({ refersTo = kind.name }) => refersTo === kind.name)];
 }
 const anyReference = (other: AnyKind, key: string): Reference => ({
-  table: other.plural,
+  table: other.table,
   ...{ column: columnOf(key), kindColumn: `${columnOf(key)}_kind`, ownerColumn: ownerColumnOf(key) },
   event: eventOf(other, key),
 });
@@ -110,7 +110,7 @@ export class References {
     }
     const pending = new PendingChanges(tx);
     for (const reference of partReferencesTo(this.#kind, this.#desk.kinds))
-      await movePartsBack(tx, pending, reference, of(reference.kind.plural, reference.key), winnerId);
+      await movePartsBack(tx, pending, reference, of(reference.kind.table, reference.key), winnerId);
     await this.#custom.moveBack(tx, pending, moved, winnerId);
     pending.store(actorId);
   }
@@ -132,7 +132,7 @@ async function moveColumn(
   const versioned = isVersioned ? `, version = version + 1, updated_at = $${values.length + 2}` : "";
   const ofKind = kindColumn === undefined ? "" : ` AND ${kindColumn} = '${kind.name}'`;
   const whose =
-    kind.owner === undefined ? "NULL" : `(SELECT ${columnOf(kind.owner)} FROM ${kind.plural} WHERE id = $1)`;
+    kind.owner === undefined ? "NULL" : `(SELECT ${columnOf(kind.owner)} FROM ${kind.table} WHERE id = $1)`;
   const owned = ownerColumn === undefined ? "" : `, ${ownerColumn} = ${whose}`;
   const rows = await tx.query<AnyRow & { moved_from: string }>({
     text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text}${ofKind} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)

@@ -4,9 +4,9 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { AnyKind } from "../kind/kind.ts";
 
 /** Whether a record that an answer showed is still shown to the principal: it may have been given to somebody else. */
-export function mayStillSee<K extends Pick<AnyKind, "name" | "plural" | "owner" | "owners">>({
+export function mayStillSee<K extends Pick<AnyKind, "name" | "table" | "owner" | "owners">>({
   name,
-  plural,
+  table,
   owner,
   owners,
 }: K) {
@@ -19,7 +19,7 @@ export function mayStillSee<K extends Pick<AnyKind, "name" | "plural" | "owner" 
     if (owners.length === 1 && !canSee(principal, { assignedTo: shown[owner] as string | null })) return true;
     const [now] = await tx.query<Record<string, string | null>>({
       name: `owners_of_${name}`,
-      text: `SELECT ${owners.join(", ")} FROM ${plural} WHERE id = $1`,
+      text: `SELECT ${owners.join(", ")} FROM ${table} WHERE id = $1`,
       values: [id],
     });
     return now === undefined || isVisible(principal, owners, now);

@@ -29,8 +29,8 @@ export function followOwner(tx: UnitOfWork, named: string, id: string, owner: un
       const [column, ownerColumn] = [columnOf(key), ownerColumnOf(key)];
       // in the order of their ids: two who write many never wait for each other in a circle
       tx.defer({
-        name: `follow_owner_${kind.plural}_${column}`,
-        text: `UPDATE ${kind.plural} t SET ${ownerColumn} = $3 FROM (SELECT id FROM ${kind.plural}
+        name: `follow_owner_${kind.table}_${column}`,
+        text: `UPDATE ${kind.table} t SET ${ownerColumn} = $3 FROM (SELECT id FROM ${kind.table}
             WHERE ${column} = $1 AND ${column}_kind = $2 ORDER BY id FOR NO KEY UPDATE) AS naming
           WHERE t.id = naming.id AND t.${ownerColumn} IS DISTINCT FROM $3`,
         values: [id, named, owner ?? null],

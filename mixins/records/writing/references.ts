@@ -82,7 +82,7 @@ export async function referencesOf(
     // held until the end, in one order: none can be deleted meanwhile, and nobody waits in a circle
     const owner = target.owner === undefined ? "NULL::uuid" : columnOf(target.owner);
     const rows = await tx.query<{ id: string; owner: string | null }>({
-      text: `SELECT id, ${owner} AS owner FROM ${target.plural} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
+      text: `SELECT id, ${owner} AS owner FROM ${target.table} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
       values: values.list,
     });
     const found = new Set<unknown>(rows.map(({ id }) => id));
