@@ -26,6 +26,7 @@ const tables: Record<string, { name: string; more?: Record<string, string> }> = 
   contacts: { name: "last_name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
   companies: { name: "name", more: { phone: "'+9198' || lpad(n::text, 8, '0')" } },
   products: { name: "name" },
+  activities: { name: "subject" },
   deals: {
     name: "name",
     more: {
@@ -218,7 +219,7 @@ describe.each(listings.map((listing) => [listing.table, listing] as const))("%s"
   test("pages go on through rows with and without a value, either way, as people sort", async () => {
     const { name: column = "", more = {} } = tables[table] ?? {};
     const { phone: _, ...needed } = more;
-    const field = column === "name" ? "name" : "lastName";
+    const field = column.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase());
     const given = ["Zed", "de Souza", "\u00c9mile", "emil", "Zed", null, "Abel", null, null, "zed"];
     const expectedOrder = ["Abel", "de Souza", "emil", "\u00c9mile", "zed", "Zed", "Zed", null, null, null];
     for (const name of given)
