@@ -217,7 +217,7 @@ class ImportRun {
    */
   async #plan(records: () => AsyncGenerator<FileRecord[]>): Promise<RowPlan | undefined> {
     const { id, mapping: targets, is_dry_run: isDryRun, options } = this.#claim;
-    const { values = {}, country, currency } = options;
+    const { values = {}, country, currency, timeZone } = options;
     const kind = targetsOf(this.#kind);
     let types = await this.#inOrganization((tx) => findFieldTypes(tx, this.#kind));
     const survey = new ColumnSurvey(kind, targets, values, types);
@@ -240,7 +240,7 @@ class ImportRun {
         this.#parts.onDefinitions(this.#claim.organization_id);
       }
     }
-    return { kind, targets, types, values, country, currency, owners };
+    return { kind, targets, types, values, country, currency, timeZone, owners };
   }
 
   /** Active users among those who are named by their emails. */

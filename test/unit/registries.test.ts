@@ -47,7 +47,7 @@ describe.each([...kinds.values()].map((kind) => [kind.name, kind] as const))("th
   const contract = all.find(({ name }) => name === kind.plural);
 
   test("has a service of its plural, which owns its table and tells of its records", () => {
-    expect(contract?.tables.owns).toContain(kind.plural);
+    expect(contract?.tables.owns).toContain(kind.table);
     expect(Object.keys(contract?.actions ?? {})).toEqual(
       expect.arrayContaining(["create", "list", "get", "update"]),
     );
@@ -70,7 +70,7 @@ describe.each([...kinds.values()].map((kind) => [kind.name, kind] as const))("th
   test("has all that it says of persons declared as personal data", () => {
     if (!tellsOfPersons(kind)) return;
     const declared = Object.values(contract?.personalData ?? {}).filter(({ tables }) =>
-      tables.includes(kind.plural),
+      tables.includes(kind.table),
     );
     expect(declared.flatMap(({ fields = [] }) => fields)).toEqual(
       expect.arrayContaining(personalFields(kind)),

@@ -111,7 +111,7 @@ async function recordsOf(
     ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
   ];
   const { rows, isCut } = await tx.queryWithin<{ id: string }>({
-    text: `SELECT ${kind.columns.join(", ")} FROM ${kind.plural} WHERE ${conditions.join(" AND ")} ORDER BY id`,
+    text: `SELECT ${kind.columns.join(", ")} FROM ${kind.table} WHERE ${conditions.join(" AND ")} ORDER BY id`,
     values: values.list,
     mostBytes,
   });

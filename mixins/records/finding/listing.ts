@@ -224,7 +224,7 @@ function filterSchema(listing: Listing) {
 }
 
 /** Columns of fields whose names SQL keeps for itself. */
-const reserved: Readonly<Record<string, string>> = { where: "condition" };
+const reserved: Readonly<Record<string, string>> = { where: "condition", window: "window_" };
 /** `createdAt` → `created_at`. */
 export function columnOf(field: string): string {
   let column = columns.get(field) ?? reserved[field];

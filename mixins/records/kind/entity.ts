@@ -17,10 +17,10 @@ const propertyOf = {
 };
 
 /** MikroORM's entity of a kind's table. */
-export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" | "plural" | "fields">) {
+export function entityOf({ typeName, table, fields }: Pick<AnyKind, "typeName" | "table" | "fields">) {
   return defineEntity({
     name: typeName,
-    tableName: plural,
+    tableName: table,
     properties: {
       id: p.uuid().primary(),
       organizationId: p.uuid(),
