@@ -82,6 +82,8 @@ interface Looked {
   /** Indexes that were asked, also inside of functions. */
   indexes: string[];
   seqScans: number;
+  /** Rows that were read. */
+  fetched: number;
 }
 /** A page of a list, and how PostgreSQL found it. */
 async function look(listing: Listing, params: object, organizationId = mine): Promise<Looked> {
@@ -91,15 +93,15 @@ async function look(listing: Listing, params: object, organizationId = mine): Pr
   return asApp(organizationId, async () => {
     const { rows } = await client.query<{ id: string }>(text, [...values]);
     await client.query("RESET ROLE");
-    const scanned = await client.query<{ indexes: string[]; seqScans: number }>(
-      `SELECT pg_stat_get_xact_numscans($1::regclass)::int AS "seqScans",
+    const scanned = await client.query<Pick<Looked, "indexes" | "seqScans" | "fetched">>(
+      `SELECT pg_stat_get_xact_tuples_fetched($1::regclass)::int AS fetched, pg_stat_get_xact_numscans($1::regclass)::int AS "seqScans",
          ARRAY(SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = $1::regclass AND pg_stat_get_xact_numscans(indexrelid) > 0) AS indexes`,
       [listing.table],
     );
     await client.query("SET LOCAL ROLE sangam_app");
     const plan = await client.query<{ "QUERY PLAN": string }>(`EXPLAIN ${text}`, [...values]);
     const indexed = plan.rows.map((row) => row["QUERY PLAN"]).filter((line) => line.includes("Index Cond"));
-    return { rows, indexed, ...(scanned.rows[0] as Pick<Looked, "indexes" | "seqScans">) };
+    return { rows, indexed, ...(scanned.rows[0] as Pick<Looked, "indexes" | "seqScans" | "fetched">) };
   });
 }
 
@@ -147,8 +149,10 @@ describe.each(listings.map((listing) => [listing.table, listing] as const))("%s"
   test.each(waysOf(listing).map(([params, served]) => [JSON.stringify(params), params, served] as const))(
     "%s is served by an index under the policy",
     async (_, params, { index, column }) => {
-      const { indexes, indexed, seqScans, rows } = await look(listing, params);
+      const { indexes, indexed, seqScans, fetched, rows } = await look(listing, params);
       expect(seqScans).toBe(0);
+      // the organization has 12,500
+      expect(fetched).toBeLessThan(2500);
       if (index !== undefined)
         expect({ indexes, rows }).toEqual({ indexes: expect.arrayContaining([index]) as unknown, rows: [] });
       else if ("sort" in params) {
