@@ -16,4 +16,7 @@ export const kinds: ReadonlyMap<string, AnyKind> = new Map(
 export const references = [
   { refersTo: "lead", table: "lead_reminders", column: "lead_id" },
   ...["lead", "contact", "company"].map((refersTo) => ({ refersTo, table: "calls", column: "record_id" })),
+  ...[...kinds.keys()].map((refersTo) => ({
+    ...{ refersTo, table: "list_entries", column: "record_id", once: "list_id" },
+  })),
 ];

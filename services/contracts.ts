@@ -30,6 +30,7 @@ import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
 import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
+import { listsContract } from "./lists/lists.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
@@ -59,6 +60,7 @@ export const contracts = [
   jobsContract,
   teamsContract,
   viewsContract,
+  listsContract,
   // erases what it keeps of exports last, when nothing is left that a new one could find
   privacyContract,
 ] as const;

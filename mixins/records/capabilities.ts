@@ -30,6 +30,8 @@ export function withoutSensitive<T>(shown: T): T {
 /** A view that a list is asked by, see GET /views; what is given beside it must hold too, or takes the place of its own. */
 const viewParams = (listing: Listing) => ({
   view: id.optional(),
+  /** Records of a list, see GET /lists. */
+  list: id.optional(),
   sort: listParams(listing).shape.sort.removeDefault().optional(),
 });
 

@@ -29,6 +29,8 @@ export interface Reference {
   refersTo: string;
   table: string;
   column: string;
+  /** A column beside which a record stands once: what would stand twice stays with the loser, and so is hidden. */
+  once?: string;
   /** What happened to a row whose reference was moved. Without it the row has neither version nor time of its change. */
   event?: (row: AnyRow) => { type: string; kind: string; owner: string | null; data: unknown };
 }
