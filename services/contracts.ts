@@ -34,6 +34,7 @@ import { listsContract } from "./lists/lists.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
+import { searchContract } from "./search/search.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
 import { viewsContract } from "./views/views.contract.ts";
@@ -61,6 +62,7 @@ export const contracts = [
   teamsContract,
   viewsContract,
   listsContract,
+  searchContract,
   // erases what it keeps of exports last, when nothing is left that a new one could find
   privacyContract,
 ] as const;

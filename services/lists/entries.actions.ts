@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Context } from "moleculer";
 import { requirePermission } from "../../mixins/access/principal.ts";
 import { invalid, invalidField } from "../../mixins/contract/errors.ts";
 import { newId } from "../../mixins/database/new-id.ts";
@@ -9,7 +10,7 @@ import { problemsOfView } from "../../mixins/records/finding/views.ts";
 import { fieldsOf, visibleTo } from "../../mixins/records/handlers/crud.ts";
 import { conditionsOf } from "../../mixins/records/handlers/operations.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
-import type { RecordContext, RecordDesk } from "../../mixins/records/writing/desk.ts";
+import type { RecordDesk } from "../../mixins/records/writing/desk.ts";
 import { requireVersion } from "../../mixins/records/writing/input.ts";
 import {
   findOperation,
@@ -48,8 +49,9 @@ export async function listEntries(ctx: Ctx<"lists.listEntries">): Promise<Result
   if (include === undefined) return { data, page };
   const ids = data.map(({ recordId }) => recordId);
   if (ids.length === 0) return { data, page, included: { [kind.name]: [] } };
-  const call = ctx.call as (name: string, params: object) => Promise<{ data: unknown[] }>;
-  const along = await call.call(ctx, `${kind.plural}.list`, { filter: { id: { in: ids } }, limit: 200 });
+  const asking = ctx as unknown as Pick<Context, "call">;
+  const named = { filter: { id: { in: ids } }, limit: 200 };
+  const along = await asking.call<{ data: unknown[] }, object>(`${kind.plural}.list`, named);
   return { data, page, included: { [kind.name]: along.data } };
 }
 
@@ -166,7 +168,7 @@ export async function addMany(ctx: Ctx<"lists.addMany">, desk: RecordDesk): Prom
   if (principal.userId === null) throw invalidField("where", "user_needed", "can only be asked by a user");
   const kept = await acceptValues(ctx, desk, true);
   const { kind } = await findList(desk.database.reader(tx.organizationId), principal, id);
-  const fields = await fieldsOf({ kind, desk }, ctx as unknown as RecordContext);
+  const fields = await fieldsOf({ kind, desk }, ctx);
   const problems = where ? problemsOfView(kind, fields.defined, { condition: where }) : [];
   if (problems.length > 0) throw invalid(problems);
   const selection = { where, ids, timeZone: tx.timeZone };
@@ -196,12 +198,12 @@ export async function applyOperation(
   const { principal, tx } = ctx.locals;
   const reader = desk.database.reader(tx.organizationId);
   const seen = await findOperation(reader, ctx.params.operationId);
-  if (!seen || seen.verb !== "add") throw operationNotFound();
+  if (seen?.verb !== "add") throw operationNotFound();
   if (isOver(seen)) return { isOver: true };
   requirePermission(principal, "lists:update");
   const { listId, values: given } = seen.changes as { listId: string; values: Record<string, unknown> };
   const { kind } = await findList(reader, principal, listId);
-  const fields = await fieldsOf({ kind, desk }, ctx as unknown as RecordContext);
+  const fields = await fieldsOf({ kind, desk }, ctx);
   const operation = await findOperation(tx, seen.id, true);
   if (!operation || isOver(operation)) return { isOver: true };
   const { row: list } = await findList(tx, principal, listId, "FOR KEY SHARE");

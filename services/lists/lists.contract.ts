@@ -47,7 +47,7 @@ const fieldInput = z
       .default([]),
     isRequired: z.boolean().default(false),
   })
-  .refine(({ type, options }) => /elect$/.test(type) === options.length > 0, {
+  .refine(({ type, options }) => type.endsWith("elect") === options.length > 0, {
     path: ["options"],
     error: "are required of select and multiSelect, and of these alone",
   });

@@ -134,6 +134,6 @@ export function announceList(
     entity: { kind: "list", id: row.id, version: row.version },
     actorId,
     audience: isTold ? null : row.owner_id === null ? [] : [row.owner_id],
-    data: (entryIds === undefined ? told : { ...told, entryIds }) as never,
+    data: entryIds === undefined ? told : { ...told, entryIds },
   });
 }

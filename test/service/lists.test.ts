@@ -41,7 +41,7 @@ describe("a list", () => {
     }
     for (const [index, list] of lists.entries())
       expect(await entries(list)).toMatchObject([{ recordId: person.id, values: values[index] }]);
-    expect(await add(lists[0] as Body, person)).toMatchObject({
+    expect(await add(lists[0], person)).toMatchObject({
       status: 409,
       body: { code: "ALREADY_IN_LIST" },
     });
