@@ -6,10 +6,15 @@ import { deal } from "./deal.ts";
 import { lead } from "./lead.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
+import { rate } from "./rate.ts";
+import { report } from "./report.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product, callQueue].map((kind) => [kind.name, kind as AnyKind]),
+  [lead, contact, company, deal, pipeline, product, rate, report, callQueue].map((kind) => [
+    kind.name,
+    kind as AnyKind,
+  ]),
 );
 
 /** References from tables that are no kinds. */

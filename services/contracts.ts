@@ -33,6 +33,8 @@ import { leadsContract } from "./leads/leads.contract.ts";
 import { listsContract } from "./lists/lists.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
+import { ratesContract } from "./rates/rates.contract.ts";
+import { reportsContract } from "./reports/reports.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { searchContract } from "./search/search.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
@@ -51,6 +53,8 @@ export const contracts = [
   dealsContract,
   pipelinesContract,
   productsContract,
+  ratesContract,
+  reportsContract,
   callQueuesContract,
   callsContract,
   recordsContract,

@@ -1,4 +1,6 @@
 import { isPhoneCountry, readPhone, type CountryCode } from "../../mixins/values/phone.ts";
+import { parseTime } from "../../mixins/contract/schemas.ts";
+import { instantIn } from "../../mixins/contract/time-zone.ts";
 import { checkCustomValue, readCustomCell, type CustomType } from "../../mixins/values/custom-value.ts";
 import { textBytes, type NumberedRow } from "./batches.rules.ts";
 import { armedCell, storableCell } from "../../mixins/values/cells.ts";
@@ -23,6 +25,8 @@ export interface RowPlan {
   country?: string | undefined;
   /** Of amounts without one. */
   currency?: string | undefined;
+  /** Of times without one; default UTC. */
+  timeZone?: string | undefined;
   /** Users by their emails. */
   owners?: ReadonlyMap<string, string> | undefined;
 }
@@ -167,6 +171,11 @@ class RowReading {
       case "boolean":
         this.#put(target, yesOrNo(cell), () => this.#leaveOut(target, cell, "is neither yes nor no"));
         break;
+      case "time":
+        this.#put(target, timeOf(cell, this.#plan.timeZone), () =>
+          this.#leaveOut(target, cell, "is no day or time of ISO 8601, such as 2026-03-01"),
+        );
+        break;
       case "money":
         this.#takeAmount(target, cell);
         break;
@@ -236,6 +245,14 @@ class RowReading {
   #leaveOut(field: string, cell: string, why: string): void {
     this.#notes.push(`${field}: "${shortened(cell, 100)}" ${why}`);
   }
+}
+
+/** A day is its beginning. */
+function timeOf(cell: string, zone = "UTC"): string | undefined {
+  const ms = parseTime(cell.replace(/^(\d{4}-\d\d-\d\d) (?=\d\d:)/, "$1T"));
+  if (ms === undefined) return undefined;
+  const isLocal = !/(Z|[+-]\d\d(:?\d\d)?)$/i.test(cell.slice("2026-03-01".length));
+  return new Date(isLocal ? instantIn(zone, ms) : ms).toISOString();
 }
 
 const uuidOf = (cell: string): string | undefined =>

@@ -53,7 +53,7 @@ export function readQuery(q: string, kinds: readonly AnyKind[], known: Known): A
         problem = test;
         return [];
       }
-      return [{ ...one, filter: { ...filter, [test.field]: { [test.op]: test.value } as FilterTest } }];
+      return [{ ...one, filter: { ...filter, [test.field]: { [test.op]: test.value } } }];
     });
     if (asked.length === 0 && problem) throw badQuery([problem]);
   }

@@ -5,6 +5,7 @@ import { emailMark, phoneMark } from "../../privacy/personal-data.ts";
 import { phoneForms } from "../../values/phone.ts";
 import { withoutGuarded } from "../kind/part-rights.ts";
 import { normalForm } from "../writing/changes.ts";
+import type { ImportReader } from "../writing/desk.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
@@ -48,13 +49,13 @@ export function judge(
   { rowNumber, record, input, error, notes = [] }: ImportRow,
   {
     kind,
-    rules,
+    read,
     sides,
     isGuardedGiven,
   }: {
     kind: AnyKind;
     isGuardedGiven: boolean;
-    rules: { readImported?(input: Input): { input: Input; own?: Partial<AnyRow> } };
+    read: ImportReader<AnyRow>;
     sides: readonly Association[];
   },
 ): Judged {
@@ -63,14 +64,14 @@ export function judge(
   if (error !== undefined) return rejected(error);
   if (typeof input !== "object" || input === null) return rejected("The row is no object.");
   const { rest, named, problems: ofNamed } = splitNamed(sides, input as Input);
-  const { input: fields, own } = rules.readImported?.(rest) ?? { input: rest };
+  const { input: fields, own, problems: ofRead = [], notes: ofInput = [] } = read(rest);
   const parsed = kind.newInput.safeParse(fields);
   const { input: valid, problems } = parsed.success
     ? normalForm(kind, isGuardedGiven ? (parsed.data as Input) : withoutGuarded(kind, parsed.data as Input))
     : { input: undefined, problems: fieldErrors(parsed.error) };
-  const wrong = [...problems, ...ofNamed];
+  const wrong = [...ofRead, ...problems, ...ofNamed];
   if (valid === undefined || wrong.length > 0) return rejected(sentenceOf(wrong));
-  return { ...known, input: valid, reason: "", own, named };
+  return { ...known, notes: [...notes, ...ofInput], input: valid, reason: "", own, named };
 }
 
 /** Inputs of the rows that are not refused. */

@@ -1,6 +1,7 @@
 import { defineEntity, p } from "@mikro-orm/postgresql";
 import { columnsOf, type AnyKind } from "./kind.ts";
 import type { Field } from "./fields.ts";
+import { columnOf } from "../finding/listing.ts";
 
 const propertyOf = {
   text: () => p.string(),
@@ -37,9 +38,7 @@ export function entityOf({ typeName, table, fields }: Pick<AnyKind, "typeName" |
 
 function propertiesOf(key: string, field: Field) {
   const isNullable = field.fallback === undefined;
-  const property = propertyOf[field.stored]();
-  const columns = columnsOf(key, field);
-  const named = columns[0] === "window_" ? property.fieldName("window_") : property;
-  const own: [string, object] = [key, isNullable ? named.nullable() : named];
-  return columns.length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
+  const property = propertyOf[field.stored]().fieldName(columnOf(key));
+  const own: [string, object] = [key, isNullable ? property.nullable() : property];
+  return columnsOf(key, field).length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
 }

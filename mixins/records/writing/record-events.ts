@@ -7,7 +7,7 @@ import { decodeCursor, encodeCursor, invalidCursor } from "../finding/cursor.ts"
 export type PageOfOne = { id: string; limit: number; cursor?: string | undefined };
 /**
  * What an event says of its record. Events of leads from before they were a kind of record call it `lead`, and name in `changes`
- * the fields only, as a list. Whoever reads events that are kept reads the record by `recordOf` or `recordSql`.
+ * the fields only, as a list. Whoever reads events that are kept reads the record by `recordSql`.
  */
 interface RecordData {
   record?: Record<string, unknown>;
