@@ -86,6 +86,7 @@ describe("a list", () => {
   const others = [
     "GET /analytics/leads-per-day", // figures of a period
     "GET /analytics/conversion",
+    "GET /pipelines/:id/forecast",
     "GET /events", // the feed goes on by seq
     "GET /privacy/retention", // one setting
     "GET /search", // the best of all kinds, which have no order to go on in

@@ -213,7 +213,7 @@ export const parts = <const P extends Record<string, Field>>(
   says: Said = {},
 ) => {
   const inputs = Object.entries(of).map(([name, { input }]): [string, z.ZodType] =>
-    spec.key.includes(name) && spec.named === undefined
+    spec.key.includes(name) && spec.hasOwnId !== true
       ? [name, input instanceof z.ZodNullable ? (input.unwrap() as z.ZodType) : input]
       : [name, input.optional()],
   );
