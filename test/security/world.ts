@@ -146,6 +146,12 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   });
   const queueId = records.find(([path]) => path === "/call-queues/:id")?.[1];
   const call = await created(theirs.post("/calls", { queueId, recordId: lead.id, phone: "+919876543210" }));
+  const list = await created(
+    theirs.post("/lists", { name: mark, isShared: true, fields: [{ key: "state" }] }),
+  );
+  const entry = await created(
+    theirs.post(`/lists/${list.id}/entries`, { recordId: lead.id, values: { state: mark } }),
+  );
   const view = await created(theirs.post("/views", { name: mark, isShared: true }));
   const key = await created(theirs.post("/api-keys", { name: mark, scopes: ["leads:read"] }));
   const invite = await created(
@@ -173,6 +179,8 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/custom-fields/:id": customField.id as string,
     "/views/:id": view.id as string,
     "/calls/:id": call.id as string,
+    "/lists/:id": list.id as string,
+    "/lists/:id/entries/:entryId": entry.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,
     "/roles/:role": role.id as string,
