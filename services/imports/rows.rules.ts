@@ -1,7 +1,8 @@
 import { isPhoneCountry, readPhone, type CountryCode } from "../../mixins/values/phone.ts";
 import { checkCustomValue, readCustomCell, type CustomType } from "../../mixins/values/custom-value.ts";
 import { textBytes, type NumberedRow } from "./batches.rules.ts";
-import { armedCell, storableCell } from "../../mixins/values/cells.ts";
+import type { Field } from "../../mixins/records/kind/fields.ts";
+import { armedCell, storableCell, writtenEmail } from "../../mixins/values/cells.ts";
 import { brokenCharacter } from "./file/encoding.ts";
 import { maxColumns } from "./file/format.ts";
 import { keyOf } from "./field-keys.rules.ts";
@@ -185,14 +186,17 @@ class RowReading {
       case "part":
       case "associated": {
         const [whole = "", part = ""] = target.split(".");
-        this.#input[whole] = { ...(this.#input[whole] as object | undefined), [part]: cell };
+        this.#input[whole] = {
+          ...(this.#input[whole] as object | undefined),
+          [part]: textOf(known.field, cell),
+        };
         break;
       }
       case "tags":
         this.#input[target] = tagsOf(cell);
         break;
       case "text":
-        this.#input[target] = cell;
+        this.#input[target] = textOf(known.field, cell);
     }
     return undefined;
   }
@@ -237,6 +241,9 @@ class RowReading {
     this.#notes.push(`${field}: "${shortened(cell, 100)}" ${why}`);
   }
 }
+
+const textOf = ({ format }: Pick<Field, "format">, cell: string): string =>
+  format === "email" ? writtenEmail(cell) : cell;
 
 const uuidOf = (cell: string): string | undefined =>
   /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(cell) ? cell.toLowerCase() : undefined;

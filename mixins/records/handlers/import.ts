@@ -33,6 +33,7 @@ import {
   type ImportRow,
   type Judged,
 } from "../importing/judged-rows.ts";
+import type { LimitedImporter } from "../importing/import-form.ts";
 import { defaultKeysOf, soughtKeysOf, textIn } from "../importing/keys.ts";
 import { matchesOf } from "../importing/matches.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
@@ -50,6 +51,7 @@ export interface BatchParams {
   matchBy?: string[] | undefined;
   isDryRun: boolean;
   isGuardedGiven: boolean;
+  limited?: LimitedImporter | undefined;
   rows: ImportRow[];
 }
 
@@ -71,7 +73,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
    */
   async function importBatch(ctx: RecordContext<BatchParams>): Promise<ImportCounts> {
     const { principal, tx } = ctx.locals;
-    const { importId, onDuplicate, isDryRun, isGuardedGiven, rows } = ctx.params;
+    const { importId, onDuplicate, isDryRun, isGuardedGiven, limited, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
     const judged = rows.map((row) => judge(row, { kind, rules, sides, isGuardedGiven }));
@@ -90,7 +92,10 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         turns.map(async (one) => [one.name, await desk.quota.of(tx.organizationId, one)] as const),
       ),
     );
-    for (const row of judged) fitCustomFields(row, fields);
+    for (const row of judged) {
+      fitCustomFields(row, fields);
+      if (limited) limit(row, limited, fields);
+    }
     if (owner !== undefined) {
       const owners = inputs.flatMap((input) => textIn(input, owner) ?? []);
       const active = await desk.users.among(ctx, new Set(owners));
@@ -130,7 +135,10 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         const { refused, skipped } = takeRow(plan, row, (input, of) => {
           const held = claims?.take(of.id, row.apart);
           if (held) throw valueTaken(kind, held.key);
-          const mine = owner === undefined ? null : (input[owner] ?? (of as AnyRow)[columnOf(owner)]);
+          const mine =
+            owner === undefined
+              ? null
+              : (input[owner] ?? (of as AnyRow)[columnOf(owner)] ?? of.own?.[columnOf(owner)]);
           return associates?.resolve({ rowNumber, record }, row.named, input, mine) ?? input;
         });
         if (refused !== undefined)
@@ -171,7 +179,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     if (!isCurrent) throw importFenced();
     if (matches.isCut) throw importTooLarge();
     const refers = await referencesOf(tx, counter, principal, inputsOf(judged), fields);
-    for (const row of valid) leaveOutReferences(row, refers);
+    for (const row of valid) leaveOutReferences(row, kind, refers);
     const associates = await Associates.of(
       tx,
       sides,
@@ -244,6 +252,13 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     moveCheckpoint(tx, importId, rows.length, counts);
     return counts;
   }
+
+  /** What a row says of who does not see all: references, which nobody has checked with their eyes, are not theirs to give. */
+  const limit = (row: Judged, { owner: mine }: LimitedImporter, fields: CallFields) => {
+    for (const { key } of row.input ? fields.referencesOf([row.input]) : [])
+      leaveOut(row, `customFields.${key}`, "only who sees all records may refer to them by import");
+    if (owner !== undefined) row.own = { ...row.own, [columnOf(owner)]: mine };
+  };
 
   return {
     import: (ctx: RecordContext) => desk.takeFile(ctx, kind),
