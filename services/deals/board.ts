@@ -6,7 +6,7 @@ import { decodeCursor, encodeCursor } from "../../mixins/records/finding/cursor.
 import type { Counter } from "../../mixins/records/writing/desk.ts";
 import { fromMinorUnits } from "../../mixins/records/kind/fields.ts";
 import { fieldsOf, visibleTo } from "../../mixins/records/handlers/crud.ts";
-import { matchConditions, Values } from "../../mixins/records/finding/listing.ts";
+import { allMatching, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { storeOf } from "../../mixins/records/writing/store.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
@@ -87,12 +87,8 @@ interface Asked {
 function conditionsOf({ counter, ctx, fields, asked }: Asked, values: Values): string {
   const { principal, tx } = ctx.locals;
   const listing = fields.listing(deal.listing, asked);
-  const { conditions, find } = matchConditions(listing, asked, values, tx.timeZone);
-  return [
-    ...visibleTo(counter, principal)(values),
-    ...(find === undefined ? [] : [`id = ANY ((SELECT ${find(2_000_000_000)})::uuid[])`]),
-    ...conditions,
-  ].join(" AND ");
+  const matching = matchConditions(listing, asked, values, tx.timeZone);
+  return [...visibleTo(counter, principal)(values), ...allMatching(matching)].join(" AND ");
 }
 
 function sumsStatement(of: Asked) {

@@ -90,6 +90,16 @@ export class CallFields {
     return Object.keys(givenIn(input) ?? {}).find((key) => this.#fields.all.get(key)?.isSensitive);
   }
 
+  /** Whether an input or a condition says a sensitive value. */
+  saysSensitive(input: Input, where: Asked["where"]): boolean {
+    let says = this.sensitiveNamedBy(input) !== undefined;
+    eachField({ where }, (path) => {
+      says ||=
+        path.startsWith(custom) && this.#fields.all.get(path.slice(custom.length))?.isSensitive === true;
+    });
+    return says;
+  }
+
   /** Whether values may name users, whom `prepare` has to look for. */
   get mayNameUsers(): boolean {
     return [...this.#fields.all.values()].some(({ type }) => type === "user");

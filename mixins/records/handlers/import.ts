@@ -81,6 +81,13 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);
     const fields = await fieldsOf(counter, ctx);
+    // what was merged is part of the record that it is known by now
+    const merged = await store.mergedExternalIds(desk.database.reader(tx.organizationId), inputsOf(judged));
+    for (const row of judged) {
+      const now = row.input && merged.get(row.input.externalId);
+      if (now === null) Object.assign(row, { input: undefined, reason: externalIdTaken(kind).message });
+      else if (now !== undefined) row.input = { ...row.input, externalId: now };
+    }
     const inputs = inputsOf(judged);
     for (const input of inputs) {
       const key = fields.sensitiveNamedBy(input);
