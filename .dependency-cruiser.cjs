@@ -23,7 +23,7 @@ module.exports = {
       from: { path: "^entities/" },
       to: {
         path: "^(services|mixins)/",
-        pathNot: "^mixins/(records/kind/[a-z-]+|contract/schemas)\\.ts$",
+        pathNot: "^mixins/(records/kind/[a-z-]+|records/conditions/schema|contract/schemas)\\.ts$",
       },
     },
     {

@@ -19,6 +19,7 @@ export const Organization = defineEntity({
     timezone: p.string().default("UTC"),
     /** Of phones that are written without one; ISO 3166-1. Null: the installation's. */
     country: p.string().nullable(),
+    currency: p.string().nullable(),
     suspendedAt: p.datetime(3).nullable(),
     suspendedBecause: p.string().nullable(),
     /** When everything of it is erased; until then it can be restored. */

@@ -1,15 +1,24 @@
 import type { AnyKind } from "../mixins/records/kind/kind.ts";
+import { callQueue } from "./call-queue.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
 import { deal } from "./deal.ts";
 import { lead } from "./lead.ts";
 import { pipeline } from "./pipeline.ts";
 import { product } from "./product.ts";
+import { rate } from "./rate.ts";
+import { report } from "./report.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product].map((kind) => [kind.name, kind as AnyKind]),
+  [lead, contact, company, deal, pipeline, product, rate, report, callQueue].map((kind) => [
+    kind.name,
+    kind as AnyKind,
+  ]),
 );
 
 /** References from tables that are no kinds. */
-export const references = [{ refersTo: "lead", table: "lead_reminders", column: "lead_id" }];
+export const references = [
+  { refersTo: "lead", table: "lead_reminders", column: "lead_id" },
+  ...["lead", "contact", "company"].map((refersTo) => ({ refersTo, table: "calls", column: "record_id" })),
+];

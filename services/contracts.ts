@@ -19,6 +19,8 @@ import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.
 import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
 import { analyticsContract } from "./analytics/analytics.contract.ts";
+import { callQueuesContract } from "./call-queues/call-queues.contract.ts";
+import { callsContract } from "./calls/calls.contract.ts";
 import { companiesContract } from "./companies/companies.contract.ts";
 import { contactsContract } from "./contacts/contacts.contract.ts";
 import { customFieldsContract } from "./custom-fields/custom-fields.contract.ts";
@@ -30,6 +32,8 @@ import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
+import { ratesContract } from "./rates/rates.contract.ts";
+import { reportsContract } from "./reports/reports.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
@@ -47,6 +51,10 @@ export const contracts = [
   dealsContract,
   pipelinesContract,
   productsContract,
+  ratesContract,
+  reportsContract,
+  callQueuesContract,
+  callsContract,
   recordsContract,
   customFieldsContract,
   importsContract,

@@ -23,18 +23,31 @@ END $$;
 --   whose text is like one of patterns. Null: not asked. One id more than `most` where there are more. Runs as owner, reads
 --   nothing without an organization.
 --   <table>_words(row): what q asks of one row.
+--   find_near_<table>(q, most): as the first, up to `most` ids of rows that q does not find, but would if one letter of one of its words
+--   were another, more or less; of names, see migration finding_what_is_near. Of each word 2,000 rows are looked at.
 -- texts: columns that q searches. phones: those that are numbers. terms: name of a field and its column in turn, found by their
--- whole value. likes: columns that like searches. The index is <table>_find; makes_indexes: of an empty table.
-CREATE FUNCTION pg_temp.findable(target regclass, texts name[], phones name[], terms text[], likes name[], makes_indexes boolean DEFAULT true)
+-- whole value. likes: columns that like searches. parts: lists of parts (jsonb) whose values q searches too. names: of texts, those in
+-- which q may have a letter wrong; default: the names of persons, companies and things.
+-- The index is <table>_find; makes_indexes: of an empty table.
+CREATE FUNCTION pg_temp.findable(target regclass, texts name[], phones name[], terms text[], likes name[], makes_indexes boolean DEFAULT true,
+  parts name[] DEFAULT '{}', names name[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+  named text;
   words text;
   found text;
   looked text;
 BEGIN
-  words := format('public.find_words(ARRAY[%s]::text[], ARRAY[%s]::text[])',
-    (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(texts) AS one), (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(phones) AS one));
-  found := format('(%s || public.find_terms(ARRAY[%s], r.tags, r.custom_fields))', words,
+  words := format('public.find_words(ARRAY[%s]::text[]%s, ARRAY[%s]::text[]%s)',
+    (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(texts) AS one),
+    (SELECT string_agg(format(' || public.find_parts(r.%I, false)', one), '') FROM unnest(parts) AS one),
+    (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(phones) AS one),
+    (SELECT string_agg(format(' || public.find_parts(r.%I, true)', one), '') FROM unnest(parts) AS one));
+  SELECT coalesce(format('ARRAY[%s]::text[]', string_agg(format('r.%I', one), ', ')), '''{}''::text[]') INTO named FROM unnest(texts) AS one
+    WHERE one = ANY (coalesce(names, '{first_name,last_name,name,company_name}'));
+  found := format('(%s%s || public.find_terms(ARRAY[%s], r.tags, r.custom_fields))', words,
+    -- tables of before that migration get it there
+    CASE WHEN to_regprocedure('public.find_near_terms(text[])') IS NOT NULL THEN format(' || public.find_near_terms(%s)', named) END,
     (SELECT string_agg(format('public.find_term(%L, r.%I)', terms[place], terms[place + 1]), ', ' ORDER BY place)
      FROM generate_series(1, cardinality(terms), 2) AS place));
   looked := format('public.find_text(ARRAY[%s]::text[], r.tags)', (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(likes) AS one));
@@ -76,6 +89,30 @@ END $body$
 $function$, target, replace(found, '''', ''''''), looked);
   EXECUTE format('REVOKE ALL ON FUNCTION public.find_%1$s(text, jsonb, jsonb, text[], integer) FROM PUBLIC', target);
   EXECUTE format('GRANT EXECUTE ON FUNCTION public.find_%1$s(text, jsonb, jsonb, text[], integer) TO sangam_app', target);
+  EXECUTE format($function$
+CREATE OR REPLACE FUNCTION public.find_near_%1$s(q text, most integer) RETURNS uuid[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_indexscan = off SET enable_indexonlyscan = off AS $body$
+DECLARE
+  own uuid := NULLIF(current_setting('app.organization_id', true), '')::uuid;
+  near record;
+  hits uuid[];
+  ids uuid[] := '{}';
+BEGIN
+  IF own IS NULL THEN RETURN '{}'; END IF;
+  FOR near IN SELECT * FROM public.find_near_words(q) LOOP
+    EXECUTE 'SELECT array_agg(id) FROM (SELECT c.id FROM (SELECT r.id, %3$s AS names, %4$s AS words FROM public.%1$s r
+          WHERE uuid_hash(r.organization_id) = uuid_hash($1) AND r.organization_id IS NOT DISTINCT FROM $1 AND r.deleted_at IS NULL
+            AND %2$s @@ $2 LIMIT 2000) AS c
+        WHERE public.find_has_near(c.names, $3) AND NOT c.words @@ $4 LIMIT $5) AS hits' INTO hits
+      USING own, near.asked, near.word, public.find_query(q), most;
+    ids := ids || hits;
+  END LOOP;
+  RETURN (ARRAY(SELECT DISTINCT one FROM unnest(ids) AS one))[: most];
+END $body$
+$function$, target, replace(found, '''', ''''''), replace(named, '''', ''''''), words);
+  EXECUTE format('REVOKE ALL ON FUNCTION public.find_near_%s(text, integer) FROM PUBLIC', target);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION public.find_near_%s(text, integer) TO sangam_app', target);
   -- Plans by how many rows one organization has go wrong: one that is new since the statistics were made has none by them, and then
   -- any index will do. Without statistics each has a two-hundredth of the table. Of custom fields nobody plans by them.
   EXECUTE format('ALTER TABLE %s ALTER COLUMN organization_id SET STATISTICS 0, ALTER COLUMN custom_fields SET STATISTICS 0', target);

@@ -43,7 +43,7 @@ const ofRecords: Record<Role, readonly string[]> = {
 export const recordPermissions = (plural: string): string[] =>
   ofRecords.admin.map((verb) => `${plural}:${verb}`);
 
-const resources = ["pools", "scoring", "imports", "custom-fields", "views"];
+const resources = ["pools", "scoring", "imports", "custom-fields", "views", "calls"];
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -79,6 +79,7 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
   sales_rep: {
     permissions: new Set([
       ...["users:read", "teams:read", "organization:read", "events:read", "pools:read", "scoring:read"],
+      ...["calls:create", "calls:read", "calls:update"],
       ...["custom-fields:read", "views:create", "views:read", "views:update", "views:delete"],
       ...forOwnKeys,
     ]),

@@ -31,7 +31,7 @@ export interface ActionSpec<P extends z.ZodType = z.ZodType, R extends z.ZodType
   summary: string;
   /** A strict object: path parameters, query or body fields, and `expectedVersion` if it honours If-Match. */
   params: P;
-  /** What a caller gets; `z.null()` for 204. */
+  /** What a caller gets; `z.null()` for 204, nullable where null is one. */
   returns: R;
   permission: Permission;
   /**

@@ -19,3 +19,6 @@ export const currencyDigits: ReadonlyMap<string, number> = new Map(
     codes.split(/\s+/).map((code): [string, number] => [code, Number(digits)]),
   ),
 );
+
+/** Of organizations that have not said another one. */
+export const defaultCurrency = "INR";

@@ -85,6 +85,11 @@ export const timeInput = z.iso.datetime({ offset: true }).transform((value, issu
 export const email = z.string().trim().toLowerCase().max(254).pipe(z.email());
 /** Money as it is shown: a decimal, never a float, with its currency of ISO 4217. */
 export const money = z.strictObject({ amount: z.string(), currency: z.string() }).meta({ id: "Money" });
+/** A currency of ISO 4217; in capitals. */
+export const currency = z
+  .string()
+  .toUpperCase()
+  .refine((code) => currencyDigits.has(code), "must be a currency of ISO 4217, such as INR, USD or KWD");
 /** Digits before the point. */
 const wholeDigits = 16;
 /**

@@ -43,9 +43,37 @@ export function offsetsOf(name: string, now = new Date()): ZoneOffsets {
 
 /** The day of an instant in a zone, YYYY-MM-DD; a zone that this process does not know any more counts as UTC. */
 export const dayIn = (name: string, instant: Date): string =>
-  new Date(instant.getTime() + offsetAt(formatOf(isKnown(name) ? name : "UTC"), instant.getTime()) * 1_000)
-    .toISOString()
-    .slice(0, 10);
+  new Date(instant.getTime() + offsetIn(name, instant.getTime())).toISOString().slice(0, 10);
+
+/** How far a zone is ahead of UTC at an instant, both in ms; a zone that this process does not know any more counts as UTC. */
+export const offsetIn = (name: string, at: number): number => offsetAt(usualFormat(name), at) * 1_000;
+
+/** Zones of a country (ISO 3166-1), as Intl has them: one for each way in which its clocks go this year. Empty: none is known. */
+export function zonesOfCountry(country: string): readonly string[] {
+  let zones = zonesOf.get(country);
+  if (zones === undefined) {
+    const year = new Date().getUTCFullYear();
+    const ways = new Map(
+      // of ECMA-402, and not yet in TypeScript's own types
+      ((new Intl.Locale(`und-${country}`) as { getTimeZones?(): string[] }).getTimeZones?.() ?? [])
+        .map((name) => renamed[name] ?? name)
+        .filter(isKnown)
+        .map((name) => [`${offsetIn(name, Date.UTC(year, 0))} ${offsetIn(name, Date.UTC(year, 6))}`, name]),
+    );
+    zones = [...ways.values()];
+    zonesOf.set(country, zones);
+  }
+  return zones;
+}
+const zonesOf = new Map<string, readonly string[]>();
+/** Intl has some countries' only zones under the names that they had once. */
+const renamed: Readonly<Record<string, string>> = {
+  "Asia/Calcutta": "Asia/Kolkata",
+  "Asia/Katmandu": "Asia/Kathmandu",
+  "Asia/Rangoon": "Asia/Yangon",
+  "Asia/Saigon": "Asia/Ho_Chi_Minh",
+  "Europe/Kiev": "Europe/Kyiv",
+};
 
 /**
  * The instant, in ms since 1970, at which clocks of a zone show a time: of two the earlier, and of a time that is left out, as much
@@ -89,6 +117,17 @@ function readOffsets(name: string, until: number): ZoneOffsets {
     seconds.push(after);
   }
   return { from, seconds };
+}
+
+const formats = new LRUCache<string, Intl.DateTimeFormat>({ max: 1_000 });
+/** Making one takes longer than asking it a hundred times. */
+function usualFormat(name: string): Intl.DateTimeFormat {
+  let format = formats.get(name);
+  if (format === undefined) {
+    format = formatOf(isKnown(name) ? name : "UTC");
+    formats.set(name, format);
+  }
+  return format;
 }
 
 const formatOf = (name: string) =>

@@ -308,6 +308,8 @@ export class UnitOfWork {
     } catch (error) {
       // nothing was done before these statements, so the transaction may begin anew
       const isFirst = entering.length > 0;
+      // of those sent together, each fails as the first did
+      if (!isFirst && wasSkipped(error)) await this.#beginning;
       if (isRefusedAtGate(error)) this.#client = this.#beginAtHome(client);
       else if (isFirst && isMomentary(error)) this.#client = this.#beginAgain(client);
       // sent behind the statement that was refused, this one was not looked at

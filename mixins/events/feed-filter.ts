@@ -17,6 +17,7 @@ export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["team", "teams:read"],
   ["operation", "events:read"],
   ["view", "views:read"],
+  ["call", "calls:read"],
 ]);
 /** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
 export const nobody = "00000000-0000-0000-0000-000000000000";

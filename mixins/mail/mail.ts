@@ -14,6 +14,8 @@ export interface Mail {
   to: string;
   subject: string;
   text: string;
+  /** Files that go along; the outbox shows them in its text. */
+  attachments?: readonly { name: string; type: string; content: string }[];
 }
 
 /** Sends mail. Call it from a job of the queue `email-send`, and hold no connection to a database meanwhile. */
@@ -61,10 +63,17 @@ function smtpMailer(url: string, from: string): Mailer {
   );
   return {
     isConfigured: true,
-    async send({ to, subject, text }) {
+    async send({ to, subject, text, attachments = [] }) {
       await smtp.call(async () => {
         try {
-          await transport.sendMail({ to: { name: "", address: to }, subject, text });
+          await transport.sendMail({
+            to: { name: "", address: to },
+            subject,
+            text,
+            attachments: attachments.map(({ name, type, content }) => ({
+              ...{ filename: name, contentType: type, content },
+            })),
+          });
         } catch (error) {
           // RFC 5321, 4.2.1: a reply of 5xx is final, and the server is well
           const { responseCode = 0 } = error as { responseCode?: number };
@@ -75,7 +84,9 @@ function smtpMailer(url: string, from: string): Mailer {
   };
 }
 
-async function keep(tx: UnitOfWork, { organizationId, to, subject, text }: Mail): Promise<void> {
+async function keep(tx: UnitOfWork, mail: Mail): Promise<void> {
+  const { organizationId, to, subject, attachments = [] } = mail;
+  const text = [mail.text, ...attachments.map(({ name, content }) => `[${name}]\n${content}`)].join("\n");
   await tx.execute({
     text: `INSERT INTO control.kept_mails (organization_id, id, recipient, subject, body, created_at)
       VALUES ($1, $2, $3, $4, $5, $6)`,

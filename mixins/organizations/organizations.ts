@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Database } from "../database/database.ts";
+import { defaultCurrency } from "../contract/currencies.ts";
 import { appError } from "../contract/errors.ts";
 import { defaultCountry, type CountryCode } from "../values/phone.ts";
 import { limitsOf, type PlanLimits } from "./plans.ts";
@@ -20,6 +21,8 @@ export interface Standing {
   timeZone: string;
   /** Of phones that are written without one; ISO 3166-1. */
   country: CountryCode;
+  /** In which sums over deals are told, and of amounts that come without one; ISO 4217. */
+  currency: string;
 }
 
 const most = 50_000;
@@ -30,19 +33,20 @@ const checkEveryMs = 1_000;
 /** Of how long ago changes are asked for: longer than clocks differ and transactions last. */
 const lookBackSeconds = 60;
 
-const columns = `id, plan, timezone AS "timeZone", country, suspended_at IS NOT NULL OR deletion_due_at IS NOT NULL AS "isSuspended"`;
+const columns = `id, plan, timezone AS "timeZone", country, currency, suspended_at IS NOT NULL OR deletion_due_at IS NOT NULL AS "isSuspended"`;
 type Row = {
   id: string;
   plan: string;
   isSuspended: boolean;
   timeZone: string;
   country: CountryCode | null;
+  currency: string | null;
 };
 /** Of an organization that is in no table: internal callers may name one. */
 const stranger: Standing = {
   ...{ plan: "", limits: limitsOf("") },
   isSuspended: false,
-  ...{ timeZone: "UTC", country: defaultCountry },
+  ...{ timeZone: "UTC", country: defaultCountry, currency: defaultCurrency },
 };
 
 /**
@@ -136,7 +140,13 @@ export const suspended = () =>
     "The organization is suspended or about to be deleted; its admins and the operator can tell.",
   );
 
-const standingOf = ({ plan, isSuspended, timeZone, country }: Row): Standing => ({
-  ...{ plan, isSuspended, timeZone, country: country ?? defaultCountry },
+const standingOf = ({ plan, isSuspended, timeZone, country, currency }: Row): Standing => ({
+  ...{
+    plan,
+    isSuspended,
+    timeZone,
+    country: country ?? defaultCountry,
+    currency: currency ?? defaultCurrency,
+  },
   limits: limitsOf(plan),
 });

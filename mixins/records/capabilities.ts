@@ -10,7 +10,8 @@ import {
   text,
   timestamp,
 } from "../contract/schemas.ts";
-import { byIdOf, fieldsParam, listParams, pageParams, type Listing } from "./finding/listing.ts";
+import { byIdOf, fieldsParam, listParams, pageParams } from "./finding/listing.ts";
+import { viewParams } from "./finding/view-params.ts";
 import { includeParam } from "./finding/include.ts";
 import { included, type AnyKind, type Fields, type Kind } from "./kind/kind.ts";
 
@@ -26,12 +27,6 @@ export function withoutSensitive<T>(shown: T): T {
   const emptied = Object.fromEntries(sensitive.map((key) => [key, null]));
   return { ...shown, customFields: { ...customFields, ...emptied } };
 }
-
-/** A view that a list is asked by, see GET /views; what is given beside it must hold too, or takes the place of its own. */
-const viewParams = (listing: Listing) => ({
-  view: id.optional(),
-  sort: listParams(listing).shape.sort.removeDefault().optional(),
-});
 
 /** Create, list, read, change, delete. */
 export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({

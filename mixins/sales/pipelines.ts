@@ -1,15 +1,13 @@
-import { LRUCache } from "lru-cache";
 import { v7 as uuidv7 } from "uuid";
+import type { DealRow } from "../../entities/deal.ts";
 import type { Database } from "../database/database.ts";
 import type { UnitOfWork } from "../database/unit-of-work.ts";
+import { CopiesByOrganization } from "../organizations/copies.ts";
 import { invalid } from "../contract/errors.ts";
 import { defaultStages, Pipelines, type PipelineStages } from "./stages.ts";
 
 /** Broadcast {organizationId} after a change of pipelines: every process forgets its copy. */
 export const pipelinesChanged = "pipelines.changed";
-
-const ttlMs = 30_000;
-const most = 10_000;
 
 /**
  * This process's copy of each organization's pipelines, so that writing a deal reads none. What a copy says of a stage that a deal
@@ -17,7 +15,7 @@ const most = 10_000;
  */
 export class PipelineCache {
   readonly #database: Database;
-  readonly #loaded = new LRUCache<string, Promise<Pipelines>>({ max: most, ttl: ttlMs });
+  readonly #copies = new CopiesByOrganization((organizationId) => this.#load(organizationId));
 
   constructor(database: Database) {
     this.#database = database;
@@ -25,17 +23,11 @@ export class PipelineCache {
 
   /** As they are, the default one made where there is none yet; loaded where this process has no copy. */
   of(organizationId: string): Promise<Pipelines> {
-    let loading = this.#loaded.get(organizationId);
-    if (loading === undefined) {
-      loading = this.#load(organizationId);
-      this.#loaded.set(organizationId, loading);
-      loading.catch(() => this.#loaded.delete(organizationId));
-    }
-    return loading;
+    return this.#copies.of(organizationId);
   }
 
   forget(organizationId: string): void {
-    this.#loaded.delete(organizationId);
+    this.#copies.forget(organizationId);
   }
 
   async #load(organizationId: string): Promise<Pipelines> {
@@ -71,26 +63,32 @@ async function makeDefault(tx: UnitOfWork): Promise<void> {
 /** By stage. */
 type Asking = Map<string, Promise<void>>;
 const asked = new WeakMap<UnitOfWork, Asking>();
+type Placed = Pick<DealRow, "pipeline_id" | "stage_id" | "status">;
 /**
- * Makes sure that a stage is still there, and that nobody takes it out until the end of the transaction. Asked once for all deals
- * of a transaction. @throws 422
+ * Makes sure that a deal's stage is still there and of its kind, and that nobody takes it out or makes it another until the end of
+ * the transaction. Asked once for all deals of a transaction. @throws 422
  */
-export function requireStage(tx: UnitOfWork, pipelineId: string, stageId: string): Promise<void> {
+export function requireStage(tx: UnitOfWork, deal: Placed): Promise<void> {
+  const stageId = deal.stage_id;
   let ofTx = asked.get(tx);
   if (ofTx === undefined) asked.set(tx, (ofTx = new Map() as Asking));
   let asking = ofTx.get(stageId);
-  if (asking === undefined) ofTx.set(stageId, (asking = askStage(tx, pipelineId, stageId)));
+  if (asking === undefined) ofTx.set(stageId, (asking = askStage(tx, deal)));
   return asking;
 }
 
-async function askStage(tx: UnitOfWork, pipelineId: string, stageId: string): Promise<void> {
+async function askStage(tx: UnitOfWork, deal: Placed): Promise<void> {
   const [row] = await tx.query<Pick<PipelineStages, "stages">>({
     name: "pipeline_for_deal",
     text: "SELECT stages FROM pipelines WHERE id = $1 AND deleted_at IS NULL FOR SHARE",
-    values: [pipelineId],
+    values: [deal.pipeline_id],
   });
-  if (row?.stages.some(({ id }) => id === stageId) !== true)
+  if (row?.stages.some(({ id, kind }) => id === deal.stage_id && kind === deal.status) !== true)
     throw invalid([
-      { path: "stageId", code: "unknown_stage", message: "was taken out of the pipeline just now" },
+      {
+        path: "stageId",
+        code: "unknown_stage",
+        message: "was taken out of the pipeline just now, or made another kind of stage; try again",
+      },
     ]);
 }

@@ -12,12 +12,15 @@ export const longestPosition = 60;
 /**
  * The last place of a column, found without looking at it: places that are made so are in the order of their times.
  * @param ms since 1970
- * @param id keeps those of one millisecond apart
+ * @param id keeps those of one millisecond apart, in the order in which they were made
  */
 export function lastPosition(ms: number, id: string): string {
   const time = base62(ms, 8);
   // a key ends in no zero
-  return `h${time}${base62(Number.parseInt(id.slice(-8), 16), 6)}V`;
+  // of UUIDs of version 7 a process makes ascending ones: the end of their milliseconds, and what counts within one
+  const digitsOf = id.replaceAll("-", "");
+  const made = base62(Number.parseInt(digitsOf.slice(7, 12), 16), 4);
+  return `h${time}${made}${base62(Number.parseInt(digitsOf.slice(13, 22), 16), 7)}V`;
 }
 
 function base62(value: number, length: number): string {

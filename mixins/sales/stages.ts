@@ -24,15 +24,22 @@ export const firstStage = (
 
 /** The pipelines of an organization. */
 export class Pipelines {
+  readonly all: readonly PipelineStages[];
   readonly #byId: ReadonlyMap<string, PipelineStages>;
   readonly #ofStage: ReadonlyMap<string, PipelineStages>;
   /** Where deals go of which nothing else is said. */
   readonly default: PipelineStages | undefined;
 
   constructor(all: readonly PipelineStages[]) {
+    this.all = all;
     this.#byId = new Map(all.map((one) => [one.id, one]));
     this.#ofStage = new Map(all.flatMap((one) => one.stages.map((stage) => [stage.id, one] as const)));
     this.default = all.find((one) => one.is_default);
+  }
+
+  /** Of all pipelines. */
+  get stages(): Stage[] {
+    return this.all.flatMap((one) => one.stages);
   }
 
   get(id: string): PipelineStages | undefined {

@@ -117,6 +117,10 @@ function isWrittenAsIn(number: PhoneNumber, digits: string): boolean {
   return digits.startsWith(national.slice(0, national.length - number.nationalNumber.length));
 }
 
+/** The country of a stored number; undefined for one of no country, such as +800. */
+export const countryOfPhone = (phone: string): CountryCode | undefined =>
+  parsePhoneNumberFromString(phone.split(";")[0] ?? "", { extract: false })?.country;
+
 /** Mexico has given up the 1 before mobile numbers (2019): such a number is dialled without it. */
 const withoutOldDigits = (digits: string): string => digits.replace(/^\+521(\d{10})$/, "+52$1");
 

@@ -15,7 +15,7 @@ import {
 } from "../../mixins/records/capabilities.ts";
 
 export const companiesContract = defineContract("companies", {
-  tables: { owns: ["companies"], writes: ["merges"] },
+  tables: { owns: ["companies"] },
   actions: {
     ...crud(company),
     ...bulk(company),

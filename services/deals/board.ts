@@ -1,5 +1,6 @@
 import { deal, type DealRow, type DealView } from "../../entities/deal.ts";
 import { pipeline, type PipelineRow, type Stage } from "../../entities/pipeline.ts";
+import { badQueryField } from "../../mixins/contract/errors.ts";
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { decodeCursor, encodeCursor } from "../../mixins/records/finding/cursor.ts";
@@ -8,6 +9,7 @@ import { fromMinorUnits } from "../../mixins/records/kind/fields.ts";
 import { fieldsOf, visibleTo } from "../../mixins/records/handlers/crud.ts";
 import { allMatching, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { storeOf } from "../../mixins/records/writing/store.ts";
+import type { RateCache, Rates } from "../../mixins/sales/rates.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
 type BoardContext = Ctx<"deals.board">;
@@ -20,16 +22,23 @@ interface Sum {
   currency: string | null;
   /** Minor units. */
   amount: string | null;
+  /** Of the currency's rates the one that holds, see mixins/sales/rates.ts. */
+  place: number;
 }
 
 /**
  * A pipeline's deals by stage. Two statements besides the pipeline's: one counts and adds up, one brings the first cards of each
  * stage, in the order of an index.
  */
-export async function board(ctx: BoardContext, counter: Counter): Promise<Result<"deals.board">> {
+export async function board(
+  ctx: BoardContext,
+  counter: Counter,
+  rateCache: RateCache,
+): Promise<Result<"deals.board">> {
   const { principal, tx } = ctx.locals;
   const { id, stageId, limit, cursor, ...asked } = ctx.params;
   const fields = await fieldsOf(counter, ctx as never);
+  const rates = await rateCache.of(principal.organizationId);
   const row = await pipelines.get(tx, principal, id);
   const removed = new Set(row.removed_stages.map((one) => one.id));
   const stages: readonly Stage[] = [
@@ -37,9 +46,11 @@ export async function board(ctx: BoardContext, counter: Counter): Promise<Result
     ...row.removed_stages.map(({ removedAt: _at, ...one }) => one),
   ];
   const wanted = stages.filter((one) => stageId === undefined || one.id === stageId);
+  if (wanted.length === 0 && stageId !== undefined)
+    throw badQueryField("stageId", "unknown_stage", `is not a stage of ${row.name}`);
   const bound = (of: string) => ["board", id, of, asked.filter ?? {}, asked.where ?? null, asked.q ?? null];
   const after = cursor === undefined ? undefined : decodeCursor(bound(stageId ?? ""), cursor, 2);
-  const of = { counter, ctx, fields, asked, stageIds: wanted.map((one) => one.id) };
+  const of = { counter, ctx, fields, rates, asked, stageIds: wanted.map((one) => one.id) };
   const [sums, { rows, isCut }] = await Promise.all([
     tx.query<Sum>(sumsStatement(of)),
     tx.queryWithin<DealRow & { id: string }>({
@@ -65,9 +76,7 @@ export async function board(ctx: BoardContext, counter: Counter): Promise<Result
     const last = page.at(-1);
     return {
       ...{ stage: one, isRemoved: removed.has(one.id), count, cards: page },
-      amounts: ofStage.flatMap(({ currency, amount }) =>
-        currency === null || amount === null ? [] : [fromMinorUnits(amount, currency)],
-      ),
+      ...amountsOf(ofStage, rates),
       nextCursor: hasMore ? encodeCursor(bound(one.id), [last?.position ?? "", last?.id ?? nil]) : null,
     };
   });
@@ -75,10 +84,30 @@ export async function board(ctx: BoardContext, counter: Counter): Promise<Result
 }
 const nil = "00000000-0000-0000-0000-000000000000";
 
+/** What the deals of a stage add up to: by currency, and in the organization's; what has no rate is told of by itself. */
+function amountsOf(ofStage: readonly Sum[], rates: Rates) {
+  const sums = ofStage.flatMap(({ currency, amount, place, count }) =>
+    currency === null || amount === null ? [] : [{ currency, units: amount, place, count }],
+  );
+  const without = sums.filter((sum) => rates.unitsOf(sum) === undefined);
+  const byCurrency = [...Map.groupBy(sums, ({ currency }) => currency)];
+  return {
+    amount: rates.moneyOf(sums.reduce((all, sum) => all + (rates.unitsOf(sum) ?? 0n), 0n)),
+    amounts: byCurrency.map(([currency, own]) =>
+      fromMinorUnits(own.reduce((all, { units }) => all + BigInt(units), 0n).toString(), currency),
+    ),
+    withoutRate: [...Map.groupBy(without, ({ currency }) => currency)].map(([currency, own]) => ({
+      amount: fromMinorUnits(own.reduce((all, { units }) => all + BigInt(units), 0n).toString(), currency),
+      count: own.reduce((all, { count }) => all + count, 0),
+    })),
+  };
+}
+
 interface Asked {
   counter: Counter;
   ctx: BoardContext;
   fields: CallFields;
+  rates: Rates;
   asked: Pick<BoardContext["params"], "filter" | "where" | "q">;
   stageIds: readonly string[];
 }
@@ -94,9 +123,11 @@ function conditionsOf({ counter, ctx, fields, asked }: Asked, values: Values): s
 function sumsStatement(of: Asked) {
   const values = new Values();
   const conditions = conditionsOf(of, values);
+  const place = of.rates.placeSql(values, of.ctx.locals.tx.now);
   return {
-    text: `SELECT stage_id, count(*)::int AS count, amount_currency AS currency, sum(amount)::text AS amount FROM deals
-      WHERE stage_id = ANY (${values.add(of.stageIds)}::uuid[]) AND ${conditions} GROUP BY stage_id, amount_currency`,
+    text: `SELECT stage_id, count(*)::int AS count, amount_currency AS currency, ${place} AS place, sum(amount)::text AS amount
+      FROM deals WHERE stage_id = ANY (${values.add(of.stageIds)}::uuid[]) AND ${conditions}
+      GROUP BY stage_id, amount_currency, 4`,
     values: values.list,
   };
 }

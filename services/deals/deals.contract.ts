@@ -6,7 +6,7 @@ import { expectedVersion, id, money, text, wholeNumber } from "../../mixins/cont
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
-import { exportable } from "../../mixins/records/capabilities/files.ts";
+import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import {
   comparable,
   crud,
@@ -33,8 +33,12 @@ const column = z
     /** Whether it was taken out of the pipeline; it is shown while deals are in it. */
     isRemoved: z.boolean(),
     count: z.number().int(),
-    /** Of all its deals, by currency. */
+    /** Of all its deals, in the organization's currency: by the rates of now, of a closed deal by those of when it was closed. */
+    amount: money,
+    /** The same by currency. */
     amounts: z.array(money),
+    /** What of them is not in `amount`, for its currency has no rate then. */
+    withoutRate: z.array(z.strictObject({ amount: money, count: z.number().int() })),
     cards: z.array(deal.view),
     /** For the next cards of this stage. */
     nextCursor: z.string().nullable(),
@@ -42,7 +46,7 @@ const column = z
   .meta({ id: "BoardColumn" });
 
 export const dealsContract = defineContract("deals", {
-  tables: { owns: ["deals"], reads: ["companies"] },
+  tables: { owns: ["deals", "deal_line_items", "deal_contacts"], reads: ["companies"] },
   actions: {
     ...crud(deal),
     ...bulk(deal),
@@ -52,6 +56,7 @@ export const dealsContract = defineContract("deals", {
     ...historical(deal),
     ...comparable(deal),
     ...mergeable(deal),
+    ...importable(deal),
     ...exportable(deal),
     move: action({
       summary:
@@ -117,8 +122,9 @@ export const dealsContract = defineContract("deals", {
   },
   personalData: {
     deals: personalData({
-      summary: "Deals of a person's contacts; the deal stays, under the name of its company",
-      tables: ["deals"],
+      summary:
+        "Deals of a person's contacts, under the name of their company, and what other deals say of the person; the deals stay",
+      tables: ["deals", "deal_line_items", "deal_contacts"],
       fields: personalFields(deal),
     }),
   },

@@ -1,9 +1,13 @@
 import { deal, type DealRow } from "../../entities/deal.ts";
 import { invalidField } from "../../mixins/contract/errors.ts";
+import type { Part } from "../../mixins/records/kind/parts.ts";
+import type { Principal } from "../../mixins/access/principal.ts";
 import { changesBetween, type Change } from "../../mixins/records/writing/changes.ts";
 import type { RecordDesk, RecordRules } from "../../mixins/records/writing/desk.ts";
+import { priced, productsOf, type Priced } from "../../mixins/sales/line-items.ts";
 import { requireStage, type PipelineCache } from "../../mixins/sales/pipelines.ts";
-import { closed, entered, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
+import { placedByNames } from "./imported.rules.ts";
+import { closed, entered, firstStage, requireFieldsOf, type Pipelines } from "../../mixins/sales/stages.ts";
 
 /** What the actions of deals share within a process. */
 export interface Desk extends RecordDesk {
@@ -12,6 +16,8 @@ export interface Desk extends RecordDesk {
 /** What a call knows before its transaction. */
 export interface Prepared {
   pipelines: Pipelines;
+  /** Products of line items that say no name or price themselves. */
+  products: Priced;
 }
 
 const isOpen = (path: "closedAt" | "lostReason") =>
@@ -23,21 +29,44 @@ const isOpen = (path: "closedAt" | "lostReason") =>
 
 /** What deals decide by themselves: that their stage is one of their pipeline, and what follows from it. */
 export const dealRules = (desk: Desk): RecordRules<DealRow, Prepared> => ({
-  async prepare(ctx) {
-    return { pipelines: await desk.pipelines.of(ctx.locals.principal.organizationId) };
+  prepare: (ctx, fresh, changes = []) =>
+    prepared(desk, ctx.locals.principal, [
+      ...fresh.flatMap(({ line_items: own }) => own),
+      ...itemsIn(changes),
+    ]),
+  prepareImport: (ctx, _look, inputs) => prepared(desk, ctx.locals.principal, itemsIn(inputs)),
+  async importReader(ctx) {
+    const pipelines = await desk.pipelines.of(ctx.locals.principal.organizationId);
+    return (input) => placedByNames(input, pipelines);
   },
-  complete: (row, { pipelines }) => opened(row, pipelines),
-  decide(before, change, { pipelines }) {
-    const row = decided(before, change.row, pipelines);
+  complete: (row, { pipelines, products }) => opened(priced(null, row, products), pipelines),
+  // as it was, in its place, whatever its stage asks for by now
+  turnedBack: (row) => row,
+  decide(before, change, { pipelines, products }) {
+    // an earlier row of a file made it: whole it is judged when all are read
+    if ((before.stage_id as string | null) === null) return change;
+    const row = decided(before, priced(before, change.row, products), pipelines);
     return { row, changes: { ...change.changes, ...changesBetween(deal, before, row) } };
   },
+  restored: (row, { pipelines }) => inStage(row, pipelines),
   verbs: verbsOf,
   async also(tx, before, { row }) {
     // one that comes back too: its stage may be gone
-    if (before?.deleted_at !== null || before.stage_id !== row.stage_id)
-      await requireStage(tx, row.pipeline_id, row.stage_id);
+    if (before?.deleted_at !== null || before.stage_id !== row.stage_id) await requireStage(tx, row);
   },
 });
+
+async function prepared(
+  { pipelines, database }: Desk,
+  { organizationId }: Principal,
+  items: readonly Part[],
+): Promise<Prepared> {
+  const products = await productsOf(database.reader(organizationId), items);
+  return { pipelines: await pipelines.of(organizationId), products };
+}
+
+const itemsIn = (inputs: readonly Readonly<Record<string, unknown>>[]): Part[] =>
+  inputs.flatMap(({ lineItems }) => (lineItems as Part[] | null | undefined) ?? []);
 
 /** A new deal in its stage. Pure. @throws 422 */
 export function opened(row: DealRow, pipelines: Pipelines): DealRow {
@@ -74,6 +103,16 @@ function decided(before: DealRow, row: DealRow, pipelines: Pipelines): DealRow {
   const moved = entered(told, { pipelineId: pipeline.id, stage, now, closedAt: told.closed_at });
   requireFieldsOf(deal, moved, stage);
   return moved;
+}
+
+/** As it is, or where its stage is gone in the first one like it, of its pipeline or the default one. */
+function inStage(row: DealRow, pipelines: Pipelines): DealRow {
+  const own = pipelines.get(row.pipeline_id);
+  if (own?.stages.some(({ id, kind }) => id === row.stage_id && kind === row.status)) return row;
+  const { pipeline } = pipelines.target({ pipelineId: own?.id });
+  const stage = firstStage(pipeline, row.status) ?? firstStage(pipeline, "open");
+  if (!stage) return row;
+  return entered(row, { pipelineId: pipeline.id, stage, now: row.updated_at, closedAt: row.closed_at });
 }
 
 /** Nothing that is given is left out silently. @throws 422 */

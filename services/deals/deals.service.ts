@@ -1,5 +1,6 @@
 import type { Context, ServiceSchema } from "moleculer";
 import { deal, type DealRow } from "../../entities/deal.ts";
+import { RateCache, ratesChanged } from "../../mixins/sales/rates.ts";
 import { createService, type Runtime } from "../../mixins/contract/service.ts";
 import { recordHandlers } from "../../mixins/records/handlers.ts";
 import { storeOf } from "../../mixins/records/writing/store.ts";
@@ -15,6 +16,7 @@ import { dealsPersonalData } from "./personal-data.ts";
 /** Deals on their way through the stages of pipelines. */
 export default function dealsService(runtime: Runtime): ServiceSchema {
   const desk: Desk = { ...recordDesk(runtime), pipelines: new PipelineCache(runtime.database) };
+  const rates = new RateCache(runtime);
   const rules = dealRules(desk);
   const counter = { kind: deal, desk, rules, store: storeOf<DealRow>(deal) };
   const records = recordHandlers(deal, desk, rules);
@@ -23,7 +25,7 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
     move: (ctx) => move(ctx, counter),
     win: (ctx) => win(ctx, counter),
     lose: (ctx) => lose(ctx, counter),
-    board: (ctx) => board(ctx, counter),
+    board: (ctx) => board(ctx, counter, rates),
   };
   return createService(dealsContract, handlers, runtime, {
     jobs: { rebalance },
@@ -31,6 +33,9 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
     events: {
       [pipelinesChanged](ctx: Context<{ organizationId: string }>) {
         desk.pipelines.forget(ctx.params.organizationId);
+      },
+      [ratesChanged](ctx: Context<{ organizationId: string }>) {
+        rates.forget(ctx.params.organizationId);
       },
     },
   });

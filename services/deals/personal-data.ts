@@ -1,18 +1,16 @@
 import { deal, type DealRow } from "../../entities/deal.ts";
-import { nobody, subjectIds } from "../../mixins/privacy/personal-data.ts";
+import { nobody, subjectIds, type Person } from "../../mixins/privacy/personal-data.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
-import { about } from "../../mixins/records/writing/desk.ts";
-import { recordPersonalData } from "../../mixins/records/personal-data.ts";
+import { mentionsOf } from "../../mixins/records/mentions.ts";
 import type { PersonalDataHandlersOf } from "../contracts.ts";
 import type { dealsContract } from "./deals.contract.ts";
 
-const atOnce = 200;
+type Deal = DealRow & { company_name: string | null };
 
-/** Deals of a person's contacts. */
+/** Deals of which the person is the first contact are the person's; others may name somebody, as companies do. */
 export function dealsPersonalData({
   organizationKeys,
 }: Pick<Runtime, "organizationKeys">): PersonalDataHandlersOf<typeof dealsContract> {
-  const records = recordPersonalData(deal, { organizationKeys });
   return {
     deals: {
       async find({ locals: { tx }, params: { person } }) {
@@ -22,19 +20,30 @@ export function dealsPersonalData({
         });
         return { ...nobody, subjects: rows.map(({ id }) => ({ kind: "deal", id })) };
       },
-      export: (call) => records.export(call),
-      async erase({ locals: { tx }, params: { person } }) {
-        const rows = await tx.query<DealRow & { was: string | null }>({
-          text: `UPDATE deals d SET name = e.name, lost_reason = NULL, updated_at = $2, version = version + 1
-          FROM (SELECT d.id, coalesce(c.name, 'Erased person') AS name FROM deals d LEFT JOIN companies c ON c.id = d.company_id
-            WHERE d.id = ANY ($1) AND (d.lost_reason IS NOT NULL OR d.name <> coalesce(c.name, 'Erased person'))
-            ORDER BY d.id LIMIT ${atOnce} FOR NO KEY UPDATE OF d) e
-          WHERE d.id = e.id RETURNING ${deal.columns.map((column) => `d.${column}`).join(", ")}`,
-          values: [subjectIds(person, "deal"), tx.now],
-        });
-        for (const row of rows) about(tx, { kind: deal, verb: "updated", row, actorId: null });
-        return { count: rows.length, kept: 0, next: rows.length === atOnce ? "more" : null };
-      },
+      ...mentionsOf<Deal, "deal", typeof deal.fields>(deal, {
+        organizationKeys,
+        along: "(SELECT name FROM companies c WHERE c.id = deals.company_id) AS company_name",
+        fieldsOf: namesIn,
+      }),
     },
   };
 }
+
+/** What a deal is called says whose it is, and so does why it was lost; of others it may name somebody. */
+function namesIn(row: Deal, shows: (value: unknown) => boolean, person: Person) {
+  const fields: Record<string, unknown> = {};
+  const own = new Set<string | null>(subjectIds(person, "contact"));
+  const isOf = (value: unknown) => value !== null && (own.has(row.contact_id) || shows(value));
+  const plain = row.company_name ?? erased;
+  if (isOf(row.name) && row.name !== plain) fields.name = plain;
+  if (isOf(row.lost_reason)) fields.lostReason = null;
+  const { contacts, lineItems } = deal.show(row);
+  const says = ({ contactId, role }: (typeof contacts)[number]) =>
+    role !== null && (own.has(contactId) || shows(role));
+  if (contacts.some(says))
+    fields.contacts = contacts.map((one) => (says(one) ? { ...one, role: null } : one));
+  if (lineItems.some(({ name }) => shows(name)))
+    fields.lineItems = lineItems.map((one) => (shows(one.name) ? { ...one, name: erased } : one));
+  return fields;
+}
+const erased = "Erased person";

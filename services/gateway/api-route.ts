@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import type { Readable } from "node:stream";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context, ServiceBroker } from "moleculer";
+import { z } from "zod";
 import type { Access } from "../../mixins/access/access.ts";
 import { requirePermission } from "../../mixins/access/principal.ts";
 import type { Claims } from "../../mixins/access/access-token.ts";
@@ -221,7 +222,14 @@ function writeHead(
   response: ServerResponse,
   result: unknown,
 ): void {
-  const status = spec.upserts && ctx.meta.isNew ? 201 : spec.isDone?.(result) ? 200 : spec.status;
+  const isNothing = result === null && spec.returns instanceof z.ZodNullable;
+  const status = isNothing
+    ? 204
+    : spec.upserts && ctx.meta.isNew
+      ? 201
+      : spec.isDone?.(result)
+        ? 200
+        : spec.status;
   if (status !== undefined) response.statusCode = status;
   const { id, version } = (result ?? {}) as { id?: unknown; version?: unknown };
   // what comes along changes without the record

@@ -20,6 +20,7 @@ const tags: Record<string, string> = {
   records: "What is done with records of whatever kind",
   "custom-fields": "What organizations add to their records",
   views: "Lists that users keep",
+  calls: "Calls that wait in queues until somebody claims them",
 };
 /** Of a kind of record of which no more is said. */
 const tagOfKind = (service: string): string | undefined => {
@@ -203,7 +204,8 @@ function successes(route: Route, components: Components): Json {
   if (spec.transfer === "download")
     return answer(status, "A file", { [spec.file?.({}).type ?? "application/octet-stream"]: {} });
   if (spec.transfer === "browser") return browserAnswers(route, components, answer);
-  const schema = components.of(spec.returns, "output");
+  const returns = spec.returns instanceof z.ZodNullable ? (spec.returns.unwrap() as z.ZodType) : spec.returns;
+  const schema = components.of(returns, "output");
   const { properties = {} } = components.resolve(schema);
   const hasVersion = "version" in (properties as Json);
   const content = {
@@ -214,6 +216,7 @@ function successes(route: Route, components: Components): Json {
   };
   return {
     ...answer(status, spec.summary, content, hasVersion),
+    ...(returns === spec.returns ? {} : answer(204, "There is none")),
     ...(spec.isDone ? answer(200, "All of it is done", content) : {}),
     ...(spec.upserts ? answer(201, "It was not there, and has been made", content, hasVersion) : {}),
   };

@@ -27,6 +27,8 @@ export const problem = z
     mergedInto: z.string().optional(),
     /** Of the 409 IN_USE: by how many records. */
     uses: z.number().int().optional(),
+    /** Of the 409 CALL_OPEN: the call in hand. */
+    callId: z.string().optional(),
   })
   .meta({ id: "Problem" });
 export type Problem = z.output<typeof problem>;
@@ -35,6 +37,7 @@ export type Problem = z.output<typeof problem>;
 const members = new Map([
   ["MERGED", "mergedInto"],
   ["IN_USE", "uses"],
+  ["CALL_OPEN", "callId"],
 ]);
 
 /** Titles of problems, by status. */

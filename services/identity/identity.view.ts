@@ -1,4 +1,5 @@
 import type { Organization, User } from "../../entities/control.ts";
+import { defaultCurrency } from "../../mixins/contract/currencies.ts";
 import { defaultCountry } from "../../mixins/values/phone.ts";
 import type { UserView } from "./identity.contract.ts";
 import type { OrganizationView } from "./organizations/organization.contract.ts";
@@ -58,6 +59,7 @@ export const organizationView = (organization: Organization): OrganizationView =
   domainVerification: organization.domain ? proofOfDomain(organization.id, organization.domain) : null,
   timezone: organization.timezone,
   country: organization.country ?? defaultCountry,
+  currency: organization.currency ?? defaultCurrency,
   plan: organization.plan,
   dataRegion: organization.dataRegion,
   trialEndsAt: iso(organization.trialEndsAt),

@@ -41,7 +41,7 @@ export async function importFile(
     requirePermission(principal, `${kind.plural}:update`);
     if (sightOf(principal) !== "all") throw mayNotReachAll(kind);
   }
-  const { country: ownCountry } = await organizations.of(organizationId);
+  const own = await organizations.of(organizationId);
   await requireStorage(runtime, organizationId);
   await database.transaction({ organizationId }, (before) => requireRoomFor(before, "imports"));
   const id = await storeUpload(database, (ctx as RecordContext & { stream?: unknown }).stream, {
@@ -53,8 +53,8 @@ export async function importFile(
     onDuplicate,
     isDryRun: dryRun,
     options: {
-      ...{ country: given.country ?? ownCountry, values },
-      ...(given.currency !== undefined && { currency: given.currency }),
+      ...{ country: given.country ?? own.country, currency: given.currency ?? own.currency },
+      ...{ timeZone: own.timeZone, values },
       ...(mayGiveGuarded(kind, principal) && { isGuardedGiven: true as const }),
       ...(sightOf(principal) !== "all" && { limited: { owner: firstOwner(kind, principal, undefined) } }),
       // nodes of the release before take no batch that names the keys

@@ -80,6 +80,8 @@ class ImportRun {
   readonly #parts: RunParts;
   readonly #meta: Meta;
   #lastProgress = { processed: 0, at: performance.now() };
+  /** How many batches in a row came before the one ahead of them was written; after two they wait for it. */
+  #tooEarly = 0;
 
   constructor(claim: ImportRecord, parts: RunParts) {
     this.#claim = claim;
@@ -130,26 +132,50 @@ class ImportRun {
     const messageBytes = (cells: readonly string[]) => 2 * (textBytes(cells) + nameBytes) + 12 * cells.length;
     let done = processed;
     this.#lastProgress.processed = processed;
-    // one batch is written while the next is read and prepared
-    let writing = Promise.resolve();
+    // two batches are under way: PostgreSQL writes one while this process judges the next
+    let [ahead, last] = [Promise.resolve(), Promise.resolve()];
     try {
       for await (const group of groups(records(), processed, lookahead)) {
         for (const rows of cut(group, batch, messageBytes)) {
           const prepared = rows.map((row) => toImportRow(row, plan));
-          await writing;
+          await ahead;
           if (this.#parts.isStopping()) return false;
-          writing = this.#write(prepared, done);
-          writing.catch(() => undefined); // awaited before the next batch and at the end
+          ahead = last;
+          last = this.#writeBehind(ahead, prepared, done);
+          last.catch(() => undefined); // awaited two batches later and at the end
           done += rows.length;
         }
       }
-      await writing;
+      await ahead;
+      await last;
     } finally {
-      await writing.catch(() => undefined);
+      await Promise.allSettled([ahead, last]);
     }
     if (this.#parts.isStopping()) return false;
     await this.#finish("completed");
     return true;
+  }
+
+  /**
+   * Writes a batch while the one ahead of it may still be written. The fence keeps their order: in its transaction a batch waits for
+   * the one ahead, and is refused where it comes too early (that one is written in halves, or the kind looks before its transaction at
+   * what is stored). It is then written again when the other is done.
+   */
+  async #writeBehind(
+    ahead: Promise<void>,
+    rows: ReturnType<typeof toImportRow>[],
+    processedBefore: number,
+  ): Promise<void> {
+    if (this.#tooEarly >= 2) await ahead;
+    try {
+      await this.#write(rows, processedBefore);
+      this.#tooEarly = 0;
+    } catch (error) {
+      await ahead; // if it failed, so did this one
+      if (!isFenced(error)) throw error;
+      await this.#write(rows, processedBefore);
+      this.#tooEarly++;
+    }
   }
 
   async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
@@ -192,7 +218,7 @@ class ImportRun {
    */
   async #plan(records: () => AsyncGenerator<FileRecord[]>): Promise<RowPlan | undefined> {
     const { id, mapping: targets, is_dry_run: isDryRun, options } = this.#claim;
-    const { values = {}, country, currency } = options;
+    const { values = {}, country, currency, timeZone } = options;
     const kind = targetsOf(this.#kind);
     let types = await this.#inOrganization((tx) => findFieldTypes(tx, this.#kind));
     const survey = new ColumnSurvey(kind, targets, values, types);
@@ -215,7 +241,7 @@ class ImportRun {
         this.#parts.onDefinitions(this.#claim.organization_id);
       }
     }
-    return { kind, targets, types, values, country, currency, owners };
+    return { kind, targets, types, values, country, currency, timeZone, owners };
   }
 
   /** Active users among those who are named by their emails. */

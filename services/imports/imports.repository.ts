@@ -13,6 +13,8 @@ export interface ImportOptions {
   country?: string;
   /** Of amounts without one; ISO 4217. */
   currency?: string;
+  /** Of times without one; default UTC. */
+  timeZone?: string;
   values?: ValueMap;
   /** Whether who brought the file may give the guarded fields of lists of parts. */
   isGuardedGiven?: true;

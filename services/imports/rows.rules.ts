@@ -1,4 +1,6 @@
 import { isPhoneCountry, readPhone, type CountryCode } from "../../mixins/values/phone.ts";
+import { parseTime } from "../../mixins/contract/schemas.ts";
+import { instantIn } from "../../mixins/contract/time-zone.ts";
 import { checkCustomValue, readCustomCell, type CustomType } from "../../mixins/values/custom-value.ts";
 import { textBytes, type NumberedRow } from "./batches.rules.ts";
 import type { Field } from "../../mixins/records/kind/fields.ts";
@@ -24,6 +26,8 @@ export interface RowPlan {
   country?: string | undefined;
   /** Of amounts without one. */
   currency?: string | undefined;
+  /** Of times without one; default UTC. */
+  timeZone?: string | undefined;
   /** Users by their emails. */
   owners?: ReadonlyMap<string, string> | undefined;
 }
@@ -168,6 +172,11 @@ class RowReading {
       case "boolean":
         this.#put(target, yesOrNo(cell), () => this.#leaveOut(target, cell, "is neither yes nor no"));
         break;
+      case "time":
+        this.#put(target, timeOf(cell, this.#plan.timeZone), () =>
+          this.#leaveOut(target, cell, "is no day or time of ISO 8601, such as 2026-03-01"),
+        );
+        break;
       case "money":
         this.#takeAmount(target, cell);
         break;
@@ -244,6 +253,14 @@ class RowReading {
 
 const textOf = ({ format }: Pick<Field, "format">, cell: string): string =>
   format === "email" ? writtenEmail(cell) : cell;
+
+/** A day is its beginning. */
+function timeOf(cell: string, zone = "UTC"): string | undefined {
+  const ms = parseTime(cell.replace(/^(\d{4}-\d\d-\d\d) (?=\d\d:)/, "$1T"));
+  if (ms === undefined) return undefined;
+  const isLocal = !/(Z|[+-]\d\d(:?\d\d)?)$/i.test(cell.slice("2026-03-01".length));
+  return new Date(isLocal ? instantIn(zone, ms) : ms).toISOString();
+}
 
 const uuidOf = (cell: string): string | undefined =>
   /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(cell) ? cell.toLowerCase() : undefined;

@@ -16,6 +16,8 @@ export type Reading =
   | "choice"
   /** A user, by id or email. */
   | "user"
+  /** ISO 8601; without an offset of the organization's zone. */
+  | "time"
   /** A record, by id. */
   | "reference"
   /** JSON, as an export writes it. */
@@ -48,9 +50,11 @@ export interface KindTargets {
 /** What other programs call the id that a record has there. */
 const idNames = ["recordid", "crmid", "id"];
 
-const readingOf = ({ stored, merge, values, isUser, refersTo, format }: Field): Reading => {
+const readingOf = ({ stored, merge, values, isUser, isNamed, refersTo, format }: Field): Reading => {
   if (format === "phone") return "phone";
   if (isUser) return "user";
+  if (isNamed) return "text";
+  if (stored === "timestamp") return "time";
   if (refersTo !== undefined) return "reference";
   if (values) return "choice";
   if (stored === "text[]") return "tags";
@@ -75,7 +79,9 @@ export function targetsOf(kind: AnyKind): KindTargets {
     if ((field.setBy !== "caller" && !field.isImported) || field.refersTo === kind.name) continue;
     const reading = readingOf(field);
     const names = named(key, field.aliases);
-    const isGuessed = !["object", "list", "user", "reference"].includes(reading) && field.setBy === "caller";
+    const isGuessed =
+      !["object", "list", "user", "reference"].includes(reading)
+      && (field.setBy === "caller" || field.aliases !== undefined);
     targets.set(key, {
       ...{ reading, field },
       names:

@@ -246,7 +246,7 @@ async function makeDeal(
     now: own.now,
   });
   requireFieldsOf(deal, row, stage);
-  await requireStage(tx, pipeline.id, stage.id);
+  await requireStage(tx, row);
   of.room.take(1);
   deals.insert(tx, row);
   of.fields.store(tx, [{ id: row.id, apart }]);

@@ -62,7 +62,7 @@ export const leadRules = (desk: Desk): RecordRules<LeadRow, Prepared> => ({
       assignees: await assigneesOf(ctx, desk, settings, fresh, occasion),
     };
   },
-  readImported: withoutConversion,
+  importReader: () => Promise.resolve(withoutConversion),
   requireNew({ isSeen, arePoolsAsked, assignees }, rows) {
     if (isSeen) throw leadOvertaken();
     // a lead that the look took for a duplicate: looked at again, it gets its turn

@@ -5,7 +5,7 @@ import { changesBetween } from "../../mixins/records/writing/changes.ts";
 import type { KindFields } from "../../mixins/records/custom/definitions.ts";
 import { about, type RecordDesk, type RecordRules } from "../../mixins/records/writing/desk.ts";
 import { pipeline } from "../../entities/pipeline.ts";
-import { rearranged, removedBy } from "./pipelines.rules.ts";
+import { rearranged, removedBy, turnedBy } from "./pipelines.rules.ts";
 
 /** What a call knows before its transaction. */
 interface Prepared {
@@ -20,6 +20,15 @@ const inUse = (what: string, uses: number) =>
     409,
     "IN_USE",
     `${uses} deals are in ${what}; force removes it nevertheless, and they stay where they are.`,
+    {
+      uses,
+    },
+  );
+const isHeld = (uses: number) =>
+  appError(
+    409,
+    "IN_USE",
+    `${uses} deals are in this stage; move them before it becomes another kind of stage.`,
     {
       uses,
     },
@@ -52,7 +61,11 @@ export const pipelineRules = (desk: RecordDesk): RecordRules<PipelineRow, Prepar
   },
   async also(tx, before, { row }, { isForced }) {
     if (row.is_default && before?.is_default !== true) await yieldDefault(tx, row.id);
-    const removed = before === null ? [] : removedBy(before, row);
+    if (before === null) return;
+    const turned = turnedBy(before, row);
+    const held = turned.length === 0 ? 0 : await countDeals(tx, "stage_id = ANY ($1)", turned);
+    if (held > 0) throw isHeld(held);
+    const removed = removedBy(before, row);
     if (removed.length === 0 || isForced) return;
     const uses = await countDeals(tx, "stage_id = ANY ($1)", removed);
     if (uses > 0) throw inUse("this stage", uses);

@@ -60,9 +60,23 @@ export const removedBy = (
   return before.stages.map(({ id }) => id).filter((id) => !left.has(id));
 };
 
+/** Stages that stay and are of another kind by now. */
+export const turnedBy = (
+  before: Pick<PipelineRow, "stages">,
+  after: Pick<PipelineRow, "stages">,
+): string[] => {
+  const kinds = new Map(before.stages.map(({ id, kind }) => [id, kind]));
+  return after.stages.flatMap(({ id, kind }) => ((kinds.get(id) ?? kind) === kind ? [] : [id]));
+};
+
+/** What only deals that have come to an end have: none could enter a stage that asks for it. */
+const afterwards = ["closedAt", "lostReason"];
+
 function whyNotRequired(path: string, custom: KindFields): Omit<FieldError, "path"> | undefined {
   const own = Object.entries(deal.fields).flatMap(([key, { setBy }]) =>
-    setBy === "caller" && !given.includes(key) && key !== "customFields" ? [key] : [],
+    setBy === "caller" && !given.includes(key) && !afterwards.includes(key) && key !== "customFields"
+      ? [key]
+      : [],
   );
   if (own.includes(path)) return undefined;
   const defined = path.startsWith("customFields.")

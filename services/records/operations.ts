@@ -1,7 +1,6 @@
 import type { Logger } from "moleculer";
-import { sightOf, systemMeta } from "../../mixins/access/principal.ts";
-import type { Meta } from "../../mixins/contract/meta.ts";
-import { appError, errorType } from "../../mixins/contract/errors.ts";
+import { sightOf } from "../../mixins/access/principal.ts";
+import { errorType } from "../../mixins/contract/errors.ts";
 import { isPassing } from "../../mixins/contract/passing.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
@@ -13,10 +12,10 @@ import {
   operationNotFound,
   operationView,
   storeProgress,
-  type OperationRow,
   type OperationView,
 } from "../../mixins/records/writing/operations.ts";
 import { readPage } from "../../mixins/records/finding/page.ts";
+import { actingAs, type CallAs } from "../acting-as.ts";
 import { enqueue, type Ctx, type JobCtx, type Result } from "../contracts.ts";
 
 /** Who sees everybody's records sees everybody's operations, others their own. */
@@ -41,7 +40,7 @@ export async function getOperation(ctx: Ctx<"records.getOperation">): Promise<Op
 interface Parts {
   database: Database;
   kinds: ReadonlyMap<string, Pick<AnyKind, "plural">>;
-  call: <T>(action: string, params: object, meta: Meta) => Promise<T>;
+  call: CallAs;
   onEvents(organizationId: string): void;
   /** Whether the node wants to stop: the run ends after the step in hand. */
   isStopping(): boolean;
@@ -61,7 +60,7 @@ export async function runOperation(ctx: JobCtx<"records.runOperation">, parts: P
   const kind = operation && parts.kinds.get(operation.kind);
   if (!operation || !kind || isOver(operation)) return;
   try {
-    const meta = await metaOfStarter(organizationId, operation, parts);
+    const meta = await actingAs(parts.call, organizationId, operation.started_by);
     for (;;) {
       if (parts.isStopping()) {
         enqueue(tx, "records.runOperation", { operationId }, { key: operationId });
@@ -86,20 +85,6 @@ export async function runOperation(ctx: JobCtx<"records.runOperation">, parts: P
     });
     parts.onEvents(organizationId);
   }
-}
-
-async function metaOfStarter(
-  organizationId: string,
-  { started_by: userId }: OperationRow,
-  { call }: Parts,
-): Promise<Meta> {
-  const user = await call<{ role: string; isActive: boolean }>(
-    "identity.getUser",
-    { id: userId },
-    systemMeta(organizationId),
-  );
-  if (!user.isActive) throw appError(403, "FORBIDDEN", "Whoever began it is no longer active.");
-  return { organizationId, userId, role: user.role };
 }
 
 export const forgetOperations = (database: Database): Promise<void> =>

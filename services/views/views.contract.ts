@@ -57,7 +57,6 @@ export const viewListing: Listing = {
     updatedAt: "timestamp",
     version: "integer",
   },
-  columns: { where: ["condition"] },
   filterable: ["kind", "name", "isShared", "ownerId"],
   values: { kind: kindNames },
   sortable: ["name", "createdAt"],

@@ -373,6 +373,12 @@ export const reachNobody: Record<string, string> = {
       "one's own; a shared one shows each only the records that they see anyway, and is changed by its owner or an admin",
     ]),
   ),
+  ...Object.fromEntries(
+    ["schedule", "list", "get", "claim", "complete", "release", "retry"].map((name) => [
+      `calls.${name}`,
+      "of one's queues, and of records that one sees: test/service/call-queues.test.ts",
+    ]),
+  ),
   "imports.getUsage": reads,
   ...Object.fromEntries(
     [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(

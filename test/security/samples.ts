@@ -20,6 +20,7 @@ type JsonSchema = {
 const special: Record<string, Json> = {
   "leads.assign": { userId: "self" },
   "leads.setScoringRules": { rules: [] },
+  "calls.schedule": { queueId: "01890000-0000-7000-8000-000000000000", phone: "+919876543210" },
 };
 
 const schemaOf = (route: Route): JsonSchema =>

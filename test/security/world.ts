@@ -139,6 +139,8 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     const { status } = await created(theirs.get(`/imports/${imported.id}`));
     return status === "completed";
   });
+  const queueId = records.find(([path]) => path === "/call-queues/:id")?.[1];
+  const call = await created(theirs.post("/calls", { queueId, recordId: lead.id, phone: "+919876543210" }));
   const view = await created(theirs.post("/views", { name: mark, isShared: true }));
   const key = await created(theirs.post("/api-keys", { name: mark, scopes: ["leads:read"] }));
   const invite = await created(
@@ -164,6 +166,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/operations/:id": operation.id as string,
     "/custom-fields/:id": customField.id as string,
     "/views/:id": view.id as string,
+    "/calls/:id": call.id as string,
     "/assignment-pools/:id": pool.id as string,
     "/imports/:id": imported.id as string,
     "/roles/:role": role.id as string,

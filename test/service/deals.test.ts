@@ -316,7 +316,7 @@ test("places that became long are made short again, in the same order", async ()
   const order = await cardsOf(pipeline, "A");
   await eventually(async () => {
     const [column] = await boardOf(pipeline);
-    return column?.cards.every(({ position }) => String(position).length < 20);
+    return column?.cards.every(({ position }) => String(position).length < 30);
   });
   expect(await cardsOf(pipeline, "A")).toEqual(order);
 });
@@ -342,4 +342,118 @@ test("who sees only their own sees a board of those", async () => {
   const [column] = await boardOf(pipeline, "", rep);
   expect(column).toMatchObject({ count: 1, cards: [{ id: own.id }] });
   expect(await rep.post("/pipelines", { name: "x", stages: [{ name: "A" }] })).toMatchObject({ status: 403 });
+});
+
+test("a stage in which deals are stays of its kind, whatever is forced; one without becomes another", async () => {
+  const pipeline = await makePipeline();
+  const b = stageOf(pipeline, "B");
+  const deal = await makeDeal(pipeline, { stageId: b });
+  const turned = (kind: string) => ({
+    stages: pipeline.stages.map((one) => (one.id === b ? { ...one, kind } : one)),
+    force: true,
+  });
+  expect(await admin.send("PATCH", `/pipelines/${pipeline.id}`, turned("won"))).toMatchObject({
+    status: 409,
+    body: { code: "IN_USE", uses: 1 },
+  });
+  expect(await move(deal, { stageId: stageOf(pipeline, "A") })).toMatchObject({ status: 200 });
+  expect(await admin.send("PATCH", `/pipelines/${pipeline.id}`, turned("won"))).toMatchObject({
+    status: 200,
+  });
+});
+
+test("a deal cannot enter a stage while that becomes one of another kind", async () => {
+  const pipeline = await makePipeline();
+  const b = stageOf(pipeline, "B");
+  const deals = await Promise.all(Array.from({ length: 5 }, () => makeDeal(pipeline)));
+  const [changed, ...moved] = await Promise.all([
+    admin.send("PATCH", `/pipelines/${pipeline.id}`, {
+      stages: pipeline.stages.map((one) => (one.id === b ? { ...one, kind: "won" } : one)),
+    }),
+    ...deals.map((one) => move(one, { stageId: b })),
+  ]);
+  expect([200, 409]).toContain(changed?.status);
+  const now = await Promise.all(deals.map(async ({ id }) => bodyOf(await admin.get(`/deals/${id}`))));
+  const { stages } = bodyOf(await admin.get(`/pipelines/${pipeline.id}`)) as PipelineBody;
+  for (const one of now) expect(one.status).toBe(stages.find(({ id }) => id === one.stageId)?.kind);
+  for (const answer of moved) expect([200, 422]).toContain(answer.status);
+});
+
+test("a deal that comes back after its stage went, or its pipeline, is in the first stage like it", async () => {
+  const pipeline = await makePipeline();
+  const [one, other] = [
+    await makeDeal(pipeline, { stageId: stageOf(pipeline, "B") }),
+    await makeDeal(pipeline),
+  ];
+  for (const { id } of [one, other]) await admin.send("DELETE", `/deals/${id}`);
+  await admin.send("PATCH", `/pipelines/${pipeline.id}`, {
+    stages: pipeline.stages.filter(({ name }) => name !== "B"),
+  });
+  expect(await admin.post(`/deals/${one.id}/restore`)).toMatchObject({
+    status: 200,
+    body: { pipelineId: pipeline.id, stageId: stageOf(pipeline, "A"), status: "open" },
+  });
+  await admin.send("DELETE", `/deals/${one.id}`);
+  expect(await admin.send("DELETE", `/pipelines/${pipeline.id}`)).toMatchObject({ status: 204 });
+  const standard = (listOf(await admin.get("/pipelines")) as PipelineBody[]).find(
+    ({ isDefault }) => isDefault,
+  );
+  expect(await admin.post(`/deals/${other.id}/restore`)).toMatchObject({
+    status: 200,
+    body: { pipelineId: standard?.id, stageId: standard?.stages[0]?.id },
+  });
+});
+
+test("merging keeps the end of the one that stays: what follows from a stage goes with the stage", async () => {
+  const pipeline = await makePipeline();
+  const open = await makeDeal(pipeline);
+  const won = bodyOf(await admin.post(`/deals/${(await makeDeal(pipeline)).id}/win`));
+  const lost = bodyOf(await admin.post(`/deals/${(await makeDeal(pipeline)).id}/lose`, { reason: "Price" }));
+  const merged = (winner: Body, loser: Body, take = {}) =>
+    admin.post(`/deals/${winner.id}/merge`, { loserIds: [loser.id], take });
+  expect(await merged(won, lost)).toMatchObject({
+    status: 200,
+    body: { record: { status: "won", closedAt: won.closedAt, lostReason: null } },
+  });
+  expect(await merged(open, won, { stageId: won.id })).toMatchObject({
+    status: 200,
+    body: { record: { status: "won", stageId: won.stageId, closedAt: won.closedAt } },
+  });
+  const again = await makeDeal(pipeline);
+  expect(await merged(again, open)).toMatchObject({
+    status: 200,
+    body: { record: { status: "open", closedAt: null, stageId: again.stageId } },
+  });
+});
+
+test("deals made at once stand in the order in which they were given", async () => {
+  const pipeline = await makePipeline();
+  const names = Array.from({ length: 30 }, (_, index) => `N${index}`);
+  await admin.post("/deals/bulk", { items: names.map((name) => ({ name, pipelineId: pipeline.id })) });
+  const [first] = await boardOf(pipeline);
+  expect(first?.cards.map(({ name }) => name)).toEqual(names);
+});
+
+test.each([["closedAt"], ["lostReason"]])(
+  "no stage asks for %s, which only what has ended has",
+  async (field) => {
+    const answer = await admin.post("/pipelines", {
+      ...{
+        name: unique(),
+        stages: [
+          { name: "A", requiredFields: [field] },
+          { name: "Won", kind: "won" },
+        ],
+      },
+    });
+    expect(answer).toMatchObject({ status: 422, body: { errors: [{ code: "unknown_field" }] } });
+  },
+);
+
+test("a board of a stage of another pipeline is refused", async () => {
+  const [one, other] = [await makePipeline(), await makePipeline()];
+  expect(await admin.get(`/pipelines/${one.id}/board?stageId=${stageOf(other, "A")}`)).toMatchObject({
+    status: 400,
+    body: { errors: [{ path: "stageId" }] },
+  });
 });

@@ -11,6 +11,7 @@ import {
   matchConditions,
   type Listing,
   type Matching,
+  type Way,
 } from "../../mixins/records/finding/listing.ts";
 import { pageStatement, toPage } from "../../mixins/records/finding/page.ts";
 import { createDatabase, dropDatabase } from "../support/database.ts";
@@ -83,8 +84,9 @@ interface Looked {
 }
 /** A page of a list, and how PostgreSQL found it. */
 async function look(listing: Listing, params: object, organizationId = mine): Promise<Looked> {
-  const parsed = listParams(listing).parse(params);
-  const { text, values = [] } = pageStatement(listing, parsed, () => ["deleted_at IS NULL"]);
+  const { way, ...given } = params as { way?: Way };
+  const parsed = listParams(listing).parse(given);
+  const { text, values = [] } = pageStatement(listing, { ...parsed, way }, () => ["deleted_at IS NULL"]);
   return asApp(organizationId, async () => {
     const { rows } = await client.query<{ id: string }>(text, [...values]);
     await client.query("RESET ROLE");
@@ -130,7 +132,10 @@ function waysOf(listing: Listing): [params: object, served: { index?: string; co
         [{ sort: `-${field}` }, { column: columnOf(field) }],
       ]),
       [
-        [{ q: "nosuch" }, found],
+        ...[undefined, "whole", "begun", "near"].map((way): [object, { index: string }] => [
+          { q: "nosuch", ...(way && { way }) },
+          found,
+        ]),
         [{ filter: { "customFields.city": "nosuch" } }, found],
         [{ filter: { "customFields.anything": "nosuch" } }, found],
       ],
@@ -165,24 +170,37 @@ describe.each(listings.map((listing) => [listing.table, listing] as const))("%s"
     expect((await look(listing, { filter: { tags: { contains: "t7" } } })).rows).toHaveLength(51);
   });
 
-  test("its function answers ids of the transaction's organization alone, whatever is set", async () => {
-    const find = async () =>
-      (
-        await client.query<{ ids: string[] }>(
-          `SELECT find_${table}('name', NULL, NULL, NULL, 1000000) AS ids`,
-        )
-      ).rows[0]?.ids;
-    expect(await asApp(mine, find)).toHaveLength(12500);
-    expect(await asApp(theirs, find)).toHaveLength(4000);
-    expect(await asApp(null, find)).toEqual([]);
-    expect(await asApp("", find)).toEqual([]);
-    expect(await asApp("01900000-0000-7000-8000-000000000003", find)).toEqual([]);
-    await expect(asApp("' OR true --", find)).rejects.toThrow(/invalid input syntax/);
-    await asApp(theirs, async () => {
-      await client.query("SET LOCAL search_path = pg_temp, pg_catalog, public");
-      expect(await find()).toHaveLength(4000);
-    });
-  });
+  const functions = [
+    [`find_${table}('name', NULL, NULL, NULL, 1000000)`, 12500, 4000],
+    // not more than 2,000 of a word are looked at
+    [`find_near_${table}('nome', 1000000)`, 2000, 2000],
+  ] as const;
+  test.each(functions)(
+    "%s answers ids of the transaction's organization alone, whatever is set",
+    async (call, mineHas, theirsHas) => {
+      const find = async () =>
+        (await client.query<{ ids: string[] }>(`SELECT ${call} AS ids`)).rows[0]?.ids ?? [];
+      const owner = async (ids: string[]) =>
+        (await client.query(`SELECT DISTINCT organization_id AS of FROM ${table} WHERE id = ANY ($1)`, [ids]))
+          .rows as { of: string }[];
+      for (const [organization, count] of [
+        [mine, mineHas],
+        [theirs, theirsHas],
+      ] as const) {
+        const ids = await asApp(organization, find);
+        expect(ids).toHaveLength(count);
+        expect(await owner(ids)).toEqual([{ of: organization }]);
+      }
+      expect(await asApp(null, find)).toEqual([]);
+      expect(await asApp("", find)).toEqual([]);
+      expect(await asApp("01900000-0000-7000-8000-000000000003", find)).toEqual([]);
+      await expect(asApp("' OR true --", find)).rejects.toThrow(/invalid input syntax/);
+      await asApp(theirs, async () => {
+        await client.query("SET LOCAL search_path = pg_temp, pg_catalog, public");
+        expect(await find()).toHaveLength(theirsHas);
+      });
+    },
+  );
 
   test("what is common and far along the order is found as what is near", async () => {
     const { rows } = await look(listing, {
@@ -379,6 +397,29 @@ describe("a search", () => {
     "919876543210",
   ])("for %s finds the phone +919876543210", async (q) => {
     expect(await finds(q, [], ["+919876543210"])).toBe(true);
+  });
+  test("finds any name of which one letter is another, is missing, is one too many or stands beside its place", async () => {
+    const name = fc.stringMatching(/^[a-zäé]{5,16}$/);
+    const change = fc.tuple(name, fc.nat(), fc.constantFrom("a", "z", "é"), fc.nat(3));
+    await fc.assert(
+      fc.asyncProperty(change, async ([given, at, letter, how]) => {
+        const place = at % given.length;
+        const rest = given.slice(place + 1);
+        const wrong = [
+          given.slice(0, place) + letter + rest,
+          given.slice(0, place) + rest,
+          given.slice(0, place) + letter + given.slice(place),
+          given.slice(0, place) + rest.slice(0, 1) + given.charAt(place) + rest.slice(1),
+        ][how];
+        const { rows } = await client.query<{ is: boolean }>(
+          `SELECT bool_or(find_near_terms($2) || find_words($2, '{}') @@ near.asked AND find_has_near($2, near.word)) AS is
+           FROM find_near_words($1) AS near`,
+          [wrong, [given]],
+        );
+        expect([given, wrong, rows[0]?.is]).toEqual([given, wrong, true]);
+      }),
+      { numRuns: 200 },
+    );
   });
   test("finds any text by any of its words", async () => {
     const text = fc.string({ unit: "grapheme", maxLength: 40 }).map((one) => one.replaceAll("\0", ""));

@@ -67,14 +67,24 @@ describe.each(kindsThat("import"))("a file of %s", (plural, kind) => {
     );
     expect(results.filter(({ status }) => status !== 201)).toEqual([]);
     const file = await exported(node, kind, from);
-    const { meta, view, id } = await bring(file);
+    // ids that only the one organization has
+    const own = Object.keys(kind.fields).filter((key) => kind.fields[key]?.isNamed);
+    const { meta, view, id } = await bring(file, {
+      mapping: Object.fromEntries(own.map((key) => [key, null])),
+    });
     expect({ view: countsOf(view), told: await on.reasonsOf(meta, id) }).toEqual({
       view: { created: 100, updated: 0, skipped: 0, failed: 0, processed: 100, total: 100 },
       told: [],
     });
+    // what the service says anew of each
+    const isItsOwn = (key: string) => {
+      const field = kind.fields[key];
+      if (!field) return key === "included" || key === "sensitive";
+      return !field.isNamed && (field.setBy === "caller" || field.isImported);
+    };
     const same = async (whose: Meta) =>
       (await recordsOf(whose))
-        .map(({ id: _id, createdAt: _made, updatedAt: _changed, version: _version, ...rest }) => rest)
+        .map((one) => Object.fromEntries(Object.entries(one).filter(([key]) => isItsOwn(key))))
         .sort((a, b) => Number(String(a.externalId).slice(1)) - Number(String(b.externalId).slice(1)));
     expect(await same(meta)).toEqual(await same(from));
   }, 60_000);
@@ -133,6 +143,7 @@ describe.each(kindsThat("import"))("a file of %s", (plural, kind) => {
   test("never joins by a weaker key two whom a stronger one tells apart", async () => {
     const keys = importKeysOf(kind);
     const [weaker = ""] = keys.slice(1).filter((key) => kind.fields[key]?.format !== "phone");
+    if (weaker === "") return;
     const value = weaker === "email" ? "one@example.com" : "one.example";
     const { meta, view } = await bring(`External Id,${main},${weaker}\n1,Asha,${value}\n2,Ravi,${value}\n`, {
       onDuplicate: "update",

@@ -60,20 +60,21 @@ describe.each(kindsThat("import"))("files of %s", (plural, kind) => {
 const owned = kindsThat("import").filter(([, kind]) => kind.owner !== undefined);
 describe.each(owned)("files of %s, which have owners,", (plural, kind) => {
   const [main = ""] = kind.title;
+  const owner = kind.owner ?? "";
 
   test("give nobody away for who sees only their own: neither told to, nor by an export's heading", async () => {
     const client = await role(["imports:create", "imports:read", `${plural}:create`]);
     const mapped = await client.post(
       `/${plural}/import`,
-      formOf(`${main},Owner\nA,${admin.userId}\n`, { mapping: JSON.stringify({ Owner: "assignedTo" }) }),
+      formOf(`${main},Owner\nA,${admin.userId}\n`, { mapping: JSON.stringify({ Owner: owner }) }),
     );
     expect(mapped).toMatchObject({ status: 422, body: { errors: [{ code: "not_permitted" }] } });
     const begun = await client.post(
       `/${plural}/import`,
-      formOf(`externalId,${main},assignedTo,customFields\n${unique()},A,${admin.userId},{}\n`),
+      formOf(`externalId,${main},${owner},customFields\n${unique()},A,${admin.userId},{}\n`),
     );
     const view = await ended(client, bodyOf(begun).id);
-    expect(view.mapping).toMatchObject({ assignedTo: null });
+    expect(view.mapping).toMatchObject({ [owner]: null });
   });
 
   test("are written for who may export and read, of what they see", async () => {

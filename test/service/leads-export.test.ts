@@ -58,6 +58,24 @@ test("takes filters, order and fields like the list", async () => {
   expect(rows[0]).toEqual({ firstName: expect.stringMatching(/^N\d+$/), source: "odd" });
 });
 
+test("takes a view like the list: its condition, its order and its columns", async () => {
+  const view = {
+    ...{ kind: "lead", name: "Even ones", sort: "createdAt", columns: ["firstName"] },
+    where: { field: "source", op: "eq" as const, value: "even" },
+  };
+  const { id } = (await node.call("views.create", view, org.as("admin"))) as { id: string };
+  const rows = parse<Record<string, string>>(await text(await open({ view: id })), { columns: true });
+  expect(rows).toHaveLength(500);
+  expect(rows[0]).toEqual({ firstName: expect.stringMatching(/^N\d+$/) });
+});
+
+test("finds by q what the list does, with what has a wrong letter", async () => {
+  const rows = parse<Record<string, string>>(await text(await open({ q: "quotad", fields: "lastName" })), {
+    columns: true,
+  });
+  expect(rows).toEqual([{ lastName: 'a "quoted", name' }]);
+});
+
 test("XLSX has every lead once, with numbers and times as what they are", async () => {
   const stream = await open({ format: "xlsx", fields: "id,score,firstName,createdAt", sort: "-createdAt" });
   const [sheet, ...others] = await readWorkbook(stream);

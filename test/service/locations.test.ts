@@ -66,6 +66,11 @@ describe("Location", () => {
     "POST /custom-fields": () => admin.post("/custom-fields", { key: "located" }),
     "POST /leads/:id/reminders": () =>
       admin.post(`/leads/${leadId}/reminders`, { remindAt: "2030-01-01T00:00:00Z" }),
+    "POST /calls": async () =>
+      admin.post("/calls", {
+        queueId: await make("/call-queues", { name: "Located" }),
+        phone: "+919876543210",
+      }),
     "POST /views": () => admin.post("/views", { name: "Located" }),
     "POST /teams": () => admin.post("/teams", { name: "Located" }),
     "POST /privacy/exports": () => admin.post("/privacy/exports", { email: "nobody@located.example" }),

@@ -11,7 +11,7 @@ const withoutPersons: Record<string, string> = {
   ...Object.fromEntries(
     [...kinds.values()]
       .filter((kind) => !tellsOfPersons(kind))
-      .map(({ plural }) => [plural, "no field says who somebody is"]),
+      .map(({ table }) => [table, "no field says who somebody is"]),
   ),
   actor_inbox: "answers of actors: ids of users",
   actor_reminders: "times and parameters of actors",

@@ -211,6 +211,58 @@ test("what contacts are known by besides is erased, and what companies keep of a
   });
 });
 
+test("what deals say of a person is erased, of those too that are somebody else's; the deals stay", async () => {
+  const meta = (await makeOrganization(node)).as("admin");
+  for (const field of [{ key: "sponsor" }, { key: "spouse", type: "email", isSensitive: true }])
+    await node.call(
+      "custom-fields.create",
+      { kind: "deal", label: field.key, type: "text", ...field } as never,
+      { ...meta },
+    );
+  const call = <T extends { id: string }>(name: string, params: object) =>
+    node.broker.call<T, object>(name, params, { meta: { ...meta } });
+  const person = { firstName: "Xanthe", lastName: "Vroom", email: "xanthe@first.example" };
+  const [contact, other] = [
+    await call("contacts.create", person),
+    await call("contacts.create", { firstName: "Ravi" }),
+  ];
+  const contacts = (...ids: string[]) => ids.map((contactId) => ({ contactId, role: "Xanthe's own" }));
+  const theirs = await call<{ id: string }>("deals.create", {
+    ...{
+      name: "Xanthe's looms",
+      contacts: contacts(contact.id),
+      amount: { amount: "9.00", currency: "INR" },
+    },
+  });
+  const [item] = [{ name: "For Xanthe Vroom", unitPrice: { amount: "5.00", currency: "INR" } }];
+  const others = await call<{ id: string }>("deals.create", {
+    ...{
+      name: "Mill",
+      contacts: [{ contactId: other.id, role: "buys" }, ...contacts(contact.id)],
+      lineItems: [item],
+    },
+    ...{ tags: ["via xanthe@first.example", "mill"] },
+    customFields: { sponsor: "Xanthe Vroom", spouse: person.email, note: "stays" },
+  });
+  const request = await erase(node, meta, { email: person.email });
+  expect(countsOf(request)).toMatchObject({ "contacts.contacts": 1, "deals.deals": 2 });
+  expect(await findTraces(node.databases, ["xanthe", "vroom"])).toEqual([]);
+  expect(await call("deals.get", { id: theirs.id })).toMatchObject({
+    ...{
+      name: "Erased person",
+      amount: { amount: "9.00" },
+      contacts: [{ contactId: contact.id, role: null }],
+    },
+  });
+  expect(await call("deals.get", { id: others.id })).toMatchObject({
+    ...{ name: "Mill", tags: ["mill"], customFields: { note: "stays" }, amount: { amount: "5.00" } },
+    contacts: [
+      { contactId: other.id, role: "buys" },
+      { contactId: contact.id, role: null },
+    ],
+  });
+});
+
 test("an erasure touches nobody else of the organization, and nobody of another", async () => {
   const [mine, theirs] = [await makeOrganization(node), await makeOrganization(node)];
   const meta = mine.as("admin");

@@ -5,6 +5,7 @@ import { importForm, limitedImporter } from "../importing/import-form.ts";
 import { importKeysOf } from "../importing/keys.ts";
 import type { AnyKind, Fields, Kind } from "../kind/kind.ts";
 import { listParams } from "../finding/listing.ts";
+import { viewParams } from "../finding/view-params.ts";
 
 /** One row of an imported file. */
 const importRow = z.strictObject({
@@ -95,6 +96,7 @@ export const exportable = <N extends string, F extends Fields>(kind: Kind<N, F>)
     summary: `All ${kind.plural} that match, as CSV or XLSX`,
     params: listParams(kind.listing)
       .omit({ limit: true, cursor: true, count: true })
+      .extend(viewParams(kind.listing))
       .extend({ format: z.enum(["csv", "xlsx"]).default("csv") }),
     returns: z.unknown(),
     reads: true,

@@ -50,6 +50,24 @@ const numberIn = (text: string): Scalar => ({
   type: "numeric",
 });
 
+/**
+ * The value of a field as SQL, whatever is asked of it: text, number, boolean, date, timestamptz or uuid; of money its amount and its
+ * currency.
+ */
+export function sqlOfValue(
+  path: string,
+  field: QueryField,
+  queryable: Queryable,
+  values: Values,
+): [string, string?] {
+  if (field.type === "money") return moneyColumns(path, field, queryable, values);
+  const { sql, type } = scalarOf({ path, field, op: "eq", operands: [], isNull: false }, queryable, values);
+  const wanted = { date: "date", timestamp: "timestamptz", uuid: "uuid" }[field.type as string];
+  if (wanted === undefined || type !== "text") return [sql];
+  // what stood there before the field was defined may look like a day, and be none
+  return [`(CASE WHEN pg_input_is_valid(${sql}, '${wanted}') THEN (${sql})::${wanted} END)`];
+}
+
 /** The value of a field as SQL; where a JSON holds something else than its type, null. */
 function scalarOf({ path, field, op, operands }: FittedTest, queryable: Queryable, values: Values): Scalar {
   if (field.isJson !== true) {

@@ -10,6 +10,16 @@ type Part = string | number | null;
 export const encodeCursor = (bound: unknown, place: readonly Part[]): string =>
   Buffer.from(JSON.stringify([markOf(bound), ...place])).toString("base64url");
 
+/** Whether a cursor was made for `bound`. */
+export function isCursorOf(bound: unknown, cursor: string): boolean {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
+    return Array.isArray(parsed) && parsed[0] === markOf(bound);
+  } catch {
+    return false;
+  }
+}
+
 /** The `size` parts of a cursor's place. @throws 400 INVALID_CURSOR when it was not made for `bound` */
 export function decodeCursor(bound: unknown, cursor: string, size: number): Part[] {
   let parsed: unknown;

@@ -11,7 +11,7 @@ import type { Part } from "../kind/parts.ts";
 
 export type Included = z.output<typeof included>;
 
-interface Relation {
+export interface Relation {
   key: string;
   kind: string;
   /** Of a list of parts: their field that refers. */
@@ -19,7 +19,8 @@ interface Relation {
 }
 /** `companyId` is the relation `company`; a user's is called as its field, and what parts refer to as their list. */
 export const relationOf = (key: string): string => key.replace(/Id$/, "");
-const relationsOf = (fields: Fields): Map<string, Relation> =>
+/** What records of a kind refer to, by the name of the relation. */
+export const relationsOf = (fields: Fields): Map<string, Relation> =>
   new Map(
     Object.entries(fields).flatMap(([key, { refersTo, isUser = false, parts }]): [string, Relation][] => {
       if (refersTo !== undefined || isUser) return [[relationOf(key), { key, kind: refersTo ?? "user" }]];
@@ -110,7 +111,7 @@ async function recordsOf(
     ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
   ];
   const { rows, isCut } = await tx.queryWithin<{ id: string }>({
-    text: `SELECT ${kind.columns.join(", ")} FROM ${kind.plural} WHERE ${conditions.join(" AND ")} ORDER BY id`,
+    text: `SELECT ${kind.columns.join(", ")} FROM ${kind.table} WHERE ${conditions.join(" AND ")} ORDER BY id`,
     values: values.list,
     mostBytes,
   });

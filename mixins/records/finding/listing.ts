@@ -62,13 +62,13 @@ export function listParams(listing: Listing) {
       .meta(filterSchema(listing))
       .optional(),
     where: whereParam(queryableOf(listing)).optional(),
-    // no text holds a NUL: it parts words as a blank does
+    // no text holds a NUL: it parts words as a blank does; U+0001 and U+0002 say how find_query looks
     q: z
       .string()
       .trim()
       .min(1)
       .max(200)
-      .transform((q) => q.replaceAll("\0", " "))
+      .transform((q) => q.replace(/[\0\u0001\u0002]/g, " "))
       .optional(),
     fields: fieldsParam(listing),
     count: z
@@ -223,9 +223,11 @@ function filterSchema(listing: Listing) {
   };
 }
 
+/** Columns of fields whose names SQL keeps for itself. */
+const reserved: Readonly<Record<string, string>> = { where: "condition", window: "window_" };
 /** `createdAt` → `created_at`. */
 export function columnOf(field: string): string {
-  let column = columns.get(field);
+  let column = columns.get(field) ?? reserved[field];
   if (column === undefined) {
     column = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     columns.set(field, column);
@@ -239,7 +241,16 @@ const columns = new Map<string, string>();
 export type Asked = Pick<ListParams, "filter" | "where" | "q"> & {
   /** Of a view, which must hold too. */
   kept?: Condition;
+  /** How `q` is looked for; default by all that begins so. */
+  way?: Way | undefined;
 };
+
+/** In which way `q` finds a row: its words are whole, or begin so without being whole, or one of them has a wrong letter. A row has one. */
+export type Way = "whole" | "begun" | "near";
+/** As find_query has it. */
+const markOf = { whole: "\u0001", begun: "\u0002" };
+/** Rows with a wrong letter that a list shows at most. */
+const mostNear = 200;
 
 /** Calls `visit` with the path of every field that a filter or a condition asks for. */
 export function eachField(
@@ -269,7 +280,7 @@ export const foundWords = "found_words";
  */
 export function matchConditions(
   listing: Listing,
-  { filter = {}, where, q, kept }: Asked,
+  { filter = {}, where, q, kept, way }: Asked,
   values: Values,
   timeZone = "UTC",
 ): Matching {
@@ -285,11 +296,17 @@ export function matchConditions(
   if (kept) tests.push(fitCondition(queryable, kept, { timeZone }).fitted);
   if (errors.length > 0) throw badQuery(errors);
   const conditions = tests.map((test) => sqlOfCondition(test, queryable, values));
-  const asked = listing.finding === undefined || q === undefined ? undefined : values.add(q);
+  if (listing.finding === undefined || q === undefined)
+    return { conditions, search: undefined, find: findCall(listing, tests, undefined, values) };
+  if (way === "near") {
+    const near = `id = ANY ((SELECT find_near_${listing.table}(${values.add(q)}, ${mostNear}))::uuid[])`;
+    return { conditions: [near, ...conditions], search: undefined, find: undefined };
+  }
+  const asked = values.add((way === undefined ? "" : markOf[way]) + q);
   return {
     conditions,
     // once, not for each row
-    search: asked && `${foundWords} @@ (SELECT find_query(${asked}))`,
+    search: `${foundWords} @@ (SELECT find_query(${asked}))`,
     find: findCall(listing, tests, asked, values),
   };
 }

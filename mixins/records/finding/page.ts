@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { isUuid, pageBytes, type BoundedRows, type Statement } from "../../database/statement.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import { decodeCursor, encodeCursor, invalidCursor } from "./cursor.ts";
+import { decodeCursor, encodeCursor, invalidCursor, isCursorOf } from "./cursor.ts";
 import type { Condition } from "../conditions/condition.ts";
 import { isMisfit, operandOf } from "../conditions/operands.ts";
 import { mostFound } from "./finding.ts";
@@ -16,6 +16,7 @@ import {
   type ColumnType,
   type Listing,
   type ListParams,
+  type Way,
 } from "./listing.ts";
 
 /** Lists that always show all fields have no `fields`. */
@@ -27,6 +28,9 @@ type PageParams = Omit<ListParams, "fields">
     timeZone?: string | undefined;
     /** Of a view, see Asked. */
     kept?: Condition;
+    way?: Way | undefined;
+    /** Whether `q` decides the order, and `sort` that of what it finds in one way: nobody has asked for another. */
+    isRanked?: boolean;
   };
 /** Conditions of a list beside its parameters, as SQL over `values`. */
 type Where = (values: Values) => string[];
@@ -44,11 +48,62 @@ export async function readPage<Row extends { id: string }, Item extends { id: st
   where?: Where,
 ) {
   const params = { ...given, timeZone: given.timeZone ?? tx.timeZone };
-  const [page, counts] = await Promise.all([
+  const countOf = async (way?: Way) =>
+    (await tx.query<{ total: number }>(countStatement(listing, { ...params, way }, where)))[0]?.total ?? 0;
+  if (params.q !== undefined && listing.finding !== undefined) {
+    const found = await readFound<Row>(tx, listing, params, where);
+    const total = params.count ? await countOf() : undefined;
+    const near = total !== undefined && (params.isRanked || total === 0) ? await countOf("near") : 0;
+    return toPage(
+      found,
+      listing,
+      { ...params, way: found.way },
+      view,
+      total === undefined ? total : total + near,
+    );
+  }
+  const [page, total] = await Promise.all([
     tx.queryWithin<Row>(pageStatement(listing, params, where)),
-    params.count ? tx.query<{ total: number }>(countStatement(listing, params, where)) : undefined,
+    params.count ? countOf() : undefined,
   ]);
-  return toPage(page, listing, params, view, counts?.[0]?.total);
+  return toPage(page, listing, params, view, total);
+}
+
+/**
+ * The rows of a page that `q` finds, in one way after the other until there are enough. A row is found in one way, and a cursor holds
+ * for the way in which its row was. Where an order is asked for, all that begins so is in it, and what has a wrong letter is looked for
+ * where there is nothing else.
+ */
+async function readFound<Row extends { id: string }>(
+  tx: Pick<UnitOfWork, "queryWithin">,
+  listing: Listing,
+  params: PageParams,
+  where?: Where,
+) {
+  const ways: (Way | undefined)[] = params.isRanked ? ["whole", "begun", "near"] : [undefined, "near"];
+  const { cursor, limit } = params;
+  const begin =
+    cursor === undefined
+      ? 0
+      : ways.findIndex((way) => isCursorOf(boundTo(listing, { ...params, way }), cursor));
+  if (begin === -1) throw invalidCursor();
+  const found = { rows: [] as Row[], isCut: false, way: ways[begin] };
+  for (const [place, way] of ways.slice(begin).entries()) {
+    const rest = {
+      ...params,
+      way,
+      limit: limit - found.rows.length,
+      ...(place > 0 && { cursor: undefined }),
+    };
+    const { rows, isCut } = await tx.queryWithin<Row>(pageStatement(listing, rest, where));
+    // of the last row that is shown
+    if (rows.length > 0 && found.rows.length < limit) found.way = way;
+    found.rows.push(...rows);
+    found.isCut = isCut;
+    const isSorted = way === undefined && (found.rows.length > 0 || cursor !== undefined);
+    if (isCut || found.rows.length > limit || isSorted) break;
+  }
+  return found;
 }
 
 /**
@@ -232,12 +287,13 @@ export function pickFields<T extends { id: string }>(items: T[], fields: readonl
 /** A cursor goes on in the list, the order and the filter it was made for. */
 const boundTo = (
   { table }: Pick<Listing, "table">,
-  { sort, filter, where, q, kept, asked }: PageParams,
+  { sort, filter, where, q, kept, asked, way }: PageParams,
 ): unknown => [
   ...[table, sort],
   ...(asked === undefined ? [filter ?? {}, q ?? null] : [asked]),
   ...(where === undefined ? [] : [where]),
   ...(kept === undefined ? [] : [{ kept }]),
+  ...(way === undefined ? [] : [{ way }]),
 ];
 
 function placeOf(cursor: string, bound: unknown): Place {

@@ -124,12 +124,13 @@ export async function viewOfList(
 }
 
 /** The parameters of a list, with what a view adds: its condition holds too, its order and columns where none are given. */
-export function underView<P extends Omit<ListParams, "sort"> & { sort?: string | undefined }>(
+export function underView<P extends Pick<ListParams, "fields"> & { sort?: string | undefined }>(
   { listing }: Pick<AnyKind, "listing">,
   params: P,
   view: ViewOfList | undefined,
-): Omit<P, "sort"> & { sort: ListParams["sort"]; kept?: Condition } {
+): Omit<P, "sort"> & { sort: ListParams["sort"]; isRanked: boolean; kept?: Condition } {
   const fields = params.fields ?? view?.fields;
-  const sort = params.sort ?? view?.sort ?? listing.defaultSort;
-  return { ...params, fields, sort, ...(view?.condition ? { kept: view.condition } : {}) };
+  const sort = params.sort ?? view?.sort;
+  const shown = { fields, sort: sort ?? listing.defaultSort, isRanked: sort === undefined };
+  return { ...params, ...shown, ...(view?.condition ? { kept: view.condition } : {}) };
 }

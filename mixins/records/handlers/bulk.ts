@@ -89,16 +89,17 @@ export function bulkHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       (await desk.quota.of(tx.organizationId, kind)).take(freshRows().length);
       const prepared = (await rules.prepare?.(ctx, freshRows())) as P;
       const requireKnown = await referencesOf(tx, counter, principal, inputs(), fields);
-      refuse(({ input }) => requireKnown(input));
+      refuse((item) => {
+        requireKnown(item.input);
+        item.row = rules.complete?.(item.row, prepared) ?? item.row;
+      });
       const unclaimed = await store.claimParts(tx, freshRows());
       const holders = unclaimed.size === 0 ? undefined : await store.partsTaken(tx, freshRows(), principal);
       refuse(({ id }) => {
         // of two items of one batch the first has it
         if (unclaimed.has(id)) throw holders?.get(id) ?? partTaken(kind);
       });
-      const fresh = outcomes
-        .filter(isFresh)
-        .map((one) => ({ ...one, row: rules.complete?.(one.row, prepared) ?? one.row }));
+      const fresh = outcomes.filter(isFresh);
       const inserted = await store.insertFree(
         tx,
         fresh.map(({ row }) => row),

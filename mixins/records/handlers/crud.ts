@@ -258,7 +258,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
       const given = await accepted(counter, ctx, fields, givenFields(ctx.params), { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [])) as P;
+      const prepared = (await rules.prepare?.(ctx, [], [given.input])) as P;
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
       await requireReferences(tx, counter, principal, given.input, fields, before);

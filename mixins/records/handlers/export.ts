@@ -11,7 +11,8 @@ import type { Counter, RecordContext } from "../writing/desk.ts";
 import { associationsOf, type Association } from "../importing/associations.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
 import { columnOf, eachField, Values, type Listing, type ListParams } from "../finding/listing.ts";
-import { pageStatement, toPage } from "../finding/page.ts";
+import { readPage } from "../finding/page.ts";
+import { underView, viewOfList } from "../finding/views.ts";
 import { fieldsOf, visibleTo } from "./crud.ts";
 
 const batchSize = 500;
@@ -19,7 +20,11 @@ const batchSize = 500;
 type Cell = string | number | null;
 type View = Readonly<Record<string, unknown>> & { id: string };
 /** What an export is asked for: as a list is, but for the page. */
-type ExportParams = Omit<ListParams, "limit" | "cursor" | "count"> & { format: "csv" | "xlsx" };
+type ExportParams = Omit<ListParams, "limit" | "cursor" | "count" | "sort"> & {
+  format: "csv" | "xlsx";
+  sort?: string | undefined;
+  view?: string | undefined;
+};
 
 /** Records of a kind as files. */
 export function exportHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
@@ -33,12 +38,16 @@ export function exportHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     async export(ctx: RecordContext<ExportParams>): Promise<NodeJS.ReadableStream> {
       const { principal, tx } = ctx.locals;
       requirePermission(principal, `${kind.plural}:read`);
-      const { format, ...params } = ctx.params;
+      const { format, view: viewId, ...given } = ctx.params;
+      const reader = desk.database.reader(principal.organizationId);
+      const fields = await fieldsOf(counter, ctx);
+      const view = viewId && (await viewOfList(reader, principal, kind, fields.defined, viewId));
+      const params = underView(kind, given, view || undefined);
       // names of fields only: what was looked for may be personal data
       const asked = new Set<string>(params.q === undefined ? [] : ["q"]);
       eachField(params, (field) => asked.add(field));
-      const fields = await fieldsOf(counter, ctx);
-      await fields.requireKnown(desk.database.reader(principal.organizationId), params);
+      if (params.kept) eachField({ where: params.kept }, (field) => asked.add(field));
+      await fields.requireKnown(reader, params);
       const shown = params.fields ?? Object.keys(kind.listing.fields);
       // what a record refers to, by what it is known by elsewhere too
       const along = params.fields
@@ -89,7 +98,7 @@ async function* readBatches<R extends AnyRow, P>(
     along,
     isSensitiveShown,
   }: {
-    params: ListParams & { timeZone: string };
+    params: Parameters<typeof readPage>[2];
     listing: Listing;
     fields: CallFields;
     along: readonly Association[];
@@ -99,9 +108,8 @@ async function* readBatches<R extends AnyRow, P>(
   const show = (row: R) => kind.show(row) as View;
   let cursor: string | undefined;
   do {
-    const statement = pageStatement(listing, { ...params, cursor }, visibleTo({ kind }, principal));
     const page = await database.transaction({ organizationId: principal.organizationId }, async (tx) => {
-      const read = toPage(await tx.queryWithin<R>(statement), listing, { ...params, cursor }, show);
+      const read = await readPage(tx, listing, { ...params, cursor }, show, visibleTo({ kind }, principal));
       const views = isSensitiveShown ? await fields.show(tx, read.data) : read.data;
       return { ...read, data: await withKeys(tx, principal, along, views) };
     });

@@ -54,7 +54,7 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const then = fields.hide(inputOf(counter, fields.hide(record), fields.hide(kind.show(seen) as View)));
       const given = await accepted(counter, ctx, fields, then, { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [])) as P;
+      const prepared = (await rules.prepare?.(ctx, [], [given.input])) as P;
       const before = await store.lock(tx, principal, id);
       requireVersion(before, expectedVersion);
       await requireReferences(tx, counter, principal, given.input, fields, before);

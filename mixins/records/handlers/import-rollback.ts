@@ -42,7 +42,7 @@ export function rollbackHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = fieldsByKind.get(target.name) as CallFields;
       const { changes, rows, kept } = await undone(tx, desk, target, {
         changes: found.changes.filter((change) => change.kind === first.kind),
-        restored: (row) => (side ? row : (rules.complete?.(row as R, prepared) ?? row)),
+        restored: (row) => (side ? row : ((rules.turnedBack ?? rules.complete)?.(row as R, prepared) ?? row)),
         isBeside: side !== undefined,
       });
       const written: Store = side?.store ?? store;
@@ -135,11 +135,11 @@ async function referredTo(
   { name }: AnyKind,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  const own = [...kinds.values()].flatMap(({ plural, fields }) =>
+  const own = [...kinds.values()].flatMap(({ table, fields }) =>
     Object.entries(fields).flatMap(([key, { refersTo }]) =>
       refersTo === name
         ? [
-            `SELECT ${columnOf(key)} AS id FROM ${plural} WHERE deleted_at IS NULL AND ${columnOf(key)} = ANY ($1)`,
+            `SELECT ${columnOf(key)} AS id FROM ${table} WHERE deleted_at IS NULL AND ${columnOf(key)} = ANY ($1)`,
           ]
         : [],
     ),

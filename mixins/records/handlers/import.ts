@@ -4,10 +4,11 @@ import { changesBetween } from "../writing/changes.ts";
 import { valueTaken } from "../custom/custom.errors.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Claims } from "../custom/values-apart.ts";
-import { about, type Counter, type RecordContext } from "../writing/desk.ts";
+import { about, type Counter, type ImportReader, type RecordContext } from "../writing/desk.ts";
 import { Associates, makeAssociates, sidesOf } from "../importing/associations.ts";
 import {
   fenceImport,
+  isNextOfImport,
   moveCheckpoint,
   recordChanges,
   recordRejections,
@@ -55,6 +56,7 @@ export interface BatchParams {
   rows: ImportRow[];
 }
 
+const asItIs: ImportReader<AnyRow> = (input) => ({ input });
 const erasedPerson = "erased_person: this person was erased on request and is not imported again";
 
 /** Takes files of records, and writes their rows. */
@@ -76,7 +78,8 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const { importId, onDuplicate, isDryRun, isGuardedGiven, limited, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
-    const judged = rows.map((row) => judge(row, { kind, rules, sides, isGuardedGiven }));
+    const read = (await rules.importReader?.(ctx)) ?? asItIs;
+    const judged = rows.map((row) => judge(row, { kind, read, sides, isGuardedGiven }));
     for (const row of judged)
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);
@@ -159,18 +162,22 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const keys = soughtKeysOf(kind, inputs, matching);
     // a row touches few records: what cannot be halved any more is taken as it is
     const isWhole = rows.length === 1;
-    const prepared = (await rules.prepareImport?.(ctx, async (known) => {
+    const look = async (known: P): Promise<R[]> => {
       if (isDryRun) return [];
       const reader = desk.database.reader(tx.organizationId);
-      const [seen, erasedNow] = await Promise.all([
+      const [isNext, seen, erasedNow] = await Promise.all([
+        isNextOfImport(reader, ctx.params),
         findMatches(reader, keys, { isWhole }),
         erasedAmong(reader, hashes),
       ]);
+      // what the batch ahead makes is not there yet
+      if (!isNext) throw importFenced();
       if (seen.isCut) throw importTooLarge();
       return planFor(seen.rows, erasedNow, known)
         .plan.created()
         .map(({ row }) => row);
-    })) as P;
+    };
+    const prepared = (await rules.prepareImport?.(ctx, look, inputsOf(judged))) as P;
 
     const valid = judged.filter(({ input }) => input !== undefined);
     const [, isCurrent, erased, matches, claims] = await Promise.all([
@@ -204,7 +211,15 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const taken = clashing.get(one.row.id);
       if (taken) rejections.push(...plan.withdraw(one).map((row) => ({ ...row, reason: taken.message })));
     }
-    const created = plan.created().filter(({ row }) => !clashing.has(row.id));
+    const created: ImportedRecord<R>[] = [];
+    for (const one of plan.created()) {
+      if (clashing.has(one.row.id)) continue;
+      const reason = refusalBy(() => {
+        one.row = rules.complete?.(one.row, prepared) ?? one.row;
+      });
+      if (reason === undefined) created.push(one);
+      else rejections.push(...plan.withdraw(one).map((row) => ({ ...row, reason })));
+    }
     const changed = plan.changed().filter(({ row }) => !clashing.has(row.id));
     const wanted = associates.wanted([...created, ...changed].map(({ row }) => row));
     if (!isDryRun) {
@@ -214,7 +229,6 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         prepared,
         created.map(({ row }) => row),
       );
-      for (const one of created) one.row = rules.complete?.(one.row, prepared) ?? one.row;
       if (!(await makeAssociates(tx, wanted, principal.userId))) throw importOvertaken(kind);
       const inserted = await store.insertFree(
         tx,
@@ -280,12 +294,22 @@ function takeRow<R extends AnyRow>(
   finish: Parameters<ImportPlan<R>["take"]>[2],
 ): { refused?: string; skipped?: string | undefined } {
   if (input === undefined) return { refused: reason };
+  let skipped: string | undefined;
+  const refused = refusalBy(() => {
+    skipped = plan.take({ rowNumber, record }, { input, id, ...(own && { own }) }, finish);
+  });
+  return refused === undefined ? { skipped } : { refused };
+}
+
+/** Why something of a row is refused, as the report says it; undefined where it is not. */
+function refusalBy(work: () => void): string | undefined {
   try {
-    return { skipped: plan.take({ rowNumber, record }, { input, id, ...(own && { own }) }, finish) };
+    work();
+    return undefined;
   } catch (error) {
     if (errorType(error) === undefined) throw error;
     const { data, message } = error as Error & { data?: { errors?: FieldError[] } };
-    return { refused: data?.errors ? sentenceOf(data.errors) : message };
+    return data?.errors ? sentenceOf(data.errors) : message;
   }
 }
 

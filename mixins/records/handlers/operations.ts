@@ -123,7 +123,7 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const { input, tags } = split(changes);
       const fields = await fieldsOf(counter, ctx);
       const { input: taken, apart } = await accepted(counter, ctx, fields, input, { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [])) as P;
+      const prepared = (await rules.prepare?.(ctx, [], [taken])) as P;
       const operation = await findOperation(tx, operationId, true);
       if (!operation || isOver(operation)) return { isOver: true };
       await requireReferences(tx, counter, principal, taken, fields);

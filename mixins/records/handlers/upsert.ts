@@ -1,7 +1,7 @@
 import { conflict, invalidField } from "../../contract/errors.ts";
 import { canSee } from "../../access/principal.ts";
 import { loopsOf } from "../writing/ancestors.ts";
-import { composeRecord, isIdentified, nextVersion } from "../writing/changes.ts";
+import { changesBetween, composeRecord, isIdentified, nextVersion } from "../writing/changes.ts";
 import { about, type Counter, type RecordContext } from "../writing/desk.ts";
 import { givenFields, newOwn, requireVersion } from "../writing/input.ts";
 import { unidentified, type AnyKind, type AnyRow } from "../kind/kind.ts";
@@ -103,11 +103,17 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         throw externalIdTaken(kind, canSee(principal, { assignedTo }) ? other.id : undefined);
       }
       room.take(1);
-      const row = nextVersion(before, tx.now.toISOString(), { deleted_at: null });
+      const back = nextVersion(before, tx.now.toISOString(), { deleted_at: null });
+      const row = rules.restored?.(back, prepared) ?? back;
+      const changes = changesBetween(kind, before, row);
       store.update(tx, [row], undefined, principal);
       await fields.claim(tx, [row.id]);
-      about(tx, { kind, verb: "restored", row, actorId: principal.userId, fields });
-      await rules.also?.(tx, before, { row, changes: {} }, prepared);
+      const isAsItWas = Object.keys(changes).length === 0;
+      about(tx, {
+        ...{ kind, verb: "restored", row, actorId: principal.userId, fields },
+        ...(!isAsItWas && { changes }),
+      });
+      await rules.also?.(tx, before, { row, changes }, prepared);
       return fields.showOne(tx, kind.show(row));
     },
   };

@@ -1,7 +1,6 @@
 import { z } from "zod";
-import { currencyDigits } from "../../contract/currencies.ts";
 import { repeatedName } from "../../contract/repeated-names.ts";
-import { id, text } from "../../contract/schemas.ts";
+import { currency, id, text } from "../../contract/schemas.ts";
 import { isPhoneCountry } from "../../values/phone.ts";
 import type { AnyKind } from "../kind/kind.ts";
 import { defaultKeysOf, importKeysOf } from "./keys.ts";
@@ -81,12 +80,8 @@ export function importForm(kind: AnyKind) {
       .toUpperCase()
       .refine(isPhoneCountry, "must be a country of ISO 3166-1, such as IN, US or DE")
       .optional(),
-    /** Of amounts without one; ISO 4217. */
-    currency: z
-      .string()
-      .toUpperCase()
-      .refine((code) => currencyDigits.has(code), "must be a currency of ISO 4217, such as INR, USD or KWD")
-      .optional(),
+    /** Of amounts without one; ISO 4217. Default: the organization's. */
+    currency: currency.optional(),
     /** What words of the file mean: column → { theirs: ours }; null: nothing. Their case does not matter. */
     values: z.union([values, json(values)]).default({}),
     /** One character, or comma, semicolon, tab, pipe. Found out where it is not given. */

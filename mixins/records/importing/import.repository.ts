@@ -34,18 +34,34 @@ export async function takeTurns(tx: UnitOfWork, kinds: readonly Pick<AnyKind, "p
     });
 }
 
-/** Locks the import for this transaction; false when another run owns it or these rows are behind it. */
-export async function fenceImport(
-  tx: UnitOfWork,
-  { importId, epoch, processedBefore }: { importId: string; epoch: number; processedBefore: number },
-): Promise<boolean> {
-  const rows = await tx.query({
+interface Fence {
+  importId: string;
+  epoch: number;
+  processedBefore: number;
+}
+const fence = `SELECT epoch = $2 AND processed = $3 AND status = 'running' AS "isCurrent" FROM imports WHERE id = $1`;
+
+/**
+ * Locks the import for this transaction, waiting for the batch ahead, and looks at it as that has left it; false when another run owns
+ * it or these rows are not the next.
+ */
+export async function fenceImport(tx: UnitOfWork, at: Fence): Promise<boolean> {
+  const [row] = await tx.query<{ isCurrent: boolean }>({
     name: "fence_import",
-    text: `SELECT id FROM imports
-      WHERE id = $1 AND epoch = $2 AND processed = $3 AND status = 'running' FOR NO KEY UPDATE`,
-    values: [importId, epoch, processedBefore],
+    text: `${fence} FOR NO KEY UPDATE`,
+    values: [at.importId, at.epoch, at.processedBefore],
   });
-  return rows.length === 1;
+  return row?.isCurrent ?? false;
+}
+
+/** The same before the transaction, waiting for nobody: whether what is stored is what the batch will find. */
+export async function isNextOfImport(tx: Pick<UnitOfWork, "query">, at: Fence): Promise<boolean> {
+  const [row] = await tx.query<{ isCurrent: boolean }>({
+    name: "look_at_import",
+    text: fence,
+    values: [at.importId, at.epoch, at.processedBefore],
+  });
+  return row?.isCurrent ?? false;
 }
 
 /**

@@ -7,6 +7,7 @@ import { phoneForms } from "../../values/phone.ts";
 import { withoutGuarded } from "../kind/part-rights.ts";
 import { partsOf, type Part } from "../kind/parts.ts";
 import { normalForm } from "../writing/changes.ts";
+import type { ImportReader } from "../writing/desk.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Apart } from "../custom/values-apart.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
@@ -49,34 +50,34 @@ const nothing: Apart = new Map();
 interface Judging {
   kind: AnyKind;
   isGuardedGiven: boolean;
-  rules: { readImported?(input: Input): { input: Input; own?: Partial<AnyRow> } };
+  read: ImportReader<AnyRow>;
   sides: readonly Association[];
 }
 
 /** A row with its input when that is valid, what does not fit left out of it; else with the reason why not. */
 export function judge(row: ImportRow, judging: Judging): Judged {
   const { rowNumber, record, input, error, notes = [] } = row;
-  const { kind, rules, sides, isGuardedGiven } = judging;
+  const { kind, read, sides, isGuardedGiven } = judging;
   const known = { id: uuidv7(), rowNumber, record, notes, named: new Map(), apart: nothing, hashes: [] };
   const rejected = (reason: string): Judged => ({ ...known, input: undefined, reason });
   if (error !== undefined) return rejected(error);
   if (typeof input !== "object" || input === null) return rejected("The row is no object.");
   const { rest, named, problems: ofNamed } = splitNamed(sides, input as Input);
-  const { input: fields, own } = rules.readImported?.(rest) ?? { input: rest };
+  const { input: fields, own, problems: ofRead = [], notes: ofInput = [] } = read(rest);
   const parsed = kind.newInput.safeParse(fields);
   const { input: valid, problems } = parsed.success
     ? normalForm(kind, isGuardedGiven ? (parsed.data as Input) : withoutGuarded(kind, parsed.data as Input))
     : { input: undefined, problems: fieldErrors(parsed.error) };
-  const wrong = [...problems, ...ofNamed];
+  const wrong = [...ofRead, ...problems, ...ofNamed];
   if (valid === undefined || wrong.length > 0) {
     // which record it is about must be sure, and what is wrong with the row as a whole stands nowhere
-    const isRefused = wrong.some(({ path }) => path === "" || path === "externalId");
+    const isRefused = ofRead.length > 0 || wrong.some(({ path }) => path === "" || path === "externalId");
     const fitting = isRefused ? input : withoutAll(input as Input, wrong);
     if (isDeepStrictEqual(fitting, input)) return rejected(sentenceOf(wrong));
     const said = wrong.map(({ path, message }) => `${path}: ${message}`);
     return judge({ ...row, input: fitting, notes: [...notes, ...said] }, judging);
   }
-  return { ...known, input: valid, reason: "", own, named };
+  return { ...known, notes: [...notes, ...ofInput], input: valid, reason: "", own, named };
 }
 
 /** An input without what problems name. */

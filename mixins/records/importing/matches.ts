@@ -44,9 +44,10 @@ export function matchesOf<R extends AnyRow>(kind: AnyKind): FindMatches<R> {
     return `SELECT first.id FROM unnest(${arrays}) AS key (${names.join(", ")}) CROSS JOIN LATERAL (
           ${rank === 0 ? found : `SELECT id FROM (${found}) AS found WHERE ${agreeing} ORDER BY id LIMIT 1`}) first`;
   });
-  const text = `SELECT ${kind.columns.join(", ")} FROM ${table} WHERE id IN (
+  // an array, which is an index condition; joined, they seem to be many, and all rows of the organization would be read for each batch
+  const text = `SELECT ${kind.columns.join(", ")} FROM ${table} WHERE id = ANY (ARRAY(
         ${finds.join("\n        UNION\n        ")}
-      ) ORDER BY id`;
+      )) ORDER BY id`;
   return (tx, sought, { lock, isWhole }) =>
     tx.queryWithin<R & Record<string, unknown>>({
       text: lock === undefined ? text : `${text} ${locks[lock]}`,

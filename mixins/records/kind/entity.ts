@@ -1,6 +1,7 @@
 import { defineEntity, p } from "@mikro-orm/postgresql";
 import { columnsOf, type AnyKind } from "./kind.ts";
 import type { Field } from "./fields.ts";
+import { columnOf } from "../finding/listing.ts";
 
 const propertyOf = {
   text: () => p.string(),
@@ -16,10 +17,10 @@ const propertyOf = {
 };
 
 /** MikroORM's entity of a kind's table. */
-export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" | "plural" | "fields">) {
+export function entityOf({ typeName, table, fields }: Pick<AnyKind, "typeName" | "table" | "fields">) {
   return defineEntity({
     name: typeName,
-    tableName: plural,
+    tableName: table,
     properties: {
       id: p.uuid().primary(),
       organizationId: p.uuid(),
@@ -37,7 +38,7 @@ export function entityOf({ typeName, plural, fields }: Pick<AnyKind, "typeName" 
 
 function propertiesOf(key: string, field: Field) {
   const isNullable = field.fallback === undefined;
-  const property = propertyOf[field.stored]();
+  const property = propertyOf[field.stored]().fieldName(columnOf(key));
   const own: [string, object] = [key, isNullable ? property.nullable() : property];
   return columnsOf(key, field).length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
 }

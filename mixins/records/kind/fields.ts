@@ -64,6 +64,8 @@ export interface Field<
   /** The kind that it refers to. */
   refersTo?: string;
   merge?: Merging;
+  /** The field from which it follows: a merge takes it from the record whose value of that one stays. */
+  follows?: string;
   /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
   prevails?: unknown;
   /** Headings of files by which imports know it, besides its name, whatever their case, spaces and punctuation. */
@@ -79,6 +81,8 @@ export interface Field<
   importKey?: "always" | "asked";
   /** Of a reference: whether an import may name the record by its keys instead (`company.name`), and makes one that is not there. */
   isAssociated?: boolean;
+  /** Of an id: whether a file may give the name instead; the kind's `importReader` finds the id. */
+  isNamed?: boolean;
   /** Of what no caller sets: whether an import brings it along, as it was elsewhere. */
   isImported?: boolean;
   /** What its text is, where that can be written in several ways. */
@@ -136,6 +140,26 @@ export const oneOf = <const T extends readonly [string, ...string[]]>(
   );
 export const integer = (least: number, most: number, says: Said = {}) =>
   field("integer", z.number().int().min(least).max(most).nullable(), z.number().int().nullable(), says);
+/**
+ * A number of a part, in exactly so many digits as it is given: 2, or 1.125. Lists know nothing of it.
+ * @param digits after the point
+ */
+export const decimal = (least: number, most: number, digits: number, says: Said = {}) =>
+  field(
+    "json",
+    z
+      .number()
+      .min(least)
+      .max(most)
+      // what JavaScript writes as 1e-7 has more digits too
+      .refine((value) => new RegExp(`^-?\\d+(\\.\\d{1,${digits}})?$`).test(String(value)), {
+        error: `may have up to ${digits} digits after the point`,
+        params: { code: "too_precise" },
+      })
+      .nullable(),
+    z.number().nullable(),
+    { isFilterable: false, ...says },
+  );
 /** As `integer`, of what always has a value. Default 0. */
 export const count = (least: number, most: number, says: Said = {}) =>
   field("integer", z.number().int().min(least).max(most), z.number().int().min(least).max(most), {
@@ -189,7 +213,7 @@ export const parts = <const P extends Record<string, Field>>(
   says: Said = {},
 ) => {
   const inputs = Object.entries(of).map(([name, { input }]): [string, z.ZodType] =>
-    spec.key.includes(name)
+    spec.key.includes(name) && spec.named === undefined
       ? [name, input instanceof z.ZodNullable ? (input.unwrap() as z.ZodType) : input]
       : [name, input.optional()],
   );
@@ -248,7 +272,7 @@ export const consent = () =>
   );
 
 /** More minor units than any price has; they fit a bigint. */
-const mostDigits = 18;
+export const mostDigits = 18;
 /** An amount with its currency; 0 or more. Lists do not filter by it. */
 export const money = (says: Said = {}) =>
   field(

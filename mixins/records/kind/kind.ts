@@ -7,6 +7,8 @@ import { partFilters } from "./part-rows.ts";
 import { keptParts, wholeParts, type Part } from "./parts.ts";
 
 export type Fields = Record<string, Field>;
+/** What SQL keeps for itself has a line behind it, see `columnOf`. */
+type ColumnName<S extends string> = S extends "window" ? "window_" : Snake<S>;
 type Snake<S extends string> = S extends `${infer A}${infer B}`
   ? A extends Lowercase<A>
     ? `${A}${Snake<B>}`
@@ -34,7 +36,7 @@ export interface RecordColumns {
 export type RowOf<K> =
   K extends Kind<string, infer F>
     ? RecordColumns & {
-        [C in keyof F & string as Snake<C>]: F[C]["stored"] extends "money"
+        [C in keyof F & string as ColumnName<C>]: F[C]["stored"] extends "money"
           ? string | null
           : z.output<F[C]["output"]>;
       } & {
@@ -64,6 +66,8 @@ export const unidentified = "unidentified";
 interface Says<F extends Fields> {
   /** As paths, permissions and its table name it. */
   plural: string;
+  /** Its table, where SQL does not take the plural. */
+  table?: string;
   fields: F;
   /** A record must have one of these. Default: `title`. */
   identifiedBy?: readonly (keyof F & string)[];
@@ -82,7 +86,7 @@ interface Says<F extends Fields> {
  * functions that make rows of inputs and views of rows.
  */
 export function defineKind<const N extends string, F extends Fields>(name: N, spec: Says<F>) {
-  const { plural, fields, title, identifiedBy = title, defaultSort = "-createdAt" } = spec;
+  const { plural, table = plural, fields, title, identifiedBy = title, defaultSort = "-createdAt" } = spec;
   const { isSetting = false, example } = spec;
   const columned = Object.entries(fields);
   const entries = shownFields(fields);
@@ -96,7 +100,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
         return said === undefined ? [] : [[key, said]];
       }),
     );
-  const typeName = name.charAt(0).toUpperCase() + name.slice(1);
+  const typeName = name.replaceAll(/(?:^|_)([a-z])/g, (_match, letter: string) => letter.toUpperCase());
   const outputs = Object.fromEntries(entries.map(([key, { output }]) => [key, output])) as OutputShape<F>;
   const inputs = Object.fromEntries(
     entries.filter(([, { setBy }]) => setBy === "caller").map(([key, { input }]) => [key, input]),
@@ -119,7 +123,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     })
     .meta({ id: `New${typeName}`, examples: [example] });
   const listing: Listing = {
-    table: plural,
+    table,
     fields: Object.fromEntries([
       ["id", "uuid"],
       ...entries.map(([key, { stored }]) => [key, isWide(stored) ? "json" : stored]),
@@ -130,7 +134,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
       ],
     ]) as Listing["fields"],
     columns: told((field, key) => (isWide(field.stored) ? columnsToShow(key, field) : undefined)),
-    ownSql: partFilters({ plural, fields }),
+    ownSql: partFilters({ plural: table, fields }),
     filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
     stored: told(formOf),
     values: told(({ values }) => values),
@@ -149,7 +153,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   };
   const owner = entries.find(([, { isOwner }]) => isOwner)?.[0] as (keyof F & string) | undefined;
   return {
-    ...{ name, typeName, plural, fields, title, identifiedBy, isSetting, example },
+    ...{ name, typeName, plural, table, fields, title, identifiedBy, isSetting, example },
     /** What a caller is shown. */
     view,
     /** What a caller may change. */
@@ -285,8 +289,9 @@ function composer(entries: [string, Field][]): unknown {
 /** Records that may have custom fields. */
 export interface CustomKind {
   name: string;
-  /** Its table, and how permissions name it. */
+  /** How permissions name it. */
   plural: string;
+  table: string;
   /** The field that says whose a record is. */
   owner?: string | undefined;
 }

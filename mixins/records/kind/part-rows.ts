@@ -4,6 +4,7 @@ import { operandText } from "../conditions/operands.ts";
 import type { QueryField } from "../conditions/fields.ts";
 import type { Values } from "../conditions/values.ts";
 import { columnOf } from "../finding/listing.ts";
+import { toMinorUnits } from "./fields.ts";
 import { partsOf, type HavingParts, type Part, type PartsSpec } from "./parts.ts";
 
 /**
@@ -29,11 +30,22 @@ export class PartRows {
   of(row: Row): PartRow[] {
     if (row.deleted_at !== null) return [];
     return (row[columnOf(this.#key)] as Part[]).map((part) => ({
-      ...Object.fromEntries(Object.entries(part).map(([name, value]) => [columnOf(name), value])),
+      ...Object.fromEntries(Object.entries(part).flatMap(([name, value]) => this.#stored(name, value))),
       organization_id: row.organization_id,
       record_id: row.id,
       is_exclusive: this.#spec.isExclusive?.(part) ?? false,
     }));
+  }
+
+  /** Money takes two columns, as in the records themselves. */
+  #stored(name: string, value: unknown): [column: string, value: unknown][] {
+    const column = columnOf(name);
+    if (this.#spec.of[name]?.stored !== "money") return [[column, value]];
+    const price = value as { amount: string; currency: string } | null;
+    return [
+      [column, price && toMinorUnits(price)],
+      [`${column}_currency`, price?.currency ?? null],
+    ];
   }
 
   /** Inserts rows that come as a JSON array; those that a record has already, stay. */
@@ -61,8 +73,11 @@ export class PartRows {
 
   get #insert(): string {
     const { table, of, flag } = this.#spec;
-    const own = Object.keys(of).filter((name) => name !== flag);
-    const columns = ["organization_id", "record_id", "is_exclusive", ...own.map(columnOf)].join(", ");
+    const own = Object.entries(of).flatMap(([name, { stored }]) => {
+      if (name === flag) return [];
+      return stored === "money" ? [columnOf(name), `${columnOf(name)}_currency`] : [columnOf(name)];
+    });
+    const columns = ["organization_id", "record_id", "is_exclusive", ...own].join(", ");
     return `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM json_populate_recordset(NULL::${table}, $1)`;
   }
 

@@ -39,6 +39,10 @@ export interface PartsSpec {
   of: Readonly<Record<string, PartField>>;
   /** Those by which parts are told apart; they are never empty. */
   key: readonly string[];
+  /** The value of its key for a part that a caller gives without: such parts are nothing but themselves. */
+  named?: () => string;
+  /** Whether the list is one whole: a merge keeps the winner's, unless that is empty. Default: lists are united. */
+  isWhole?: boolean;
   /** The table by which they are found, see part-rows.ts. */
   table: string;
   primaries: readonly Primary[];
@@ -149,6 +153,8 @@ export function readParts(
       if ("value" in form) read[name] = form.value;
       else problems.push({ path: `${index}.${name}`, ...form });
     }
+    const [key = ""] = spec.key;
+    if (spec.named) read[key] ??= spec.named();
     const whole = spec.complete?.(read, country) ?? { part: read };
     if ("part" in whole) return whole.part;
     const { at, ...problem } = whole;
@@ -156,11 +162,25 @@ export function readParts(
     return read;
   });
   const { flag } = spec;
+  if (spec.named) problems.push(...repeatedNames(spec, parts));
   if (flag === undefined) return { parts, problems };
   const flagged = parts.filter((part) => part[flag] === true);
   if (flagged.length > 1)
     problems.push({ path: "", code: "too_many", message: `one of them may be ${flag}` });
   return { parts: [...new Set([...flagged, ...parts])], problems };
+}
+
+/** Of parts that are nothing but themselves none may be left out because another is named as it is. */
+function repeatedNames(spec: PartsSpec, parts: readonly Part[]): FieldError[] {
+  const seen = new Set<string>();
+  return parts.flatMap((part, index): FieldError[] => {
+    const name = nameOf(spec, part);
+    const isRepeated = seen.has(name);
+    seen.add(name);
+    return isRepeated
+      ? [{ path: `${index}.${spec.key[0]}`, code: "duplicate", message: "is given twice" }]
+      : [];
+  });
 }
 
 /** What an input says of parts and of the fields that name the primary ones. */

@@ -6,8 +6,8 @@ import { columnOf } from "../finding/listing.ts";
  * The migration that makes the table of a new kind, of its declaration: what `npm run -s kind-table <kind>` prints.
  * @param kinds those that its fields may refer to, by name
  */
-export function tableSql(kind: AnyKind, kinds: ReadonlyMap<string, Pick<AnyKind, "plural">>): string {
-  const { plural, listing, owner } = kind;
+export function tableSql(kind: AnyKind, kinds: ReadonlyMap<string, Pick<AnyKind, "table">>): string {
+  const { table, listing, owner } = kind;
   const fields = Object.entries(kind.fields);
   const columns = fields.flatMap(([key, field]) => columnsSql(key, field));
   const some = (test: (field: Field, key: string) => unknown) =>
@@ -31,7 +31,7 @@ export function tableSql(kind: AnyKind, kinds: ReadonlyMap<string, Pick<AnyKind,
     .map(([name, list]) => `${name} => '{${list.join(",")}}'`);
   const owned = owner === undefined ? [] : [`owner => '${columnOf(owner)}'`];
   const references = fields.flatMap(([key, { refersTo = "" }]) => {
-    const target = kinds.get(refersTo)?.plural;
+    const target = kinds.get(refersTo)?.table;
     return target === undefined
       ? []
       : [
@@ -42,12 +42,12 @@ export function tableSql(kind: AnyKind, kinds: ReadonlyMap<string, Pick<AnyKind,
 -- concurrently: no
 -- The records of the kind ${kind.name}.
 
-CREATE TABLE ${plural} (
+CREATE TABLE ${table} (
   ${columns.join(",\n  ")}
 );
-SELECT pg_temp.record_table('${plural}',
+SELECT pg_temp.record_table('${table}',
   ${[...named, ...owned, `kind => '${kind.name}'`].join(",\n  ")});
-${references.length === 0 ? "" : `ALTER TABLE ${plural}${references.join(",")};\n`}`;
+${references.length === 0 ? "" : `ALTER TABLE ${table}${references.join(",")};\n`}`;
 }
 
 const types = {

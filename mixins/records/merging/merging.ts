@@ -48,7 +48,8 @@ export function mergedRow<R extends AnyRow>(
   };
   for (const [key, field] of shownFields(kind.fields)) {
     if (field.parts) continue;
-    const from = takenFrom(key);
+    const from =
+      takenFrom(key) ?? (field.follows === undefined ? undefined : (takenFrom(field.follows) ?? winner));
     if (from) {
       Object.assign(row, stored(key, field, valueOf(from, key, field)));
       continue;
@@ -60,10 +61,8 @@ export function mergedRow<R extends AnyRow>(
   for (const [key, spec] of partsOf(kind.fields)) {
     const column = columnOf(key);
     const from = takenFrom(key);
-    const united = unitedParts(
-      spec,
-      (from ? [from] : all).map((one) => wholeParts(spec, column, one)),
-    );
+    const lists = (from ? [from] : all).map((one) => wholeParts(spec, column, one));
+    const united = unitedParts(spec, spec.isWhole ? [lists.find((list) => list.length > 0) ?? []] : lists);
     // none of a sort, where the value of a record that has none is to stay
     const emptied = spec.primaries.filter(({ field }) => {
       const source = takenFrom(field);

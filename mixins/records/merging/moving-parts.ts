@@ -78,6 +78,12 @@ export async function movePartsBack(
   });
   for (const row of rows) {
     const whole = wholeParts(spec, columnOf(key), pending.rowOf(kind, row));
+    if (!spec.key.includes(name)) {
+      pending.change(kind, row, {
+        [key]: referringBack(reference, whole, byRecord.get(row.id) ?? [], winnerId),
+      });
+      continue;
+    }
     const at = whole.findIndex((part) => part[name] === winnerId);
     const those = byRecord.get(row.id) ?? [];
     if (at < 0) continue;
@@ -91,4 +97,18 @@ export async function movePartsBack(
     const order = isFirst ? [...back, ...kept] : [...kept, ...back];
     pending.change(kind, row, { [key]: unitedParts(spec, [whole.toSpliced(at, 1, ...order)]) });
   }
+}
+
+/** Parts that are what they are whatever they refer to: each that refers to the winner still refers to its loser again. */
+function referringBack(
+  { spec, name }: PartReference,
+  whole: readonly Part[],
+  moved: readonly Moved[],
+  winnerId: string,
+): Part[] {
+  const isSame = (part: Part, other: Part = {}) => spec.key.every((one) => part[one] === other[one]);
+  return whole.map((part) => {
+    const was = part[name] === winnerId ? moved.find((one) => isSame(part, one.part)) : undefined;
+    return was ? { ...part, [name]: was.from } : part;
+  });
 }

@@ -22,7 +22,7 @@ function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Re
     );
     return Object.entries(other.fields).flatMap(([key, { refersTo }]) =>
       refersTo === kind.name && !firsts.has(key)
-        ? [{ refersTo, table: other.plural, column: columnOf(key), event: eventOf(other, key) }]
+        ? [{ refersTo, table: other.table, column: columnOf(key), event: eventOf(other, key) }]
         : [],
     );
   });
@@ -101,7 +101,7 @@ export class References {
     }
     const pending = new PendingChanges(tx);
     for (const reference of partReferencesTo(this.#kind, this.#desk.kinds))
-      await movePartsBack(tx, pending, reference, of(reference.kind.plural, reference.key), winnerId);
+      await movePartsBack(tx, pending, reference, of(reference.kind.table, reference.key), winnerId);
     await this.#custom.moveBack(tx, pending, moved, winnerId);
     pending.store(actorId);
   }

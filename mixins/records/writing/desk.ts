@@ -1,4 +1,5 @@
 import type { Locals } from "../../contract/contract.ts";
+import type { FieldError } from "../../contract/errors.ts";
 import type { Database } from "../../database/database.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { Principal } from "../../access/principal.ts";
@@ -39,13 +40,26 @@ export interface RecordContext<P = unknown> extends Caller {
   locals: Locals;
 }
 
+type Input = Readonly<Record<string, unknown>>;
+
+/** Makes an input of a file's row such as a caller could give, with what callers may not give as columns that a new record gets. Pure. */
+export type ImportReader<R extends AnyRow> = (input: Input) => {
+  input: Input;
+  own?: Partial<R>;
+  /** Why the row is refused. */
+  problems?: readonly FieldError[];
+  /** What of the row does not come in, and why. */
+  notes?: readonly string[];
+};
+
 /** What a kind decides by itself; each may be left out. */
 export interface RecordRules<R extends AnyRow, P> {
   /**
    * What must be known before the transaction: settings, other services, actors. Nothing is held yet.
    * @param fresh rows that are about to be made, not completed yet; none for a change
+   * @param changes what is about to change records that are there, in the form that is stored; default none
    */
-  prepare?(ctx: RecordContext, fresh: readonly R[]): Promise<P>;
+  prepare?(ctx: RecordContext, fresh: readonly R[], changes?: readonly Input[]): Promise<P>;
   /**
    * As `prepare`, of a record that an upsert makes or changes: what a new one takes that cannot be given back is taken only where a
    * look says that it will be new. @param isExpected whether the caller has seen it, so that it is never made
@@ -56,17 +70,23 @@ export interface RecordRules<R extends AnyRow, P> {
   /**
    * As `prepare`, of a batch of an import.
    * @param look which records the batch will make, as things stand and as far as that is known by then; none of a dry run
+   * @param inputs of its rows that are not refused yet
    */
-  prepareImport?(ctx: RecordContext, look: (known: P) => Promise<readonly R[]>): Promise<P>;
-  /** Takes off the input of a file's row what callers may not give, as columns that a new record gets. Pure. */
-  readImported?(input: Readonly<Record<string, unknown>>): {
-    input: Readonly<Record<string, unknown>>;
-    own?: Partial<R>;
-  };
+  prepareImport?(
+    ctx: RecordContext,
+    look: (known: P) => Promise<readonly R[]>,
+    inputs: readonly Input[],
+  ): Promise<P>;
+  /** As `prepare`, of the rows of a file: how each is read before it is judged as a caller's input would be. */
+  importReader?(ctx: RecordContext): Promise<ImportReader<R>>;
   /** Completes a new row, with what is computed of it. Pure. */
   complete?(row: R, prepared: P): R;
+  /** A row to which the rollback of an import gives back what it had. Pure. Default: `complete`. */
+  turnedBack?(row: R, prepared: P): R;
   /** Pure. @throws 409 when the record may not change so */
   decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
+  /** Puts right a record that comes back, where what it named is gone. Pure. Default: as it was. */
+  restored?(row: R, prepared: P): R;
   /** What a change is told as, an event each. Default: it was `updated`. */
   verbs?(change: Change<R>): readonly string[];
   /** Further writes, events and jobs in the record's transaction. `before` is null for a new one, and deleted for one that is restored. */

@@ -4,11 +4,7 @@ import type { AnyKind } from "../kind/kind.ts";
 import { columnOf } from "../finding/listing.ts";
 
 /** Whether a record that an answer showed is still shown to the principal: it may have been given to somebody else. */
-export function mayStillSee<K extends Pick<AnyKind, "name" | "plural" | "owner">>({
-  name,
-  plural,
-  owner,
-}: K) {
+export function mayStillSee<K extends Pick<AnyKind, "name" | "table" | "owner">>({ name, table, owner }: K) {
   return async (tx: UnitOfWork, principal: Principal, answer: unknown): Promise<boolean> => {
     const shown = (answer ?? {}) as Record<string, unknown>;
     const id = shown.id;
@@ -18,7 +14,7 @@ export function mayStillSee<K extends Pick<AnyKind, "name" | "plural" | "owner">
     if (!canSee(principal, { assignedTo: shown[owner] as string | null })) return true;
     const [now] = await tx.query<{ owner: string | null }>({
       name: `owner_of_${name}`,
-      text: `SELECT ${columnOf(owner)} AS owner FROM ${plural} WHERE id = $1`,
+      text: `SELECT ${columnOf(owner)} AS owner FROM ${table} WHERE id = $1`,
       values: [id],
     });
     return now === undefined || canSee(principal, { assignedTo: now.owner });

@@ -17,7 +17,7 @@ export interface Room {
   take(more: number): void;
 }
 const unlimited: Room = { take: () => undefined };
-type Counted = Pick<CustomKind, "plural">;
+type Counted = Pick<CustomKind, "plural"> & Partial<Pick<CustomKind, "table">>;
 
 interface Count {
   records: number;
@@ -42,12 +42,12 @@ export class RecordQuota {
     this.#organizations = organizations;
   }
 
-  /** What is left to an organization. Before the transaction: it may have to be counted. */
-  async of(organizationId: string, { plural }: Counted): Promise<Room> {
+  /** What is left to an organization. Before the transaction: it may have to be counted. @param kind its table, default the plural */
+  async of(organizationId: string, { plural, table = plural }: Counted): Promise<Room> {
     const { plan, limits } = await this.#organizations.of(organizationId);
     const limit = limits.records;
     if (limit === null) return unlimited;
-    const count = await this.#countOf(organizationId, plural, limit);
+    const count = await this.#countOf(organizationId, table, limit);
     return {
       take(more) {
         if (more > 0 && count.records + more > limit) throw quotaExceeded(plural, { plan, limit });

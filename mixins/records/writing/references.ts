@@ -75,7 +75,7 @@ export async function referencesOf(
     ];
     // held until the end, in one order: none can be deleted meanwhile, and nobody waits in a circle
     const rows = await tx.query<{ id: string }>({
-      text: `SELECT id FROM ${target.plural} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
+      text: `SELECT id FROM ${target.table} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
       values: values.list,
     });
     const found = new Set<unknown>(rows.map(({ id }) => id));

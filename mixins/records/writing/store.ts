@@ -81,7 +81,7 @@ export const partTaken = ({ name, plural }: Pick<AnyKind, "name" | "plural">, ho
 
 /** The statements of a kind, made once. Its table has a unique index `<plural>_external_id` over those that are not deleted. */
 export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
-  const { name, plural: table, columns, mutableColumns, owner } = kind;
+  const { name, table, columns, mutableColumns, owner } = kind;
   const listed = columns.join(", ");
   const select = `SELECT ${listed} FROM ${table}`;
   const insertText = `INSERT INTO ${table} (${listed}) SELECT ${listed} FROM json_populate_recordset(NULL::${table}, $1)`;

@@ -2,7 +2,14 @@ import { z } from "zod";
 import { action } from "../../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../../mixins/jobs/job-spec.ts";
 import { planNames } from "../../../mixins/organizations/plans.ts";
-import { expectedVersion, id, nameText, text, timestamp } from "../../../mixins/contract/schemas.ts";
+import {
+  currency,
+  expectedVersion,
+  id,
+  nameText,
+  text,
+  timestamp,
+} from "../../../mixins/contract/schemas.ts";
 import { secondFactorCode } from "../second-factor/second-factor.contract.ts";
 import { timeZone } from "../../../mixins/contract/time-zone.ts";
 import { isPhoneCountry } from "../../../mixins/values/phone.ts";
@@ -20,6 +27,8 @@ export const organization = z
     timezone: z.string(),
     /** Of phones that are written without one; ISO 3166-1. */
     country: z.string(),
+    /** In which sums over deals are told, and of amounts that come without one; ISO 4217. */
+    currency: z.string(),
     plan: z.string(),
     /** Where its rows lie; chosen at registration, changed only by a move. */
     dataRegion: z.string(),
@@ -70,9 +79,9 @@ export const organizationActions = {
     rest: "GET /organization",
   }),
   updateOrganization: action({
-    summary: "Changes the organization's name, domain, time zone or country",
+    summary: "Changes the organization's name, domain, time zone, country or currency",
     params: z
-      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone, country })
+      .strictObject({ name: nameText(200), domain: domain.nullable(), timezone: timeZone, country, currency })
       .partial()
       .extend({ expectedVersion }),
     returns: organization,
