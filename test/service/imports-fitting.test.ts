@@ -158,3 +158,27 @@ test("an address that is none costs a row no more than itself, and one that othe
   expect(emails).toEqual([...[1, 2, 3, 4].map((nth) => `a${nth}@example.com`), null, null]);
   expect(report.match(/imported without email: /g)).toHaveLength(2);
 });
+
+test("what is given back as it was is taken, whatever has become of what it refers to", async () => {
+  const contact = await made(admin, "/contacts", { lastName: "Gone" });
+  const company = await made(admin, "/companies", { name: "Gone" });
+  const field = { kind: "contact", key: "knows", type: "reference", references: "contact" };
+  await made(admin, "/custom-fields", field);
+  const deal = await made(admin, "/deals", { name: "D", contactId: contact.id });
+  const other = await made(admin, "/contacts", {
+    lastName: "Stays",
+    companyId: company.id,
+    customFields: { knows: contact.id },
+  });
+  await admin.send("DELETE", `/contacts/${contact.id}`);
+  await admin.send("DELETE", `/companies/${company.id}`);
+  const back = { contactId: contact.id, name: "Renamed" };
+  expect(await admin.send("PATCH", `/deals/${deal.id}`, back)).toMatchObject({ status: 200, body: back });
+  const shown = { companyId: company.id, customFields: { knows: contact.id }, title: "x" };
+  expect(await admin.send("PATCH", `/contacts/${other.id}`, shown)).toMatchObject({
+    status: 200,
+    body: shown,
+  });
+  const anew = await made(admin, "/deals", { name: "E" });
+  expect(await admin.send("PATCH", `/deals/${anew.id}`, back)).toMatchObject({ status: 422 });
+});

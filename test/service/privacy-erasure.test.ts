@@ -325,7 +325,7 @@ test("an erasure waits for the imports that were begun before it", async () => {
   const organization = await makeOrganization(node);
   const meta = () => organization.as("admin");
   const url = shardUrl(node, organization.id);
-  const csv = "email,firstName,lastName\nnobody,Waits,Longer\n";
+  const csv = "email,firstName,lastName\nnobody,Waits,Longer,too many\n";
   const { id: importId } = await upload(node, meta(), csv);
   await ended(node, meta(), importId);
   const lead = { email: "waits@example.org", firstName: "Waits", lastName: "Longer" };
