@@ -124,8 +124,7 @@ export function leaveOutReferences(row: Judged, kind: AnyKind, refers: (input: I
     row.input = withoutAll(given, data.errors);
     row.notes = [...row.notes, ...data.errors.map(({ path, message }) => `${path}: ${message}`)];
     // what a field says of the record may stand in a list of parts too
-    for (const { path } of data.errors)
-      row.input = withoutPrimary(kind, row.input as Input, path, given[path]);
+    for (const { path } of data.errors) row.input = withoutPrimary(kind, row.input, path, given[path]);
   }
 }
 
