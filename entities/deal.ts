@@ -1,4 +1,3 @@
-import { newId } from "../mixins/database/new-id.ts";
 import * as f from "../mixins/records/kind/fields.ts";
 import { defineKind, type AnyRow, type RowOf, type ViewOf } from "../mixins/records/kind/kind.ts";
 import { stageKinds } from "./pipeline.ts";
@@ -19,7 +18,7 @@ const lineItems = f.parts(
     discount: f.decimal(0, 100, 2, { fallback: 0 }),
   },
   {
-    ...{ table: "deal_line_items", key: ["id"], named: newId, isWhole: true, most: 200, primaries: [] },
+    ...{ table: "deal_line_items", key: ["id"], hasOwnId: true, isWhole: true, most: 200, primaries: [] },
     filters: { productId: (id) => [id] },
   },
 );

@@ -50,7 +50,6 @@ export const ScoringRules = defineEntity({
   properties: {
     ...tenantColumns,
     rules: p.json<ScoringRule[]>(),
-    /** Version of the rules every lead has been rescored with. */
   },
 });
 export type ScoringRules = InferEntity<typeof ScoringRules>;

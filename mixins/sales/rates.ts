@@ -64,6 +64,24 @@ export class Rates {
     return fromMinorUnits(units.toString(), this.currency);
   }
 }
+
+/** What sums add up to: in the organization's currency, by currency, and what is in the first not, for it has no rate. */
+export function addedUp(sums: readonly (SumOfRate & { count: number })[], rates: Rates) {
+  const without = sums.filter((sum) => rates.unitsOf(sum) === undefined);
+  const total = (own: readonly SumOfRate[], currency: string) =>
+    fromMinorUnits(own.reduce((all, { units }) => all + BigInt(units), 0n).toString(), currency);
+  return {
+    amount: rates.moneyOf(sums.reduce((all, sum) => all + (rates.unitsOf(sum) ?? 0n), 0n)),
+    amounts: [...Map.groupBy(sums, ({ currency }) => currency)].map(([currency, own]) =>
+      total(own, currency),
+    ),
+    withoutRate: [...Map.groupBy(without, ({ currency }) => currency)].map(([currency, own]) => ({
+      amount: total(own, currency),
+      count: own.reduce((all, { count }) => all + count, 0),
+    })),
+  };
+}
+
 const digitsOf = (currency: string): number => currencyDigits.get(currency) ?? 0;
 
 /** This process's copy of each organization's rates. */

@@ -5,11 +5,10 @@ import { pageBytes } from "../../mixins/database/statement.ts";
 import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { decodeCursor, encodeCursor } from "../../mixins/records/finding/cursor.ts";
 import type { Counter } from "../../mixins/records/writing/desk.ts";
-import { fromMinorUnits } from "../../mixins/records/kind/fields.ts";
 import { fieldsOf, visibleTo } from "../../mixins/records/handlers/crud.ts";
 import { allMatching, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { storeOf } from "../../mixins/records/writing/store.ts";
-import type { RateCache, Rates } from "../../mixins/sales/rates.ts";
+import { addedUp, type RateCache, type Rates } from "../../mixins/sales/rates.ts";
 import type { Ctx, Result } from "../contracts.ts";
 
 type BoardContext = Ctx<"deals.board">;
@@ -36,7 +35,7 @@ export async function board(
   rateCache: RateCache,
 ): Promise<Result<"deals.board">> {
   const { principal, tx } = ctx.locals;
-  const { id, stageId, limit, cursor, ...asked } = ctx.params;
+  const { id, stageId, limit, cursor, isRotting, ...asked } = ctx.params;
   const fields = await fieldsOf(counter, ctx as never);
   const rates = await rateCache.of(principal.organizationId);
   const row = await pipelines.get(tx, principal, id);
@@ -48,9 +47,17 @@ export async function board(
   const wanted = stages.filter((one) => stageId === undefined || one.id === stageId);
   if (wanted.length === 0 && stageId !== undefined)
     throw badQueryField("stageId", "unknown_stage", `is not a stage of ${row.name}`);
-  const bound = (of: string) => ["board", id, of, asked.filter ?? {}, asked.where ?? null, asked.q ?? null];
+  const bound = (of: string) => [
+    "board",
+    id,
+    of,
+    asked.filter ?? {},
+    asked.where ?? null,
+    asked.q ?? null,
+    isRotting,
+  ];
   const after = cursor === undefined ? undefined : decodeCursor(bound(stageId ?? ""), cursor, 2);
-  const of = { counter, ctx, fields, rates, asked, stageIds: wanted.map((one) => one.id) };
+  const of = { counter, ctx, fields, rates, asked, stages: wanted, isRotting };
   const [sums, { rows, isCut }] = await Promise.all([
     tx.query<Sum>(sumsStatement(of)),
     tx.queryWithin<DealRow & { id: string }>({
@@ -68,7 +75,9 @@ export async function board(
   const columns = wanted.map((one) => {
     const ofStage = sums.filter((sum) => sum.stage_id === one.id);
     const count = ofStage.reduce((all, sum) => all + sum.count, 0);
-    const cards = shown.filter((card) => card.stageId === one.id);
+    const cards = shown
+      .filter((card) => card.stageId === one.id)
+      .map((card) => ({ ...card, rottingSince: rottingSince(card, one, tx.now) }));
     // where the answer was cut, this stage or a later one has more
     const hasMore = cards.length > limit || (isCut && (one.id === lastShown || (isBeyond && count > 0)));
     isBeyond ||= one.id === lastShown;
@@ -76,32 +85,15 @@ export async function board(
     const last = page.at(-1);
     return {
       ...{ stage: one, isRemoved: removed.has(one.id), count, cards: page },
-      ...amountsOf(ofStage, rates),
+      ...addedUp(ofStage.flatMap(inMoney), rates),
       nextCursor: hasMore ? encodeCursor(bound(one.id), [last?.position ?? "", last?.id ?? nil]) : null,
     };
   });
   return { columns: columns.filter(({ isRemoved, count }) => !isRemoved || count > 0) };
 }
+const inMoney = ({ currency, amount, ...rest }: Sum) =>
+  currency === null || amount === null ? [] : [{ ...rest, currency, units: amount }];
 const nil = "00000000-0000-0000-0000-000000000000";
-
-/** What the deals of a stage add up to: by currency, and in the organization's; what has no rate is told of by itself. */
-function amountsOf(ofStage: readonly Sum[], rates: Rates) {
-  const sums = ofStage.flatMap(({ currency, amount, place, count }) =>
-    currency === null || amount === null ? [] : [{ currency, units: amount, place, count }],
-  );
-  const without = sums.filter((sum) => rates.unitsOf(sum) === undefined);
-  const byCurrency = [...Map.groupBy(sums, ({ currency }) => currency)];
-  return {
-    amount: rates.moneyOf(sums.reduce((all, sum) => all + (rates.unitsOf(sum) ?? 0n), 0n)),
-    amounts: byCurrency.map(([currency, own]) =>
-      fromMinorUnits(own.reduce((all, { units }) => all + BigInt(units), 0n).toString(), currency),
-    ),
-    withoutRate: [...Map.groupBy(without, ({ currency }) => currency)].map(([currency, own]) => ({
-      amount: fromMinorUnits(own.reduce((all, { units }) => all + BigInt(units), 0n).toString(), currency),
-      count: own.reduce((all, { count }) => all + count, 0),
-    })),
-  };
-}
 
 interface Asked {
   counter: Counter;
@@ -109,15 +101,41 @@ interface Asked {
   fields: CallFields;
   rates: Rates;
   asked: Pick<BoardContext["params"], "filter" | "where" | "q">;
-  stageIds: readonly string[];
+  stages: readonly Stage[];
+  isRotting: boolean;
 }
 
 /** What the deals of a board must be, whatever their stage. */
-function conditionsOf({ counter, ctx, fields, asked }: Asked, values: Values): string {
+function conditionsOf(of: Asked, values: Values): string {
+  const { counter, ctx, fields, asked, stages, isRotting } = of;
   const { principal, tx } = ctx.locals;
   const listing = fields.listing(deal.listing, asked);
   const matching = matchConditions(listing, asked, values, tx.timeZone);
-  return [...visibleTo(counter, principal)(values), ...allMatching(matching)].join(" AND ");
+  return [
+    ...visibleTo(counter, principal)(values),
+    ...allMatching(matching),
+    ...(isRotting ? [rotting(stages, tx.now, values)] : []),
+  ].join(" AND ");
+}
+
+/** Of deals that are in their stage for longer than it says. */
+function rotting(stages: readonly Stage[], now: Date, values: Values): string {
+  const some = stages.flatMap(({ id, rottingDays, kind }) =>
+    rottingDays === null || kind !== "open"
+      ? []
+      : [
+          `(stage_id = ${values.add(id)}::uuid AND stage_entered_at <= ${values.add(new Date(now.getTime() - rottingDays * dayMs))}::timestamptz)`,
+        ],
+  );
+  return some.length === 0 ? "false" : `(${some.join(" OR ")})`;
+}
+const dayMs = 86_400_000;
+
+/** Since when a deal is in its stage for longer than that says; null where it is not. */
+function rottingSince({ stageEnteredAt }: DealView, { rottingDays, kind }: Stage, now: Date): string | null {
+  if (rottingDays === null || kind !== "open") return null;
+  const since = Date.parse(stageEnteredAt) + rottingDays * dayMs;
+  return since <= now.getTime() ? new Date(since).toISOString() : null;
 }
 
 function sumsStatement(of: Asked) {
@@ -126,7 +144,7 @@ function sumsStatement(of: Asked) {
   const place = of.rates.placeSql(values, of.ctx.locals.tx.now);
   return {
     text: `SELECT stage_id, count(*)::int AS count, amount_currency AS currency, ${place} AS place, sum(amount)::text AS amount
-      FROM deals WHERE stage_id = ANY (${values.add(of.stageIds)}::uuid[]) AND ${conditions}
+      FROM deals WHERE stage_id = ANY (${values.add(of.stages.map(({ id }) => id))}::uuid[]) AND ${conditions}
       GROUP BY stage_id, amount_currency, 4`,
     values: values.list,
   };
@@ -140,7 +158,7 @@ function cardsStatement(of: Asked, limit: number, after: readonly unknown[] | un
       ? ""
       : `AND (position, id) > (${values.add(after[0])}, ${values.add(after[1])}::uuid)`;
   return {
-    text: `SELECT card.* FROM unnest(${values.add(of.stageIds)}::uuid[]) WITH ORDINALITY AS asked (asked_stage, place)
+    text: `SELECT card.* FROM unnest(${values.add(of.stages.map(({ id }) => id))}::uuid[]) WITH ORDINALITY AS asked (asked_stage, place)
       CROSS JOIN LATERAL (SELECT ${deal.columns.join(", ")} FROM deals
         WHERE stage_id = asked_stage AND ${conditions} ${beyond} ORDER BY position, id LIMIT ${limit}) AS card
       ORDER BY place, card.position, card.id`,

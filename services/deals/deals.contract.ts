@@ -2,7 +2,8 @@ import { z } from "zod";
 import { deal } from "../../entities/deal.ts";
 import { stage } from "../../entities/pipeline.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
-import { expectedVersion, id, money, text, wholeNumber } from "../../mixins/contract/schemas.ts";
+import { expectedVersion, id, money, text, timestamp, wholeNumber } from "../../mixins/contract/schemas.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
@@ -27,6 +28,29 @@ const changed = {
   permission: "deals:update",
   fails: [409, 410],
 } as const;
+const withoutRate = z.array(z.strictObject({ amount: money, count: z.number().int() }));
+const month = z.string().regex(/^\d{4}-(0[1-9]|1[0-2])$/, "must be a month, such as 2026-11");
+const forecastRow = z
+  .strictObject({
+    /** In the organization's time zone; null: of deals that have no date to close. By month alone. */
+    month: z.string().nullable().optional(),
+    /** Null: of nobody's deals. By owner alone. */
+    ownerId: id.nullable().optional(),
+    /** Amounts of open deals, each times the probability of its stage. Stages of the category `omitted` are in nothing. */
+    weighted: money,
+    /** Whole amounts of open deals in stages of the category `bestCase`. */
+    bestCase: money,
+    /** The same of `commit`. */
+    commit: money,
+    won: money,
+  })
+  .meta({ id: "ForecastRow" });
+const card = deal.view
+  .extend({
+    /** Since when it is in its stage for longer than that says; null: it is not. */
+    rottingSince: timestamp.nullable(),
+  })
+  .meta({ id: "BoardCard" });
 const column = z
   .strictObject({
     stage,
@@ -38,8 +62,8 @@ const column = z
     /** The same by currency. */
     amounts: z.array(money),
     /** What of them is not in `amount`, for its currency has no rate then. */
-    withoutRate: z.array(z.strictObject({ amount: money, count: z.number().int() })),
-    cards: z.array(deal.view),
+    withoutRate,
+    cards: z.array(card),
     /** For the next cards of this stage. */
     nextCursor: z.string().nullable(),
   })
@@ -54,6 +78,7 @@ export const dealsContract = defineContract("deals", {
     ...upsertable(deal),
     ...restorable(deal),
     ...historical(deal),
+    ...commentable(deal),
     ...comparable(deal),
     ...mergeable(deal),
     ...importable(deal),
@@ -95,6 +120,10 @@ export const dealsContract = defineContract("deals", {
           /** Only this stage; with `cursor` its next cards. */
           stageId: id.optional(),
           cursor: z.string().max(1000).optional(),
+          /** Only those that are in their stage for longer than that says. */
+          isRotting: z
+            .union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")])
+            .default(false),
         })
         .refine(({ cursor, stageId }) => cursor === undefined || stageId !== undefined, {
           path: ["stageId"],
@@ -104,6 +133,21 @@ export const dealsContract = defineContract("deals", {
       reads: true,
       permission: "deals:read",
       rest: "GET /pipelines/:id/board",
+    }),
+    forecast: action({
+      summary:
+        "What a pipeline's open deals are likely to bring, and what was won, by month or owner, in the organization's currency",
+      params: z.strictObject({
+        id,
+        by: z.enum(["month", "owner"]).default("month"),
+        /** The first and the last month: of when open deals are expected to close, and others were won. Default: every open deal, and won ones of the last twelve months. */
+        from: month.optional(),
+        to: month.optional(),
+      }),
+      returns: z.strictObject({ data: z.array(forecastRow), withoutRate }),
+      reads: true,
+      permission: "deals:read",
+      rest: "GET /pipelines/:id/forecast",
     }),
   },
   events: {

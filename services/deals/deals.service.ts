@@ -10,6 +10,7 @@ import { recordDesk } from "../record-desk.ts";
 import { board } from "./board.ts";
 import { dealsContract } from "./deals.contract.ts";
 import { dealRules, type Desk } from "./deals.records.ts";
+import { forecast } from "./forecast.ts";
 import { lose, move, rebalance, win } from "./moves.ts";
 import { dealsPersonalData } from "./personal-data.ts";
 
@@ -26,6 +27,7 @@ export default function dealsService(runtime: Runtime): ServiceSchema {
     win: (ctx) => win(ctx, counter),
     lose: (ctx) => lose(ctx, counter),
     board: (ctx) => board(ctx, counter, rates),
+    forecast: (ctx) => forecast(ctx, counter, { rates, organizations: runtime.organizations }),
   };
   return createService(dealsContract, handlers, runtime, {
     jobs: { rebalance },

@@ -86,6 +86,7 @@ describe("a list", () => {
   const others = [
     "GET /analytics/leads-per-day", // figures of a period
     "GET /analytics/conversion",
+    "GET /pipelines/:id/forecast",
     "GET /events", // the feed goes on by seq
     "GET /privacy/retention", // one setting
   ];
@@ -324,7 +325,7 @@ test("a kind is named in the singular", async () => {
   });
   expect(await admin.post("/custom-fields", { kind: "leads", key: "plural" })).toMatchObject({
     status: 422,
-    body: { errors: [{ path: "kind", allowed: ["lead", "contact", "company", "deal", "product"] }] },
+    body: { errors: [{ path: "kind", allowed: ["lead", "contact", "company", "deal", "product", "activity"] }] },
   });
 });
 

@@ -344,6 +344,31 @@ test("who sees only their own sees a board of those", async () => {
   expect(await rep.post("/pipelines", { name: "x", stages: [{ name: "A" }] })).toMatchObject({ status: 403 });
 });
 
+test("of two admins who take out the same stage at once, both find it gone and it stays to be brought back once", async () => {
+  const pipeline = await makePipeline();
+  const path = `/pipelines/${pipeline.id}`;
+  const without = pipeline.stages.filter(({ name }) => name !== "B");
+  const answers = await Promise.all([1, 2].map(() => admin.send("PATCH", path, { stages: without })));
+  expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+  const after = bodyOf(await admin.get(path)) as PipelineBody;
+  expect(after).toMatchObject({ version: 2, removedStages: [{ id: stageOf(pipeline, "B") }] });
+  expect(after.removedStages).toHaveLength(1);
+  const seen = await admin.send("PATCH", path, { stages: pipeline.stages }, { "if-match": '"1"' });
+  expect(seen).toMatchObject({ status: 412 });
+});
+
+test("ten thousand tags, more contacts than a deal has, and money that is none are refused each with its place", async () => {
+  const answer = await admin.post("/deals", {
+    name: "Too much",
+    tags: Array.from({ length: 10_000 }, (_, index) => `t${index}`),
+    contacts: Array.from({ length: 51 }, () => ({ contactId: "01990d5e-7b1a-7c3e-9d2f-3a5b6c7d8e9f" })),
+    amount: { amount: "1.001", currency: "INR" },
+  });
+  expect(answer).toMatchObject({ status: 422 });
+  const { errors } = answer.body as { errors: { path: string }[] };
+  expect(errors.map(({ path }) => path).sort()).toEqual(["amount.amount", "contacts", "tags"]);
+});
+
 test("a stage in which deals are stays of its kind, whatever is forced; one without becomes another", async () => {
   const pipeline = await makePipeline();
   const b = stageOf(pipeline, "B");

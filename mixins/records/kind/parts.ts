@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { FieldError } from "../../contract/errors.ts";
+import { newId } from "../../database/new-id.ts";
 import type { CountryCode } from "../../values/phone.ts";
 import { columnOf } from "../finding/listing.ts";
 
@@ -39,8 +40,8 @@ export interface PartsSpec {
   of: Readonly<Record<string, PartField>>;
   /** Those by which parts are told apart; they are never empty. */
   key: readonly string[];
-  /** The value of its key for a part that a caller gives without: such parts are nothing but themselves. */
-  named?: () => string;
+  /** Whether its key is an id of its own, which a part gets that is given without: such parts are nothing but themselves. */
+  hasOwnId?: boolean;
   /** Whether the list is one whole: a merge keeps the winner's, unless that is empty. Default: lists are united. */
   isWhole?: boolean;
   /** The table by which they are found, see part-rows.ts. */
@@ -154,7 +155,7 @@ export function readParts(
       else problems.push({ path: `${index}.${name}`, ...form });
     }
     const [key = ""] = spec.key;
-    if (spec.named) read[key] ??= spec.named();
+    if (spec.hasOwnId) read[key] ??= newId();
     const whole = spec.complete?.(read, country) ?? { part: read };
     if ("part" in whole) return whole.part;
     const { at, ...problem } = whole;
@@ -162,7 +163,7 @@ export function readParts(
     return read;
   });
   const { flag } = spec;
-  if (spec.named) problems.push(...repeatedNames(spec, parts));
+  if (spec.hasOwnId) problems.push(...repeatedNames(spec, parts));
   if (flag === undefined) return { parts, problems };
   const flagged = parts.filter((part) => part[flag] === true);
   if (flagged.length > 1)

@@ -1,11 +1,14 @@
+import { isDeepStrictEqual } from "node:util";
 import { invalid, type FieldError } from "../../contract/errors.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Counter } from "./desk.ts";
-import type { AnyRow } from "../kind/kind.ts";
+import { valueOf, type AnyRow } from "../kind/kind.ts";
 import { columnOf, Values } from "../finding/listing.ts";
+import { anyRefsOf } from "../kind/kinds.ts";
+import { noteOwner } from "./named-owners.ts";
 import { partsOf, wholeParts, type Part } from "../kind/parts.ts";
 
 /** What of a kind says what it refers to. */
@@ -66,19 +69,38 @@ export async function referencesOf(
     const ids = idsIn(inputs, valuesIn);
     return ids.length > 0 ? [{ target, ids, valuesIn }] : [];
   });
-  for (const { target, ids, valuesIn } of [...own, ...ofParts, ...custom]) {
+  const ofAnyKind = anyRefsOf(kind).flatMap((key) => {
+    const field = kind.fields[key];
+    const had = before && field && valueOf(before, key, field);
+    const givenIn = (input: Input) =>
+      isDeepStrictEqual(input[key], had)
+        ? null
+        : (input[key] as { kind: string; id: string } | null | undefined);
+    const named = inputs.flatMap((input) => givenIn(input) ?? []);
+    return [...Map.groupBy(named, (one) => one.kind)].flatMap(([name, those]) => {
+      const target = desk.kinds.get(name);
+      const valuesIn = (input: Input) => {
+        const one = givenIn(input);
+        return [{ path: `${key}.id`, value: one?.kind === name ? one.id : null }];
+      };
+      return target ? [{ target, ids: those.map(({ id }) => id), valuesIn }] : [];
+    });
+  });
+  for (const { target, ids, valuesIn } of [...own, ...ofParts, ...custom, ...ofAnyKind]) {
     const values = new Values();
     const conditions = [
       `id = ANY (${values.add([...new Set(ids)])}::uuid[])`,
       "deleted_at IS NULL",
-      ...(target.owner === undefined ? [] : visibleRows(principal, values, columnOf(target.owner))),
+      ...visibleRows(principal, values, target.owners),
     ];
     // held until the end, in one order: none can be deleted meanwhile, and nobody waits in a circle
-    const rows = await tx.query<{ id: string }>({
-      text: `SELECT id FROM ${target.table} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
+    const owner = target.owner === undefined ? "NULL::uuid" : columnOf(target.owner);
+    const rows = await tx.query<{ id: string; owner: string | null }>({
+      text: `SELECT id, ${owner} AS owner FROM ${target.table} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
       values: values.list,
     });
     const found = new Set<unknown>(rows.map(({ id }) => id));
+    for (const { id, owner: whose } of rows) noteOwner(tx, target.name, id, whose);
     checks.push((input) =>
       valuesIn(input).flatMap(({ path, value }) =>
         typeof value !== "string" || found.has(value)
