@@ -24,4 +24,7 @@ export const references = [
   // of whatever kind
   { table: "comments", column: "record_id", kindColumn: "record_kind" },
   ...["lead", "contact", "company"].map((refersTo) => ({ refersTo, table: "calls", column: "record_id" })),
+  ...[...kinds.keys()].map((refersTo) => ({
+    ...{ refersTo, table: "list_entries", column: "record_id", once: "list_id" },
+  })),
 ];

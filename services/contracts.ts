@@ -31,11 +31,13 @@ import { identityContract } from "./identity/identity.contract.ts";
 import { importsContract } from "./imports/imports.contract.ts";
 import { jobsContract } from "./jobs/jobs.contract.ts";
 import { leadsContract } from "./leads/leads.contract.ts";
+import { listsContract } from "./lists/lists.contract.ts";
 import { pipelinesContract } from "./pipelines/pipelines.contract.ts";
 import { productsContract } from "./products/products.contract.ts";
 import { ratesContract } from "./rates/rates.contract.ts";
 import { reportsContract } from "./reports/reports.contract.ts";
 import { recordsContract } from "./records/records.contract.ts";
+import { searchContract } from "./search/search.contract.ts";
 import { teamsContract } from "./teams/teams.contract.ts";
 import { privacyContract } from "./privacy/privacy.contract.ts";
 import { viewsContract } from "./views/views.contract.ts";
@@ -65,6 +67,8 @@ export const contracts = [
   jobsContract,
   teamsContract,
   viewsContract,
+  listsContract,
+  searchContract,
   // erases what it keeps of exports last, when nothing is left that a new one could find
   privacyContract,
 ] as const;

@@ -43,7 +43,7 @@ const ofRecords: Record<Role, readonly string[]> = {
 export const recordPermissions = (plural: string): string[] =>
   ofRecords.admin.map((verb) => `${plural}:${verb}`);
 
-const resources = ["pools", "scoring", "imports", "custom-fields", "views", "calls"];
+const resources = ["pools", "scoring", "imports", "custom-fields", "views", "lists", "calls"];
 const every = (...verbs: string[]) =>
   resources.flatMap((resource) => verbs.map((verb) => `${resource}:${verb}`));
 
@@ -80,6 +80,7 @@ const builtIn: Record<Role, { permissions: Set<string>; sees: Reach }> = {
     permissions: new Set([
       ...["users:read", "teams:read", "organization:read", "events:read", "pools:read", "scoring:read"],
       ...["calls:create", "calls:read", "calls:update"],
+      ...["lists:create", "lists:read", "lists:update", "lists:delete"],
       ...["custom-fields:read", "views:create", "views:read", "views:update", "views:delete"],
       ...forOwnKeys,
     ]),

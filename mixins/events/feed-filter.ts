@@ -17,12 +17,13 @@ export const readPermissions: ReadonlyMap<string, string> = new Map([
   ["team", "teams:read"],
   ["operation", "events:read"],
   ["view", "views:read"],
+  ["list", "lists:read"],
   ["call", "calls:read"],
 ]);
 /** Stands in an audience for those who see unassigned records, beside users; alone they are an empty audience. */
 export const nobody = "00000000-0000-0000-0000-000000000000";
 /** What is somebody's own: its audience holds for those too who see all records. */
-const ofSomebody: ReadonlySet<string> = new Set(["view"]);
+const ofSomebody: ReadonlySet<string> = new Set(["view", "list"]);
 /** Roles that see kinds of which nothing is said above: users and settings. */
 const overseers: readonly string[] = ["admin", "manager", systemRole];
 

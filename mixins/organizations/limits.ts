@@ -46,6 +46,7 @@ export const limits = {
     words: "views of one user",
     rows: { table: "saved_views", where: "owner_id = $2" },
   },
+  listsOfUser: { most: 500, words: "lists of one user", rows: { table: "lists", where: "owner_id = $2" } },
   assignmentPools: { most: 200, words: "assignment pools", rows: { table: "assignment_pools" } },
   remindersOfLead: {
     most: 100,

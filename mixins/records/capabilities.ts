@@ -45,6 +45,8 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
     params: listParams(kind.listing).extend({
       include: includeParam(kind as unknown as AnyKind),
       ...viewParams(kind.listing),
+      /** Records of a list, see GET /lists. */
+      list: id.optional(),
     }),
     returns: pageOf(
       kind.view

@@ -20,6 +20,8 @@ const tags: Record<string, string> = {
   records: "What is done with records of whatever kind",
   "custom-fields": "What organizations add to their records",
   views: "Lists that users keep",
+  search: "Records of all kinds at once",
+  lists: "Records that are chosen by hand, with fields of their own",
   calls: "Calls that wait in queues until somebody claims them",
 };
 /** Of a kind of record of which no more is said. */

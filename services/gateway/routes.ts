@@ -49,7 +49,8 @@ export const routesOf = (of: readonly Contract[]): Route[] =>
           spec,
           pathParams: pathParamsOf(spec),
           isVersioned: hasParam(spec, "expectedVersion"),
-          hasFields: hasParam(spec, "fields") && !hasParam(spec, "sort"),
+          hasFields:
+            spec.rest?.startsWith("GET ") === true && hasParam(spec, "fields") && !hasParam(spec, "sort"),
           wantsClient: hasParam(spec, "ip"),
           wantsBrowser: hasParam(spec, "browserKey"),
         },

@@ -67,7 +67,7 @@ export async function runOperation(ctx: JobCtx<"records.runOperation">, parts: P
         return;
       }
       const step = await parts.call<{ isOver: boolean }>(
-        `${kind.plural}.applyOperation`,
+        operation.verb === "add" ? "lists.applyOperation" : `${kind.plural}.applyOperation`,
         { operationId },
         meta,
       );

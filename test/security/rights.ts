@@ -379,6 +379,15 @@ export const reachNobody: Record<string, string> = {
       "of one's queues, and of records that one sees: test/service/call-queues.test.ts",
     ]),
   ),
+  ...Object.fromEntries(
+    [
+      ...["list", "get", "create", "update", "remove", "listEntries", "getEntry", "addEntry"],
+      ...["updateEntry", "removeEntry", "addMany", "applyOperation"],
+    ].map((name) => [
+      `lists.${name}`,
+      "one's own, or shared ones; each shows only entries of records that one sees: test/service/lists.test.ts",
+    ]),
+  ),
   "imports.getUsage": reads,
   ...Object.fromEntries(
     [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(

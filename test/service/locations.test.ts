@@ -76,6 +76,11 @@ describe("Location", () => {
         queueId: await make("/call-queues", { name: "Located" }),
         phone: "+919876543210",
       }),
+    "POST /lists": () => admin.post("/lists", { name: "Located" }),
+    "POST /lists/:id/entries": async () =>
+      admin.post(`/lists/${await make("/lists", { name: "Located" })}/entries`, { recordId: leadId }),
+    "POST /lists/:id/entries/bulk": async () =>
+      admin.post(`/lists/${await make("/lists", { name: "Located" })}/entries/bulk`, { ids: [nobody] }),
     "POST /views": () => admin.post("/views", { name: "Located" }),
     "POST /teams": () => admin.post("/teams", { name: "Located" }),
     "POST /privacy/exports": () => admin.post("/privacy/exports", { email: "nobody@located.example" }),

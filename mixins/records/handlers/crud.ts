@@ -20,12 +20,14 @@ import { permitted } from "../kind/part-rights.ts";
 import { firstOwner, requireMayAssign } from "../writing/ownership.ts";
 import { fieldsToInclude, includedOf } from "../finding/include.ts";
 import { pickFields, readPage } from "../finding/page.ts";
+import { recordsInList, requireList } from "../finding/lists.ts";
 import { underView, viewOfList } from "../finding/views.ts";
 import { requireReferences } from "../writing/references.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 type Including = { include?: string[] | undefined };
-type Listed = Omit<ListParams, "sort"> & Including & { view?: string | undefined; sort?: ListParams["sort"] };
+type Listed = Omit<ListParams, "sort">
+  & Including & { view?: string | undefined; list?: string | undefined; sort?: ListParams["sort"] };
 type Versioned = Input & { id: string; expectedVersion?: number | undefined };
 
 /** Which rows a list shows this principal. */
@@ -226,16 +228,25 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     /** By a view it takes one round trip more. */
     async list(ctx: RecordContext<Listed>) {
       const { principal, tx } = ctx.locals;
-      const { include, view: viewId, ...given } = ctx.params;
+      const { include, view: viewId, list: listId, ...given } = ctx.params;
       const fields = await fieldsOf(counter, ctx);
       const view =
         viewId === undefined ? undefined : await viewOfList(tx, principal, kind, fields.defined, viewId);
-      const params = underView(kind, given, view);
+      if (listId !== undefined) await requireList(tx, principal, kind, listId);
+      const seen = visibleTo(counter, principal);
+      const where = (values: Values) =>
+        listId === undefined
+          ? seen(values)
+          : [...seen(values), `id = ANY (${recordsInList(values.add(listId))})`];
+      const params = {
+        ...underView(kind, given, view),
+        ...(listId !== undefined && { asked: [listId, given.filter ?? {}, given.q ?? null] }),
+      };
       const listing = fields.listing(kind.listing, params);
       const asked =
         include && params.fields ? [...params.fields, ...fieldsToInclude(kind, include)] : params.fields;
       const [{ data, page }] = await Promise.all([
-        readPage(tx, listing, { ...params, fields: asked }, show, visibleTo(counter, principal)),
+        readPage(tx, listing, { ...params, fields: asked }, show, where),
         fields.requireKnown(tx, params),
       ]);
       const shown = await fields.show(tx, data);

@@ -179,7 +179,7 @@ function withTags(input: Input, tags: TagChange | undefined, before: AnyRow): In
 }
 
 /** @throws 422 where the condition does not fit the organization's fields */
-function conditionsOf(
+export function conditionsOf(
   counter: Pick<Counter, "kind">,
   { locals: { principal } }: Pick<RecordContext, "locals">,
   fields: CallFields,

@@ -77,7 +77,7 @@ export class References {
     for (const reference of referencesTo(this.#kind, this.#desk))
       add(
         await moveColumn(tx, this.#kind, reference, moving, {
-          text: `${reference.column} = ANY ($2) AND id <> ALL ($3)`,
+          text: `${reference.column} = ANY ($2) AND id <> ALL ($3)${notTwice(reference)}`,
           values: [moving.from, merged],
         }),
       );
@@ -120,6 +120,13 @@ export class References {
     return this.#custom.withoutOwn(row, ids);
   }
 }
+
+/** Of a merge ($1: the winner, $2: the losers): rows that would not stand beside one of the winner's, or of another loser's. */
+const notTwice = ({ table, column, once }: Reference): string =>
+  once === undefined
+    ? ""
+    : ` AND NOT EXISTS (SELECT FROM ${table} o WHERE o.${once} = ${table}.${once}
+        AND (o.${column} = $1 OR o.${column} = ANY ($2) AND o.id < ${table}.id))`;
 
 async function moveColumn(
   tx: UnitOfWork,

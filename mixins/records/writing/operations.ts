@@ -7,7 +7,8 @@ import type { Condition } from "../conditions/condition.ts";
 import type { Listing } from "../finding/listing.ts";
 
 export const operationStatuses = ["pending", "running", "completed", "failed"] as const;
-const verbs = ["update", "delete"] as const;
+/** `add`: to a list, see services/lists. */
+const verbs = ["update", "delete", "add"] as const;
 /** Refused records of which an operation says why. */
 export const mostErrors = 100;
 
