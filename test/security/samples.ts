@@ -18,6 +18,7 @@ type JsonSchema = {
 
 /** What a schema cannot say of itself: rules between fields, texts of a form. */
 const special: Record<string, Json> = {
+  "rates.update": { rate: "84.5" },
   "leads.assign": { userId: "self" },
   "leads.setScoringRules": { rules: [] },
   "calls.schedule": { queueId: "01890000-0000-7000-8000-000000000000", phone: "+919876543210" },

@@ -147,6 +147,8 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     return status === "completed";
   });
   const queueId = records.find(([path]) => path === "/call-queues/:id")?.[1];
+  const report = await created(theirs.post("/reports", { name: mark, kind: "lead" }));
+  const run = await created(theirs.post(`/reports/${report.id}/run`));
   const call = await created(theirs.post("/calls", { queueId, recordId: lead.id, phone: "+919876543210" }));
   const list = await created(
     theirs.post("/lists", { name: mark, isShared: true, fields: [{ key: "state" }] }),
@@ -180,6 +182,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/operations/:id": operation.id as string,
     "/custom-fields/:id": customField.id as string,
     "/views/:id": view.id as string,
+    "/reports/runs/:id": run.id as string,
     "/calls/:id": call.id as string,
     "/lists/:id": list.id as string,
     "/lists/:id/entries/:entryId": entry.id as string,
