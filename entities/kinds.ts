@@ -1,4 +1,5 @@
 import type { AnyKind } from "../mixins/records/kind/kind.ts";
+import { activity } from "./activity.ts";
 import { callQueue } from "./call-queue.ts";
 import { company } from "./company.ts";
 import { contact } from "./contact.ts";
@@ -11,7 +12,7 @@ import { report } from "./report.ts";
 
 /** Every kind of record, by name. */
 export const kinds: ReadonlyMap<string, AnyKind> = new Map(
-  [lead, contact, company, deal, pipeline, product, rate, report, callQueue].map((kind) => [
+  [lead, contact, company, deal, pipeline, product, rate, activity, report, callQueue].map((kind) => [
     kind.name,
     kind as AnyKind,
   ]),
@@ -20,6 +21,8 @@ export const kinds: ReadonlyMap<string, AnyKind> = new Map(
 /** References from tables that are no kinds. */
 export const references = [
   { refersTo: "lead", table: "lead_reminders", column: "lead_id" },
+  // of whatever kind
+  { table: "comments", column: "record_id", kindColumn: "record_kind" },
   ...["lead", "contact", "company"].map((refersTo) => ({ refersTo, table: "calls", column: "record_id" })),
   ...[...kinds.keys()].map((refersTo) => ({
     ...{ refersTo, table: "list_entries", column: "record_id", once: "list_id" },

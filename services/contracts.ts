@@ -18,6 +18,7 @@ import { actorRef, type Sender } from "../mixins/actors/actor-ref.ts";
 import type { RecordedEvent, UnitOfWork } from "../mixins/database/unit-of-work.ts";
 import type { NewJob } from "../mixins/jobs/job-spec.ts";
 import type { z } from "zod";
+import { activitiesContract } from "./activities/activities.contract.ts";
 import { analyticsContract } from "./analytics/analytics.contract.ts";
 import { callQueuesContract } from "./call-queues/call-queues.contract.ts";
 import { callsContract } from "./calls/calls.contract.ts";
@@ -53,6 +54,7 @@ export const contracts = [
   dealsContract,
   pipelinesContract,
   productsContract,
+  activitiesContract,
   ratesContract,
   reportsContract,
   callQueuesContract,

@@ -10,6 +10,7 @@ const usersOf = new WeakMap<Runtime["database"], ActiveUsers>();
 
 /** What a service needs to work with records: every kind that is declared. */
 export const recordDesk = ({
+  access,
   database,
   definitions,
   organizationKeys: keys,
@@ -17,12 +18,12 @@ export const recordDesk = ({
   recordQuota: quota,
 }: Pick<
   Runtime,
-  "database" | "definitions" | "organizationKeys" | "organizations" | "recordQuota"
+  "access" | "database" | "definitions" | "organizationKeys" | "organizations" | "recordQuota"
 >): RecordDesk => {
   const users = usersOf.get(database) ?? new ActiveUsers();
   usersOf.set(database, users);
   return {
-    ...{ database, definitions, keys, kinds, references, quota, users },
+    ...{ access, database, definitions, keys, kinds, references, quota, users },
     countryOf: async (organizationId) => (await organizations.of(organizationId)).country,
     takeFile: (ctx, kind) => importFile(ctx, { database, organizations }, kind),
   };

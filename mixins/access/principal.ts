@@ -105,9 +105,6 @@ export function admitRecords(plural: string, guarded: readonly string[] = [], is
       builtIn[role].permissions.add(`${plural}:${verb}`);
   for (const verb of guarded) builtIn.admin.permissions.add(`${plural}:${verb}`);
 }
-// to come: no kind yet
-admitRecords("activities");
-
 const none: Rights = { permissions: new Set(), sees: "own" };
 
 /** What each built-in role may do. */

@@ -43,7 +43,10 @@ export function offsetsOf(name: string, now = new Date()): ZoneOffsets {
 
 /** The day of an instant in a zone, YYYY-MM-DD; a zone that this process does not know any more counts as UTC. */
 export const dayIn = (name: string, instant: Date): string =>
-  new Date(instant.getTime() + offsetIn(name, instant.getTime())).toISOString().slice(0, 10);
+  new Date(shownIn(name, instant.getTime())).toISOString().slice(0, 10);
+
+/** What clocks of a zone show at an instant, in ms as if it were UTC. */
+export const shownIn = (name: string, instant: number): number => instant + offsetIn(name, instant);
 
 /** How far a zone is ahead of UTC at an instant, both in ms; a zone that this process does not know any more counts as UTC. */
 export const offsetIn = (name: string, at: number): number => offsetAt(usualFormat(name), at) * 1_000;

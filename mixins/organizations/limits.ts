@@ -58,6 +58,11 @@ export const limits = {
     words: "reminders that wait",
     rows: { table: "lead_reminders", where: "reminded_at IS NULL" },
   },
+  commentsOfRecord: {
+    most: 10_000,
+    words: "comments on one record",
+    rows: { table: "comments", where: "record_id = $2" },
+  },
   imports: {
     most: 50,
     words: "imports that are not finished",

@@ -132,9 +132,12 @@ const ofVersion = {
   actorId: id.nullable(),
   occurredAt: timestamp,
 };
-/** The events of a record. */
+/** What happened to a record, and with it. */
 export const timelinePage = pageOf(
   z.strictObject({
+    /** `changes`, `comments`, or the plural of a kind whose records name it, such as `activities`. */
+    part: z.string(),
+    /** Of the event, the comment or the record. */
     ...{ id, type: z.string(), actorId: id.nullable(), occurredAt: timestamp },
     entityVersion: z.number().int(),
     data: z.unknown(),
@@ -145,7 +148,7 @@ const greatestVersion = 2_147_483_647;
 /** What happened to a record, and the way back. */
 export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   timeline: action({
-    summary: `What happened to a ${kind.name}, newest first`,
+    summary: `What happened to a ${kind.name} and with it, newest first: changes, activities, comments`,
     params: z.strictObject({ id, ...pageParams }),
     returns: timelinePage,
     reads: true,
@@ -175,6 +178,26 @@ export const historical = <N extends string, F extends Fields>(kind: Kind<N, F>)
     rest: `POST /${kind.plural}/:id/revert`,
     fails: [409],
     example: { params: { version: 1 } },
+  }),
+});
+
+/** A record and what belongs to it, at one look. */
+export const overviewed = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
+  overview: action({
+    summary: `A ${kind.name}, what it refers to, and the newest records of each kind that refer to it; what the caller may not read is left out`,
+    params: byId,
+    returns: z
+      .object({
+        /** Names of the sections that have more; lists of these kinds show all. */
+        hasMore: z.array(z.string()),
+      })
+      // the record by the name of its kind, one that it refers to by the name of the relation, lists by the plural of their kind
+      .catchall(z.union([z.record(z.string(), z.unknown()), z.array(z.unknown()), z.null()]))
+      .meta({ id: `${kind.typeName}Overview` }),
+    reads: true,
+    permission: `${kind.plural}:read`,
+    rest: `GET /${kind.plural}/:id/overview`,
+    fails: [410],
   }),
 });
 

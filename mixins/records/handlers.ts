@@ -1,8 +1,18 @@
 import type { ParamsOut, ResultOf } from "../contract/contract.ts";
+import type { commentable } from "./capabilities/comments.ts";
 import type { importable } from "./capabilities/files.ts";
 import type { bulk, bulkChangeable } from "./capabilities/many.ts";
-import type { comparable, crud, historical, mergeable, restorable, upsertable } from "./capabilities.ts";
+import type {
+  comparable,
+  crud,
+  historical,
+  mergeable,
+  overviewed,
+  restorable,
+  upsertable,
+} from "./capabilities.ts";
 import type { RecordContext, RecordDesk, RecordRules } from "./writing/desk.ts";
+import { commentHandlers } from "./handlers/comments.ts";
 import { bulkHandlers } from "./handlers/bulk.ts";
 import { crudHandlers } from "./handlers/crud.ts";
 import { duplicateHandlers } from "./handlers/duplicates.ts";
@@ -11,6 +21,7 @@ import { importHandlers } from "./handlers/import.ts";
 import { rollbackHandlers } from "./handlers/import-rollback.ts";
 import { historyHandlers } from "./handlers/history.ts";
 import { mergeHandlers } from "./handlers/merge.ts";
+import { overviewHandlers } from "./handlers/overview.ts";
 import { operationHandlers } from "./handlers/operations.ts";
 import { restoreHandlers, upsertHandlers } from "./handlers/upsert.ts";
 import type { AnyRow, Fields, Kind, RowOf } from "./kind/kind.ts";
@@ -30,6 +41,8 @@ export type RecordHandlers<N extends string, F extends Fields> = HandlersFor<
     & ReturnType<typeof historical<N, F>>
     & ReturnType<typeof comparable<N, F>>
     & ReturnType<typeof mergeable<N, F>>
+    & ReturnType<typeof commentable<N, F>>
+    & ReturnType<typeof overviewed<N, F>>
     & ReturnType<typeof importable<N, F>>
 > & { export(ctx: RecordContext): Promise<NodeJS.ReadableStream> };
 
@@ -50,6 +63,8 @@ export function recordHandlers<const N extends string, F extends Fields, P = und
     ...historyHandlers(counter),
     ...duplicateHandlers(counter),
     ...mergeHandlers(counter),
+    ...commentHandlers(counter),
+    ...overviewHandlers(counter),
     ...importHandlers(counter),
     ...rollbackHandlers(counter),
     ...exportHandlers(counter),

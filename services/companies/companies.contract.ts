@@ -1,5 +1,6 @@
 import { company } from "../../entities/company.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
@@ -9,6 +10,7 @@ import {
   eventsOf,
   historical,
   mergeable,
+  overviewed,
   personalFields,
   restorable,
   upsertable,
@@ -23,6 +25,8 @@ export const companiesContract = defineContract("companies", {
     ...upsertable(company),
     ...restorable(company),
     ...historical(company),
+    ...overviewed(company),
+    ...commentable(company),
     ...comparable(company),
     ...mergeable(company),
     ...importable(company),

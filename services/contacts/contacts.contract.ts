@@ -1,5 +1,6 @@
 import { contact } from "../../entities/contact.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
@@ -9,6 +10,7 @@ import {
   eventsOf,
   historical,
   mergeable,
+  overviewed,
   personalFields,
   restorable,
   upsertable,
@@ -27,6 +29,8 @@ export const contactsContract = defineContract("contacts", {
     ...upsertable(contact),
     ...restorable(contact),
     ...historical(contact),
+    ...overviewed(contact),
+    ...commentable(contact),
     ...comparable(contact),
     ...mergeable(contact),
     ...importable(contact),

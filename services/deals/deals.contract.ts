@@ -3,6 +3,7 @@ import { deal } from "../../entities/deal.ts";
 import { stage } from "../../entities/pipeline.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { expectedVersion, id, money, text, timestamp, wholeNumber } from "../../mixins/contract/schemas.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
@@ -77,6 +78,7 @@ export const dealsContract = defineContract("deals", {
     ...upsertable(deal),
     ...restorable(deal),
     ...historical(deal),
+    ...commentable(deal),
     ...comparable(deal),
     ...mergeable(deal),
     ...importable(deal),

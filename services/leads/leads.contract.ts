@@ -4,6 +4,7 @@ import { contact } from "../../entities/contact.ts";
 import { deal } from "../../entities/deal.ts";
 import { lead } from "../../entities/lead.ts";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import {
@@ -46,6 +47,7 @@ export const leadsContract = defineContract("leads", {
     ...upsertable(lead),
     ...restorable(lead),
     ...historical(lead),
+    ...commentable(lead),
     ...comparable(lead),
     ...mergeable(lead),
     ...importable(lead),

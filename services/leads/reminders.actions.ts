@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from "uuid";
 import type { QueryResultRow } from "pg";
 import type { Database } from "../../mixins/database/database.ts";
+import { eachDueOrganization } from "../../mixins/jobs/due-organizations.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
 import type { Values } from "../../mixins/records/finding/listing.ts";
 import { readPage } from "../../mixins/records/finding/page.ts";
@@ -87,16 +88,9 @@ export async function findDueReminders(
   _ctx: JobCtx<"leads.findDueReminders">,
   database: Database,
 ): Promise<void> {
-  await database.eachShard((shard) =>
-    database.transaction(shard, async (tx) => {
-      const due = await tx.query<{ organization_id: string }>({
-        // in any order: those that are suspended stay due, and must not stand before the others for ever
-        text: `SELECT organization_id FROM (SELECT DISTINCT organization_id FROM lead_reminders
-            WHERE reminded_at IS NULL AND remind_at <= now()) AS due ORDER BY random() LIMIT 1000`,
-      });
-      for (const { organization_id: organizationId } of due)
-        enqueue(tx, "leads.giveReminders", {}, { key: "due", organizationId });
-    }),
+  const rows = { table: "lead_reminders", where: "reminded_at IS NULL AND remind_at <= now()" };
+  await eachDueOrganization(database, rows, (tx, organizationId) =>
+    enqueue(tx, "leads.giveReminders", {}, { key: "due", organizationId }),
   );
 }
 

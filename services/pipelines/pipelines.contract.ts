@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { pipeline } from "../../entities/pipeline.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { byIdVersioned } from "../../mixins/contract/schemas.ts";
 import { crud, eventsOf, historical, restorable } from "../../mixins/records/capabilities.ts";
 
@@ -27,6 +28,7 @@ export const pipelinesContract = defineContract("pipelines", {
     },
     ...restorable(pipeline),
     ...historical(pipeline),
+    ...commentable(pipeline),
   },
   events: { ...eventsOf(pipeline) },
 });

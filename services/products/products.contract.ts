@@ -1,5 +1,6 @@
 import { product } from "../../entities/product.ts";
 import { defineContract } from "../../mixins/contract/contract.ts";
+import { commentable } from "../../mixins/records/capabilities/comments.ts";
 import { bulk, bulkChangeable } from "../../mixins/records/capabilities/many.ts";
 import { exportable, importable } from "../../mixins/records/capabilities/files.ts";
 import {
@@ -21,6 +22,7 @@ export const productsContract = defineContract("products", {
     ...upsertable(product),
     ...restorable(product),
     ...historical(product),
+    ...commentable(product),
     ...comparable(product),
     ...mergeable(product),
     ...importable(product),

@@ -2,13 +2,15 @@ import { z } from "zod";
 import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { byId, id, pageOf } from "../../mixins/contract/schemas.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
+import { personalData } from "../../mixins/privacy/personal-data.ts";
+import { commentEvents } from "../../mixins/records/capabilities/comments.ts";
 import { byIdOf, listParams } from "../../mixins/records/finding/listing.ts";
 import { operation, operationListing } from "../../mixins/records/writing/operations.ts";
 import { withoutSensitive } from "../../mixins/records/capabilities.ts";
 
 /** What is done with records of whatever kind. */
 export const recordsContract = defineContract("records", {
-  tables: { owns: ["merges", "operations"] },
+  tables: { owns: ["comments", "merges", "operations"] },
   actions: {
     undoMerge: action({
       summary: "Makes several records again of what was merged; what was changed since stays",
@@ -51,7 +53,7 @@ export const recordsContract = defineContract("records", {
       rest: "GET /operations/:id",
     }),
   },
-  events: { "operation.updated": z.strictObject({ operation }) },
+  events: { "operation.updated": z.strictObject({ operation }), ...commentEvents },
   jobs: {
     runOperation: job({
       summary: "Changes or deletes the records of an operation, step by step",
@@ -64,6 +66,14 @@ export const recordsContract = defineContract("records", {
       payload: cronPayload,
       scope: "platform",
       cron: { schedule: "23 3 * * *", missed: "skip" },
+    }),
+  },
+  personalData: {
+    comments: personalData({
+      summary:
+        "Comments on a person's records, which go; those that a user wrote stay, under the id of who is gone",
+      tables: ["comments"],
+      fields: ["body"],
     }),
   },
 });

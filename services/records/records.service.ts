@@ -6,6 +6,7 @@ import type { HandlersOf, JobHandlersOf } from "../contracts.ts";
 import { recordDesk } from "../record-desk.ts";
 import { countRecords } from "./count-records.ts";
 import * as operations from "./operations.ts";
+import { recordsPersonalData } from "./personal-data.ts";
 import { recordsContract } from "./records.contract.ts";
 
 /** What is done with records of whatever kind. */
@@ -38,6 +39,7 @@ export default function recordsService(runtime: Runtime): ServiceSchema {
   };
   return createService(recordsContract, handlers, runtime, {
     jobs,
+    personalData: recordsPersonalData,
     created(this: { broker: ServiceBroker }) {
       ({ broker } = this);
     },

@@ -38,7 +38,7 @@ const types: Record<string, ValueType> = {
 export function reportFields(of: DefinedKind, all: DefinedKinds): Map<string, ReportField> {
   const own = ownFields(of);
   const related = [...relationsOf(of.kind.fields)].flatMap(([relation, { key, kind, part }]) => {
-    if (part !== undefined) return [];
+    if (part !== undefined || kind === undefined) return [];
     if (kind === "user") return [teamOf(key, relation)];
     const target = all.get(kind);
     if (!target) return [];

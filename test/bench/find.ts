@@ -6,7 +6,7 @@ import pg from "pg";
 import { startEmbeddedPostgres } from "../../mixins/database/embedded-postgres.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import type { QueryField } from "../../mixins/records/conditions/fields.ts";
-import { listParams } from "../../mixins/records/finding/listing.ts";
+import { listParams, type Way } from "../../mixins/records/finding/listing.ts";
 import { pageStatement } from "../../mixins/records/finding/page.ts";
 import { lead } from "../../entities/lead.ts";
 
@@ -56,6 +56,16 @@ const cases: Record<string, object> = {
     "q absent": { q: "nosuchword" },
   },
   ...{ "q two words": { q: "muller mail7" }, "q phone part": { q: "98007919" } },
+  // as a list without an order asks, one way after the other
+  ...Object.fromEntries(
+    (
+      [
+        ["whole", "user40001", "asha", "firm", "nosuchword"],
+        ["begun", "user4000", "ash", "fir", "asha"],
+        ["near", "priyo", "firn", "exemple", "asha firn", "nosuchword"],
+      ] as const
+    ).flatMap(([way, ...given]) => given.map((q) => [`q ${way} ${q}`, { q, way }])),
+  ),
   ...Object.fromEntries(
     (
       [
@@ -148,11 +158,12 @@ try {
   console.log("| asked | rows | median ms | p95 ms | SELECT 1, p95 ms |\n|---|---|---|---|---|");
   let missed = 0;
   for (const [name, params] of Object.entries(cases)) {
+    const { way, ...given } = params as { way?: Way };
     const {
       text,
       values = [],
       ...rest
-    } = pageStatement(listing, listParams(listing).parse(params), () => ["deleted_at IS NULL"]);
+    } = pageStatement(listing, { ...listParams(listing).parse(given), way }, () => ["deleted_at IS NULL"]);
     const statement = { ...rest, text, values: [...values] };
     const [found, bare] = [
       await time(client, statement),

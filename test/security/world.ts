@@ -120,7 +120,12 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     const { id } = await created(
       theirs.post(`/${plural}`, "customFields" in fields ? { ...named, ...more } : { ...example, ...named }),
     );
-    records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);
+    const comment = await commentOn(theirs, `/${plural}/${id}`);
+    records.push(
+      [`/${plural}/:id`, id as string],
+      [`/${plural}/:id/comments/:commentId`, comment],
+      [`/${plural}/by-external-id/:externalId`, mark],
+    );
   }
   const loser = await created(theirs.post("/contacts", { lastName: mark }));
   const winner = await created(theirs.post("/contacts", { lastName: mark }));
@@ -167,6 +172,7 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     ...(Object.fromEntries(records) as Record<string, string>),
     "/leads/:id": lead.id as string,
     "/leads/by-external-id/:externalId": mark,
+    "/leads/:id/comments/:commentId": await commentOn(theirs, `/leads/${lead.id}`),
     "/leads/:id/reminders/:reminderId": reminder.id as string,
     "/merges/:id": merge.mergeId as string,
     "/operations/:id": operation.id as string,
@@ -183,6 +189,9 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     "/jobs/:id": await deadJob(node, theirs.organizationId),
   };
 }
+
+const commentOn = async (client: Client, path: string): Promise<string> =>
+  (await created(client.post(`${path}/comments`, { body: mark }))).id as string;
 
 /** An account of a provider that their admin signs in with. */
 async function linkedIdentity(node: TestNode, { organizationId, userId }: Client): Promise<string> {

@@ -3,6 +3,7 @@ import pg from "pg";
 import type { Client } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
 import { inspect } from "../support/database.ts";
+import { Importing } from "../support/importing.ts";
 import { shardUrl } from "../support/leads.ts";
 import type { TestNode } from "../support/node.ts";
 import { bodyOf, kindsThat, listOf, recordWorld, unique, type Body } from "../support/records.ts";
@@ -109,6 +110,31 @@ describe.each(kindsThat("merge").filter(([, { fields }]) => "customFields" in fi
       expect(merged).toMatchObject({ status: 200 });
       expect(await indexed(key)).toEqual({ [two]: 2 });
     });
+
+    const isImported = kindsThat("import").some(([name]) => name === plural);
+    (isImported ? test : test.skip)(
+      "an import writes the index, and its rollback takes it away",
+      async () => {
+        const { key } = await define({ type: "number", isIndexed: true });
+        await sortable(key);
+        const names = [unique(), unique(), unique()];
+        const before = await make({ [key]: 40 });
+        const meta = { organizationId: admin.organizationId, userId: admin.userId, role: "admin" };
+        const mapping = JSON.stringify({ Name: title, Own: `customFields.${key}` });
+        const file = `Name,Own\n${names[0]},7\n${names[1]},many\n${names[2]},-2.5\n`;
+        const on = new Importing(node);
+        const { id, view } = await on.importFile(file, { mapping }, meta, plural);
+        expect(view).toMatchObject({ status: "completed", created: 3 });
+        const found = Object.values(await indexed(key)).sort();
+        expect(found).toEqual([-2.5, 40, 7]);
+        expect(await ids(`sort=customFields.${key}&filter[customFields.${key}][gte]=-10`)).toHaveLength(3);
+        expect(await admin.post(`/imports/${id}/rollback`, {})).toMatchObject({ status: 202 });
+        await eventually(async () => {
+          expect(await indexed(key)).toEqual({ [before.id]: 40 });
+          return true;
+        });
+      },
+    );
 
     // what follows is of the index, which is one for all kinds
     if (kind.name !== "lead") return;

@@ -54,6 +54,11 @@ describe("Location", () => {
           `PATCH /${plural}/bulk`,
           () => admin.send("PATCH", `/${plural}/bulk`, { ids: [nobody], changes: { tags: ["located"] } }),
         ],
+        [
+          `POST /${plural}/:id/comments`,
+          async () =>
+            admin.post(`/${plural}/${await make(`/${plural}`, example)}/comments`, { body: "Located" }),
+        ],
         [`POST /${plural}/import`, () => admin.post(`/${plural}/import`, csv())],
         [`POST /${plural}/bulk-delete`, () => admin.post(`/${plural}/bulk-delete`, { ids: [nobody] })],
       ]),

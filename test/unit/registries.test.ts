@@ -9,6 +9,8 @@ import { personalFields } from "../../mixins/records/capabilities.ts";
 import { declareKinds, tellsOfPersons } from "../../mixins/records/kind/kinds.ts";
 import { contracts } from "../../services/contracts.ts";
 
+/** What events tell of that are about the record where it stands: who sees that one sees them. */
+const ofRecords = ["comment"];
 const all: readonly Contract[] = contracts;
 /** What events tell of that only admins and managers see. */
 const ofOverseers = ["custom_field", "organization", "person", "privacy", "retention"];
@@ -17,7 +19,7 @@ test("of every event it is known who may see it: who reads its kind of record, w
   const told = new Set(
     all.flatMap(({ events }) => Object.keys(events).map((type) => type.split(".")[0] ?? "")),
   );
-  const known = new Set([...kinds.keys(), ...readPermissions.keys(), ...ofOverseers]);
+  const known = new Set([...kinds.keys(), ...readPermissions.keys(), ...ofOverseers, ...ofRecords]);
   expect([...told].filter((entity) => !known.has(entity))).toEqual([]);
 });
 

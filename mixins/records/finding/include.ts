@@ -6,14 +6,15 @@ import { pageBytes } from "../../database/statement.ts";
 import { CallFields } from "../custom/of-call.ts";
 import type { RecordContext, RecordDesk } from "../writing/desk.ts";
 import type { AnyKind, Fields, included } from "../kind/kind.ts";
-import { columnOf, Values } from "./listing.ts";
+import { Values } from "./listing.ts";
 import type { Part } from "../kind/parts.ts";
 
 export type Included = z.output<typeof included>;
 
 export interface Relation {
   key: string;
-  kind: string;
+  /** Undefined: each names its own. */
+  kind?: string;
   /** Of a list of parts: their field that refers. */
   part?: string;
 }
@@ -22,11 +23,14 @@ export const relationOf = (key: string): string => key.replace(/Id$/, "");
 /** What records of a kind refer to, by the name of the relation. */
 export const relationsOf = (fields: Fields): Map<string, Relation> =>
   new Map(
-    Object.entries(fields).flatMap(([key, { refersTo, isUser = false, parts }]): [string, Relation][] => {
-      if (refersTo !== undefined || isUser) return [[relationOf(key), { key, kind: refersTo ?? "user" }]];
-      const part = Object.entries(parts?.of ?? {}).find(([, of]) => of.refersTo !== undefined);
-      return part ? [[key, { key, kind: part[1].refersTo ?? "", part: part[0] }]] : [];
-    }),
+    Object.entries(fields).flatMap(
+      ([key, { refersTo, isUser = false, parts, stored }]): [string, Relation][] => {
+        if (stored === "anyRef") return [[key, { key }]];
+        if (refersTo !== undefined || isUser) return [[relationOf(key), { key, kind: refersTo ?? "user" }]];
+        const part = Object.entries(parts?.of ?? {}).find(([, of]) => of.refersTo !== undefined);
+        return part ? [[key, { key, kind: part[1].refersTo ?? "", part: part[0] }]] : [];
+      },
+    ),
   );
 
 /** `include=company,assignedTo`: what comes along of what the records refer to. */
@@ -69,6 +73,16 @@ export async function includedOf(
   const relations = relationsOf(kind.fields);
   for (const name of include) {
     const { key, kind: of, part } = relations.get(name) as Relation;
+    if (of === undefined) {
+      for (const row of rows) {
+        const named = row[key] as { kind: string; id: string } | null;
+        // of what the caller may not read nothing is there
+        const plural = named && desk.kinds.get(named.kind)?.plural;
+        if (!named || !plural || !can(ctx.locals.principal, `${plural}:read`)) continue;
+        wanted.set(named.kind, (wanted.get(named.kind) ?? new Set()).add(named.id));
+      }
+      continue;
+    }
     const ids = wanted.get(of) ?? new Set();
     for (const row of rows) {
       const named = part === undefined ? [row[key]] : (row[key] as Part[]).map((one) => one[part]);
@@ -108,7 +122,7 @@ async function recordsOf(
   const conditions = [
     `id = ANY (${values.add(ids)}::uuid[])`,
     "deleted_at IS NULL",
-    ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
+    ...visibleRows(principal, values, kind.owners),
   ];
   const { rows, isCut } = await tx.queryWithin<{ id: string }>({
     text: `SELECT ${kind.columns.join(", ")} FROM ${kind.table} WHERE ${conditions.join(" AND ")} ORDER BY id`,

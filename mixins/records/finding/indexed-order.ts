@@ -22,6 +22,9 @@ export interface Order {
   after: { valued: string[] | undefined; empty: string[] };
 }
 
+/** A limit, as SQL where it is no number. */
+export type Most = number | string;
+
 /** The column of what rows are sorted by, where that is no column of theirs. */
 export const sortedBy = "sorted_by";
 
@@ -76,7 +79,7 @@ export function inIndexedOrder(
   from: string,
   conditions: readonly string[],
   { direction, by, after, index }: Order,
-  limit: number,
+  limit: Most,
 ): string {
   const { rows, column, type, table } = index as NonNullable<Order["index"]>;
   const asked = (more: readonly string[]) => [...conditions, ...more].join(" AND ") || "true";

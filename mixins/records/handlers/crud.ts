@@ -15,7 +15,7 @@ import type { Apart } from "../custom/values-apart.ts";
 import { about, type Counter, type RecordContext } from "../writing/desk.ts";
 import { givenFields, newOwn, requireVersion } from "../writing/input.ts";
 import type { AnyRow } from "../kind/kind.ts";
-import { columnOf, type ListParams, type Values } from "../finding/listing.ts";
+import type { ListParams, Values } from "../finding/listing.ts";
 import { permitted } from "../kind/part-rights.ts";
 import { firstOwner, requireMayAssign } from "../writing/ownership.ts";
 import { fieldsToInclude, includedOf } from "../finding/include.ts";
@@ -33,10 +33,7 @@ type Versioned = Input & { id: string; expectedVersion?: number | undefined };
 /** Which rows a list shows this principal. */
 export const visibleTo =
   ({ kind }: Pick<Counter, "kind">, principal: Principal) =>
-  (values: Values): string[] => [
-    "deleted_at IS NULL",
-    ...(kind.owner === undefined ? [] : visibleRows(principal, values, columnOf(kind.owner))),
-  ];
+  (values: Values): string[] => ["deleted_at IS NULL", ...visibleRows(principal, values, kind.owners)];
 
 /** The custom fields of a kind as a call sees them. Before its transaction. */
 export const fieldsOf = ({ kind, desk }: Pick<Counter, "kind" | "desk">, ctx: RecordContext) =>
@@ -110,8 +107,10 @@ export function changeOf<R extends AnyRow, P>(
   prepared: P,
 ): Change<R> | null {
   const now = tx.now.toISOString();
-  const change = withSealed(before, changeRecord(kind, before, input, now), fields.sealedIn(apart), now);
-  return change && (rules.decide?.(before, change, prepared, principal) ?? change);
+  const sealed = fields.sealedIn(apart);
+  const change = withSealed(before, changeRecord(kind, before, input, now), sealed, now);
+  const decided = change && (rules.decide?.(before, change, prepared, principal) ?? change);
+  return decided && Object.keys(decided.changes).length === 0 ? null : decided;
 }
 
 /** Writes a change of a locked record, with what it is told as and what its kind adds. */

@@ -133,7 +133,7 @@ async function withKeys(
     const conditions = [
       `id = ANY (${values.add(ids)}::uuid[])`,
       "deleted_at IS NULL",
-      ...(target.owner === undefined ? [] : visibleRows(principal, values, columnOf(target.owner))),
+      ...visibleRows(principal, values, target.owners),
     ];
     const rows = await tx.query<{ id: string } & Record<string, unknown>>({
       text: `SELECT id, ${keys.map(columnOf).join(", ")} FROM ${target.plural} WHERE ${conditions.join(" AND ")}`,

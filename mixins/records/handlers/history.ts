@@ -4,14 +4,10 @@ import { loopsOf } from "../writing/ancestors.ts";
 import type { Counter, RecordContext } from "../writing/desk.ts";
 import { requireVersion } from "../writing/input.ts";
 import type { AnyRow } from "../kind/kind.ts";
-import {
-  historyItem,
-  pageOfEvents,
-  recordAt,
-  timelineItem,
-  type PageOfOne,
-} from "../writing/record-events.ts";
+import { historyItem, pageOfEvents, recordAt, type PageOfOne } from "../writing/record-events.ts";
 import { requireReferences } from "../writing/references.ts";
+import { CallFields } from "../custom/of-call.ts";
+import { namingKinds, timelinePage } from "../finding/timeline.ts";
 import { accepted, fieldsOf, storeChange } from "./crud.ts";
 
 const versionGone = () =>
@@ -23,20 +19,30 @@ const versionGone = () =>
 /** What happened to a record, who changed what, and the way back. */
 export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, rules } = counter;
-  const pageOf = async <Item>(
-    { params, locals: { tx, principal } }: RecordContext<PageOfOne>,
-    what: string,
-    view: Parameters<typeof pageOfEvents<Item>>[4],
-  ) => {
-    const [, page] = await Promise.all([
-      store.get(tx, principal, params.id),
-      pageOfEvents(tx, kind.name, params, what, view),
-    ]);
-    return page;
-  };
   return {
-    timeline: (ctx: RecordContext<PageOfOne>) => pageOf(ctx, "timeline", timelineItem),
-    history: (ctx: RecordContext<PageOfOne>) => pageOf(ctx, "history", historyItem),
+    /** One statement a part. */
+    async timeline(ctx: RecordContext<PageOfOne>) {
+      const { principal, tx } = ctx.locals;
+      const { id } = ctx.params;
+      const naming = await Promise.all(
+        namingKinds(kind, principal).map(async (one) => ({
+          ...one,
+          fields: await CallFields.of(ctx, counter.desk, one.kind),
+        })),
+      );
+      const [, page] = await Promise.all([
+        store.get(tx, principal, id),
+        timelinePage({ tx, principal, kind, id }, ctx.params, naming),
+      ]);
+      return page;
+    },
+    async history({ params, locals: { tx, principal } }: RecordContext<PageOfOne>) {
+      const [, page] = await Promise.all([
+        store.get(tx, principal, params.id),
+        pageOfEvents(tx, kind.name, params, "history", historyItem),
+      ]);
+      return page;
+    },
     /**
      * As it was, as a change of its own: what may not be changed any more is refused as everywhere, and what a caller never
      * sets stays.

@@ -1,11 +1,10 @@
 import { conflict } from "../../contract/errors.ts";
-import { canSee } from "../../access/principal.ts";
+import { isVisible } from "../../access/visibility.ts";
 import { loopsOf } from "../writing/ancestors.ts";
 import { changesBetween, composeRecord, nextVersion } from "../writing/changes.ts";
 import { about, type Counter, type RecordContext } from "../writing/desk.ts";
 import { givenFields, newOwn, requireVersion } from "../writing/input.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
-import { columnOf } from "../finding/listing.ts";
 import { requireReferences } from "../writing/references.ts";
 import { externalIdTaken, notFound } from "../writing/store.ts";
 import { fieldsOf, ownAccepted, readerOf, storeChange } from "./crud.ts";
@@ -97,8 +96,7 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
       if (other) {
-        const assignedTo = kind.owner === undefined ? null : (other[columnOf(kind.owner)] as string | null);
-        throw externalIdTaken(kind, canSee(principal, { assignedTo }) ? other.id : undefined);
+        throw externalIdTaken(kind, isVisible(principal, kind.owners, other) ? other.id : undefined);
       }
       room.take(1);
       const back = nextVersion(before, tx.now.toISOString(), { deleted_at: null });

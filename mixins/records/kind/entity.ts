@@ -14,6 +14,7 @@ const propertyOf = {
   jsonText: () => p.json<unknown>(),
   money: () => p.bigint("string"),
   parts: () => p.json<unknown>(),
+  anyRef: () => p.uuid(),
 };
 
 /** MikroORM's entity of a kind's table. */
@@ -40,5 +41,7 @@ function propertiesOf(key: string, field: Field) {
   const isNullable = field.fallback === undefined;
   const property = propertyOf[field.stored]().fieldName(columnOf(key));
   const own: [string, object] = [key, isNullable ? property.nullable() : property];
+  if (field.stored === "anyRef")
+    return [own, [`${key}Kind`, p.string().nullable()], [`${key}Owner`, p.uuid().nullable()]];
   return columnsOf(key, field).length === 1 ? [own] : [own, [`${key}Currency`, p.string().nullable()]];
 }

@@ -2,17 +2,30 @@ import { z } from "zod";
 import * as schemas from "../../contract/schemas.ts";
 import { currencyDigits } from "../../contract/currencies.ts";
 import { customLimits } from "../../values/custom-value.ts";
+import { readRecurrence } from "../../values/recurrence.ts";
 import { phoneForms, readPhone, type CountryCode } from "../../values/phone.ts";
 import { emailText, phoneText } from "../conditions/fields.ts";
+import { namedKinds } from "./named-kinds.ts";
 import type { Part, PartsSpec } from "./parts.ts";
 import { recordLimits } from "./record-limits.ts";
 
 /**
  * How a field is stored. `jsonText` is JSON that lists read as text, see `sharedJson`. `money` takes two columns: minor units of its currency, and
- * `<column>_currency`. `parts` are JSON of what the record's other columns do not say, see parts.ts.
+ * `<column>_currency`. `parts` are JSON of what the record's other columns do not say, see parts.ts. `anyRef` takes three: an id,
+ * `<column>_kind`, and `<column>_owner`, whose that record is.
  */
 export type StoredAs =
-  "text" | "uuid" | "integer" | "boolean" | "timestamp" | "text[]" | "json" | "jsonText" | "money" | "parts";
+  | "text"
+  | "uuid"
+  | "integer"
+  | "boolean"
+  | "timestamp"
+  | "text[]"
+  | "json"
+  | "jsonText"
+  | "money"
+  | "parts"
+  | "anyRef";
 /** Who gives a field its value. `unseen` is a column that the service keeps and nobody is shown. */
 export type SetBy = "caller" | "service" | "unseen";
 /** What merging does with the losers' values: adds keys, or elements, that the winner lacks. Default: fills what is empty. */
@@ -57,12 +70,17 @@ export interface Field<
   matches?: boolean | number;
   /** All forms in which a value may be stored that means the same; default itself. */
   forms?: (value: string) => readonly string[];
-  /** Whether it names the user to whom the record belongs: who sees only their own sees it by this. */
-  isOwner?: boolean;
+  /**
+   * Whether it names the user to whom the record belongs: who sees only their own sees it by this. `maker`: where nobody is named, it
+   * is whoever makes the record.
+   */
+  isOwner?: boolean | "maker";
   /** Whether it names a user. */
   isUser?: boolean;
   /** The kind that it refers to. */
   refersTo?: string;
+  /** Of a reference to any kind: the field that says when it happened, in the timeline of what is named. Default: when it was made. */
+  happens?: string;
   merge?: Merging;
   /** The field from which it follows: a merge takes it from the record whose value of that one stays. */
   follows?: string;
@@ -186,6 +204,28 @@ export const flag = (says: Said = {}) =>
 /** A record of another kind, or of the same one. */
 export const ref = (kind: string, says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), { refersTo: kind, ...says });
+/**
+ * A record of whatever kind that names none itself: `{ kind, id }`. Whoever sees that record sees those that name it, too. Lists find
+ * them by `<key>.kind` and `<key>.id`.
+ */
+export const anyRef = (says: Said = {}) => {
+  const reference = z.strictObject({
+    kind: z.lazy(() => z.enum(namedKinds as [string, ...string[]])),
+    id: schemas.id,
+  });
+  return field(
+    "anyRef",
+    reference.nullable(),
+    z.strictObject({ kind: z.string(), id: schemas.id }).nullable(),
+    { ...says, isFilterable: false },
+  );
+};
+/** When something comes up again, as a rule of iCalendar: `FREQ=WEEKLY;BYDAY=MO`. See mixins/values/recurrence.ts. */
+export const recurrence = (says: Said = {}) =>
+  field("text", schemas.text(300).nullable(), shownText, {
+    normalise: (value) => readRecurrence(String(value)),
+    ...{ isFilterable: false, ...says },
+  });
 /** An id of what is no record. */
 export const identifier = (says: Said = {}) =>
   field("uuid", schemas.id.nullable(), schemas.id.nullable(), says);

@@ -4,6 +4,7 @@ import { sharedValue } from "./shared-json.ts";
 import { fromMinorUnits, toMinorUnits, type Field, type StoredAs } from "./fields.ts";
 import { columnOf, type Listing } from "../finding/listing.ts";
 import { partFilters } from "./part-rows.ts";
+import { anyRefFilters } from "./any-ref-filters.ts";
 import { keptParts, wholeParts, type Part } from "./parts.ts";
 
 export type Fields = Record<string, Field>;
@@ -36,12 +37,18 @@ export interface RecordColumns {
 export type RowOf<K> =
   K extends Kind<string, infer F>
     ? RecordColumns & {
-        [C in keyof F & string as ColumnName<C>]: F[C]["stored"] extends "money"
+        [C in keyof F & string as ColumnName<C>]: F[C]["stored"] extends "money" | "anyRef"
           ? string | null
           : z.output<F[C]["output"]>;
       } & {
         [C in keyof F & string as F[C]["stored"] extends "money" ? `${Snake<C>}_currency` : never]:
           string | null;
+      } & {
+        [
+          C in keyof F & string as F[C]["stored"] extends "anyRef"
+            ? `${Snake<C>}_kind` | `${Snake<C>}_owner`
+            : never
+        ]: string | null;
       }
     : never;
 /** A row of whatever kind. */
@@ -134,7 +141,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
       ],
     ]) as Listing["fields"],
     columns: told((field, key) => (isWide(field.stored) ? columnsToShow(key, field) : undefined)),
-    ownSql: partFilters({ plural: table, fields }),
+    ownSql: { ...partFilters({ plural: table, fields }), ...anyRefFilters(fields) },
     filterable: [...all(({ isFilterable }) => isFilterable), "createdAt", "updatedAt"],
     stored: told(formOf),
     values: told(({ values }) => values),
@@ -152,6 +159,10 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     customFields: "customFields" in fields,
   };
   const owner = entries.find(([, { isOwner }]) => isOwner)?.[0] as (keyof F & string) | undefined;
+  const owners = [
+    ...(owner === undefined ? [] : [columnOf(owner)]),
+    ...all(({ stored: as }) => as === "anyRef").map(ownerColumnOf),
+  ];
   return {
     ...{ name, typeName, plural, table, fields, title, identifiedBy, isSetting, example },
     /** What a caller is shown. */
@@ -167,6 +178,8 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
     mutableColumns: [...changing, ...columned.flatMap(([key, field]) => columnsOf(key, field))],
     /** The field that says whose it is. */
     owner,
+    /** The columns that say whose it is: that field's, and those of whose the records are that it names. None: everybody sees it. */
+    owners,
     show: shower(entries) as (row: object) => z.output<typeof view>,
     compose: composer(columned) as (
       given: Record<string, unknown>,
@@ -204,11 +217,19 @@ function formOf({ stored, normalise, formExample }: Field) {
 }
 
 /** The columns that hold a field. */
-export const columnsOf = (key: string, { stored }: { stored: StoredAs }): string[] =>
-  stored === "money" ? [columnOf(key), `${columnOf(key)}_currency`] : [columnOf(key)];
+export const columnsOf = (key: string, { stored }: { stored: StoredAs }): string[] => [
+  columnOf(key),
+  ...(besides[stored] ?? []).map((word) => `${columnOf(key)}_${word}`),
+];
+const besides: Partial<Record<StoredAs, readonly string[]>> = {
+  money: ["currency"],
+  anyRef: ["kind", "owner"],
+};
+/** The column that says whose the record is that a reference to any kind names. */
+export const ownerColumnOf = (key: string): string => `${columnOf(key)}_owner`;
 
 /** Whether a field is shown of several columns. */
-const isWide = (stored: StoredAs): boolean => stored === "money" || stored === "parts";
+const isWide = (stored: StoredAs): boolean => stored === "money" || stored === "parts" || stored === "anyRef";
 /** The columns that a field is shown of: of parts, those that name the primary ones too. */
 const columnsToShow = (key: string, field: Field): string[] => [
   ...columnsOf(key, field),
@@ -219,6 +240,14 @@ const columnsToShow = (key: string, field: Field): string[] => [
 export function stored(key: string, field: Field, value: unknown): Record<string, unknown> {
   const column = columnOf(key);
   if (field.parts) return { [column]: keptParts(field.parts, value as Part[]) };
+  if (field.stored === "anyRef") {
+    const named = value as { kind: string; id: string } | null;
+    // whose it is knows the store, see writing/named-owners.ts
+    return {
+      ...{ [column]: named?.id ?? null, [`${column}_kind`]: named?.kind ?? null },
+      [ownerColumnOf(key)]: null,
+    };
+  }
   if (field.stored !== "money") return { [column]: value };
   const price = value as { amount: string; currency: string } | null;
   return {
@@ -226,10 +255,19 @@ export function stored(key: string, field: Field, value: unknown): Record<string
     [`${column}_currency`]: price?.currency ?? null,
   };
 }
+/** The values of a field's columns, of its row. */
+export const columnsIn = (
+  row: Readonly<Record<string, unknown>>,
+  key: string,
+  field: Field,
+): Record<string, unknown> =>
+  Object.fromEntries(columnsOf(key, field).map((column) => [column, row[column]]));
 /** The value of a field, of its row. */
 export function valueOf(row: Readonly<Record<string, unknown>>, key: string, field: Field): unknown {
   const column = columnOf(key);
   if (field.parts) return wholeParts(field.parts, column, row);
+  if (field.stored === "anyRef")
+    return row[column] == null ? null : { kind: row[`${column}_kind`], id: row[column] };
   if (field.stored !== "money") return row[column];
   const units = row[column];
   return units == null ? null : fromMinorUnits(units as string, row[`${column}_currency`] as string);
@@ -247,6 +285,8 @@ function shower(entries: [string, Field][]): (row: object) => unknown {
     switch (kinds[key]?.stored) {
       case "money":
         return `${key}: r.${column} == null ? null : money(r.${column}, r.${column}_currency)`;
+      case "anyRef":
+        return `${key}: r.${column} == null ? null : { kind: r.${column}_kind, id: r.${column} }`;
       case "parts":
         return `${key}: parts(fields.${key}.parts, ${JSON.stringify(column)}, r)`;
       case "jsonText":
@@ -272,6 +312,12 @@ function composer(entries: [string, Field][]): unknown {
   const properties = entries.flatMap(([key, { stored: as, fallback = null }]) => {
     const column = columnOf(key);
     if (as === "parts") return [`${column}: i.${key} ? kept(fields.${key}.parts, i.${key}) : []`];
+    if (as === "anyRef")
+      return [
+        `${column}: i.${key} ? i.${key}.id : null`,
+        `${column}_kind: i.${key} ? i.${key}.kind : null`,
+        `${ownerColumnOf(key)}: null`,
+      ];
     return as === "money"
       ? [
           `${column}: i.${key} ? units(i.${key}) : null`,
@@ -294,4 +340,6 @@ export interface CustomKind {
   table: string;
   /** The field that says whose a record is. */
   owner?: string | undefined;
+  /** The columns that do; one of them suffices. */
+  owners: readonly string[];
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { admitRecords } from "../../access/principal.ts";
 import type { AnyKind } from "./kind.ts";
+import { namedKinds } from "./named-kinds.ts";
 import { guardedVerbs } from "./parts.ts";
 
 const declared = new Map<string, AnyKind>();
@@ -40,10 +41,15 @@ export function declareKinds(of: Iterable<AnyKind>): void {
     declared.set(kind.name, kind);
     names.push(kind.name);
     if ("customFields" in kind.fields) customNames.push(kind.name);
+    if (anyRefsOf(kind).length === 0) namedKinds.push(kind.name);
     for (const grow of derived) grow(kind);
     admitRecords(kind.plural, guardedVerbs(kind), kind.isSetting);
   }
 }
+
+/** Fields of a kind that name a record of any kind. */
+export const anyRefsOf = ({ fields }: Pick<AnyKind, "fields">): string[] =>
+  Object.entries(fields).flatMap(([key, { stored }]) => (stored === "anyRef" ? [key] : []));
 
 /** The name of a kind, as a value. */
 export const kindName = z.lazy(() => z.enum(names as [string, ...string[]]));

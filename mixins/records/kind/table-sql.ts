@@ -52,7 +52,14 @@ ${references.length === 0 ? "" : `ALTER TABLE ${table}${references.join(",")};\n
 
 const types = {
   ...{ text: "text", uuid: "uuid", integer: "integer", boolean: "boolean", timestamp: "timestamptz(3)" },
-  ...{ "text[]": "text[]", json: "jsonb", jsonText: "jsonb", money: "bigint", parts: "jsonb" },
+  ...{
+    "text[]": "text[]",
+    json: "jsonb",
+    jsonText: "jsonb",
+    money: "bigint",
+    parts: "jsonb",
+    anyRef: "uuid",
+  },
 } satisfies Record<Field["stored"], string>;
 
 /** What a new record has where nothing is given, as PostgreSQL writes it. */
@@ -73,6 +80,13 @@ function columnsSql(key: string, { stored, fallback, values }: Field): string[] 
     ? ` CHECK (${column} IN (${values.map((value) => `'${value.replaceAll("'", "''")}'`).join(", ")}))`
     : "";
   const own = `${column} ${types[stored]}${asked}${checked}`;
+  if (stored === "anyRef")
+    return [
+      own,
+      `${column}_kind text`,
+      `${column}_owner uuid`,
+      `CHECK ((${column} IS NULL) = (${column}_kind IS NULL))`,
+    ];
   return currency === undefined
     ? [own]
     : [own, `${currency} text`, `CHECK ((${column} IS NULL) = (${currency} IS NULL))`];

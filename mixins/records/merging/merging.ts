@@ -3,7 +3,7 @@ import { invalid } from "../../contract/errors.ts";
 import { contentOf, mergeKeys, requireIdentified } from "../writing/changes.ts";
 import type { Field } from "../kind/fields.ts";
 import { requireFits } from "../kind/record-limits.ts";
-import { shownFields, stored, valueOf, type AnyKind, type AnyRow } from "../kind/kind.ts";
+import { columnsIn, shownFields, stored, valueOf, type AnyKind, type AnyRow } from "../kind/kind.ts";
 import { columnOf } from "../finding/listing.ts";
 import {
   isOf,
@@ -51,12 +51,17 @@ export function mergedRow<R extends AnyRow>(
     const from =
       takenFrom(key) ?? (field.follows === undefined ? undefined : (takenFrom(field.follows) ?? winner));
     if (from) {
-      Object.assign(row, stored(key, field, valueOf(from, key, field)));
+      Object.assign(row, columnsIn(from, key, field));
       continue;
     }
-    const values = all.map((one) => valueOf(one, key, field)).filter((value) => !isEmpty(value));
-    if (values.length === 0) continue;
-    Object.assign(row, stored(key, field, combined(values, field)));
+    const having = all.filter((one) => !isEmpty(valueOf(one, key, field)));
+    const [first] = having;
+    if (!first) continue;
+    const values = having.map((one) => valueOf(one, key, field));
+    Object.assign(
+      row,
+      field.merge === undefined ? columnsIn(first, key, field) : stored(key, field, combined(values, field)),
+    );
   }
   for (const [key, spec] of partsOf(kind.fields)) {
     const column = columnOf(key);
@@ -101,7 +106,6 @@ function combined(
   { merge, prevails }: Pick<Field, "merge" | "prevails">,
 ): unknown {
   if (merge === "union") return [...new Set(values.flat())];
-  if (merge !== "keys") return values[0];
   const objects = values as Values[];
   // the first has the last word
   const merged = objects.reduceRight<Values>((all, one) => mergeKeys(all, one), {});
@@ -120,7 +124,7 @@ export function unmergedRow<R extends AnyRow>(
   const row: Record<string, unknown> = { ...now };
   for (const [key, field] of shownFields(kind.fields))
     if (!field.parts && isDeepStrictEqual(valueOf(now, key, field), valueOf(after, key, field)))
-      Object.assign(row, stored(key, field, valueOf(before, key, field)));
+      Object.assign(row, columnsIn(before, key, field));
   for (const [key, spec] of partsOf(kind.fields)) {
     const [had, got, has] = [before, after, now].map((one) => wholeParts(spec, columnOf(key), one));
     const parts = unmergedParts(spec, { before: had ?? [], after: got ?? [], now: has ?? [] });

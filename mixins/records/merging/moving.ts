@@ -1,7 +1,8 @@
 import { conflict } from "../../contract/errors.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import type { RecordContext, RecordDesk, Reference } from "../writing/desk.ts";
-import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { ownersOf, type RecordContext, type RecordDesk, type Reference } from "../writing/desk.ts";
+import type { Field } from "../kind/fields.ts";
+import { ownerColumnOf, valueOf, type AnyKind, type AnyRow } from "../kind/kind.ts";
 import { columnOf } from "../finding/listing.ts";
 import { mostRelated, type Moved, type Moving } from "./moved.ts";
 import { CustomReferences } from "./moving-custom.ts";
@@ -20,23 +21,30 @@ function referencesTo(kind: AnyKind, { kinds, references = [] }: RecordDesk): Re
         name === other.name ? spec.primaries.map(({ field }) => field) : [],
       ),
     );
-    return Object.entries(other.fields).flatMap(([key, { refersTo }]) =>
+    return Object.entries(other.fields).flatMap(([key, { refersTo, stored }]): Reference[] =>
       refersTo === kind.name && !firsts.has(key)
         ? [{ refersTo, table: other.table, column: columnOf(key), event: eventOf(other, key) }]
-        : [],
+        : stored === "anyRef"
+          ? [anyReference(other, key)]
+          : [],
     );
   });
-  return [...ofKinds, ...references.filter(({ refersTo }) => refersTo === kind.name)];
+  return [...ofKinds, ...references.filter(({ refersTo = kind.name }) => refersTo === kind.name)];
 }
-const eventOf = (other: AnyKind, key: string) => (row: AnyRow & { moved_from?: unknown }) => ({
-  type: `${other.name}.updated`,
-  kind: other.name,
-  owner: other.owner === undefined ? null : (row[columnOf(other.owner)] as string | null),
-  data: {
-    record: other.show(row),
-    changes: { [key]: [row.moved_from ?? null, row[columnOf(key)] ?? null] },
-  },
+const anyReference = (other: AnyKind, key: string): Reference => ({
+  table: other.table,
+  ...{ column: columnOf(key), kindColumn: `${columnOf(key)}_kind`, ownerColumn: ownerColumnOf(key) },
+  event: eventOf(other, key),
 });
+const eventOf = (other: AnyKind, key: string) => (row: AnyRow & { moved_from?: unknown }) => {
+  const { [key]: field } = other.fields as Record<string, Field>;
+  const now = field && valueOf(row, key, field);
+  const before = field && valueOf({ ...row, [columnOf(key)]: row.moved_from }, key, field);
+  return {
+    ...{ type: `${other.name}.updated`, kind: other.name, owners: ownersOf(other, row) },
+    data: { record: other.show(row), changes: { [key]: [before ?? null, now ?? null] } },
+  };
+};
 
 /** What refers to records of a kind, in columns, parts and custom fields, as a merge moves it. */
 export class References {
@@ -68,7 +76,7 @@ export class References {
     const merged = [moving.to, ...moving.from];
     for (const reference of referencesTo(this.#kind, this.#desk))
       add(
-        await moveColumn(tx, reference, moving, {
+        await moveColumn(tx, this.#kind, reference, moving, {
           text: `${reference.column} = ANY ($2) AND id <> ALL ($3)${notTwice(reference)}`,
           values: [moving.from, merged],
         }),
@@ -94,6 +102,7 @@ export class References {
       for (const [loser, those] of Map.groupBy(of(table, column), ({ from }) => from))
         await moveColumn(
           tx,
+          this.#kind,
           reference,
           { from: [winnerId], to: loser, actorId },
           { text: `id = ANY ($2) AND ${column} = $3`, values: [those.map(({ id }) => id), winnerId] },
@@ -121,26 +130,31 @@ const notTwice = ({ table, column, once }: Reference): string =>
 
 async function moveColumn(
   tx: UnitOfWork,
-  { table, column, event }: Reference,
+  kind: AnyKind,
+  { table, column, kindColumn, ownerColumn, event }: Reference,
   { to, actorId }: Moving,
   { text, values }: { text: string; values: unknown[] },
 ): Promise<Moved[]> {
   const isVersioned = event !== undefined;
   const versioned = isVersioned ? `, version = version + 1, updated_at = $${values.length + 2}` : "";
+  const ofKind = kindColumn === undefined ? "" : ` AND ${kindColumn} = '${kind.name}'`;
+  const whose =
+    kind.owner === undefined ? "NULL" : `(SELECT ${columnOf(kind.owner)} FROM ${kind.table} WHERE id = $1)`;
+  const owned = ownerColumn === undefined ? "" : `, ${ownerColumn} = ${whose}`;
   const rows = await tx.query<AnyRow & { moved_from: string }>({
-    text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)
-      UPDATE ${table} t SET ${column} = $1${versioned} FROM old WHERE t.id = old.id
+    text: `WITH old AS (SELECT id, ${column} AS moved_from FROM ${table} WHERE ${text}${ofKind} ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE)
+      UPDATE ${table} t SET ${column} = $1${owned}${versioned} FROM old WHERE t.id = old.id
       RETURNING t.*, old.moved_from`,
     values: [to, ...values, ...(isVersioned ? [tx.now] : [])],
   });
   for (const row of rows) {
     if (event === undefined) continue;
-    const { type, kind, owner, data } = event(row);
+    const { type, kind: of, owners, data } = event(row);
     tx.record({
       type,
-      entity: { kind, id: row.id, version: row.version },
+      entity: { kind: of, id: row.id, version: row.version },
       actorId,
-      audience: audienceOf(owner),
+      audience: audienceOf(...owners),
       data,
     });
   }

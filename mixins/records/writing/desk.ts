@@ -2,12 +2,14 @@ import type { Locals } from "../../contract/contract.ts";
 import type { FieldError } from "../../contract/errors.ts";
 import type { Database } from "../../database/database.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { Access } from "../../access/access.ts";
 import type { Principal } from "../../access/principal.ts";
+import { usersOf } from "../../access/visibility.ts";
 import type { Caller } from "./active-users.ts";
 import type { Change, Changes } from "./changes.ts";
 import type { CallFields, CustomDesk } from "../custom/of-call.ts";
 import type { AnyRow, AnyKind } from "../kind/kind.ts";
-import { columnOf } from "../finding/listing.ts";
+import { followOwner } from "./named-owners.ts";
 import { audienceOf } from "./ownership.ts";
 import type { RecordQuota } from "./quota.ts";
 import type { Store } from "./store.ts";
@@ -15,6 +17,8 @@ import type { Store } from "./store.ts";
 /** What the handlers of records share within a process. */
 export interface RecordDesk extends CustomDesk {
   database: Database;
+  /** What users may do and see. */
+  access: Access;
   /** The kinds that fields of others refer to, by name. */
   kinds: ReadonlyMap<string, AnyKind>;
   /** How many records plans allow. */
@@ -27,13 +31,17 @@ export interface RecordDesk extends CustomDesk {
 
 /** A column that refers to records of a kind. */
 export interface Reference {
-  refersTo: string;
+  /** Undefined: of the kind that `kindColumn` names. */
+  refersTo?: string;
   table: string;
   column: string;
   /** A column beside which a record stands once: what would stand twice stays with the loser, and so is hidden. */
   once?: string;
+  kindColumn?: string;
+  /** The column that says whose the record is to which it refers. */
+  ownerColumn?: string;
   /** What happened to a row whose reference was moved. Without it the row has neither version nor time of its change. */
-  event?: (row: AnyRow) => { type: string; kind: string; owner: string | null; data: unknown };
+  event?: (row: AnyRow) => { type: string; kind: string; owners: (string | null)[]; data: unknown };
 }
 
 /** A call of a record's handler. */
@@ -134,15 +142,16 @@ export function about(
     fields?: CallFields;
   },
 ): void {
-  const formerOwner = kind.owner === undefined ? undefined : changes?.[kind.owner]?.[0];
+  const change = kind.owner === undefined ? undefined : changes?.[kind.owner];
+  if (change) followOwner(tx, kind.name, row.id, change[1]);
   tx.record({
     type: `${kind.name}.${verb}`,
     entity: { kind: kind.name, id: row.id, version: row.version },
     actorId,
     audience:
-      kind.owner === undefined
+      kind.owners.length === 0
         ? null
-        : audienceOf(ownerOf(kind, row), formerOwner as string | null | undefined),
+        : audienceOf(...ownersOf(kind, row), change?.[0] as string | null | undefined),
     data: {
       record: fields ? fields.hide(kind.show(row)) : kind.show(row),
       ...(changes && { changes }),
@@ -151,5 +160,8 @@ export function about(
   });
 }
 
-const ownerOf = ({ owner }: AnyKind, row: AnyRow): string | null =>
-  owner === undefined ? null : (row[columnOf(owner)] as string | null);
+/** Whose a record is; nobody's: null. */
+export function ownersOf({ owners }: Pick<AnyKind, "owners">, row: AnyRow): (string | null)[] {
+  const users = usersOf(owners, row);
+  return users.length === 0 ? [null] : users;
+}

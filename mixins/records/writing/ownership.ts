@@ -5,6 +5,9 @@ import { nobody } from "../../events/feed-filter.ts";
 /** What records are called of which somebody is the owner: `leads`. */
 interface Owned {
   plural: string;
+  /** The field that says whose they are, and what is said of it. */
+  owner?: string | undefined;
+  fields?: Readonly<Record<string, { isOwner?: boolean | "maker" }>>;
 }
 
 /** Whose records an event is about: the owner's, and the one's before. null: nobody's; empty when nothing else. */
@@ -22,11 +25,13 @@ export function requireMayAssign(of: Owned, principal: Principal, owner: string 
 }
 
 /**
- * Whom a new record belongs to. Who sees only their own owns what they make: else it would vanish from their eyes.
+ * Whom a new record belongs to. Who sees only their own owns what they make: else it would vanish from their eyes. So does whoever
+ * makes one of a kind that is its maker's.
  * @throws 403 when such a principal names somebody else
  */
 export function firstOwner(of: Owned, principal: Principal, given: string | null | undefined): string | null {
   if (given !== undefined) requireMayAssign(of, principal, given);
+  if (given === undefined && of.fields?.[of.owner ?? ""]?.isOwner === "maker") return principal.userId;
   const sight = sightOf(principal);
   return sight === "all" || sight.unassigned ? (given ?? null) : principal.userId;
 }

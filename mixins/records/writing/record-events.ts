@@ -1,4 +1,4 @@
-import { pageBytes } from "../../database/statement.ts";
+import { pageBytes, type BoundedRows } from "../../database/statement.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { Changes } from "./changes.ts";
 import { decodeCursor, encodeCursor, invalidCursor } from "../finding/cursor.ts";
@@ -17,6 +17,9 @@ const recordOf = ({ record, lead }: RecordData) => record ?? lead;
 /** As `recordOf`, in SQL over the column `data` of events. */
 export const recordSql = "coalesce(data -> 'record', data -> 'lead')";
 
+/** As SQL: events that say what a record was, or did until it was erased; others tell of what hangs on it, as of a comment. */
+const ofVersions = "data ?| '{record,lead,erased}'";
+
 type EventRow = {
   id: string;
   type: string;
@@ -32,7 +35,7 @@ type EventRow = {
 const lastPosition = "9223372036854775807";
 
 /**
- * A page of the events of a record, newest first. The cursor is the position of an event in the order of writing.
+ * A page of the changes of a record, newest first. The cursor is the position of an event in the order of writing.
  * @param what the list that its cursors belong to
  * @throws 400 INVALID_CURSOR
  */
@@ -44,12 +47,8 @@ export async function pageOfEvents<Item>(
   view: (event: EventRow) => Item,
 ) {
   const bound = [what, id];
-  const { rows, isCut } = await tx.queryWithin<EventRow>({
-    text: `SELECT id, type, actor_id, occurred_at, entity_version, data, position FROM events
-      WHERE entity_id = $1 AND entity_kind = $2 AND position < $3 ORDER BY position DESC LIMIT $4`,
-    values: [id, kind, cursor === undefined ? lastPosition : positionOf(cursor, bound), limit + 1],
-    mostBytes: pageBytes,
-  });
+  const before = cursor === undefined ? undefined : String(decodeCursor(bound, cursor, 1)[0]);
+  const { rows, isCut } = await eventsBefore(tx, kind, { id, limit: limit + 1, before }, ofVersions);
   const hasMore = rows.length > limit || isCut;
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
@@ -57,14 +56,29 @@ export async function pageOfEvents<Item>(
   return { data: shown.map(view), page: { nextCursor, hasMore } };
 }
 
-function positionOf(cursor: string, bound: unknown): string {
-  const [position] = decodeCursor(bound, cursor, 1);
-  if (!/^\d{1,18}$/.test(String(position))) throw invalidCursor();
-  return String(position);
+/**
+ * Events of a record, newest first.
+ * @param before a position in the order of writing, of a cursor. @param test which of them, as SQL
+ * @throws 400 INVALID_CURSOR
+ */
+export async function eventsBefore(
+  tx: UnitOfWork,
+  kind: string,
+  { id, limit, before = lastPosition }: { id: string; limit: number; before?: string | undefined },
+  test: string,
+): Promise<BoundedRows<EventRow>> {
+  if (before !== lastPosition && !/^\d{1,18}$/.test(before)) throw invalidCursor();
+  return tx.queryWithin<EventRow>({
+    text: `SELECT id, type, actor_id, occurred_at, entity_version, data, position FROM events
+      WHERE entity_id = $1 AND entity_kind = $2 AND position < $3 AND ${test} ORDER BY position DESC LIMIT $4`,
+    values: [id, kind, before, limit],
+    mostBytes: pageBytes,
+  });
 }
 
 /** An event as a timeline shows it. */
 export const timelineItem = (event: EventRow) => ({
+  part: "changes",
   id: event.id,
   type: event.type,
   actorId: event.actor_id,
@@ -72,6 +86,9 @@ export const timelineItem = (event: EventRow) => ({
   entityVersion: event.entity_version,
   data: event.data,
 });
+
+export type TimelineItem =
+  ReturnType<typeof timelineItem> | (Omit<ReturnType<typeof timelineItem>, "data"> & { data: unknown });
 
 /** An event as a history of fields shows it. */
 export const historyItem = (event: EventRow) => ({
@@ -90,7 +107,7 @@ export async function recordAt(
   { id, version }: { id: string; version: number },
 ): Promise<Record<string, unknown> | undefined> {
   const [then] = await tx.query<Pick<EventRow, "data">>({
-    text: `SELECT data FROM events WHERE entity_id = $1 AND entity_kind = $2 AND entity_version = $3
+    text: `SELECT data FROM events WHERE entity_id = $1 AND entity_kind = $2 AND entity_version = $3 AND ${ofVersions}
       ORDER BY position DESC LIMIT 1`,
     values: [id, kind, version],
   });

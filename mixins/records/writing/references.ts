@@ -6,6 +6,8 @@ import type { CallFields } from "../custom/of-call.ts";
 import type { Counter } from "./desk.ts";
 import type { AnyRow } from "../kind/kind.ts";
 import { columnOf, Values } from "../finding/listing.ts";
+import { anyRefsOf } from "../kind/kinds.ts";
+import { noteOwner } from "./named-owners.ts";
 import { partsOf, wholeParts, type Part } from "../kind/parts.ts";
 
 /** What of a kind says what it refers to. */
@@ -59,19 +61,32 @@ export async function referencesOf(
       { path: `customFields.${key}`, value: (customFields as Input | undefined)?.[key] },
     ],
   }));
-  for (const { target, ids, valuesIn } of [...own, ...ofParts, ...custom]) {
+  const ofAnyKind = anyRefsOf(kind).flatMap((key) => {
+    const named = inputs.flatMap((input) => (input[key] as { kind: string; id: string } | null) ?? []);
+    return [...Map.groupBy(named, (one) => one.kind)].flatMap(([name, those]) => {
+      const target = desk.kinds.get(name);
+      const valuesIn = (input: Input) => {
+        const one = input[key] as { kind: string; id: string } | null | undefined;
+        return [{ path: `${key}.id`, value: one?.kind === name ? one.id : null }];
+      };
+      return target ? [{ target, ids: those.map(({ id }) => id), valuesIn }] : [];
+    });
+  });
+  for (const { target, ids, valuesIn } of [...own, ...ofParts, ...custom, ...ofAnyKind]) {
     const values = new Values();
     const conditions = [
       `id = ANY (${values.add([...new Set(ids)])}::uuid[])`,
       "deleted_at IS NULL",
-      ...(target.owner === undefined ? [] : visibleRows(principal, values, columnOf(target.owner))),
+      ...visibleRows(principal, values, target.owners),
     ];
     // held until the end, in one order: none can be deleted meanwhile, and nobody waits in a circle
-    const rows = await tx.query<{ id: string }>({
-      text: `SELECT id FROM ${target.table} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
+    const owner = target.owner === undefined ? "NULL::uuid" : columnOf(target.owner);
+    const rows = await tx.query<{ id: string; owner: string | null }>({
+      text: `SELECT id, ${owner} AS owner FROM ${target.table} WHERE ${conditions.join(" AND ")} ORDER BY id${tx.scope.readOnly ? "" : " FOR KEY SHARE"}`,
       values: values.list,
     });
     const found = new Set<unknown>(rows.map(({ id }) => id));
+    for (const { id, owner: whose } of rows) noteOwner(tx, target.name, id, whose);
     checks.push((input) =>
       valuesIn(input).flatMap(({ path, value }) =>
         typeof value !== "string" || found.has(value)

@@ -1,9 +1,10 @@
 import { appError, conflict } from "../../contract/errors.ts";
 import { withRows, type Statement } from "../../database/statement.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
-import { canSee, type Principal } from "../../access/principal.ts";
-import { columnOf } from "../finding/listing.ts";
+import type { Principal } from "../../access/principal.ts";
+import { isVisible } from "../../access/visibility.ts";
 import type { AnyRow, AnyKind } from "../kind/kind.ts";
+import { completeOwners } from "./named-owners.ts";
 import { partRowsOf, type Holder, type PartRows } from "../kind/part-rows.ts";
 
 /** How rows of a kind are read and written, inside a transaction of whoever asks. */
@@ -76,21 +77,17 @@ export const partTaken = ({ name, plural }: Pick<AnyKind, "name" | "plural">, ho
 
 /** The statements of a kind, made once. Its table has a unique index `<plural>_external_id` over those that are not deleted. */
 export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
-  const { name, table, columns, mutableColumns, owner } = kind;
+  const { name, table, columns, mutableColumns, owners } = kind;
   const listed = columns.join(", ");
   const select = `SELECT ${listed} FROM ${table}`;
   const insertText = `INSERT INTO ${table} (${listed}) SELECT ${listed} FROM json_populate_recordset(NULL::${table}, $1)`;
   const updateText = `UPDATE ${table} SET (${mutableColumns.join(", ")}) = ROW (${mutableColumns
     .map((column) => `changed.${column}`)
     .join(", ")}) FROM json_populate_recordset(NULL::${table}, $1) AS changed WHERE ${table}.id = changed.id`;
-  const ownerColumn = owner === undefined ? undefined : columnOf(owner);
   const lists = partRowsOf(kind.fields);
 
   const visible = (principal: Principal, row: R | undefined): R => {
-    const isSeen =
-      row !== undefined
-      && (ownerColumn === undefined || canSee(principal, { assignedTo: row[ownerColumn] as string | null }));
-    if (!isSeen) throw notFound(kind);
+    if (row === undefined || !isVisible(principal, owners, row)) throw notFound(kind);
     return row;
   };
   /** As `visible`, of one that is not deleted; of one that was merged says into what. @throws 404, 410 MERGED */
@@ -128,12 +125,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       });
       const isSeen = ({ holderId }: Holder) =>
         principal !== undefined
-        && seen.some(
-          (row) =>
-            row.id === holderId
-            && (ownerColumn === undefined
-              || canSee(principal, { assignedTo: row[ownerColumn] as string | null })),
-        );
+        && seen.some((row) => row.id === holderId && isVisible(principal, owners, row));
       for (const [id, holder] of holders)
         errors.set(id, partTaken(kind, isSeen(holder) ? holder : undefined));
     }
@@ -212,6 +204,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       if (loser) await living(tx, principal, loser.id, undefined);
     },
     insert(tx, row, principal) {
+      completeOwners(tx, kind, [row]);
       const insert = { name: `insert_${table}`, text: insertText, rows: [JSON.stringify(row)] };
       if (row.external_id == null) tx.deferRows(insert);
       else {
@@ -243,6 +236,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
     },
     async insertFree(tx, rows, principal) {
       if (rows.length === 0) return new Set();
+      completeOwners(tx, kind, rows);
       const inserted = await tx.query<{ id: string }>({
         name: `insert_free_${table}`,
         text: `${insertText} ON CONFLICT DO NOTHING RETURNING id`,
@@ -258,6 +252,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
     },
     update(tx, rows, taken = () => externalIdTaken(kind), principal = undefined) {
       if (rows.length === 0) return;
+      completeOwners(tx, kind, rows);
       tx.onViolation(`${table}_external_id`, taken);
       tx.defer({ name: `update_${table}`, text: updateText, values: [JSON.stringify(rows)] });
       for (const list of lists) tx.defer(list.remove(rows.map(({ id }) => id)));
