@@ -7,6 +7,7 @@ import { movedServiceMiddleware } from "./mixins/contract/moved-service.ts";
 import { organizationCommand } from "./mixins/organizations/organization-command.ts";
 import { longestWayMs, PromptDiscoverer } from "./mixins/process/prompt-discoverer.ts";
 import { replCommand } from "./mixins/process/repl-command.ts";
+import { withError } from "./mixins/process/error-log.ts";
 import { logFields, traceMiddleware } from "./mixins/process/trace.ts";
 
 /** Two pings without an answer end a connection to NATS that is open but dead; the library's own interval is 2 min. */
@@ -45,6 +46,7 @@ export function brokerOptions(env: Env, log?: { write(line: string): void }): Br
             level: env.LOG_LEVEL,
             base: { node: env.NODE_ID },
             mixin: logFields,
+            hooks: { logMethod: withError },
             redact: ["*.password", "*.refreshToken"],
           },
           destination: log,

@@ -17,6 +17,7 @@ import type { Shard } from "../database/shard.ts";
 import { inUnit } from "../database/one-connection.ts";
 import { UnitOfWork } from "../database/unit-of-work.ts";
 import type { Organizations } from "../organizations/organizations.ts";
+import { customFieldsChangedType } from "../records/custom/custom.errors.ts";
 import {
   definitionsChanged,
   type Definitions,
@@ -193,6 +194,8 @@ const actionOf = ({ summary, payload }: JobSpec): ActionSpec => ({
   permission: "system",
 });
 
+const mostTries = 3;
+
 /** Longest that a statement of a read may run: one that takes longer takes what others need. Jobs and commands have 30 s. */
 const readTimeoutMs = 5_000;
 
@@ -313,11 +316,20 @@ function pipeline(
           return { result: kept.result };
         }
       };
-      let done = await attempt();
+      /** Once more, a few times, where it went by definitions that somebody changed meanwhile: nothing was done. */
+      const attemptAnew = async (tries = 1): ReturnType<typeof attempt> => {
+        try {
+          return await attempt();
+        } catch (error) {
+          if (errorType(error) !== customFieldsChangedType || tries >= mostTries || ctx.stream) throw error;
+          return attemptAnew(tries + 1);
+        }
+      };
+      let done = await attemptAnew();
       while (done === undefined) {
         // what was read of an upload cannot be read again
         if (ctx.stream) throw keyInUse();
-        done = await attempt();
+        done = await attemptAnew();
       }
       const { result } = done;
       if (ctx.locals.isNew === true) ctx.meta.isNew = true;

@@ -165,14 +165,35 @@ export function recogniser(person: Person): (value: unknown) => boolean {
   };
 }
 
-/** Replaces personal fields, and keys of theirs such as `customFields.city`, at any depth, by what is empty of their type. */
+/**
+ * Replaces personal fields, and keys of theirs such as `customFields.city`, at any depth, by what is empty of their type. Of `changes`
+ * the value before and the one after are emptied each.
+ */
 export function withoutFields(value: unknown, fields: ReadonlySet<string>): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutFields(item, fields));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
       name,
-      fields.has(name.split(".")[0] ?? name) ? emptyOf(inner) : withoutFields(inner, fields),
+      name === "changes"
+        ? withoutChanged(inner, fields)
+        : isOf(fields, name)
+          ? emptyOf(inner)
+          : withoutFields(inner, fields),
+    ]),
+  );
+}
+
+const isOf = (fields: ReadonlySet<string>, name: string): boolean => fields.has(name.split(".")[0] ?? name);
+
+function withoutChanged(changes: unknown, fields: ReadonlySet<string>): unknown {
+  // of leads of before they were a kind: the names of fields
+  if (typeof changes !== "object" || changes === null || Array.isArray(changes))
+    return withoutFields(changes, fields);
+  return Object.fromEntries(
+    Object.entries(changes).map(([name, pair]) => [
+      name,
+      isOf(fields, name) && Array.isArray(pair) ? pair.map(emptyOf) : withoutFields(pair, fields),
     ]),
   );
 }

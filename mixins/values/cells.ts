@@ -10,3 +10,13 @@ export const armedCell = (cell: string): string => cell.replace(disarmed, "");
 
 /** A cell as it may be stored: without NUL and halves of characters, which PostgreSQL does not take. */
 export const storableCell = (cell: string): string => cell.replaceAll("\0", "\ufffd").toWellFormed();
+
+/** Marks that turn the direction of reading, and joiners: they come along when a number or an address is copied. */
+export const invisible = /[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+
+/** An email address as other programs write it: without marks that nobody sees, `mailto:`, and the name before `<asha@example.com>`. */
+export function writtenEmail(cell: string): string {
+  const plain = cell.replaceAll(invisible, "").trim();
+  const [, address = plain] = /^[^<>]*<([^<>]+)>$/.exec(plain) ?? [];
+  return address.replace(/^mailto:\s*([^?]*)(\?.*)?$/i, "$1").trim();
+}

@@ -1,4 +1,5 @@
 import { email, id, price, timeInput } from "../contract/schemas.ts";
+import { writtenEmail } from "./cells.ts";
 import { compareDecimals, decimalOf } from "./decimal.ts";
 import { readPhone, type CountryCode } from "./phone.ts";
 
@@ -162,6 +163,7 @@ export function readCustomCell(shape: CustomShape, cell: string): { value: Custo
     const [, before, amount, after] = /^(?:([A-Z]{3}) )?(\S+?)(?: ([A-Z]{3}))?$/.exec(cell) ?? [];
     return readCustomValue(shape, jsonOf(cell) ?? { amount, currency: before ?? after });
   }
+  if (type === "email") return readCustomValue(shape, writtenEmail(cell));
   if (type !== "boolean" && type !== "number") return readCustomValue(shape, cell);
   if (type === "boolean") {
     if (/^(yes|y|true|1)$/i.test(cell)) return { value: true };

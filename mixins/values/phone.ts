@@ -7,6 +7,8 @@ import {
   type PhoneNumber,
 } from "libphonenumber-js/max";
 
+import { invisible } from "./cells.ts";
+
 export type { CountryCode };
 
 /** Country of numbers written without + or 00, where neither the organization nor an import names another. */
@@ -22,8 +24,6 @@ const longestWritten = 200;
 /** A number as it is stored, or why it cannot be told which number it is, as words that follow the number. */
 export type PhoneReading = { phone: string } | { doubt: string };
 
-/** Marks that turn the direction of reading, and joiners: they come along when a number is copied. */
-const invisible = /[\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
 const extension = /(?:;\s*ext\s*=|,?\s*(?:\bext(?:ension|n)?\b|(?<![a-z])x|#|доб)\s*[.:]?)\s*(\d{1,8})$/i;
 
 /**

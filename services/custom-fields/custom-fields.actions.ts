@@ -63,6 +63,11 @@ export async function get(ctx: Ctx<"custom-fields.get">): Promise<CustomFieldVie
 
 /** One that nobody else changes until the end of the transaction, deleted or not. @throws 404 */
 async function lock(tx: UnitOfWork, id: string, isDeleted: boolean): Promise<Row> {
+  // whoever writes by it is waited for, before what records hold is looked at
+  await tx.query({
+    text: "SELECT change_custom_fields(entity) FROM custom_fields WHERE id = $1",
+    values: [id],
+  });
   const [row] = await tx.query<Row>({ text: `${select} WHERE id = $1 FOR UPDATE`, values: [id] });
   if (!row || (row.deleted_at !== null) !== isDeleted) throw customFieldNotFound();
   return row;
@@ -86,6 +91,7 @@ export async function create(ctx: Ctx<"custom-fields.create">, desk: Desk): Prom
   await requireRoomFor(tx, "customFields");
   if (said.isIndexed) await requireRoomInIndex(tx, kind);
   if (said.isSensitive) await requireRoomFor(tx, "sensitiveFields");
+  await tx.query({ text: "SELECT change_custom_fields($1)", values: [kind] });
   await makeWay(tx, field);
   const now = tx.now.toISOString();
   const row: Row = {

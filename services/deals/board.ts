@@ -6,7 +6,7 @@ import type { CallFields } from "../../mixins/records/custom/of-call.ts";
 import { decodeCursor, encodeCursor } from "../../mixins/records/finding/cursor.ts";
 import type { Counter } from "../../mixins/records/writing/desk.ts";
 import { fieldsOf, visibleTo } from "../../mixins/records/handlers/crud.ts";
-import { matchConditions, Values } from "../../mixins/records/finding/listing.ts";
+import { allMatching, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { storeOf } from "../../mixins/records/writing/store.ts";
 import { addedUp, type RateCache, type Rates } from "../../mixins/sales/rates.ts";
 import type { Ctx, Result } from "../contracts.ts";
@@ -110,11 +110,10 @@ function conditionsOf(of: Asked, values: Values): string {
   const { counter, ctx, fields, asked, stages, isRotting } = of;
   const { principal, tx } = ctx.locals;
   const listing = fields.listing(deal.listing, asked);
-  const { conditions, find } = matchConditions(listing, asked, values, tx.timeZone);
+  const matching = matchConditions(listing, asked, values, tx.timeZone);
   return [
     ...visibleTo(counter, principal)(values),
-    ...(find === undefined ? [] : [`id = ANY ((SELECT ${find(2_000_000_000)})::uuid[])`]),
-    ...conditions,
+    ...allMatching(matching),
     ...(isRotting ? [rotting(stages, tx.now, values)] : []),
   ].join(" AND ");
 }

@@ -22,12 +22,15 @@ export function amountOf(
   cell: string,
   currency: string | undefined,
 ): { money: { amount: string; currency: string } } | { doubt: string } {
-  const { amount, code = currency } = written(cell);
+  const { amount, code = currency, isDoubtful = false } = written(cell);
   if (amount === undefined) return { doubt: "is no amount; write it as 1500.50 INR" };
   if (code === undefined)
     return { doubt: "names no currency; write it as 1500.50 INR, or name the file's `currency`" };
   const digits = currencyDigits.get(code);
   if (digits === undefined) return { doubt: "names no currency of ISO 4217" };
+  // a comma before the digits that the currency has may be that of its decimals
+  if (isDoubtful && digits > 2)
+    return { doubt: `may be thousands or decimals of ${code}; write it with a point, as 1234.000 ${code}` };
   const [whole = "", part = ""] = amount.split(".");
   const minor = part.replace(/0+$/, "");
   if (minor.length > digits) return { doubt: `has more digits than ${code} has` };
@@ -35,7 +38,7 @@ export function amountOf(
   return { money: { amount: shown, currency: code } };
 }
 
-function written(cell: string): { amount?: string; code?: string } {
+function written(cell: string): { amount?: string; code?: string; isDoubtful?: boolean } {
   const json = cell.startsWith("{") ? parsed(cell) : undefined;
   const found = json
     ? [json.amount, json.currency]
@@ -43,7 +46,12 @@ function written(cell: string): { amount?: string; code?: string } {
   const [amount, code] = json ? found : [found[1], found[0] ?? found[2]];
   if (typeof amount !== "string" || !/^(\d+|\d{1,3}(,\d{2,3})*,\d{3})(\.\d+)?$/.test(amount)) return {};
   const plain = amount.replaceAll(",", "").replace(/^0+(?=\d)/, "");
-  return { amount: plain, ...(typeof code === "string" && { code: code.toUpperCase() }) };
+  return {
+    amount: plain,
+    // 1,234 and 12,345 of both readings; not 1,234,567 or 1,234.000
+    isDoubtful: /^\d{1,3},\d{3}$/.test(amount),
+    ...(typeof code === "string" && { code: code.toUpperCase() }),
+  };
 }
 
 function parsed(cell: string): { amount?: unknown; currency?: unknown } | undefined {

@@ -7,6 +7,7 @@ import type { RecordContext } from "../../mixins/records/writing/desk.ts";
 import { associationsOf } from "../../mixins/records/importing/associations.ts";
 import { mayGiveGuarded } from "../../mixins/records/kind/part-rights.ts";
 import type { ImportForm } from "../../mixins/records/importing/import-form.ts";
+import { firstOwner } from "../../mixins/records/writing/ownership.ts";
 import { defaultKeysOf } from "../../mixins/records/importing/keys.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { kinds } from "../../mixins/records/kind/kinds.ts";
@@ -55,6 +56,7 @@ export async function importFile(
       ...{ country: given.country ?? own.country, currency: given.currency ?? own.currency },
       ...{ timeZone: own.timeZone, values },
       ...(mayGiveGuarded(kind, principal) && { isGuardedGiven: true as const }),
+      ...(sightOf(principal) !== "all" && { limited: { owner: firstOwner(kind, principal, undefined) } }),
       // nodes of the release before take no batch that names the keys
       ...(matchBy.join() !== defaultKeysOf(kind).join() && { matchBy }),
       ...(delimiter !== undefined && { delimiter }),
@@ -78,13 +80,13 @@ export async function importFile(
 function withheldFrom(principal: Principal, kind: AnyKind): KindTargets["withheld"] {
   const withheld = new Map<string, string>();
   if (sightOf(principal) !== "all")
-    for (const [target, { reading }] of targetsOf(kind).targets) {
+    for (const [target, { reading, field }] of targetsOf(kind).targets) {
       if (reading === "user")
         withheld.set(
           target,
           `only who sees all ${kind.plural} may assign by import; map this column to null`,
         );
-      if (reading === "reference")
+      if (reading === "reference" || Object.values(field.parts?.of ?? {}).some((part) => part.refersTo))
         withheld.set(
           target,
           "only who sees all records may refer to them by import; map this column to null",

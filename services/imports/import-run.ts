@@ -180,7 +180,7 @@ class ImportRun {
 
   async #write(rows: ReturnType<typeof toImportRow>[], processedBefore: number): Promise<void> {
     const { id: importId, epoch, on_duplicate: onDuplicate, is_dry_run: isDryRun } = this.#claim;
-    const { matchBy, isGuardedGiven } = this.#claim.options;
+    const { matchBy, isGuardedGiven, limited } = this.#claim.options;
     const params = {
       importId,
       epoch,
@@ -190,6 +190,7 @@ class ImportRun {
       rows,
       ...(matchBy && { matchBy }),
       ...(isGuardedGiven && { isGuardedGiven }),
+      ...(limited && { limited }),
     };
     try {
       await this.#parts.call(`${this.#service}.importBatch`, params, { ...this.#meta });

@@ -1,6 +1,6 @@
 import { pageBytes } from "../../mixins/database/statement.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import type { Encoding } from "../../mixins/records/importing/import-form.ts";
+import type { Encoding, LimitedImporter } from "../../mixins/records/importing/import-form.ts";
 import type { Suggestions, ValueMap } from "./values.rules.ts";
 import type { ColumnTargets } from "./mapping.rules.ts";
 
@@ -18,6 +18,8 @@ export interface ImportOptions {
   values?: ValueMap;
   /** Whether who brought the file may give the guarded fields of lists of parts. */
   isGuardedGiven?: true;
+  /** Given where who brought the file does not see all records. */
+  limited?: LimitedImporter;
   /** Of a dry run. */
   suggestedValues?: Suggestions;
 }

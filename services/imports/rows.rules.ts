@@ -3,7 +3,8 @@ import { parseTime } from "../../mixins/contract/schemas.ts";
 import { instantIn } from "../../mixins/contract/time-zone.ts";
 import { checkCustomValue, readCustomCell, type CustomType } from "../../mixins/values/custom-value.ts";
 import { textBytes, type NumberedRow } from "./batches.rules.ts";
-import { armedCell, storableCell } from "../../mixins/values/cells.ts";
+import type { Field } from "../../mixins/records/kind/fields.ts";
+import { armedCell, storableCell, writtenEmail } from "../../mixins/values/cells.ts";
 import { brokenCharacter } from "./file/encoding.ts";
 import { maxColumns } from "./file/format.ts";
 import { keyOf } from "./field-keys.rules.ts";
@@ -194,14 +195,17 @@ class RowReading {
       case "part":
       case "associated": {
         const [whole = "", part = ""] = target.split(".");
-        this.#input[whole] = { ...(this.#input[whole] as object | undefined), [part]: cell };
+        this.#input[whole] = {
+          ...(this.#input[whole] as object | undefined),
+          [part]: textOf(known.field, cell),
+        };
         break;
       }
       case "tags":
         this.#input[target] = tagsOf(cell);
         break;
       case "text":
-        this.#input[target] = cell;
+        this.#input[target] = textOf(known.field, cell);
     }
     return undefined;
   }
@@ -246,6 +250,9 @@ class RowReading {
     this.#notes.push(`${field}: "${shortened(cell, 100)}" ${why}`);
   }
 }
+
+const textOf = ({ format }: Pick<Field, "format">, cell: string): string =>
+  format === "email" ? writtenEmail(cell) : cell;
 
 /** A day is its beginning. */
 function timeOf(cell: string, zone = "UTC"): string | undefined {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { NIL } from "uuid";
 import type { Context } from "moleculer";
 import { requirePermission } from "../../mixins/access/principal.ts";
 import { invalid, invalidField } from "../../mixins/contract/errors.ts";
@@ -174,15 +175,19 @@ export async function addMany(ctx: Ctx<"lists.addMany">, desk: RecordDesk): Prom
   const selection = { where, ids, timeZone: tx.timeZone };
   const values = new Values();
   const conditions = conditionsOf({ kind }, ctx, fields, selection, values);
-  const [counted] = await tx.query<{ matched: number }>({
-    text: `SELECT count(*)::int AS matched FROM ${kind.table} WHERE ${conditions.join(" AND ")}`,
+  const [counted] = await tx.query<{ matched: number; last: string | null }>({
+    text: `SELECT count(*)::int AS matched, max(id::text) AS last FROM ${kind.table} WHERE ${conditions.join(" AND ")}`,
     values: values.list,
   });
   const matched = counted?.matched ?? 0;
   if (dryRun) return { matched };
   const changes = { listId: id, values: withValues({}, kept) };
   const begun = { id: newId(), kind: kind.name, verb: "add" as const, changes, selection, total: matched };
-  const { id: operationId, status } = insertOperation(tx, { ...begun, started_by: principal.userId });
+  const { id: operationId, status } = insertOperation(tx, {
+    ...{ ...begun, started_by: principal.userId },
+    // a condition about what is sealed was refused; what is made from now on, it does not reach
+    ...{ sealed: null, until_id: counted?.last ?? NIL },
+  });
   enqueue(tx, "records.runOperation", { operationId }, { key: operationId });
   return { id: operationId, status };
 }
@@ -210,6 +215,7 @@ export async function applyOperation(
   const values = new Values();
   const conditions = conditionsOf({ kind }, ctx, fields, operation.selection, values);
   if (operation.after_id !== null) conditions.push(`id > ${values.add(operation.after_id)}`);
+  if (operation.until_id !== null) conditions.push(`id <= ${values.add(operation.until_id)}`);
   const rows = await tx.query<{ id: string }>({
     text: `SELECT id FROM ${kind.table} WHERE ${conditions.join(" AND ")} ORDER BY id LIMIT ${stepSize} FOR KEY SHARE`,
     values: values.list,

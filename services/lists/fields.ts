@@ -13,7 +13,7 @@ export const fieldsOfList = (kind: string, fields: readonly ListField[]): KindFi
   new KindFields(
     fields.map(({ type, ...field }) => ({
       ...{ ...field, type: type as CustomType, id: field.key, kind, references: null, default: null },
-      ...{ isUnique: false, isSensitive: false, isIndexed: false, isDeleted: false },
+      ...{ isUnique: false, isSensitive: false, isIndexed: false, isDeleted: false, version: 1 },
     })),
   );
 

@@ -3,7 +3,7 @@ import type { Principal } from "../../mixins/access/principal.ts";
 import { instantIn, localDaySql, offsetsOf } from "../../mixins/contract/time-zone.ts";
 import type { Statement } from "../../mixins/database/statement.ts";
 import type { Condition } from "../../mixins/records/conditions/condition.ts";
-import { columnOf, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
+import { columnOf, allMatching, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { visibleTo } from "../../mixins/records/handlers/crud.ts";
 import type { DefinedKind, ReportField } from "./fields.ts";
 import { daysOf } from "./period.ts";
@@ -35,7 +35,7 @@ export const mostRows = 10_000;
 export function reportStatement({ measures, groupBy, where, period }: Asked, asking: Asking): Statement {
   const { of, fields, principal, timeZone } = asking;
   const values = new Values();
-  const { conditions, find } = matchConditions(
+  const matching = matchConditions(
     of.custom.listing(of.kind.listing),
     where === null ? {} : { kept: where },
     values,
@@ -43,8 +43,7 @@ export function reportStatement({ measures, groupBy, where, period }: Asked, ask
   );
   const chosen = [
     ...visibleTo(of, principal)(values),
-    ...(find === undefined ? [] : [`id = ANY ((SELECT ${find(2_000_000_000)})::uuid[])`]),
-    ...conditions,
+    ...allMatching(matching),
     ...(period === null ? [] : within(fieldOf(fields, period.field), period, asking, values)),
   ];
   const sources = new Sources(principal, values);

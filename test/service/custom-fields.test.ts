@@ -107,8 +107,11 @@ describe.each(kindsThat("upsert"))("%s", (plural, kind) => {
       expect(await post({ [reference.key]: foreign.id })).toMatchObject(wrong);
       // who only reads such records makes none
       if (!kind.isSetting) expect(await post({ [reference.key]: contact.id }, rep)).toMatchObject(wrong);
+      const other = await make({});
       await admin.send("DELETE", `/contacts/${contact.id}`);
-      expect(await patch(made.id, { [reference.key]: contact.id })).toMatchObject(wrong);
+      expect(await patch(other.id, { [reference.key]: contact.id })).toMatchObject(wrong);
+      // what is given back as it was stays
+      expect(await patch(made.id, { [reference.key]: contact.id })).toMatchObject({ status: 200 });
     });
   });
 

@@ -108,11 +108,11 @@ describe("persons of a file", () => {
 describe("the report of an import", () => {
   test("lists skipped rows with the rejected, and imports as it is once mended", async () => {
     const { meta } = await on.importFile("Email,Name\nold@example.com,Old\n");
-    const file = 'Email,Name,City\nold@example.com,Old,x\nbad,"\'=Rao",Pune\n';
+    const file = 'Email,Name,City\nold@example.com,Old,x\nbad,"\'=Rao",Pune,too many\n';
     const { id, view } = await on.importFile(file, {}, meta);
     expect(view).toMatchObject({ created: 0, skipped: 1, failed: 1 });
     const report = await rejectedRows(node, meta, id);
-    expect(parse(report)).toEqual([
+    expect(parse(report, { relax_column_count: true })).toEqual([
       ["row", "reason", "Email", "Name", "City"],
       [
         "1",
@@ -121,9 +121,13 @@ describe("the report of an import", () => {
         "Old",
         "x",
       ],
-      ["2", expect.stringMatching(/^email: /), "bad", "'=Rao", "Pune"],
+      ["2", "The row has 4 cells, the heading 3.", "bad", "'=Rao", "Pune", "too many"],
     ]);
-    const again = await on.importFile(report.replace("bad,", "mended@example.com,"), {}, meta);
+    const again = await on.importFile(
+      report.replace("bad,", "mended@example.com,").replace(",too many", ""),
+      {},
+      meta,
+    );
     expect(again.view).toMatchObject({ created: 1, skipped: 1, failed: 0 });
     expect(await on.leadsOf(meta)).toContainEqual(
       expect.objectContaining({

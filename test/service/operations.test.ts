@@ -166,3 +166,93 @@ test("an operation does what its starter may see and change by then, and keeps n
   expect(await other.get(`/operations/${bodyOf(begun).id}`)).toMatchObject({ status: 404 });
   expect(await admin.get(`/operations/${bodyOf(begun).id}`)).toMatchObject({ status: 200 });
 });
+
+test("sensitive values lie sealed while an operation waits", async () => {
+  const admin = await visitor.register("Sealed");
+  const { id } = bodyOf(
+    await admin.post("/custom-fields", { kind: "contact", key: "secret", type: "text", isSensitive: true }),
+  );
+  expect(id).toBeTruthy();
+  const { id: contact } = bodyOf(
+    await admin.post("/contacts", { firstName: "A", customFields: { secret: "before-9481" } }),
+  );
+  // every version of its row that was ever written
+  const url = shardUrl(node, admin.organizationId);
+  await inspect(
+    url,
+    `CREATE TABLE IF NOT EXISTS public.seen_operations AS SELECT * FROM operations WHERE false`,
+  );
+  await inspect(
+    url,
+    `CREATE OR REPLACE FUNCTION public.see_operation() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN INSERT INTO public.seen_operations SELECT NEW.*; RETURN NULL; END $$`,
+  );
+  await inspect(
+    url,
+    `CREATE OR REPLACE TRIGGER see AFTER INSERT OR UPDATE ON operations FOR EACH ROW EXECUTE FUNCTION public.see_operation()`,
+  );
+  try {
+    const where = { field: "customFields.secret", op: "eq", value: "before-9481" };
+    const changes = { customFields: { secret: "after-5572" } };
+    const begun = await admin.send("PATCH", "/contacts/bulk", { where, changes });
+    expect(await endOf(admin, begun)).toMatchObject({ status: "completed", processed: 1, failed: 0 });
+    expect((await admin.get(`/contacts/${contact}`)).body).toMatchObject({
+      customFields: { secret: "after-5572" },
+    });
+    const seen = await inspect<{ row: string; is_sealed: boolean }>(
+      url,
+      `SELECT s::text AS row, sealed IS NOT NULL AS is_sealed FROM seen_operations s WHERE id = '${bodyOf(begun).id}' ORDER BY version`,
+    );
+    expect(seen.map(({ is_sealed: is }) => is)).toEqual([true, false]);
+    for (const { row } of seen) expect(row).not.toMatch(/before-9481|after-5572/);
+  } finally {
+    await inspect(url, "DROP FUNCTION public.see_operation CASCADE; DROP TABLE public.seen_operations");
+  }
+});
+
+test("an operation ends at what there was when it began, however many are made meanwhile", async () => {
+  const admin = await visitor.register("Meanwhile");
+  const items = Array.from({ length: 450 }, (_, at) => ({ firstName: `M ${at}`, tags: ["m"] }));
+  const more = () => admin.post("/contacts/bulk", { items });
+  await more();
+  const where = { field: "tags", op: "contains", value: "m" };
+  const begun = await admin.send("PATCH", "/contacts/bulk", { where, changes: { title: "Seen" } });
+  let isOver = false;
+  const writers = Promise.all(
+    [1, 2].map(async () => {
+      for (let round = 0; round < 5 && !isOver; round++) await more();
+    }),
+  );
+  expect(await endOf(admin, begun)).toMatchObject({ status: "completed", processed: 450, total: 450 });
+  isOver = true;
+  await writers;
+  const changed = await admin.get("/contacts?filter[title]=Seen&count=true&limit=1");
+  expect(changed.body).toMatchObject({ page: { total: 450 } });
+});
+
+test("a step of an operation writes its records in few statements", async () => {
+  const admin = await visitor.register("Few");
+  const items = Array.from({ length: 150 }, (_, at) => ({ firstName: `F ${at}` }));
+  await admin.post("/contacts/bulk", { items });
+  const where = { field: "firstName", op: "isnull", value: false };
+  const url = shardUrl(node, admin.organizationId);
+  await inspect(url, "CREATE TABLE IF NOT EXISTS public.seen_statements (n integer)");
+  await inspect(url, "GRANT INSERT ON public.seen_statements TO PUBLIC");
+  await inspect(
+    url,
+    `CREATE OR REPLACE FUNCTION public.see_statement() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN INSERT INTO public.seen_statements VALUES (1); RETURN NULL; END $$`,
+  );
+  await inspect(
+    url,
+    `CREATE OR REPLACE TRIGGER see AFTER UPDATE ON contacts FOR EACH STATEMENT EXECUTE FUNCTION public.see_statement()`,
+  );
+  try {
+    const begun = await admin.send("PATCH", "/contacts/bulk", { where, changes: { title: "x" } });
+    expect(await endOf(admin, begun)).toMatchObject({ processed: 150, failed: 0 });
+    const [seen] = await inspect<{ count: string }>(url, "SELECT count(*) FROM seen_statements");
+    expect(Number(seen?.count)).toBeLessThanOrEqual(2);
+  } finally {
+    await inspect(url, "DROP FUNCTION public.see_statement CASCADE; DROP TABLE public.seen_statements");
+  }
+});

@@ -36,8 +36,9 @@ async function leaveTraces(meta: Meta): Promise<{ leadId: string; dealId: string
     { id: lead.id, createDeal: true, amount: { amount: "1200.00", currency: "EUR" } },
     { ...meta },
   );
+  await node.call("deals.update", { id: deal?.id ?? "", name: "Zebulon's own" }, { ...meta });
   const csv =
-    `email,phone,firstName,lastName\n${zebulon.email},${zebulon.phone},Zeb,Quackenbush\nnot-an-email,,Zebulon,Quackenbush\n`
+    `email,phone,firstName,lastName\n${zebulon.email},${zebulon.phone},Zeb,Quackenbush\nnot-an-email,,Zebulon,Quackenbush,too many\n`
     + `${zebulon.email.toUpperCase()},98123 45670 99999 1,Zebulon,Q\nother@example.org,,Other,Person\n`;
   const { id: importId } = await upload(node, meta, csv, { onDuplicate: "create" });
   await ended(node, meta, importId);
@@ -97,6 +98,19 @@ describe("an erasure by email", () => {
       left.dealId,
     ]);
     expect(deal).toEqual({ amount: "120000", amount_currency: "EUR", status: "open" });
+  });
+
+  test("leaves the history of the deal, with pairs that say nothing", async () => {
+    const { data } = await node.call("deals.history", { id: left.dealId, limit: 50 }, { ...meta });
+    expect(data.some(({ changes }) => "name" in changes)).toBe(true);
+    for (const { changes } of data) for (const pair of Object.values(changes)) expect(pair).toHaveLength(2);
+  });
+
+  test("leaves nothing to be restored", async () => {
+    await expect(node.call("leads.restore", { id: left.leadId }, { ...meta })).rejects.toMatchObject({
+      code: 422,
+      data: { errors: [{ code: "unidentified" }] },
+    });
   });
 
   test("leaves tombstones in the feed, in their places", async () => {
@@ -311,7 +325,7 @@ test("an erasure waits for the imports that were begun before it", async () => {
   const organization = await makeOrganization(node);
   const meta = () => organization.as("admin");
   const url = shardUrl(node, organization.id);
-  const csv = "email,firstName,lastName\nnobody,Waits,Longer\n";
+  const csv = "email,firstName,lastName\nnobody,Waits,Longer,too many\n";
   const { id: importId } = await upload(node, meta(), csv);
   await ended(node, meta(), importId);
   const lead = { email: "waits@example.org", firstName: "Waits", lastName: "Longer" };

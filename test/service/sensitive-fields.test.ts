@@ -88,6 +88,12 @@ test("it is changed and taken away like other fields, and those who may not see 
   const theirs = await node.call("leads.create", { firstName: "R" }, as("rep"));
   const attempt = node.call("leads.update", { id: theirs.id, customFields: { salary: 9 } }, as("rep"));
   await expect(attempt).rejects.toMatchObject({ code: 403 });
+  // the null that they were shown says nothing
+  const mine = await create({ salary: 3 }, { assignedTo: organization.as("rep").userId });
+  const back = { ...(await get(mine, "rep")).customFields, city: "Delhi" };
+  expect(back).toMatchObject({ salary: null });
+  await node.call("leads.update", { id: mine.id, customFields: back }, as("rep"));
+  expect((await get(mine)).customFields).toEqual({ city: "Delhi", salary: 3 });
   const upserted = await node.call(
     "leads.upsert",
     { externalId: "x1", firstName: "U", customFields: { passport } },

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { foreignKind } from "../../mixins/upload/foreign-kind.ts";
 import { countLines, firstInvalidByte, unfinishedTail } from "../../mixins/upload/text.ts";
 import { armedCell, inertCell } from "../../mixins/values/cells.ts";
-import { decoded, encodingOf, type Encoding } from "../../services/imports/file/encoding.ts";
+import { brokenCharacter, decoded, encodingOf, type Encoding } from "../../services/imports/file/encoding.ts";
 import { detectFormat } from "../../services/imports/file/format.ts";
 import { readRecords, type FileRecord } from "../../services/imports/file/records.ts";
 import { kinds } from "../../entities/kinds.ts";
@@ -122,6 +122,8 @@ describe("the encoding", () => {
       expect(await readAs(Buffer.from(`\ufeff${text}`, "utf16le"), "utf-16le", size)).toBe(text);
       expect(await readAs(Buffer.from(wide).swap16(), "utf-16be", size)).toBe(text);
       expect(await readAs(Buffer.from(`\ufeff${text}`), "utf-8", size)).toBe(text);
+      const half = Buffer.concat([Buffer.from(text, "utf16le"), Buffer.from("A")]);
+      expect(await readAs(half, "utf-16le", size)).toBe(text + brokenCharacter);
       expect(await readAs(latin, "windows-1252", size)).toBe("Email,Name\na@b.c,Zoë €\n");
     }
   });

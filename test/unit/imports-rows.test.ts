@@ -5,6 +5,7 @@ import { type ColumnTargets } from "../../services/imports/mapping.rules.ts";
 import { targetsOf } from "../../services/imports/targets.ts";
 import { kinds } from "../../entities/kinds.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
+import { amountOf } from "../../services/imports/cells.rules.ts";
 import { toImportRow, type FieldTypes } from "../../services/imports/rows.rules.ts";
 
 const leads = targetsOf(kinds.get("lead") as AnyKind);
@@ -189,4 +190,12 @@ describe("batches", () => {
       );
     expect(seen).toEqual(["2=2 3=3f", "4=4"]);
   });
+});
+
+test("an amount that may be thousands or decimals of its currency is left out", () => {
+  for (const cell of ["1,234 KWD", "12,345 KWD"])
+    expect(amountOf(cell, undefined)).toMatchObject({ doubt: expect.stringContaining("may be") as unknown });
+  expect(amountOf("1,234 INR", undefined)).toEqual({ money: { amount: "1234.00", currency: "INR" } });
+  expect(amountOf("1,234,567 KWD", undefined)).toMatchObject({ money: { amount: "1234567.000" } });
+  expect(amountOf("1,234.5 KWD", undefined)).toMatchObject({ money: { amount: "1234.500" } });
 });

@@ -41,6 +41,23 @@ test("personal fields are emptied at any depth, and the rest stays", () => {
   });
 });
 
+test("of changes the value before and the one after are emptied, each by itself", () => {
+  const changes = {
+    name: ["Asha's", null],
+    tags: [["a"], []],
+    "customFields.city": [null, "Pune"],
+    status: ["open", "won"],
+  };
+  expect(withoutFields({ changes }, new Set(["name", "tags", "customFields"]))).toEqual({
+    changes: {
+      name: [null, null],
+      tags: [[], []],
+      "customFields.city": [null, null],
+      status: ["open", "won"],
+    },
+  });
+});
+
 test("merging persons keeps each thing once", () => {
   const one = { ...nobody, emails: ["a@b.c"], subjects: [{ kind: "lead", id: "1" }] };
   const other = { ...one, names: ["A B"], subjects: [...one.subjects, { kind: "contact", id: "2" }] };

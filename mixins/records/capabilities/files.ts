@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { action } from "../../contract/contract.ts";
 import { id } from "../../contract/schemas.ts";
-import { importForm } from "../importing/import-form.ts";
+import { importForm, limitedImporter } from "../importing/import-form.ts";
 import { importKeysOf } from "../importing/keys.ts";
 import type { AnyKind, Fields, Kind } from "../kind/kind.ts";
 import { listParams } from "../finding/listing.ts";
@@ -55,6 +55,8 @@ export const importable = <N extends string, F extends Fields>(kind: Kind<N, F>)
         isDryRun: z.boolean(),
         /** Whether who brought the file may say such things as when an identity was seen. */
         isGuardedGiven: z.boolean().default(false),
+        /** Of who does not see all records: they refer to none by ids, and what they make is theirs. */
+        limited: limitedImporter.optional(),
         rows: z.array(importRow).min(1).max(1000),
       }),
       /** What became of these rows; the import's counts have been raised by them. */

@@ -7,6 +7,7 @@ import type { CustomFields, Listing } from "../finding/listing.ts";
 /** A custom field as an organization has defined it. */
 export interface Definition {
   id: string;
+  version: number;
   kind: string;
   key: string;
   label: string;
@@ -59,6 +60,12 @@ export class KindFields {
         },
       ]),
     );
+  }
+
+  /** What a key is defined as now, for hold_custom_fields; null: as nothing. */
+  stateOf(key: string): string | null {
+    const field = this.all.get(key);
+    return field === undefined ? null : `${field.id}:${field.version}`;
   }
 
   /** The same for the same listing: what is compiled of it is found again. */
@@ -116,7 +123,7 @@ export class Definitions {
     return this.#database.transaction({ organizationId }, async (tx) => {
       const rows = await tx.query<Definition & Record<string, unknown>>({
         name: "custom_field_definitions",
-        text: `SELECT id, entity AS kind, key, label, type, options, refers_to AS "references", is_required AS "isRequired",
+        text: `SELECT id, version, entity AS kind, key, label, type, options, refers_to AS "references", is_required AS "isRequired",
             is_unique AS "isUnique", is_sensitive AS "isSensitive",
             is_indexed AND indexed_at IS NOT NULL AS "isIndexed", default_value AS "default", deleted_at IS NOT NULL AS "isDeleted"
           FROM custom_fields ORDER BY key`,

@@ -1,5 +1,6 @@
 import { can, type Principal } from "../../access/principal.ts";
 import { forbidden, invalid, type FieldError } from "../../contract/errors.ts";
+import { withRows, type RowsStatement } from "../../database/statement.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import type { OrganizationCipher } from "../../encryption/organization-cipher.ts";
 import type { OrganizationKeys } from "../../encryption/organization-keys.ts";
@@ -7,6 +8,7 @@ import type { CustomValue } from "../../values/custom-value.ts";
 import type { CountryCode } from "../../values/phone.ts";
 import type { ActiveUsers, Caller } from "../writing/active-users.ts";
 import { eachField, type Asked, type CustomFields, type Listing } from "../finding/listing.ts";
+import { customFieldsChanged } from "./custom.errors.ts";
 import { requireKnownFields } from "./known-fields.ts";
 import type { Definitions, KindFields } from "./definitions.ts";
 import type { CustomKind } from "../kind/kind.ts";
@@ -41,6 +43,8 @@ export class CallFields {
   readonly #apart: ValuesApart;
   /** Of phones that name none. */
   readonly country: CountryCode;
+  /** Keys that this call writes. */
+  readonly #written = new Set<string>();
   /** Users whom `prepare` has found. */
   #active: ReadonlySet<string> = new Set();
 
@@ -86,6 +90,16 @@ export class CallFields {
     return Object.keys(givenIn(input) ?? {}).find((key) => this.#fields.all.get(key)?.isSensitive);
   }
 
+  /** Whether an input or a condition says a sensitive value. */
+  saysSensitive(input: Input, where: Asked["where"]): boolean {
+    let says = this.sensitiveNamedBy(input) !== undefined;
+    eachField({ where }, (path) => {
+      says ||=
+        path.startsWith(custom) && this.#fields.all.get(path.slice(custom.length))?.isSensitive === true;
+    });
+    return says;
+  }
+
   /** Whether values may name users, whom `prepare` has to look for. */
   get mayNameUsers(): boolean {
     return [...this.#fields.all.values()].some(({ type }) => type === "user");
@@ -110,7 +124,8 @@ export class CallFields {
    * @throws 403 for a sensitive field without the permission; 422 that names each value that does not fit
    */
   accept<T extends Input>(input: T, { isNew }: { isNew: boolean }): { input: T; apart: Apart } {
-    if (this.sensitiveNamedBy(input) !== undefined && !this.#maySee) throw forbidden(this.#permission);
+    const named = { customFields: this.#withoutShown(givenIn(input)) };
+    if (this.sensitiveNamedBy(named) !== undefined && !this.#maySee) throw forbidden(this.#permission);
     const { problems, ...accepted } = this.#read(input, isNew);
     if (problems.length > 0) throw invalid(problems);
     return accepted;
@@ -121,8 +136,17 @@ export class CallFields {
     return this.#read(input, false);
   }
 
+  /** Who may not see sensitive values is shown null: what they send back of it says nothing. */
+  #withoutShown(given: Given | undefined): Given | undefined {
+    if (given === undefined || this.#maySee) return given;
+    const said = Object.entries(given).filter(
+      ([key, value]) => value !== null || !this.#fields.all.get(key)?.isSensitive,
+    );
+    return Object.fromEntries(said);
+  }
+
   #read<T extends Input>(input: T, isNew: boolean): { input: T; apart: Apart; problems: FieldError[] } {
-    const given = givenIn(input);
+    const given = this.#withoutShown(givenIn(input));
     if (given === undefined && !(isNew && this.#fields.hasNews))
       return { input, apart: nothing, problems: [] };
     const { kept, apart, problems } = readValues(given, {
@@ -132,6 +156,7 @@ export class CallFields {
       maySeeSensitive: this.#maySee,
       isActive: (user) => user === this.#principal.userId || this.#active.has(user),
     });
+    for (const key of [...Object.keys(kept), ...apart.keys()]) this.#written.add(key);
     return { input: { ...input, customFields: kept }, apart, problems };
   }
 
@@ -168,16 +193,35 @@ export class CallFields {
   }
 
   /**
-   * Writes at commit what is kept apart, whether or not the record itself is written yet.
+   * Writes at commit what is kept apart, whether or not the record itself is written yet. From then on the fields that the call
+   * writes stay as it knows them; where one has changed, nothing is written and the call is run again.
    * @param taken what a clash means; default 409 VALUE_TAKEN
    */
   store(tx: UnitOfWork, records: readonly { id: string; apart: Apart }[], taken?: () => Error): void {
+    if (records.length > 0 && this.#written.size > 0)
+      tx.deferRows(
+        this.#hold(tx, Object.fromEntries([...this.#written].map((key) => [key, this.#fields.stateOf(key)]))),
+      );
     this.#apart.store(tx, records, taken);
+  }
+
+  /** Nobody changes the definitions of this kind until the end of the transaction. @param fields what they must be, by key */
+  #hold(tx: UnitOfWork, fields: Readonly<Record<string, string | null>>): RowsStatement {
+    tx.onViolation("custom_fields_changed", () => {
+      this.#desk.definitions.forget(tx.organizationId);
+      return customFieldsChanged();
+    });
+    return {
+      name: "hold_custom_fields",
+      text: "SELECT hold_custom_fields($1)",
+      rows: [JSON.stringify({ kind: this.#kind.name, fields })],
+    };
   }
 
   /** What of a row is kept apart besides: marks of its unique values; null where it has none. */
   marksOf(row: Readonly<Record<string, unknown>>): Apart {
     const values = row.custom_fields as Readonly<Record<string, CustomValue>>;
+    for (const key of Object.keys(values)) this.#written.add(key);
     return new Map(
       this.#fields.unique.flatMap(({ key, isSensitive }) =>
         isSensitive ? [] : [[key, values[key] ?? null]],
@@ -204,6 +248,7 @@ export class CallFields {
 
   /** Deleted records give up what nobody else could have. */
   release(tx: UnitOfWork, ids: readonly string[]): void {
+    if (ids.length > 0) tx.deferRows(this.#hold(tx, {}));
     this.#apart.release(tx, ids);
   }
 
@@ -212,7 +257,9 @@ export class CallFields {
    * @param from who has it until this call is committed, and gives it back
    * @throws 409 VALUE_TAKEN that names who has it now
    */
-  claim(tx: UnitOfWork, ids: readonly string[], from?: string): Promise<void> {
+  async claim(tx: UnitOfWork, ids: readonly string[], from?: string): Promise<void> {
+    if (ids.length === 0) return;
+    await tx.execute(withRows(this.#hold(tx, {})));
     return this.#apart.claim(tx, ids, from);
   }
 

@@ -149,8 +149,10 @@ export class ValuesApart {
     };
   }
 
+  // what is unique is asked of the definitions as they are then, which whoever releases and claims holds
+
   release(tx: UnitOfWork, ids: readonly string[]): void {
-    if (this.#fields.unique.length === 0 || ids.length === 0) return;
+    if (ids.length === 0) return;
     tx.defer({
       name: "release_custom_field_values",
       text: `UPDATE ${table} SET is_unique = false WHERE record_id = ANY ($1) AND is_unique`,
@@ -159,19 +161,18 @@ export class ValuesApart {
   }
 
   async claim(tx: UnitOfWork, ids: readonly string[], from?: string): Promise<void> {
-    const keys = this.#fields.unique.map(({ key }) => key);
-    if (keys.length === 0 || ids.length === 0) return;
+    const unique = `SELECT key FROM custom_fields WHERE entity = $2 AND is_unique AND deleted_at IS NULL`;
     const [taken] = await tx.query<{ key: string; id: string }>({
       text: `SELECT own.key, other.record_id AS id FROM ${table} own
         JOIN ${table} other ON other.kind = own.kind AND other.key = own.key AND other.blind = own.blind AND other.is_unique
-        WHERE own.record_id = ANY ($1) AND own.key = ANY ($2) AND other.record_id <> ALL ($3) LIMIT 1`,
-      values: [ids, keys, from === undefined ? ids : [...ids, from]],
+        WHERE own.record_id = ANY ($1) AND own.key IN (${unique}) AND other.record_id <> ALL ($3) LIMIT 1`,
+      values: [ids, this.#kind.name, from === undefined ? ids : [...ids, from]],
     });
     if (taken) throw valueTaken(this.#kind, taken.key, taken.id);
     this.#refuseClashes(tx);
     tx.defer({
-      text: `UPDATE ${table} SET is_unique = true WHERE record_id = ANY ($1) AND key = ANY ($2)`,
-      values: [ids, keys],
+      text: `UPDATE ${table} SET is_unique = true WHERE record_id = ANY ($1) AND key IN (${unique})`,
+      values: [ids, this.#kind.name],
     });
   }
 

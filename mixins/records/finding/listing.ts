@@ -311,6 +311,13 @@ export function matchConditions(
   };
 }
 
+const all = 2_000_000_000;
+/** Conditions of all rows that match, for a statement that has no page to fill: they are found first, and none walked over. */
+export const allMatching = ({ conditions, find }: Pick<Matching, "conditions" | "find">): string[] => [
+  ...(find === undefined ? [] : [`id = ANY ((SELECT ${find(all)})::uuid[])`]),
+  ...conditions,
+];
+
 /** The values of a list: split at commas, where `\,` is one. */
 export function asList(value: unknown): unknown[] {
   if (Array.isArray(value)) return value;

@@ -14,6 +14,7 @@ import {
   type Place,
 } from "./indexed-order.ts";
 import {
+  allMatching,
   columnOf,
   foundWords,
   matchConditions,
@@ -222,12 +223,11 @@ const mostCounted = 10_000;
 function countStatement(listing: Listing, params: PageParams, where = everything): Statement {
   const values = new Values();
   const base = where(values);
-  const { conditions, find } = matchConditions(listing, params, values, params.timeZone);
-  const found = find === undefined ? [] : [`id = ANY ((SELECT ${find(2_000_000_000)})::uuid[])`];
+  const matching = allMatching(matchConditions(listing, params, values, params.timeZone));
   const limit = params.count === "exact" ? "" : ` LIMIT ${mostCounted + 1}`;
   return named({
     text: `SELECT count(*)::int AS total FROM (SELECT FROM ${listing.table}
-      WHERE ${[...base, ...found, ...conditions].join(" AND ") || "true"}${limit}) AS counted`,
+      WHERE ${[...base, ...matching].join(" AND ") || "true"}${limit}) AS counted`,
     values: values.list,
   });
 }

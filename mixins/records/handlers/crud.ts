@@ -113,33 +113,61 @@ export function changeOf<R extends AnyRow, P>(
   return decided && Object.keys(decided.changes).length === 0 ? null : decided;
 }
 
-/** Writes a change of a locked record, with what it is told as and what its kind adds. */
-export async function writeChange<R extends AnyRow, P>(
+/** A locked record, and what a change makes of it. */
+export interface Written<R extends AnyRow> {
+  before: R;
+  change: Change<R>;
+}
+
+/** Writes changes of locked records, with what they are told as and what their kind adds: all of them in a few statements. */
+export async function writeChanges<R extends AnyRow, P>(
   { kind, store, rules }: Counter<R, P>,
   { tx, principal, fields }: Writing,
+  written: readonly Written<R>[],
+  apart: Apart,
+  prepared: P,
+): Promise<void> {
+  store.update(
+    tx,
+    written.map(({ change }) => change.row),
+    undefined,
+    principal,
+  );
+  fields.store(
+    tx,
+    written.map(({ before }) => ({ id: before.id, apart })),
+  );
+  for (const { before, change } of written) {
+    for (const verb of rules.verbs?.(change) ?? ["updated"])
+      about(tx, { kind, verb, ...change, actorId: principal.userId, fields });
+    await rules.also?.(tx, before, change, prepared);
+  }
+}
+
+/** As `writeChanges`, of one. */
+export const writeChange = <R extends AnyRow, P>(
+  counter: Counter<R, P>,
+  writing: Writing,
   before: R,
   change: Change<R>,
   apart: Apart,
   prepared: P,
-): Promise<void> {
-  store.update(tx, [change.row], undefined, principal);
-  fields.store(tx, [{ id: before.id, apart }]);
-  for (const verb of rules.verbs?.(change) ?? ["updated"])
-    about(tx, { kind, verb, ...change, actorId: principal.userId, fields });
-  await rules.also?.(tx, before, change, prepared);
-}
+): Promise<void> => writeChanges(counter, writing, [{ before, change }], apart, prepared);
 
-/** Deletes a locked record. */
-export function writeDeletion<R extends AnyRow, P>(
+/** Deletes locked records. */
+export function writeDeletions<R extends AnyRow, P>(
   { kind, store }: Pick<Counter<R, P>, "kind" | "store">,
   { tx, principal, fields }: Writing,
-  before: R,
+  records: readonly R[],
 ): void {
   const now = tx.now.toISOString();
-  const row = nextVersion(before, now, { deleted_at: now });
-  store.update(tx, [row]);
-  fields.release(tx, [row.id]);
-  about(tx, { kind, verb: "deleted", row, actorId: principal.userId, fields });
+  const rows = records.map((before) => nextVersion(before, now, { deleted_at: now }));
+  store.update(tx, rows);
+  fields.release(
+    tx,
+    rows.map(({ id }) => id),
+  );
+  for (const row of rows) about(tx, { kind, verb: "deleted", row, actorId: principal.userId, fields });
 }
 
 /** Changes a locked record and answers it as it is then. What changes nothing makes no version and no event. */
@@ -252,7 +280,7 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const fields = await fieldsOf(counter, ctx);
       const before = await store.lock(tx, principal, ctx.params.id);
       requireVersion(before, ctx.params.expectedVersion);
-      writeDeletion(counter, { tx, principal, fields }, before);
+      writeDeletions(counter, { tx, principal, fields }, [before]);
       return null;
     },
   };

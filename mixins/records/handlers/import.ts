@@ -34,6 +34,7 @@ import {
   type ImportRow,
   type Judged,
 } from "../importing/judged-rows.ts";
+import type { LimitedImporter } from "../importing/import-form.ts";
 import { defaultKeysOf, soughtKeysOf, textIn } from "../importing/keys.ts";
 import { matchesOf } from "../importing/matches.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
@@ -51,6 +52,7 @@ export interface BatchParams {
   matchBy?: string[] | undefined;
   isDryRun: boolean;
   isGuardedGiven: boolean;
+  limited?: LimitedImporter | undefined;
   rows: ImportRow[];
 }
 
@@ -73,7 +75,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
    */
   async function importBatch(ctx: RecordContext<BatchParams>): Promise<ImportCounts> {
     const { principal, tx } = ctx.locals;
-    const { importId, onDuplicate, isDryRun, isGuardedGiven, rows } = ctx.params;
+    const { importId, onDuplicate, isDryRun, isGuardedGiven, limited, rows } = ctx.params;
     const matching = { onDuplicate, matchBy: ctx.params.matchBy ?? defaultKeysOf(kind) };
     const cipher = await desk.keys.of(tx.organizationId);
     const read = (await rules.importReader?.(ctx)) ?? asItIs;
@@ -82,6 +84,13 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       row.hashes = row.input ? marksOf(row.input).map((mark) => markHash(cipher, mark)) : [];
     const hashes = judged.flatMap((row) => row.hashes);
     const fields = await fieldsOf(counter, ctx);
+    // what was merged is part of the record that it is known by now
+    const merged = await store.mergedExternalIds(desk.database.reader(tx.organizationId), inputsOf(judged));
+    for (const row of judged) {
+      const now = row.input && merged.get(row.input.externalId);
+      if (now === null) Object.assign(row, { input: undefined, reason: externalIdTaken(kind).message });
+      else if (now !== undefined) row.input = { ...row.input, externalId: now };
+    }
     const inputs = inputsOf(judged);
     for (const input of inputs) {
       const key = fields.sensitiveNamedBy(input);
@@ -93,7 +102,10 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         turns.map(async (one) => [one.name, await desk.quota.of(tx.organizationId, one)] as const),
       ),
     );
-    for (const row of judged) fitCustomFields(row, fields);
+    for (const row of judged) {
+      fitCustomFields(row, fields);
+      if (limited) limit(row, limited, fields);
+    }
     if (owner !== undefined) {
       const owners = inputs.flatMap((input) => textIn(input, owner) ?? []);
       const active = await desk.users.among(ctx, new Set(owners));
@@ -133,7 +145,10 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         const { refused, skipped } = takeRow(plan, row, (input, of) => {
           const held = claims?.take(of.id, row.apart);
           if (held) throw valueTaken(kind, held.key);
-          const mine = owner === undefined ? null : (input[owner] ?? (of as AnyRow)[columnOf(owner)]);
+          const mine =
+            owner === undefined
+              ? null
+              : (input[owner] ?? (of as AnyRow)[columnOf(owner)] ?? of.own?.[columnOf(owner)]);
           return associates?.resolve({ rowNumber, record }, row.named, input, mine) ?? input;
         });
         if (refused !== undefined)
@@ -178,7 +193,7 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     if (!isCurrent) throw importFenced();
     if (matches.isCut) throw importTooLarge();
     const refers = await referencesOf(tx, counter, principal, inputsOf(judged), fields);
-    for (const row of valid) leaveOutReferences(row, refers);
+    for (const row of valid) leaveOutReferences(row, kind, refers);
     const associates = await Associates.of(
       tx,
       sides,
@@ -258,6 +273,13 @@ export function importHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     moveCheckpoint(tx, importId, rows.length, counts);
     return counts;
   }
+
+  /** What a row says of who does not see all: references, which nobody has checked with their eyes, are not theirs to give. */
+  const limit = (row: Judged, { owner: mine }: LimitedImporter, fields: CallFields) => {
+    for (const { key } of row.input ? fields.referencesOf([row.input]) : [])
+      leaveOut(row, `customFields.${key}`, "only who sees all records may refer to them by import");
+    if (owner !== undefined) row.own = { ...row.own, [columnOf(owner)]: mine };
+  };
 
   return {
     import: (ctx: RecordContext) => desk.takeFile(ctx, kind),

@@ -1,3 +1,4 @@
+import { NIL } from "uuid";
 import { invalidField } from "../../contract/errors.ts";
 import { newId } from "../../database/new-id.ts";
 import { requirePermission } from "../../access/principal.ts";
@@ -7,19 +8,29 @@ import type { Condition } from "../conditions/condition.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Counter, RecordContext } from "../writing/desk.ts";
 import type { AnyRow } from "../kind/kind.ts";
-import { matchConditions, Values } from "../finding/listing.ts";
+import { allMatching, matchConditions, Values } from "../finding/listing.ts";
 import {
   findOperation,
   insertOperation,
   isOver,
   mostErrors,
   operationNotFound,
+  sealedWork,
   storeProgress,
+  workOf,
   type OperationRow,
   type Selection,
 } from "../writing/operations.ts";
 import { requireReferences } from "../writing/references.ts";
-import { accepted, changeOf, fieldsOf, visibleTo, writeChange, writeDeletion } from "./crud.ts";
+import {
+  accepted,
+  changeOf,
+  fieldsOf,
+  visibleTo,
+  writeChanges,
+  writeDeletions,
+  type Written,
+} from "./crud.ts";
 
 type Input = Readonly<Record<string, unknown>>;
 /** Records a step looks at, in one transaction. */
@@ -37,7 +48,7 @@ interface TagChange {
 
 /** Change or delete many records by a condition or by their ids, as work that goes on; see services/records for its job. */
 export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, rules } = counter;
+  const { kind, rules, desk } = counter;
 
   async function begin(
     ctx: RecordContext<Begin>,
@@ -48,19 +59,26 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     const { principal, tx } = ctx.locals;
     const { where, ids, dryRun } = ctx.params;
     if (principal.userId === null) throw invalidField("where", "user_needed", "can only be asked by a user");
+    const cipher = await desk.keys.of(tx.organizationId);
     const selection: Selection = { where, ids, timeZone: tx.timeZone };
     if (where) await fields.requireKnown(counter.desk.database.reader(tx.organizationId), { where });
     await requireFit();
     const values = new Values();
     const conditions = conditionsOf(counter, ctx, fields, selection, values);
-    const [counted] = await tx.query<{ matched: number }>({
-      text: `SELECT count(*)::int AS matched FROM ${kind.plural} WHERE ${conditions.join(" AND ")}`,
+    const [counted] = await tx.query<{ matched: number; last: string | null }>({
+      text: `SELECT count(*)::int AS matched, max(id::text) AS last FROM ${kind.plural} WHERE ${conditions.join(" AND ")}`,
       values: values.list,
     });
     const matched = counted?.matched ?? 0;
     if (dryRun) return { matched };
-    const operation = { id: newId(), kind: kind.name, verb, changes, selection, total: matched };
-    const { id, status } = insertOperation(tx, { ...operation, started_by: principal.userId });
+    const operationId = newId();
+    const saysSensitive = fields.saysSensitive(changes, where);
+    const { id, status } = insertOperation(tx, {
+      ...{ id: operationId, kind: kind.name, verb, started_by: principal.userId, total: matched },
+      ...sealedWork(operationId, { selection, changes }, saysSensitive ? cipher : undefined),
+      // what is made from now on, it does not reach
+      until_id: counted?.last ?? NIL,
+    });
     tx.enqueue({ task: "records.runOperation", payload: { operationId: id }, key: id });
     return { id, status };
   }
@@ -101,7 +119,8 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       if (!seen) throw operationNotFound();
       if (isOver(seen)) return { isOver: true };
       requirePermission(principal, `${kind.plural}:${seen.verb}`);
-      const { input, tags } = split(seen.changes);
+      const { selection, changes } = workOf(seen, await desk.keys.of(tx.organizationId));
+      const { input, tags } = split(changes);
       const fields = await fieldsOf(counter, ctx);
       const { input: taken, apart } = await accepted(counter, ctx, fields, input, { isNew: false });
       const prepared = (await rules.prepare?.(ctx, [], [taken])) as P;
@@ -109,15 +128,12 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       if (!operation || isOver(operation)) return { isOver: true };
       await requireReferences(tx, counter, principal, taken, fields);
       const requireNoLoop = await loopsOf(tx, kind, taken);
-      const rows = await nextRows<R>(counter, ctx, fields, operation);
+      const rows = await nextRows<R>(counter, ctx, fields, selection, operation);
       const writing = { tx, principal, fields };
       const errors = [...operation.errors];
+      const written: Written<R>[] = [];
       let failed = 0;
-      for (const before of rows) {
-        if (operation.verb === "delete") {
-          writeDeletion(counter, writing, before);
-          continue;
-        }
+      for (const before of operation.verb === "delete" ? [] : rows) {
         const change = judged(() => {
           requireNoLoop(before.id);
           const given = { input: withTags(taken, tags, before), apart };
@@ -125,13 +141,15 @@ export function operationHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
         });
         if (change === null) continue;
         if (!isRefusal(change)) {
-          await writeChange(counter, writing, before, change, apart, prepared);
+          written.push({ before, change });
           continue;
         }
         failed += 1;
         const { code, detail } = change.error;
         if (errors.length < mostErrors) errors.push({ id: before.id, code, detail });
       }
+      await writeChanges(counter, writing, written, apart, prepared);
+      if (operation.verb === "delete") writeDeletions(counter, writing, rows);
       const isLast = rows.length < stepSize;
       storeProgress(tx, operation, {
         status: isLast ? "completed" : "running",
@@ -172,8 +190,9 @@ export function conditionsOf(
     ...visibleTo(counter, principal)(values),
     ...(ids ? [`id = ANY (${values.add(ids)}::uuid[])`] : []),
     ...(where
-      ? matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone)
-          .conditions
+      ? allMatching(
+          matchConditions(fields.listing(counter.kind.listing, { where }), { where }, values, timeZone),
+        )
       : []),
   ];
 }
@@ -183,11 +202,13 @@ async function nextRows<R extends AnyRow>(
   counter: Pick<Counter, "kind">,
   ctx: Pick<RecordContext, "locals">,
   fields: CallFields,
-  { selection, after_id: after }: OperationRow,
+  selection: Selection,
+  { after_id: after, until_id: until }: OperationRow,
 ): Promise<R[]> {
   const values = new Values();
   const conditions = conditionsOf(counter, ctx, fields, selection, values);
   if (after !== null) conditions.push(`id > ${values.add(after)}`);
+  if (until !== null) conditions.push(`id <= ${values.add(until)}`);
   const { plural, columns } = counter.kind;
   return ctx.locals.tx.query<R>({
     text: `SELECT ${columns.join(", ")} FROM ${plural} WHERE ${conditions.join(" AND ")}

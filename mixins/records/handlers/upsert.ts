@@ -1,10 +1,10 @@
-import { conflict } from "../../contract/errors.ts";
+import { conflict, invalidField } from "../../contract/errors.ts";
 import { isVisible } from "../../access/visibility.ts";
 import { loopsOf } from "../writing/ancestors.ts";
-import { changesBetween, composeRecord, nextVersion } from "../writing/changes.ts";
+import { changesBetween, composeRecord, isIdentified, nextVersion } from "../writing/changes.ts";
 import { about, type Counter, type RecordContext } from "../writing/desk.ts";
 import { givenFields, newOwn, requireVersion } from "../writing/input.ts";
-import type { AnyKind, AnyRow } from "../kind/kind.ts";
+import { unidentified, type AnyKind, type AnyRow } from "../kind/kind.ts";
 import { requireReferences } from "../writing/references.ts";
 import { externalIdTaken, notFound } from "../writing/store.ts";
 import { fieldsOf, ownAccepted, readerOf, storeChange } from "./crud.ts";
@@ -84,7 +84,7 @@ const isMerged = ({ name }: AnyKind) =>
 export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
   const { kind, store, rules, desk } = counter;
   return {
-    /** @throws 403 QUOTA_EXCEEDED; 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
+    /** @throws 422 for one that was erased; 403 QUOTA_EXCEEDED; 409 EXTERNAL_ID_TAKEN, VALUE_TAKEN naming who has it, where another record took what is unique meanwhile */
     async restore(ctx: RecordContext<{ id: string }>) {
       const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
@@ -93,6 +93,8 @@ export function restoreHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       const before = await store.lockAny(tx, principal, ctx.params.id);
       if (before.deleted_at === null) return fields.showOne(tx, kind.show(before));
       if (before.merged_into !== null) throw isMerged(kind);
+      if (!isIdentified(kind, before))
+        throw invalidField("", unidentified, `nothing is left of the ${kind.name}: it was erased`);
       const externalId = before.external_id as string | null | undefined;
       const other = externalId == null ? undefined : await store.findByExternalId(tx, externalId);
       if (other) {

@@ -70,7 +70,15 @@ export function splitNamed(
   return { rest, named, problems };
 }
 
-type Plans = ReadonlyMap<string, { side: Side; plan: ImportPlan<AnyRow> }>;
+interface PlanOfSide {
+  side: Side;
+  plan: ImportPlan<AnyRow>;
+  /** What external ids of records that were merged are now. */
+  merged: ReadonlyMap<unknown, string | null>;
+}
+type Plans = ReadonlyMap<string, PlanOfSide>;
+const withExternalIdOfNow = (input: Input, merged: PlanOfSide["merged"]): Input =>
+  merged.has(input.externalId) ? { ...input, externalId: merged.get(input.externalId) } : input;
 
 /** The records that a batch names by their keys: found, or to be made with it. */
 export class Associates {
@@ -80,22 +88,24 @@ export class Associates {
     this.#plans = plans;
   }
 
-  /** In one statement a reference, and none where no row names any. What is found cannot be deleted until the end. */
+  /** In two statements a reference, and none where no row names any. What is found cannot be deleted until the end. */
   static async of(
     tx: Pick<UnitOfWork, "organizationId" | "now" | "queryWithin">,
     sides: readonly Side[],
     rows: readonly Named[],
   ): Promise<Associates> {
-    const plans = new Map<string, { side: Side; plan: ImportPlan<AnyRow> }>();
+    const plans = new Map<string, PlanOfSide>();
     for (const side of sides) {
-      const named = rows.map((row) => row.get(side.relation)).filter((one) => one !== undefined);
-      if (named.length === 0) continue;
+      const given = rows.map((row) => row.get(side.relation)).filter((one) => one !== undefined);
+      if (given.length === 0) continue;
+      const merged = await side.store.mergedExternalIds(tx as UnitOfWork, given);
+      const named = given.map((one) => withExternalIdOfNow(one, merged));
       const matching = { onDuplicate: "skip", matchBy: side.keys } as const;
       const sought = soughtKeysOf(side.target, named, matching);
       const { rows: found } = await side.find(tx as UnitOfWork, sought, { lock: "reference", isWhole: true });
       const { organizationId, now } = tx;
       const rules = { ...matching, kind: side.target, organizationId, now: now.toISOString() };
-      plans.set(side.relation, { side, plan: new ImportPlan<AnyRow>(rules, found) });
+      plans.set(side.relation, { side, merged, plan: new ImportPlan<AnyRow>(rules, found) });
     }
     return new Associates(plans);
   }
@@ -109,9 +119,13 @@ export class Associates {
     for (const [relation, given] of named) {
       const known = this.#plans.get(relation);
       if (known === undefined || typeof input[known.side.field] === "string") continue;
-      const { side, plan } = known;
+      const { side, plan, merged } = known;
       const own = side.target.owner === undefined ? {} : { [columnOf(side.target.owner)]: owner ?? null };
-      ids[side.field] = plan.resolve(from, { input: given, id: newId(), own }).row.id;
+      ids[side.field] = plan.resolve(from, {
+        input: withExternalIdOfNow(given, merged),
+        id: newId(),
+        own,
+      }).row.id;
     }
     return Object.keys(ids).length === 0 ? input : { ...input, ...ids };
   }

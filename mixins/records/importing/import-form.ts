@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { repeatedName } from "../../contract/repeated-names.ts";
-import { currency, text } from "../../contract/schemas.ts";
+import { currency, id, text } from "../../contract/schemas.ts";
 import { isPhoneCountry } from "../../values/phone.ts";
 import type { AnyKind } from "../kind/kind.ts";
 import { defaultKeysOf, importKeysOf } from "./keys.ts";
@@ -9,6 +9,10 @@ export const duplicateRules = ["skip", "update", "create"] as const;
 /** How the characters of a file may be written. */
 export const encodings = ["utf-8", "utf-16le", "utf-16be", "windows-1252"] as const;
 export type Encoding = (typeof encodings)[number];
+
+/** What an import is told of who brought the file and does not see all records: whose what it makes is. */
+export const limitedImporter = z.strictObject({ owner: id.nullable() });
+export type LimitedImporter = z.output<typeof limitedImporter>;
 
 /** Form fields arrive as text; JSON values are written as JSON, and an empty field counts as none. */
 const json = <T extends z.ZodType>(schema: T) =>

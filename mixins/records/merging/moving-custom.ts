@@ -2,7 +2,7 @@ import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { CallFields } from "../custom/of-call.ts";
 import type { RecordContext, RecordDesk } from "../writing/desk.ts";
 import type { AnyKind, AnyRow } from "../kind/kind.ts";
-import { matchConditions, Values } from "../finding/listing.ts";
+import { allMatching, matchConditions, Values } from "../finding/listing.ts";
 import { mostRelated, type Moved, type Moving } from "./moved.ts";
 import type { PendingChanges } from "../writing/pending.ts";
 
@@ -94,11 +94,10 @@ export class CustomReferences {
   ): Promise<Referring[]> {
     const values = new Values();
     const filter = { [pathOf(key)]: { in: [...to] } };
-    const { conditions, find } = matchConditions(fields.listing(kind.listing, {}), { filter }, values);
-    const found = find === undefined ? [] : [`id = ANY ((SELECT ${find(2_000_000_000)})::uuid[])`];
+    const matching = matchConditions(fields.listing(kind.listing, {}), { filter }, values);
     const rows = await tx.query<AnyRow>({
       text: `SELECT ${kind.columns.join(", ")} FROM ${kind.plural}
-        WHERE ${[...found, ...conditions, `id <> ALL (${values.add(but)}::uuid[])`].join(" AND ")}
+        WHERE ${[...allMatching(matching), `id <> ALL (${values.add(but)}::uuid[])`].join(" AND ")}
         ORDER BY id LIMIT ${mostRelated + 1} FOR NO KEY UPDATE`,
       values: values.list,
     });

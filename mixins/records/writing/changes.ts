@@ -113,14 +113,16 @@ export function changeRecord<R extends AnyRow>(
  * @throws 422 naming the fields
  */
 export function requireIdentified(kind: AnyKind, after: AnyRow, before: AnyRow): void {
-  const isIdentified = (row: AnyRow) =>
-    kind.identifiedBy.some((key) => {
-      const value = row[columnOf(key)] ?? null;
-      return Array.isArray(value) ? value.length > 0 : value !== null;
-    });
-  if (isIdentified(after) || !isIdentified(before)) return;
+  if (isIdentified(kind, after) || !isIdentified(kind, before)) return;
   throw invalidField("", unidentified, `leave at least one of ${kind.identifiedBy.join(", ")}`);
 }
+
+/** Whether a record has one of what a new one must have one of. One that was erased has none. */
+export const isIdentified = ({ identifiedBy }: Pick<AnyKind, "identifiedBy">, row: AnyRow): boolean =>
+  identifiedBy.some((key) => {
+    const value = row[columnOf(key)] ?? null;
+    return Array.isArray(value) ? value.length > 0 : value !== null;
+  });
 
 /** What differs between two versions of a record, by the fields that callers and the service set. */
 export function changesBetween(kind: AnyKind, before: AnyRow, after: AnyRow): Changes {

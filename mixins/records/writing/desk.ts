@@ -35,11 +35,11 @@ export interface Reference {
   refersTo?: string;
   table: string;
   column: string;
-  /** A column beside which a record stands once: what would stand twice stays with the loser, and so is hidden. */
-  once?: string;
   kindColumn?: string;
   /** The column that says whose the record is to which it refers. */
   ownerColumn?: string;
+  /** A column beside which a record stands once: what would stand twice stays with the loser, and so is hidden. */
+  once?: string;
   /** What happened to a row whose reference was moved. Without it the row has neither version nor time of its change. */
   event?: (row: AnyRow) => { type: string; kind: string; owners: (string | null)[]; data: unknown };
 }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { appError } from "../../contract/errors.ts";
 import { id, timestamp } from "../../contract/schemas.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
+import type { OrganizationCipher } from "../../encryption/organization-cipher.ts";
 import type { Condition } from "../conditions/condition.ts";
 import type { Listing } from "../finding/listing.ts";
 
@@ -74,7 +75,11 @@ export interface OperationRow {
   started_by: string;
   selection: Selection;
   changes: Record<string, unknown>;
+  /** { selection, changes } where sensitive values stand in them, which say nothing then; see workOf. */
+  sealed: Buffer | null;
   after_id: string | null;
+  /** The last record there was when it began; null of those of before. */
+  until_id: string | null;
   total: number;
   processed: number;
   failed: number;
@@ -108,19 +113,44 @@ export const operationView = (row: OperationRow): OperationView => ({
 
 export const operationNotFound = () => appError(404, "OPERATION_NOT_FOUND", "There is no such operation.");
 
+/** What an operation is about and what it writes. */
+export type Work = Pick<OperationRow, "selection" | "changes">;
+
+const placeOf = (row: string) => ({ table: "operations", column: "sealed", row });
+/** Whoever does not open it finds no such field, and nothing to change. */
+const nothingSaid: Work = {
+  selection: { where: { field: "sealed", op: "eq", value: true }, timeZone: "UTC" },
+  changes: {},
+};
+
+/** As it is stored. @param cipher given where sensitive values stand in it */
+export const sealedWork = (
+  id: string,
+  work: Work,
+  cipher: OrganizationCipher | undefined,
+): Work & Pick<OperationRow, "sealed"> =>
+  cipher
+    ? { ...nothingSaid, sealed: cipher.seal(placeOf(id), JSON.stringify(work)) }
+    : { ...work, sealed: null };
+
+/** As it was given. */
+export const workOf = ({ id, selection, changes, sealed }: OperationRow, cipher: OrganizationCipher): Work =>
+  sealed === null ? { selection, changes } : (JSON.parse(cipher.open(placeOf(id), sealed)) as Work);
+
 export function insertOperation(
   tx: UnitOfWork,
-  given: Pick<OperationRow, "id" | "kind" | "verb" | "started_by" | "selection" | "changes" | "total">,
+  given: Work & Pick<OperationRow, "id" | "kind" | "verb" | "started_by" | "sealed" | "total" | "until_id">,
 ): OperationRow {
   const now = tx.now.toISOString();
   tx.defer({
     name: "insert_operation",
     text: `INSERT INTO operations
-        (organization_id, id, kind, verb, status, started_by, selection, changes, total, created_at, updated_at)
-      VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $9)`,
+        (organization_id, id, kind, verb, status, started_by, selection, changes, total, created_at, updated_at, sealed, until_id)
+      VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $9, $10, $11)`,
     values: [
       ...[tx.organizationId, given.id, given.kind, given.verb, given.started_by],
       ...[JSON.stringify(given.selection), JSON.stringify(given.changes), given.total, now],
+      ...[given.sealed, given.until_id],
     ],
   });
   return {
@@ -162,16 +192,17 @@ export function storeProgress(
     ...step,
     ...{ updated_at: now, started_at: before.started_at ?? now, version: before.version + 1 },
   };
-  if (isOver(row)) Object.assign(row, { finished_at: now, selection: { timeZone: "UTC" }, changes: {} });
+  if (isOver(row))
+    Object.assign(row, { finished_at: now, selection: { timeZone: "UTC" }, changes: {}, sealed: null });
   tx.defer({
     name: "update_operation",
     text: `UPDATE operations SET status = $2, selection = $3, changes = $4, after_id = $5, processed = $6, failed = $7,
-        errors = $8, error = $9, updated_at = $10, started_at = $11, finished_at = $12, version = $13
+        errors = $8, error = $9, updated_at = $10, started_at = $11, finished_at = $12, version = $13, sealed = $14
       WHERE id = $1`,
     values: [
       ...[row.id, row.status, JSON.stringify(row.selection), JSON.stringify(row.changes), row.after_id],
       ...[row.processed, row.failed, JSON.stringify(row.errors), row.error],
-      ...[row.updated_at, row.started_at, row.finished_at, row.version],
+      ...[row.updated_at, row.started_at, row.finished_at, row.version, row.sealed],
     ],
   });
   tx.record({

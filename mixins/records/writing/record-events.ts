@@ -97,8 +97,14 @@ export const historyItem = (event: EventRow) => ({
   version: event.entity_version,
   actorId: event.actor_id,
   occurredAt: event.occurred_at,
-  changes: Array.isArray(event.data.changes) ? {} : ((event.data.changes ?? {}) as Changes),
+  changes: Array.isArray(event.data.changes) ? {} : pairsOf((event.data.changes ?? {}) as Changes),
 });
+
+/** Older tombstones have nothing where a pair was. */
+const pairsOf = (changes: Changes): Changes =>
+  Object.fromEntries(
+    Object.entries(changes).map(([field, [before = null, after = null]]) => [field, [before, after]]),
+  );
 
 /** What a record was at a version; undefined where that is not kept, or was erased. */
 export async function recordAt(

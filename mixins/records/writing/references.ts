@@ -16,11 +16,15 @@ interface Referring {
   desk: Pick<Counter["desk"], "kinds">;
 }
 type Input = Readonly<Record<string, unknown>>;
+/** What an input refers to by one field. */
+type ValuesIn = (input: Input) => { path: string; value: unknown }[];
+const idsIn = (inputs: readonly Input[], valuesIn: ValuesIn): string[] =>
+  inputs.flatMap(valuesIn).flatMap(({ value }) => (typeof value === "string" ? [value] : []));
 
 /**
  * Looks for the records that inputs refer to: those that are there, are not deleted, and that the principal may see. One statement
  * a field for all of them; none, and no round trip, where they name none. In a transaction that writes they are held.
- * @param before the record that is changed: parts that it has may stay, whatever has become of what they refer to
+ * @param before the record that is changed: what it refers to may stay, whatever has become of what they refer to
  * @returns refuses an input, 422 that names each field, when it refers to another one
  */
 export async function referencesOf(
@@ -34,10 +38,10 @@ export async function referencesOf(
   const checks: ((input: Input) => FieldError[])[] = [];
   const own = Object.entries(kind.fields).flatMap(([key, { refersTo }]) => {
     const target = refersTo === undefined ? undefined : desk.kinds.get(refersTo);
-    const ids = inputs.map((input) => input[key]).filter((id) => typeof id === "string");
-    return target && ids.length > 0
-      ? [{ target, ids, valuesIn: (input: Input) => [{ path: key, value: input[key] }] }]
-      : [];
+    const valuesIn = (input: Input) =>
+      input[key] === before?.[columnOf(key)] ? [] : [{ path: key, value: input[key] }];
+    const ids = idsIn(inputs, valuesIn);
+    return target && ids.length > 0 ? [{ target, ids, valuesIn }] : [];
   });
   const ofParts = partsOf(kind.fields).flatMap(([key, spec]) => {
     const known = before ? wholeParts(spec, columnOf(key), before) : [];
@@ -51,16 +55,19 @@ export async function referencesOf(
           const isOwn = primaries.some(({ field }) => input[field] === part[name]);
           return has.has(part[name]) || isOwn ? [] : [{ path: `${key}.${index}.${name}`, value: part[name] }];
         });
-      const ids = inputs.flatMap(valuesIn).map(({ value }) => value);
+      const ids = idsIn(inputs, valuesIn);
       return target && ids.length > 0 ? [{ target, ids, valuesIn }] : [];
     });
   });
-  const custom = (fields?.referencesOf(inputs) ?? []).map(({ key, target, ids }) => ({
-    ...{ target, ids },
-    valuesIn: ({ customFields }: Input) => [
-      { path: `customFields.${key}`, value: (customFields as Input | undefined)?.[key] },
-    ],
-  }));
+  const hadCustom = (before?.custom_fields ?? {}) as Input;
+  const custom = (fields?.referencesOf(inputs) ?? []).flatMap(({ key, target }) => {
+    const valuesIn = ({ customFields }: Input) => {
+      const value = (customFields as Input | undefined)?.[key];
+      return value === hadCustom[key] ? [] : [{ path: `customFields.${key}`, value }];
+    };
+    const ids = idsIn(inputs, valuesIn);
+    return ids.length > 0 ? [{ target, ids, valuesIn }] : [];
+  });
   const ofAnyKind = anyRefsOf(kind).flatMap((key) => {
     const named = inputs.flatMap((input) => (input[key] as { kind: string; id: string } | null) ?? []);
     return [...Map.groupBy(named, (one) => one.kind)].flatMap(([name, those]) => {

@@ -21,6 +21,11 @@ export interface Store<R extends AnyRow = AnyRow> {
   requireNotMerged(tx: UnitOfWork, principal: Principal, externalId: string): Promise<void>;
   /** Inserts a row at commit; a clash of external ids, or of parts that one record has alone, is a 409 then. */
   insert(tx: UnitOfWork, row: R, principal?: Principal): void;
+  /** External ids of inputs that belong to records that were merged, each with that of the record that they are part of now, if it has one. */
+  mergedExternalIds(
+    tx: Pick<UnitOfWork, "query">,
+    inputs: readonly Readonly<Record<string, unknown>>[],
+  ): Promise<ReadonlyMap<unknown, string | null>>;
   /** Inserts rows now, and their parts at commit; answers the ids of those whose external id was free. */
   insertFree(tx: UnitOfWork, rows: readonly R[], principal?: Principal): Promise<ReadonlySet<string>>;
   /**
@@ -29,7 +34,7 @@ export interface Store<R extends AnyRow = AnyRow> {
    */
   claimParts(tx: UnitOfWork, rows: readonly R[]): Promise<ReadonlySet<string>>;
   giveUpParts(tx: UnitOfWork, ids: readonly string[]): void;
-  /** Which external ids of these inputs records have that are not deleted. */
+  /** Which external ids of these inputs records have that are not deleted, or that were merged. */
   takenExternalIds(
     tx: Pick<UnitOfWork, "query">,
     inputs: readonly Readonly<Record<string, unknown>>[],
@@ -81,6 +86,11 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
   const listed = columns.join(", ");
   const select = `SELECT ${listed} FROM ${table}`;
   const insertText = `INSERT INTO ${table} (${listed}) SELECT ${listed} FROM json_populate_recordset(NULL::${table}, $1)`;
+  // one that is part of another now keeps its external id, by which it is still known
+  const unmerged =
+    "externalId" in kind.fields
+      ? ` AS fresh WHERE NOT EXISTS (SELECT FROM ${table} m WHERE m.external_id = fresh.external_id AND m.merged_into IS NOT NULL)`
+      : "";
   const updateText = `UPDATE ${table} SET (${mutableColumns.join(", ")}) = ROW (${mutableColumns
     .map((column) => `changed.${column}`)
     .join(", ")}) FROM json_populate_recordset(NULL::${table}, $1) AS changed WHERE ${table}.id = changed.id`;
@@ -158,6 +168,23 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
     }
   };
 
+  /** After its insert: who was merged until then is seen. */
+  const refuseMerged = (tx: UnitOfWork, { external_id: externalId }: R, principal: Principal | undefined) => {
+    tx.onViolation(
+      `${table}_merged_external_id`,
+      () => externalIdTaken(kind),
+      async (reader) => {
+        if (principal) await store.requireNotMerged(reader, principal, externalId as string);
+        return undefined;
+      },
+    );
+    tx.defer({
+      name: `refuse_merged_${name}`,
+      text: `SELECT refuse('${table}_merged_external_id') FROM ${table} WHERE external_id = $1 AND merged_into IS NOT NULL LIMIT 1`,
+      values: [externalId],
+    });
+  };
+
   const byId = (verb: string, id: string, suffix = "") => ({
     name: `${verb}_${name}`,
     text: `${select} WHERE id = $1 AND deleted_at IS NULL${suffix}`,
@@ -190,10 +217,27 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       const given = inputs.map(({ externalId }) => externalId).filter((id) => typeof id === "string");
       if (given.length === 0) return new Set();
       const rows = await tx.query<{ external_id: string }>({
-        text: `SELECT external_id FROM ${table} WHERE external_id = ANY ($1) AND deleted_at IS NULL`,
+        text: `SELECT external_id FROM ${table} WHERE external_id = ANY ($1) AND deleted_at IS NULL
+          UNION SELECT external_id FROM ${table} WHERE external_id = ANY ($1) AND merged_into IS NOT NULL`,
         values: [given],
       });
       return new Set(rows.map(({ external_id: id }) => id));
+    },
+    async mergedExternalIds(tx, inputs) {
+      const given = inputs.map(({ externalId }) => externalId).filter((id) => typeof id === "string");
+      if (given.length === 0) return new Map();
+      const rows = await tx.query<{ was: string; now: string | null }>({
+        name: `merged_external_ids_of_${table}`,
+        text: `WITH RECURSIVE merged AS (
+            SELECT l.external_id AS was, l.merged_into AS id FROM ${table} l
+            WHERE l.external_id = ANY ($1) AND l.merged_into IS NOT NULL
+              AND NOT EXISTS (SELECT FROM ${table} o WHERE o.external_id = l.external_id AND o.deleted_at IS NULL)
+            UNION SELECT m.was, t.merged_into FROM merged m JOIN ${table} t ON t.id = m.id AND t.merged_into IS NOT NULL
+          ) SELECT m.was, CASE WHEN t.deleted_at IS NULL THEN t.external_id END AS now FROM merged m JOIN ${table} t ON t.id = m.id
+          WHERE t.merged_into IS NULL ORDER BY now NULLS FIRST`,
+        values: [given],
+      });
+      return new Map(rows.map(({ was, now }) => [was, now]));
     },
     async requireNotMerged(tx, principal, externalId) {
       const [loser] = await tx.query<{ id: string }>({
@@ -211,6 +255,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
         tx.onViolation(`${table}_external_id`, () => externalIdTaken(kind));
         // it may have to wait for whoever is about to take the same external id
         tx.defer(withRows(insert));
+        refuseMerged(tx, row, principal);
       }
       deferParts(tx, [row], principal);
     },
@@ -239,7 +284,7 @@ export function storeOf<R extends AnyRow>(kind: AnyKind): Store<R> {
       completeOwners(tx, kind, rows);
       const inserted = await tx.query<{ id: string }>({
         name: `insert_free_${table}`,
-        text: `${insertText} ON CONFLICT DO NOTHING RETURNING id`,
+        text: `${insertText}${unmerged} ON CONFLICT DO NOTHING RETURNING id`,
         values: [JSON.stringify(rows)],
       });
       const made = new Set(inserted.map(({ id }) => id));

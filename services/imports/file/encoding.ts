@@ -71,7 +71,9 @@ function decoderOf(encoding: Encoding): (bytes: Buffer, isEnd: boolean) => strin
       bytes.toString("latin1").replace(/[\x80-\x9f]/g, (byte) => c1[byte.charCodeAt(0) - 0x80] ?? byte);
   if (encoding !== "utf-8") {
     const wide = new TextDecoder(encoding, { ignoreBOM: true });
-    return (bytes, isEnd) => wide.decode(bytes, { stream: !isEnd });
+    // at its end stands what half a unit leaves
+    return (bytes, isEnd) =>
+      isEnd ? wide.decode(bytes).replaceAll("\ufffd", brokenCharacter) : wide.decode(bytes, { stream: true });
   }
   let carried = Buffer.alloc(0);
   return (bytes, isEnd) => {
