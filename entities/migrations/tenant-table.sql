@@ -27,7 +27,7 @@ END $$;
 --   were another, more or less; of names, see migration finding_what_is_near. Of each word 2,000 rows are looked at.
 -- texts: columns that q searches. phones: those that are numbers. terms: name of a field and its column in turn, found by their
 -- whole value. likes: columns that like searches. parts: lists of parts (jsonb) whose values q searches too. names: of texts, those in
--- which q may have a letter wrong; default: the names of persons, companies and things.
+-- which q may have a letter wrong; default: the names of persons, companies and things, and subjects.
 -- The index is <table>_find; makes_indexes: of an empty table.
 CREATE FUNCTION pg_temp.findable(target regclass, texts name[], phones name[], terms text[], likes name[], makes_indexes boolean DEFAULT true,
   parts name[] DEFAULT '{}', names name[] DEFAULT NULL)
@@ -44,7 +44,7 @@ BEGIN
     (SELECT string_agg(format('r.%I', one), ', ') FROM unnest(phones) AS one),
     (SELECT string_agg(format(' || public.find_parts(r.%I, true)', one), '') FROM unnest(parts) AS one));
   SELECT coalesce(format('ARRAY[%s]::text[]', string_agg(format('r.%I', one), ', ')), '''{}''::text[]') INTO named FROM unnest(texts) AS one
-    WHERE one = ANY (coalesce(names, '{first_name,last_name,name,company_name}'));
+    WHERE one = ANY (coalesce(names, '{first_name,last_name,name,company_name,subject}'));
   found := format('(%s%s || public.find_terms(ARRAY[%s], r.tags, r.custom_fields))', words,
     -- tables of before that migration get it there
     CASE WHEN to_regprocedure('public.find_near_terms(text[])') IS NOT NULL THEN format(' || public.find_near_terms(%s)', named) END,

@@ -3,6 +3,7 @@ import { refreshFigures } from "../support/analytics.ts";
 import { Client, type Answer } from "../support/client.ts";
 import { inspect } from "../support/database.ts";
 import { shardUrl } from "../support/leads.ts";
+import { kindsThat } from "../support/records.ts";
 import { eventually } from "../support/eventually.ts";
 import { originOf, startTestNode, type TestNode } from "../support/node.ts";
 
@@ -111,7 +112,8 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
   await created(
     theirs.post("/custom-fields", { kind: "contact", key: "rank", type: "number", isIndexed: true }),
   );
-  const records = [];
+  const records: (readonly [string, string])[] = [];
+  const commentable = new Set(kindsThat("listComments").map(([plural]) => plural));
   for (const { name, plural, title, fields, owner, example } of kinds.values()) {
     // made above, with what hangs on it
     if (name === "lead") continue;
@@ -120,12 +122,12 @@ async function fill(node: TestNode, theirs: Client): Promise<World["foreign"]> {
     const { id } = await created(
       theirs.post(`/${plural}`, "customFields" in fields ? { ...named, ...more } : { ...example, ...named }),
     );
-    const comment = await commentOn(theirs, `/${plural}/${id}`);
-    records.push(
-      [`/${plural}/:id`, id as string],
-      [`/${plural}/:id/comments/:commentId`, comment],
-      [`/${plural}/by-external-id/:externalId`, mark],
-    );
+    if (commentable.has(plural))
+      records.push([
+        `/${plural}/:id/comments/:commentId`,
+        await commentOn(theirs, `/${plural}/${id}`),
+      ] as const);
+    records.push([`/${plural}/:id`, id as string], [`/${plural}/by-external-id/:externalId`, mark]);
   }
   const loser = await created(theirs.post("/contacts", { lastName: mark }));
   const winner = await created(theirs.post("/contacts", { lastName: mark }));

@@ -328,7 +328,9 @@ test("a kind is named in the singular", async () => {
   });
   expect(await admin.post("/custom-fields", { kind: "leads", key: "plural" })).toMatchObject({
     status: 422,
-    body: { errors: [{ path: "kind", allowed: ["lead", "contact", "company", "deal", "product", "activity"] }] },
+    body: {
+      errors: [{ path: "kind", allowed: ["lead", "contact", "company", "deal", "product", "activity"] }],
+    },
   });
 });
 

@@ -92,8 +92,11 @@ describe.each(kindsThat("merge"))("%s", (plural, kind) => {
     const isMerged = { status: 410, body: { code: "MERGED", mergedInto: winner.id } };
     expect(await admin.get(address)).toMatchObject(isMerged);
     expect(await admin.send("PUT", address, input())).toMatchObject(isMerged);
-    // who says that it is another record makes one
-    expect(await admin.post(path, input({ externalId: loser.externalId }))).toMatchObject({ status: 201 });
+    // nobody makes another of it, until a record is said to have it
+    expect(await admin.post(path, input({ externalId: loser.externalId }))).toMatchObject(isMerged);
+    const other = bodyOf(await admin.post(path, input()));
+    const taken = { externalId: loser.externalId };
+    expect(await admin.send("PATCH", `${path}/${other.id}`, taken)).toMatchObject({ status: 200 });
     expect(await admin.send("PUT", address, input())).toMatchObject({ status: 200 });
   });
 

@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from "node:util";
 import { invalid, type FieldError } from "../../contract/errors.ts";
 import type { UnitOfWork } from "../../database/unit-of-work.ts";
 import { visibleRows } from "../../access/visibility.ts";
 import type { Principal } from "../../access/principal.ts";
 import type { CallFields } from "../custom/of-call.ts";
 import type { Counter } from "./desk.ts";
-import type { AnyRow } from "../kind/kind.ts";
+import { valueOf, type AnyRow } from "../kind/kind.ts";
 import { columnOf, Values } from "../finding/listing.ts";
 import { anyRefsOf } from "../kind/kinds.ts";
 import { noteOwner } from "./named-owners.ts";
@@ -69,11 +70,17 @@ export async function referencesOf(
     return ids.length > 0 ? [{ target, ids, valuesIn }] : [];
   });
   const ofAnyKind = anyRefsOf(kind).flatMap((key) => {
-    const named = inputs.flatMap((input) => (input[key] as { kind: string; id: string } | null) ?? []);
+    const field = kind.fields[key];
+    const had = before && field && valueOf(before, key, field);
+    const givenIn = (input: Input) =>
+      isDeepStrictEqual(input[key], had)
+        ? null
+        : (input[key] as { kind: string; id: string } | null | undefined);
+    const named = inputs.flatMap((input) => givenIn(input) ?? []);
     return [...Map.groupBy(named, (one) => one.kind)].flatMap(([name, those]) => {
       const target = desk.kinds.get(name);
       const valuesIn = (input: Input) => {
-        const one = input[key] as { kind: string; id: string } | null | undefined;
+        const one = givenIn(input);
         return [{ path: `${key}.id`, value: one?.kind === name ? one.id : null }];
       };
       return target ? [{ target, ids: those.map(({ id }) => id), valuesIn }] : [];
