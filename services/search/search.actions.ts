@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { can, sightOf, type Principal } from "../../mixins/access/principal.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
-import { columnOf, Values } from "../../mixins/records/finding/listing.ts";
+import { pageBytes } from "../../mixins/database/statement.ts";
+import { mostFound } from "../../mixins/records/finding/finding.ts";
+import { columnOf, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { pageStatement } from "../../mixins/records/finding/page.ts";
 import { visibleTo } from "../../mixins/records/handlers/crud.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
@@ -14,6 +16,8 @@ import type { Found } from "./search.contract.ts";
 
 /** Records of one kind that are ranked: those that match and were changed last. */
 const mostRanked = 200;
+/** Records that the index answers, where all of them are seen. */
+const mostMet = 1_000;
 /** Records whose words may be what was meant. */
 const mostLooked = 300;
 
@@ -99,19 +103,37 @@ async function stagesIn(tx: UnitOfWork): Promise<Stage[]> {
 
 type Row = Record<string, unknown> & { id: string };
 
-/** The records of one kind that match, as its list finds them. */
-async function rowsOf(tx: UnitOfWork, principal: Principal, { kind, words, filter }: Asked) {
-  const statement = pageStatement(
-    kind.listing,
-    {
-      ...{ limit: mostRanked, sort: "-updatedAt", filter, count: false, timeZone: tx.timeZone },
-      ...(words !== "" && { q: words }),
-      fields: [...new Set([...kind.title, ...searchedFields(kind)])],
-    },
-    visibleTo({ kind }, principal),
-  );
+/** The records of one kind that match, those that were changed last first. */
+async function rowsOf(tx: UnitOfWork, principal: Principal, asked: Asked) {
+  const statement = statementOf(asked, principal, tx.timeZone);
   const { rows, isCut } = await tx.queryWithin<Row>(statement);
-  return { kind, rows: rows.slice(0, mostRanked), hasMore: isCut || rows.length > mostRanked };
+  return { kind: asked.kind, rows: rows.slice(0, mostRanked), hasMore: isCut || rows.length > mostRanked };
+}
+
+/**
+ * Words are asked of the kind's index, which is never walked to the end: of what very many records match, it is as many as it meets
+ * first. Without words it is the kind's list.
+ */
+function statementOf({ kind, words, filter }: Asked, principal: Principal, timeZone: string) {
+  const fields = [...new Set([...kind.title, ...searchedFields(kind)])];
+  const visible = visibleTo({ kind }, principal);
+  if (words === "") {
+    const order = { sort: "-updatedAt", limit: mostRanked, count: false } as const;
+    return pageStatement(kind.listing, { ...order, filter, timeZone, fields }, visible);
+  }
+  const values = new Values();
+  const base = visible(values);
+  const { conditions, find } = matchConditions(kind.listing, { q: words, filter }, values, timeZone);
+  // who sees a part sees few of those that are met first
+  const most = sightOf(principal) === "all" ? mostMet : mostFound;
+  const ids = `id = ANY ((SELECT ${find?.(most) ?? "NULL"})::uuid[])`;
+  return {
+    text: `WITH met AS MATERIALIZED (SELECT ${["id", "updated_at", ...fields.map(columnOf)].join(", ")} FROM ${kind.table}
+        WHERE ${[...base, ids, ...conditions].join(" AND ")})
+      SELECT * FROM met ORDER BY updated_at DESC, id DESC LIMIT ${mostRanked + 1}`,
+    values: values.list,
+    mostBytes: pageBytes,
+  };
 }
 
 /**

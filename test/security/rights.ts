@@ -388,6 +388,8 @@ export const reachNobody: Record<string, string> = {
       "one's own, or shared ones; each shows only entries of records that one sees: test/service/lists.test.ts",
     ]),
   ),
+  "search.search":
+    "records of kinds that one may read, which one sees: test/service/search-all-kinds.test.ts",
   "imports.getUsage": reads,
   ...Object.fromEntries(
     [...["listPools", "getPool", "score", "getScoringRules", "getScoringModel", "setScoringRules"]].map(
