@@ -71,6 +71,8 @@ describe("Location", () => {
     "POST /custom-fields": () => admin.post("/custom-fields", { key: "located" }),
     "POST /leads/:id/reminders": () =>
       admin.post(`/leads/${leadId}/reminders`, { remindAt: "2030-01-01T00:00:00Z" }),
+    "POST /reports/:id/run": async () =>
+      admin.post(`/reports/${await make("/reports", { name: "Located", kind: "lead" })}/run`),
     "POST /calls": async () =>
       admin.post("/calls", {
         queueId: await make("/call-queues", { name: "Located" }),
