@@ -211,6 +211,8 @@ describe("another organization", () => {
       "leads.update": { firstName: "Stolen" },
       "leads.merge": { loserIds: [pool.id] },
       "leads.revert": { version: 1 },
+      "leads.createComment": { body: "Mine" },
+      "leads.updateComment": { body: "Mine" },
       "identity.updateUser": { name: "Stolen" },
       "leads.updatePool": { name: "Stolen" },
       "leads.createReminder": { remindAt: new Date().toISOString() },
