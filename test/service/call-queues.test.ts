@@ -252,6 +252,16 @@ describe("a claim", () => {
     expect((await claim(elsewhere)).status).toBe(200);
   });
 
+  test("of none under a key is nothing when it is repeated too, whatever waits by then", async () => {
+    const queue = await queueOf();
+    const again = () =>
+      rep.post(`/call-queues/${queue.id}/claim`, undefined, { "idempotency-key": queue.id });
+    expect((await again()).status).toBe(204);
+    await call(queue);
+    expect((await again()).status).toBe(204);
+    expect((await claim(queue)).status).toBe(200);
+  });
+
   test("that is repeated under its key answers the same call", async () => {
     const queue = await queueOf();
     await Promise.all([call(queue), call(queue)]);
