@@ -112,9 +112,8 @@ describe.each(kindsThat("merge").filter(([, { fields }]) => "customFields" in fi
     });
 
     const isImported = kindsThat("import").some(([name]) => name === plural);
-    (isImported ? test : test.skip)(
-      "an import writes the index, and its rollback takes it away",
-      async () => {
+    if (isImported)
+      test("an import writes the index, and its rollback takes it away", async () => {
         const { key } = await define({ type: "number", isIndexed: true });
         await sortable(key);
         const names = [unique(), unique(), unique()];
@@ -133,8 +132,7 @@ describe.each(kindsThat("merge").filter(([, { fields }]) => "customFields" in fi
           expect(await indexed(key)).toEqual({ [before.id]: 40 });
           return true;
         });
-      },
-    );
+      });
 
     // what follows is of the index, which is one for all kinds
     if (kind.name !== "lead") return;
