@@ -5,7 +5,8 @@ import type { ActionSpec } from "../../mixins/contract/contract.ts";
 import { contracts } from "../../services/contracts.ts";
 import type { Answer, Client } from "../support/client.ts";
 import { eventually } from "../support/eventually.ts";
-import { attempts, ofRecords, reachNobody, Staff } from "./rights.ts";
+import { ofRecords, reachNobody } from "./reach-nobody.ts";
+import { attempts, Staff } from "./rights.ts";
 
 let staff: Staff;
 beforeAll(async () => {

@@ -225,8 +225,8 @@ describe("mails of strangers", () => {
     const admin = await register();
     const email = newEmail();
     mails.refuses = 451;
-    await invite(admin, email);
     const before = mails.asked;
+    await invite(admin, email);
     await eventually(() => mails.asked > before);
     mails.refuses = undefined;
     await accept(await eventually(() => invitesTo(email)[0], 20_000));

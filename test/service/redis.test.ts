@@ -90,13 +90,28 @@ describe("a limit shared by two gateways", () => {
 
   test("lets a burst at both through up to the limit, never beyond, and nearly all of it", async () => {
     const limits = await gateways(cluster, { perMinute: 100, perMinuteOfOrganization: 1000 });
-    // one whose Redis does not answer in time counts by itself: both know every server before the burst
-    for (let turn = 0; turn < 30; turn++)
-      await Promise.all(limits.map((limit) => request(limit, uuidv7(), uuidv7())));
-    const [user, organization] = [uuidv7(), uuidv7()];
-    const answers = await Promise.all(
-      Array.from({ length: 300 }, (_, index) => request(limits[index % 2]!, user, organization)),
-    );
+    let unanswered = 0;
+    for (const redis of opened.slice(-2)) {
+      const ask = redis.ask.bind(redis);
+      redis.ask = (run) =>
+        ask(run).catch((error: unknown) => {
+          unanswered++;
+          throw error;
+        });
+    }
+    const burst = () => {
+      const [user, organization] = [uuidv7(), uuidv7()];
+      return Promise.all(
+        Array.from({ length: 300 }, (_, index) => request(limits[index % 2]!, user, organization)),
+      );
+    };
+    // a gateway whose Redis does not answer in time counts by itself: said of bursts in which it has answered both
+    let answers = await burst();
+    for (let round = 0; unanswered > 0 && round < 20; round++) {
+      unanswered = 0;
+      answers = await burst();
+    }
+    expect(unanswered).toBe(0);
     const allowed = answers.filter(({ isAllowed }) => isAllowed).length;
     expect(allowed).toBeLessThanOrEqual(100);
     expect(allowed).toBeGreaterThanOrEqual(90);
