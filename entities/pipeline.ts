@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { id, nameText, timestamp } from "../mixins/contract/schemas.ts";
 import * as f from "../mixins/records/kind/fields.ts";
-import { defineKind, type AnyRow, type InputOf, type RowOf } from "../mixins/records/kind/kind.ts";
+import { defineKind, type AnyRow, type RowOf } from "../mixins/records/kind/kind.ts";
 
 export const stageKinds = ["open", "won", "lost"] as const;
 /** What a forecast takes the deals of a stage for; `omitted` ones count in none. */
@@ -91,4 +91,3 @@ export const pipeline = defineKind("pipeline", {
   },
 });
 export type PipelineRow = RowOf<typeof pipeline> & AnyRow;
-export type PipelineInput = Partial<InputOf<typeof pipeline>>;

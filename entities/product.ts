@@ -1,5 +1,5 @@
 import * as f from "../mixins/records/kind/fields.ts";
-import { defineKind, type RowOf } from "../mixins/records/kind/kind.ts";
+import { defineKind } from "../mixins/records/kind/kind.ts";
 
 /** What is sold; deals list it in their line items. */
 export const product = defineKind("product", {
@@ -21,4 +21,3 @@ export const product = defineKind("product", {
   },
   example: { name: "Loom, 12 shafts", sku: "LM-12", unitPrice: { amount: "1500.00", currency: "INR" } },
 });
-export type ProductRow = RowOf<typeof product>;

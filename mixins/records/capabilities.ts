@@ -43,7 +43,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   list: action({
     summary: `Lists ${kind.plural}`,
     params: listParams(kind.listing).extend({
-      include: includeParam(kind as unknown as AnyKind),
+      include: includeParam(kind),
       ...viewParams(kind.listing),
       /** Records of a list, see GET /lists. */
       list: id.optional(),
@@ -60,7 +60,7 @@ export const crud = <N extends string, F extends Fields>(kind: Kind<N, F>) => ({
   }),
   get: action({
     summary: `One ${kind.name}`,
-    params: byIdOf(kind.listing).extend({ include: includeParam(kind as unknown as AnyKind) }),
+    params: byIdOf(kind.listing).extend({ include: includeParam(kind) }),
     returns: kind.view,
     reads: true,
     permission: `${kind.plural}:read`,

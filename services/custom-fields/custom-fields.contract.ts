@@ -12,14 +12,12 @@ import {
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { job } from "../../mixins/jobs/job-spec.ts";
+import { fieldKey, optionsInput, shownOptions } from "../../mixins/records/custom/field-input.ts";
 import { customKindName, customKindNames, kindName } from "../../mixins/records/kind/kinds.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { customLimits, customTypes } from "../../mixins/values/custom-value.ts";
 
 /** Options of one field; a process keeps every organization's at hand. */
-const mostOptions = 200;
-
-const shownOptions = z.array(z.strictObject({ value: z.string(), label: z.string() }));
 const customField = z
   .strictObject({
     id,
@@ -78,10 +76,6 @@ export const customFieldListing: Listing = {
   defaultSort: "key",
 };
 
-const options = z
-  .array(z.strictObject({ value: text(200), label: nameText(200).optional() }))
-  .max(mostOptions)
-  .refine((all) => new Set(all.map(({ value }) => value)).size === all.length, "each value once");
 const defaultValue = z.union([
   text(customLimits.longText),
   z.number(),
@@ -109,13 +103,10 @@ export const customFieldsContract = defineContract("custom-fields", {
       summary: "Defines a custom field; a sensitive one is kept encrypted, which it stays",
       params: z.strictObject({
         kind: customKindName.default("lead"),
-        key: z
-          .string()
-          .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
-          .refine((key) => key !== "__proto__", "is no key"),
+        key: fieldKey,
         label: nameText(200).optional(),
         type: z.enum(customTypes).default("text"),
-        options: options.optional(),
+        options: optionsInput.optional(),
         references: kindName.nullable().optional(),
         isRequired: z.boolean().default(false),
         isUnique: z.boolean().default(false),
@@ -152,7 +143,7 @@ export const customFieldsContract = defineContract("custom-fields", {
         ...{ id, expectedVersion },
         label: nameText(200).optional(),
         type: z.enum(customTypes).optional(),
-        options: options.optional(),
+        options: optionsInput.optional(),
         references: kindName.nullable().optional(),
         isRequired: z.boolean().optional(),
         isUnique: z.boolean().optional(),

@@ -36,7 +36,7 @@ export async function board(
 ): Promise<Result<"deals.board">> {
   const { principal, tx } = ctx.locals;
   const { id, stageId, limit, cursor, isRotting, ...asked } = ctx.params;
-  const fields = await fieldsOf(counter, ctx as never);
+  const fields = await fieldsOf(counter, ctx);
   const rates = await rateCache.of(principal.organizationId);
   const row = await pipelines.get(tx, principal, id);
   const removed = new Set(row.removed_stages.map((one) => one.id));
@@ -64,7 +64,7 @@ export async function board(
       ...cardsStatement(of, limit + 1, after),
       mostBytes: 4 * pageBytes,
     }),
-    fields.requireKnown(tx, asked as never),
+    fields.requireKnown(tx, asked),
   ]);
   const shown = (await fields.show(
     tx,

@@ -4,8 +4,7 @@ import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import type { Principal } from "../../mixins/access/principal.ts";
 import { nextVersion, type Change } from "../../mixins/records/writing/changes.ts";
 import type { Counter } from "../../mixins/records/writing/desk.ts";
-import { fieldsOf, writeChange } from "../../mixins/records/handlers/crud.ts";
-import { requireVersion } from "../../mixins/records/writing/input.ts";
+import { lockedToChange, writeChange } from "../../mixins/records/handlers/crud.ts";
 import type { Store } from "../../mixins/records/writing/store.ts";
 import { lastPosition, longestPosition, positionBetween } from "../../mixins/sales/positions.ts";
 import { firstStage } from "../../mixins/sales/stages.ts";
@@ -56,14 +55,10 @@ async function changed(
   counter: DealCounter,
   wantedOf: (row: DealRow, prepared: Prepared) => Promise<Partial<DealRow>>,
 ) {
-  const { principal, tx } = ctx.locals;
-  const { id, expectedVersion } = ctx.params;
-  const fields = await fieldsOf(counter, ctx as never);
-  const prepared = (await counter.rules.prepare?.(ctx as never, [])) as Prepared;
-  const before = await counter.store.lock(tx, principal, id);
-  requireVersion(before, expectedVersion);
+  const { before, prepared, writing } = await lockedToChange(counter, ctx);
+  const { tx, principal, fields } = writing;
   const wanted = await wantedOf(before, prepared);
-  const row = nextVersion(before, tx.now.toISOString(), wanted as never);
+  const row = nextVersion(before, tx.now.toISOString(), wanted);
   const decided = counter.rules.decide?.(
     before,
     { row, changes: {} },
@@ -73,7 +68,7 @@ async function changed(
   const change = placed(before, decided, wanted.position);
   const shown = (of: DealRow) => fields.showOne(tx, deal.show(of));
   if (Object.keys(change.changes).length === 0) return shown(before);
-  await writeChange(counter as never, { tx, principal, fields }, before, change, new Map(), prepared);
+  await writeChange(counter, writing, before, change, new Map(), prepared);
   if (change.row.position.length > longestPosition) {
     const { pipeline_id: pipelineId, stage_id: stageId } = change.row;
     enqueue(tx, "deals.rebalance", { pipelineId, stageId }, { key: stageId });

@@ -4,7 +4,6 @@ import { action, defineContract } from "../../mixins/contract/contract.ts";
 import { cronPayload, job } from "../../mixins/jobs/job-spec.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { duplicateRules, encodings, importForm } from "../../mixins/records/importing/import-form.ts";
-import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { kindName, kindNames } from "../../mixins/records/kind/kinds.ts";
 import { byIdOf, listParams, type Listing } from "../../mixins/records/finding/listing.ts";
 import { byId, id, pageOf, timestamp } from "../../mixins/contract/schemas.ts";
@@ -117,7 +116,7 @@ export const importsContract = defineContract("imports", {
     /** Gateways of the release before ask this for `POST /leads/import`, which is an action of leads now. */
     create: action({
       summary: "Takes a CSV file of leads and imports it in the background",
-      params: importForm(lead as unknown as AnyKind),
+      params: importForm(lead),
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:create",
     }),

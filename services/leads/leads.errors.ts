@@ -1,8 +1,5 @@
-import { lead } from "../../entities/lead.ts";
-import { notFound } from "../../mixins/records/writing/store.ts";
 import { appError, conflict, invalidField } from "../../mixins/contract/errors.ts";
 
-export const leadNotFound = () => notFound(lead);
 export const leadAlreadyConverted = () =>
   conflict("LEAD_ALREADY_CONVERTED", "The lead was converted already.");
 /** It was deleted while it was about to be changed: sent again, it makes a new one. */

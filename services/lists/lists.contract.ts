@@ -7,11 +7,11 @@ import {
   id,
   nameText,
   pageOf,
-  text,
   timestamp,
 } from "../../mixins/contract/schemas.ts";
 import { personalData } from "../../mixins/privacy/personal-data.ts";
 import { storedCondition } from "../../mixins/records/conditions/schema.ts";
+import { fieldKey, optionsInput, shownOptions } from "../../mixins/records/custom/field-input.ts";
 import { kindName, kindNames } from "../../mixins/records/kind/kinds.ts";
 import { included } from "../../mixins/records/kind/kind.ts";
 import { listParams, type Listing } from "../../mixins/records/finding/listing.ts";
@@ -25,26 +25,19 @@ const field = z
     key: z.string(),
     label: z.string(),
     type: z.enum(fieldTypes),
-    options: z.array(z.strictObject({ value: z.string(), label: z.string() })),
+    options: shownOptions,
     isRequired: z.boolean(),
   })
   .meta({ id: "ListField" });
 export type ListField = z.output<typeof field>;
 const fieldInput = z
   .strictObject({
-    key: z
-      .string()
-      .regex(/^[\w-]{1,64}$/, "up to 64 letters, digits, _ and -")
-      .refine((key) => key !== "__proto__", "is no key"),
+    key: fieldKey,
     /** Default the key. */
     label: nameText(200).optional(),
     type: z.enum(fieldTypes).default("text"),
     /** Of select and multiSelect. */
-    options: z
-      .array(z.strictObject({ value: text(200), label: nameText(200).optional() }))
-      .max(200)
-      .refine((all) => new Set(all.map(({ value }) => value)).size === all.length, "each value once")
-      .default([]),
+    options: optionsInput.default([]),
     isRequired: z.boolean().default(false),
   })
   .refine(({ type, options }) => type.endsWith("elect") === options.length > 0, {

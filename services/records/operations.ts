@@ -1,7 +1,6 @@
 import type { Logger } from "moleculer";
 import { sightOf } from "../../mixins/access/principal.ts";
-import { errorType } from "../../mixins/contract/errors.ts";
-import { isPassing } from "../../mixins/contract/passing.ts";
+import { lastingReason } from "../../mixins/contract/passing.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import type { Values } from "../../mixins/records/finding/listing.ts";
@@ -74,13 +73,10 @@ export async function runOperation(ctx: JobCtx<"records.runOperation">, parts: P
       if (step.isOver) return;
     }
   } catch (error) {
-    if (isPassing(error)) throw error;
-    const isOurs = errorType(error) === undefined;
-    if (isOurs) parts.logger.error(`operation ${operationId} failed`, error);
+    const why = lastingReason(error, parts.logger, `operation ${operationId}`);
     await parts.database.transaction({ organizationId }, async (own) => {
       const now = await findOperation(own, operationId, true);
       if (!now || isOver(now)) return;
-      const why = isOurs ? "An internal error stopped it." : (error as Error).message;
       storeProgress(own, now, { status: "failed", error: why });
     });
     parts.onEvents(organizationId);

@@ -6,8 +6,8 @@ import { dayIn } from "../../mixins/contract/time-zone.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { problemsOfView } from "../../mixins/records/finding/views.ts";
 import { fromMinorUnits } from "../../mixins/records/kind/fields.ts";
-import { kinds } from "../../mixins/records/kind/kinds.ts";
-import { problemsOfFields, reportFields, type DefinedKinds, type ReportField } from "./fields.ts";
+import { definedKinds, type DefinedKinds } from "../../mixins/records/custom/defined-kinds.ts";
+import { problemsOfFields, reportFields, type ReportField } from "./fields.ts";
 import type { Cell, Column } from "./reports.contract.ts";
 import { mostRows, reportStatement, type Asked } from "./statement.ts";
 
@@ -23,11 +23,8 @@ export interface Terms {
 }
 /** Before a transaction: both may have to be loaded. */
 export async function termsOf(organizationId: string, { definitions, organizations }: Known): Promise<Terms> {
-  const all = [...kinds.values()].map(
-    async (kind) => [kind.name, { kind, custom: await definitions.of(organizationId, kind.name) }] as const,
-  );
   const { timeZone } = await organizations.of(organizationId);
-  return { defined: new Map(await Promise.all(all)), timeZone };
+  return { defined: await definedKinds(organizationId, definitions), timeZone };
 }
 
 /** What is wrong with a question: a kind, fields or values that there are not (any more), or that do not fit. */

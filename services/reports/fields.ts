@@ -1,17 +1,10 @@
 import type { FieldError } from "../../mixins/contract/errors.ts";
 import { short } from "../../mixins/contract/field-errors.ts";
 import { sqlOfValue } from "../../mixins/records/conditions/sql.ts";
-import type { KindFields } from "../../mixins/records/custom/definitions.ts";
+import type { DefinedKind, DefinedKinds } from "../../mixins/records/custom/defined-kinds.ts";
 import { relationsOf } from "../../mixins/records/finding/include.ts";
 import { columnOf, prefix, queryableOf, type Values } from "../../mixins/records/finding/listing.ts";
 import type { AnyKind } from "../../mixins/records/kind/kind.ts";
-
-/** A kind, and the custom fields that an organization has given it. */
-export interface DefinedKind {
-  kind: AnyKind;
-  custom: KindFields;
-}
-export type DefinedKinds = ReadonlyMap<string, DefinedKind>;
 
 export const valueTypes = ["text", "number", "boolean", "date", "timestamp", "money", "id"] as const;
 export type ValueType = (typeof valueTypes)[number];

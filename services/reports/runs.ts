@@ -2,8 +2,8 @@ import { Readable } from "node:stream";
 import { stringify } from "csv-stringify/sync";
 import type { Logger } from "moleculer";
 import { report, type ReportRow } from "../../entities/report.ts";
-import { invalidField, errorType } from "../../mixins/contract/errors.ts";
-import { isPassing } from "../../mixins/contract/passing.ts";
+import { invalidField } from "../../mixins/contract/errors.ts";
+import { lastingReason } from "../../mixins/contract/passing.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { xlsxStream } from "../../mixins/files/xlsx-writer.ts";
@@ -111,13 +111,11 @@ export async function runReport(ctx: JobCtx<"reports.runReport">, parts: Parts):
     const meta = await actingAs(parts.call, organizationId, found.started_by);
     await parts.call("reports.answerRun", { runId }, meta);
   } catch (error) {
-    if (isPassing(error)) throw error;
-    const isOurs = errorType(error) === undefined;
-    if (isOurs) parts.logger.error(`run ${runId} of a report failed`, error);
+    const why = lastingReason(error, parts.logger, `run ${runId} of a report`);
     await parts.database.transaction({ organizationId }, async (tx) => {
       const now = await findRun(tx, runId, true);
       if (now?.status !== "pending") return;
-      endRun(tx, now, { error: isOurs ? "An internal error stopped it." : (error as Error).message });
+      endRun(tx, now, { error: why });
     });
     parts.onEvents(organizationId);
   }

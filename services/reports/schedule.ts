@@ -1,6 +1,7 @@
-import type { ReportRow, Schedule } from "../../entities/report.ts";
+import { report, type ReportRow, type Schedule } from "../../entities/report.ts";
 import { systemMeta } from "../../mixins/access/principal.ts";
 import type { Runtime } from "../../mixins/contract/service.ts";
+import { eachDueOrganization } from "../../mixins/jobs/due-organizations.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { Mailer } from "../../mixins/mail/mail.ts";
 import type { CallAs } from "../acting-as.ts";
@@ -9,21 +10,15 @@ import { nextRunOf } from "./period.ts";
 import { questionOf } from "./reports.records.ts";
 import { beginRun, findRun } from "./runs.repository.ts";
 import { csvOf } from "./runs.ts";
-import { report } from "../../entities/report.ts";
 
 const atOnce = 100;
 
 /** Adds a job for each organization that has reports whose time has come. */
 export const findDue = (database: Database): Promise<void> =>
-  database.eachShard((shard) =>
-    database.transaction(shard, async (tx) => {
-      const due = await tx.query<{ organization_id: string }>({
-        text: `SELECT organization_id FROM (SELECT DISTINCT organization_id FROM reports
-            WHERE next_run_at <= now() AND deleted_at IS NULL) AS due ORDER BY random() LIMIT 1000`,
-      });
-      for (const { organization_id: organizationId } of due)
-        enqueue(tx, "reports.beginDue", {}, { key: "due", organizationId });
-    }),
+  eachDueOrganization(
+    database,
+    { table: "reports", where: "next_run_at <= now() AND deleted_at IS NULL" },
+    (tx, organizationId) => enqueue(tx, "reports.beginDue", {}, { key: "due", organizationId }),
   );
 
 /**

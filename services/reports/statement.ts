@@ -5,7 +5,8 @@ import type { Statement } from "../../mixins/database/statement.ts";
 import type { Condition } from "../../mixins/records/conditions/condition.ts";
 import { columnOf, allMatching, matchConditions, Values } from "../../mixins/records/finding/listing.ts";
 import { visibleTo } from "../../mixins/records/handlers/crud.ts";
-import type { DefinedKind, ReportField } from "./fields.ts";
+import type { DefinedKind } from "../../mixins/records/custom/defined-kinds.ts";
+import type { ReportField } from "./fields.ts";
 import { daysOf } from "./period.ts";
 
 /** What a report asks of records of a kind. Its fields are there, and fit. */

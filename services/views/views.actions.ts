@@ -4,9 +4,9 @@ import { invalid } from "../../mixins/contract/errors.ts";
 import { newId } from "../../mixins/database/new-id.ts";
 import type { UnitOfWork } from "../../mixins/database/unit-of-work.ts";
 import { requireRoomFor } from "../../mixins/organizations/limits.ts";
-import type { Definitions, KindFields } from "../../mixins/records/custom/definitions.ts";
+import { definedKinds, type DefinedKinds } from "../../mixins/records/custom/defined-kinds.ts";
+import type { Definitions } from "../../mixins/records/custom/definitions.ts";
 import { requireVersion } from "../../mixins/records/writing/input.ts";
-import type { AnyKind } from "../../mixins/records/kind/kind.ts";
 import { kinds } from "../../mixins/records/kind/kinds.ts";
 import type { Values } from "../../mixins/records/finding/listing.ts";
 import { readPage } from "../../mixins/records/finding/page.ts";
@@ -20,23 +20,13 @@ import { notYourView, viewNotFound } from "./views.errors.ts";
 /** What a view may take as JSON: it is read with every list that is asked by it. */
 const mostBytes = 32 * 1024;
 
-/** What views may say of each kind, as it is defined now. */
-type Defined = ReadonlyMap<string, { kind: AnyKind; fields: KindFields }>;
-/** Before the transaction: definitions may have to be loaded. */
-async function definedOf(organizationId: string, definitions: Definitions): Promise<Defined> {
-  const all = [...kinds.values()].map(
-    async (kind) => [kind.name, { kind, fields: await definitions.of(organizationId, kind.name) }] as const,
-  );
-  return new Map(await Promise.all(all));
-}
-
-const problemsOf = (defined: Defined, row: SavedView) => {
+const problemsOf = (defined: DefinedKinds, row: SavedView) => {
   const of = defined.get(row.kind);
   if (!of) return [{ path: "kind", code: "unknown_kind", message: `there is no kind ${row.kind} any more` }];
-  return problemsOfView(of.kind, of.fields, row);
+  return problemsOfView(of.kind, of.custom, row);
 };
 
-function shown(row: SavedView, defined: Defined): ViewOfViews {
+function shown(row: SavedView, defined: DefinedKinds): ViewOfViews {
   const problems = problemsOf(defined, row);
   return {
     id: row.id,
@@ -63,7 +53,7 @@ const mayRead = (principal: Principal, kindName: string): boolean => {
 /** A page of the views that the caller sees. */
 export async function list(ctx: Ctx<"views.list">, definitions: Definitions): Promise<Result<"views.list">> {
   const { principal, tx } = ctx.locals;
-  const defined = await definedOf(tx.organizationId, definitions);
+  const defined = await definedKinds(tx.organizationId, definitions);
   const readable = [...kinds.keys()].filter((kind) => mayRead(principal, kind));
   const where = (values: Values) => [
     `(is_shared OR owner_id = ${values.add(principal.userId)}::uuid)`,
@@ -75,7 +65,7 @@ export async function list(ctx: Ctx<"views.list">, definitions: Definitions): Pr
 /** One view. @throws 404 */
 export async function get(ctx: Ctx<"views.get">, definitions: Definitions): Promise<ViewOfViews> {
   const { principal, tx } = ctx.locals;
-  const defined = await definedOf(tx.organizationId, definitions);
+  const defined = await definedKinds(tx.organizationId, definitions);
   return shown(await find(tx, principal, ctx.params.id), defined);
 }
 
@@ -94,7 +84,7 @@ export async function create(ctx: Ctx<"views.create">, definitions: Definitions)
   const { principal, tx } = ctx.locals;
   const { kind, name, where, columns, sort, isShared } = ctx.params;
   requirePermission(principal, `${kinds.get(kind)?.plural}:read`);
-  const defined = await definedOf(tx.organizationId, definitions);
+  const defined = await definedKinds(tx.organizationId, definitions);
   const now = tx.now.toISOString();
   const row: SavedView = {
     ...{ id: newId(), kind, name, condition: where, columns, sort, is_shared: isShared },
@@ -120,7 +110,7 @@ export async function create(ctx: Ctx<"views.create">, definitions: Definitions)
 export async function update(ctx: Ctx<"views.update">, definitions: Definitions): Promise<ViewOfViews> {
   const { principal, tx } = ctx.locals;
   const { id, expectedVersion, name, where, columns, sort, isShared } = ctx.params;
-  const defined = await definedOf(tx.organizationId, definitions);
+  const defined = await definedKinds(tx.organizationId, definitions);
   const before = await lockOwn(tx, principal, id);
   requireVersion(before, expectedVersion);
   const row: SavedView = {
@@ -166,7 +156,7 @@ async function lockOwn(tx: UnitOfWork, principal: Principal, id: string): Promis
 
 /** @param given of a change: what else is broken stays as it is @throws 422 */
 function requireHolds(
-  defined: Defined,
+  defined: DefinedKinds,
   row: SavedView,
   given: Readonly<Record<string, unknown>> = row,
 ): void {

@@ -3,7 +3,7 @@ import { action } from "../../contract/contract.ts";
 import { id } from "../../contract/schemas.ts";
 import { importForm, limitedImporter } from "../importing/import-form.ts";
 import { importKeysOf } from "../importing/keys.ts";
-import type { AnyKind, Fields, Kind } from "../kind/kind.ts";
+import type { Fields, Kind } from "../kind/kind.ts";
 import { listParams } from "../finding/listing.ts";
 import { viewParams } from "../finding/view-params.ts";
 
@@ -30,7 +30,7 @@ export const importable = <N extends string, F extends Fields>(kind: Kind<N, F>)
   return {
     import: action({
       summary: `Takes a CSV file of ${kind.plural} and imports it in the background`,
-      params: importForm(kind as unknown as AnyKind),
+      params: importForm(kind),
       returns: z.strictObject({ id, status: z.string() }),
       permission: "imports:create",
       rest: `POST /${kind.plural}/import`,

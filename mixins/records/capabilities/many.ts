@@ -66,7 +66,7 @@ export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N,
     summary: `Changes many ${kind.plural}, those of a condition or by their ids; with dryRun says how many`,
     params: z
       .strictObject({
-        ...selection(kind as unknown as AnyKind),
+        ...selection(kind),
         changes: kind.input.omit({ externalId: true } as never).extend({
           ...onlyEmptied(kind),
           tags: z.union([label, z.strictObject({ add: label, remove: label }).partial()]).optional(),
@@ -82,7 +82,7 @@ export const bulkChangeable = <N extends string, F extends Fields>(kind: Kind<N,
   }),
   bulkRemove: action({
     summary: `Deletes many ${kind.plural}, those of a condition or by their ids; with dryRun says how many`,
-    params: z.strictObject(selection(kind as unknown as AnyKind)).refine(isOneSelection, "give where or ids"),
+    params: z.strictObject(selection(kind)).refine(isOneSelection, "give where or ids"),
     returns: operationBegun,
     permission: `${kind.plural}:delete`,
     rest: `POST /${kind.plural}/bulk-delete`,

@@ -55,7 +55,7 @@ const maxCursorLength = 4_096;
 export function listParams(listing: Listing) {
   return z.strictObject({
     ...pageParams,
-    sort: sortParam(listing).default(listing.defaultSort as never),
+    sort: sortParam(listing).default(listing.defaultSort),
     filter: z
       .unknown()
       .transform((given, issues) => readFilter(listing, given, issues))

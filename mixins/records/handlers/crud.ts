@@ -186,6 +186,42 @@ export async function storeChange<R extends AnyRow, P>(
   return fields.showOne(tx, show(change.row), given.apart);
 }
 
+interface Versioning {
+  id: string;
+  expectedVersion?: number | undefined;
+}
+/** Changes a record by what a caller gives, all of which is checked. @throws 403, 404, 412, 422 */
+export async function changeByInput<R extends AnyRow, P>(
+  counter: Counter<R, P>,
+  ctx: RecordContext,
+  fields: CallFields,
+  { id, expectedVersion }: Versioning,
+  input: Input,
+): Promise<{ id: string }> {
+  const { principal, tx } = ctx.locals;
+  const { kind, store, rules } = counter;
+  const given = await accepted(counter, ctx, fields, input, { isNew: false });
+  const prepared = (await rules.prepare?.(ctx, [], [given.input])) as P;
+  const before = await store.lock(tx, principal, id);
+  requireVersion(before, expectedVersion);
+  await requireReferences(tx, counter, principal, given.input, fields, before);
+  (await loopsOf(tx, kind, given.input))(id);
+  return storeChange(counter, { tx, principal, fields }, before, given, prepared);
+}
+
+/** A record that an action of its kind's own is about to change: locked, with what its rules must know. @throws 404, 412 */
+export async function lockedToChange<R extends AnyRow, P>(
+  counter: Counter<R, P>,
+  ctx: RecordContext<Versioning>,
+): Promise<{ before: R; prepared: P; writing: Writing }> {
+  const { principal, tx } = ctx.locals;
+  const fields = await fieldsOf(counter, ctx);
+  const prepared = (await counter.rules.prepare?.(ctx, [])) as P;
+  const before = await counter.store.lock(tx, principal, ctx.params.id);
+  requireVersion(before, ctx.params.expectedVersion);
+  return { before, prepared, writing: { tx, principal, fields } };
+}
+
 /** A change by which sealed values, which the row does not hold, change too: it is told which, and no more. */
 export function withSealed<R extends AnyRow>(
   before: R,
@@ -265,15 +301,8 @@ export function crudHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
     },
     /** What changes nothing makes no version and no event. */
     async update(ctx: RecordContext<Versioned>) {
-      const { principal, tx } = ctx.locals;
       const fields = await fieldsOf(counter, ctx);
-      const given = await accepted(counter, ctx, fields, givenFields(ctx.params), { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [], [given.input])) as P;
-      const before = await store.lock(tx, principal, ctx.params.id);
-      requireVersion(before, ctx.params.expectedVersion);
-      await requireReferences(tx, counter, principal, given.input, fields, before);
-      (await loopsOf(tx, kind, given.input))(before.id);
-      return storeChange(counter, { tx, principal, fields }, before, given, prepared);
+      return changeByInput(counter, ctx, fields, ctx.params, givenFields(ctx.params));
     },
     async remove(ctx: RecordContext<Versioned>) {
       const { principal, tx } = ctx.locals;

@@ -1,14 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { conflict } from "../../contract/errors.ts";
-import { loopsOf } from "../writing/ancestors.ts";
 import type { Counter, RecordContext } from "../writing/desk.ts";
-import { requireVersion } from "../writing/input.ts";
 import type { AnyRow } from "../kind/kind.ts";
 import { historyItem, pageOfEvents, recordAt, type PageOfOne } from "../writing/record-events.ts";
-import { requireReferences } from "../writing/references.ts";
 import { CallFields } from "../custom/of-call.ts";
 import { namingKinds, timelinePage } from "../finding/timeline.ts";
-import { accepted, fieldsOf, storeChange } from "./crud.ts";
+import { changeByInput, fieldsOf } from "./crud.ts";
 
 const versionGone = () =>
   conflict(
@@ -18,7 +15,7 @@ const versionGone = () =>
 
 /** What happened to a record, who changed what, and the way back. */
 export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
-  const { kind, store, rules } = counter;
+  const { kind, store } = counter;
   return {
     /** One statement a part. */
     async timeline(ctx: RecordContext<PageOfOne>) {
@@ -59,13 +56,7 @@ export function historyHandlers<R extends AnyRow, P>(counter: Counter<R, P>) {
       if (!record) throw versionGone();
       const fields = await fieldsOf(counter, ctx);
       const then = fields.hide(inputOf(counter, fields.hide(record), fields.hide(kind.show(seen) as View)));
-      const given = await accepted(counter, ctx, fields, then, { isNew: false });
-      const prepared = (await rules.prepare?.(ctx, [], [given.input])) as P;
-      const before = await store.lock(tx, principal, id);
-      requireVersion(before, expectedVersion);
-      await requireReferences(tx, counter, principal, given.input, fields, before);
-      (await loopsOf(tx, kind, given.input))(id);
-      return storeChange(counter, { tx, principal, fields }, before, given, prepared);
+      return changeByInput(counter, ctx, fields, { id, expectedVersion }, then);
     },
   };
 }

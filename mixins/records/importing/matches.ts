@@ -7,7 +7,7 @@ import { importKeysOf, type SoughtKeys } from "./keys.ts";
 /** What records that are worked on together may take in memory. */
 export const batchBytes = 2 * pageBytes;
 
-/** Of those with one email or phone so many are looked at for one that no stronger key tells apart. */
+/** How many records with the same email or phone are examined to find one whose stronger keys do not differ. */
 const candidates = 50;
 
 /** Looks for stored records that rows of a file may be of. */
@@ -62,7 +62,7 @@ export function matchesOf<R extends AnyRow>(kind: AnyKind): FindMatches<R> {
     });
 }
 
-/** What sorts has an index in the order of its collation, and none besides where nothing else asks for it by its value. */
+/** A sortable field is indexed only under its ICU collation (unless it also `matches`), so equality must use that collation to hit the index. */
 function isKey({ fields, plural }: AnyKind, key: string): string {
   const own = `${plural}.${columnOf(key)}`;
   const { isSortable, matches } = fields[key] ?? {};

@@ -64,7 +64,7 @@ export interface Field<
   fallback?: unknown;
   /** Weight in search. */
   search?: "A" | "B" | "C";
-  /** Whether it says something of a person, and is there a name to look for in texts. */
+  /** Whether the value is personal data. `email`, `phone` and `name` also identify the person to exports and erasures. */
   personal?: boolean | "email" | "phone" | "name";
   /** Whether two records with the same value may be one, and how likely, 0 to 1; default 0.8. Such a field has an index of its own. */
   matches?: boolean | number;
@@ -84,7 +84,7 @@ export interface Field<
   merge?: Merging;
   /** The field from which it follows: a merge takes it from the record whose value of that one stays. */
   follows?: string;
-  /** Of keys that are merged: the value that stays whichever record has it, as a consent that was withdrawn. */
+  /** With `merge: "keys"`: the value that wins over any other when records are merged. For consent it is `false`. */
   prevails?: unknown;
   /** Headings of files by which imports know it, besides its name, whatever their case, spaces and punctuation. */
   aliases?: readonly string[];

@@ -99,7 +99,7 @@ export function defineKind<const N extends string, F extends Fields>(name: N, sp
   const entries = shownFields(fields);
   const all = (test: (field: Field) => unknown) =>
     entries.filter(([, field]) => test(field)).map(([key]) => key);
-  /** By field, what `of` says of those of which it says something. */
+  /** Results of `of` by field name; fields for which it returns undefined are left out. */
   const told = <T>(of: (field: Field, key: string) => T | undefined): Record<string, T> =>
     Object.fromEntries(
       entries.flatMap(([key, field]): [string, T][] => {

@@ -137,7 +137,7 @@ export interface Holder {
 export const partRowsOf = (fields: HavingParts): PartRows[] =>
   partsOf(fields).map(([key, spec]) => new PartRows(key, spec));
 
-/** What lists of a kind are asked for by what their parts hold: a stored part, or a column that says it. */
+/** Filter fields such as `identities.value`. Each matches a row of the parts table, or the column that holds the primary part. */
 export function partFilters({
   plural,
   fields,

@@ -34,7 +34,7 @@ interface PartField {
 /** Fields of a record, of which some are lists of parts. */
 export type HavingParts = Readonly<Record<string, { parts?: PartsSpec }>>;
 
-/** What is said of parts. Each is stored once: what the record's own columns say stands in none of its lists. */
+/** What is said of parts. Each part is stored once: the primary one lives in the record's columns and is not repeated in the list. */
 export interface PartsSpec {
   /** The fields of one part, by name. */
   of: Readonly<Record<string, PartField>>;

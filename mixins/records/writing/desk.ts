@@ -97,7 +97,7 @@ export interface RecordRules<R extends AnyRow, P> {
   decide?(before: R, change: Change<R>, prepared: P, principal: Principal): Change<R>;
   /** Puts right a record that comes back, where what it named is gone. Pure. Default: as it was. */
   restored?(row: R, prepared: P): R;
-  /** What a change is told as, an event each. Default: it was `updated`. */
+  /** Verbs of the events that a change records, one event each. Default `["updated"]`. */
   verbs?(change: Change<R>): readonly string[];
   /**
    * Further writes, events and jobs in the record's transaction: when it is made, changed or restored, also by bulk, upsert and import. It
@@ -107,7 +107,7 @@ export interface RecordRules<R extends AnyRow, P> {
   also?(tx: UnitOfWork, before: R | null, change: Change<R>, prepared: P): void | Promise<void>;
 }
 
-/** A kind at work: what its handlers are made of. */
+/** What the handlers of one kind need: its declaration, store, shared dependencies and rules. */
 export interface Counter<R extends AnyRow = AnyRow, P = unknown> {
   kind: AnyKind;
   store: Store<R>;
@@ -117,7 +117,6 @@ export interface Counter<R extends AnyRow = AnyRow, P = unknown> {
 
 /**
  * Records what happened to a record.
- * @param more.formerOwner to whom it belonged before: they may know that it left them
  */
 export function about(
   tx: UnitOfWork,

@@ -10,7 +10,10 @@ interface Owned {
   fields?: Readonly<Record<string, { isOwner?: boolean | "maker" }>>;
 }
 
-/** Whose records an event is about: the owner's, and the one's before. null: nobody's; empty when nothing else. */
+/**
+ * Users whose records an event concerns: present and former owners. A null owner adds the marker for unassigned records; with no other
+ * owner the list is empty.
+ */
 export function audienceOf(...owners: (string | null | undefined)[]): string[] {
   const users = new Set(owners.filter((user) => typeof user === "string"));
   return users.size > 0 && owners.includes(null) ? [...users, nobody] : [...users];

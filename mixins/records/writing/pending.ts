@@ -13,8 +13,8 @@ interface Entry {
 }
 
 /**
- * Changes of locked records that come one by one and are written together: what is deferred until COMMIT, nobody reads again before,
- * so that of two changes of one row the second would undo the first. Each record changes once, and is told of once.
+ * Changes of locked records that come one by one and are written together. Deferred writes are not visible before COMMIT, so two separate
+ * changes of one row would each start from the old row, and the second would overwrite the first. Each record changes once, and is told of once.
  */
 export class PendingChanges {
   readonly #tx: UnitOfWork;
